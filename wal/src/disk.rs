@@ -1,0 +1,85 @@
+//! The seam to the outside world: everything the log asks of a disk.
+//!
+//! [`FsDisk`] is a real directory; [`SimDisk`](crate::SimDisk) (feature `sim`) is one that loses
+//! power on command. A [`Disk`] is one flat directory; names are plain file names, never paths.
+//! Creating, renaming and removing are writes too: none of them counts before
+//! [`sync_dir`](Disk::sync_dir).
+
+mod fs;
+#[cfg(feature = "sim")]
+pub(crate) mod sim;
+
+pub use fs::FsDisk;
+
+use std::io;
+
+/// One directory. Clones are handles to the same directory.
+pub trait Disk: Clone + Send + Sync + 'static {
+    /// An open file of this directory.
+    type File: DiskFile;
+    /// Held for as long as the directory is owned; dropping it releases the directory.
+    type Lock: Send + Sync + 'static;
+
+    /// Takes the exclusive lock of this directory without waiting. The lock file is never
+    /// unlinked: a second inode under the same name would let two owners in.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when another owner holds it.
+    fn lock(&self) -> io::Result<Self::Lock>;
+
+    /// Opens the directory `name` inside this one, creating it (and syncing this directory, so
+    /// that the new name is durable) when it is missing.
+    fn subdir(&self, name: &str) -> io::Result<Self>;
+
+    /// The names of all plain files here, in no particular order.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Creates a file that does not exist yet.
+    fn create(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens an existing file.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Renames a file, replacing the target if there is one.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Removes a file if it is there.
+    fn discard(&self, name: &str) -> io::Result<()> {
+        match self.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Makes every create, rename and remove so far durable.
+    fn sync_dir(&self) -> io::Result<()>;
+
+    /// Fills `out` with bytes nobody can predict (salts, store ids).
+    fn random(&self, out: &mut [u8]) -> io::Result<()>;
+
+    /// What to call the file in a message to a person.
+    fn describe(&self, name: &str) -> String;
+}
+
+/// An open file. All methods take positions: there is no cursor to get wrong.
+pub trait DiskFile: Send + Sync + 'static {
+    /// The length in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads up to `out.len()` bytes at `offset`; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`. Volatile until [`sync`](DiskFile::sync).
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written so far durable. After an error nothing may be believed about what
+    /// reached the disk, and asking again proves nothing: the kernel may have dropped the pages.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Drops clean pages from `offset` to the end out of the page cache, so that the next read
+    /// shows what the disk holds and not what memory remembers.
+    fn drop_cache(&self, offset: u64) -> io::Result<()>;
+}

@@ -1,0 +1,329 @@
+//! One frame: the records of one group commit, written in one piece.
+//!
+//! ```text
+//! offset bytes field         (little-endian; a frame starts at a multiple of 8)
+//!      0     4 magic         "ICNf"
+//!      4     4 header crc    CRC-32 of bytes 8..64, seeded
+//!      8     4 body bytes    of the records, without padding
+//!     12     4 records       how many
+//!     16     8 first LSN     of the first record; of the next one to come in a frame without records
+//!     24     8 number        of the frame, +1 from frame to frame over the whole store
+//!     32     8 durable       how far this segment was durable when the frame was written (an offset)
+//!     40     8 time          ms since 1970, never less than the frame before
+//!     48     4 body crc      CRC-32 of body and padding, seeded
+//!     52     1 kind          1 DATA, 2 NOTE, 3 SEAL
+//!     53    11 zeros
+//!     64     n body          records, each: bytes (u32), bytes
+//!              zeros to a multiple of 8
+//! ```
+//!
+//! A frame at `offset` of a segment is valid **iff** the magic matches, the header CRC matches, the
+//! reserved bytes are zero, the lengths are within the limits and the file, and the body CRC
+//! matches. The length is not looked at before the header CRC has matched. Both CRCs are seeded
+//! with the segment's random salt and the frame's offset, so a frame of another segment, of an
+//! earlier life of the same disk blocks, or of another place in this file is never valid; neither
+//! is a region of zeros or of ones.
+
+use crc32fast::Hasher;
+
+use crate::limits::{
+    FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX, RECORD_BYTES_MAX,
+    RECORD_HEADER_BYTES,
+};
+
+const MAGIC: [u8; 4] = *b"ICNf";
+const ALIGNMENT: usize = 8;
+
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// Carries records.
+    Data,
+    /// Carries nothing but the proof that everything before it was durable.
+    Note,
+    /// The last frame of an orderly stop.
+    Seal,
+}
+
+impl FrameKind {
+    fn code(self) -> u8 {
+        match self {
+            Self::Data => 1,
+            Self::Note => 2,
+            Self::Seal => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        [Self::Data, Self::Note, Self::Seal].into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// The random number that makes a segment's checksums its own.
+pub(crate) type Salt = [u8; 16];
+
+/// What a frame header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameHeader {
+    pub(crate) kind: FrameKind,
+    pub(crate) body_bytes: u32,
+    pub(crate) records: u32,
+    pub(crate) first_lsn: u64,
+    pub(crate) number: u64,
+    pub(crate) durable: u64,
+    pub(crate) time_ms: u64,
+    body_crc: u32,
+}
+
+/// Why the bytes at some place are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameFault {
+    /// The bytes end before the frame does.
+    Short,
+    /// Nothing but zeros where a header would be: prepared room that was never written.
+    Blank,
+    /// Not a frame header: wrong magic, header CRC or reserved bytes.
+    Header,
+    /// The header is valid, the body does not match it.
+    Body,
+}
+
+impl FrameHeader {
+    /// Decodes the header at the start of `bytes`, which lie at `offset` of a segment.
+    pub(crate) fn decode(bytes: &[u8], salt: &Salt, offset: u64) -> Result<Self, FrameFault> {
+        let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
+            return Err(FrameFault::Short);
+        };
+        if header.iter().all(|&byte| byte == 0) {
+            return Err(FrameFault::Blank);
+        }
+        if header[0..4] != MAGIC || u32_at(header, 4) != seeded(salt, offset, &header[8..]) {
+            return Err(FrameFault::Header);
+        }
+        let kind = FrameKind::from_code(header[52]).ok_or(FrameFault::Header)?;
+        let decoded = Self {
+            kind,
+            body_bytes: u32_at(header, 8),
+            records: u32_at(header, 12),
+            first_lsn: u64_at(header, 16),
+            number: u64_at(header, 24),
+            durable: u64_at(header, 32),
+            time_ms: u64_at(header, 40),
+            body_crc: u32_at(header, 48),
+        };
+        let fits = decoded.body_bytes as usize <= FRAME_BODY_BYTES_MAX
+            && decoded.records <= FRAME_RECORDS_MAX
+            && decoded.durable <= offset
+            && header[53..].iter().all(|&byte| byte == 0);
+        if fits { Ok(decoded) } else { Err(FrameFault::Header) }
+    }
+
+    /// The bytes of the whole frame, header and padding included.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + padded(self.body_bytes as usize)
+    }
+
+    /// Checks the body that follows this header in `frame` (which starts with the header).
+    pub(crate) fn check_body<'a>(
+        &self,
+        frame: &'a [u8],
+        salt: &Salt,
+        offset: u64,
+    ) -> Result<Records<'a>, FrameFault> {
+        let body = frame.get(FRAME_HEADER_BYTES..self.frame_bytes()).ok_or(FrameFault::Short)?;
+        if seeded(salt, offset, body) != self.body_crc {
+            return Err(FrameFault::Body);
+        }
+        Ok(Records { rest: &body[..self.body_bytes as usize] })
+    }
+}
+
+/// A frame in the making: room for the header, then the records one after the other.
+#[derive(Debug)]
+pub(crate) struct FrameBuffer {
+    bytes: Vec<u8>,
+    records: u32,
+}
+
+impl FrameBuffer {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; FRAME_HEADER_BYTES], records: 0 }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.truncate(FRAME_HEADER_BYTES);
+        self.records = 0;
+    }
+
+    pub(crate) fn push(&mut self, record: &[u8]) {
+        // The caller has checked the record against `RECORD_BYTES_MAX`.
+        debug_assert!(record.len() <= RECORD_BYTES_MAX);
+        self.bytes
+            .extend_from_slice(&u32::try_from(record.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(record);
+        self.records += 1;
+    }
+
+    pub(crate) fn records(&self) -> u32 {
+        self.records
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    pub(crate) fn body_bytes(&self) -> usize {
+        self.bytes.len() - FRAME_HEADER_BYTES
+    }
+
+    /// The bytes the finished frame takes in the file.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + padded(self.body_bytes())
+    }
+
+    /// Completes the frame for its place in a segment and lends its bytes.
+    pub(crate) fn finish(&mut self, place: &Place<'_>, kind: FrameKind) -> &[u8] {
+        let body_bytes = u32::try_from(self.body_bytes()).unwrap_or(u32::MAX);
+        let end = self.frame_bytes();
+        self.bytes.resize(end, 0);
+        let body_crc = seeded(place.salt, place.offset, &self.bytes[FRAME_HEADER_BYTES..]);
+        let header = &mut self.bytes[..FRAME_HEADER_BYTES];
+        header[0..4].copy_from_slice(&MAGIC);
+        header[8..12].copy_from_slice(&body_bytes.to_le_bytes());
+        header[12..16].copy_from_slice(&self.records.to_le_bytes());
+        header[16..24].copy_from_slice(&place.first_lsn.to_le_bytes());
+        header[24..32].copy_from_slice(&place.number.to_le_bytes());
+        header[32..40].copy_from_slice(&place.durable.to_le_bytes());
+        header[40..48].copy_from_slice(&place.time_ms.to_le_bytes());
+        header[48..52].copy_from_slice(&body_crc.to_le_bytes());
+        header[52] = kind.code();
+        header[53..].fill(0);
+        let header_crc = seeded(place.salt, place.offset, &header[8..]);
+        header[4..8].copy_from_slice(&header_crc.to_le_bytes());
+        &self.bytes
+    }
+}
+
+/// Where and as what a frame is written.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) salt: &'a Salt,
+    pub(crate) offset: u64,
+    pub(crate) first_lsn: u64,
+    pub(crate) number: u64,
+    pub(crate) durable: u64,
+    pub(crate) time_ms: u64,
+}
+
+/// The records of one checked frame, lent one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// The next record; `None` at the end, `Some(Err)` when the body does not divide into records,
+    /// which only a faulty writer can have caused: the checksum was right.
+    pub(crate) fn next_record(&mut self) -> Option<Result<&'a [u8], FrameFault>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let split =
+            self.rest.split_first_chunk::<RECORD_HEADER_BYTES>().and_then(|(length, rest)| {
+                let length = u32::from_le_bytes(*length) as usize;
+                (length <= RECORD_BYTES_MAX).then(|| rest.split_at_checked(length)).flatten()
+            });
+        match split {
+            Some((record, rest)) => {
+                self.rest = rest;
+                Some(Ok(record))
+            }
+            None => {
+                self.rest = &[];
+                Some(Err(FrameFault::Body))
+            }
+        }
+    }
+}
+
+pub(crate) fn padded(bytes: usize) -> usize {
+    bytes.next_multiple_of(ALIGNMENT)
+}
+
+fn seeded(salt: &Salt, offset: u64, bytes: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(salt);
+    hasher.update(&offset.to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let mut out = [0; 4];
+    out.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_le_bytes(out)
+}
+
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let mut out = [0; 8];
+    out.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: Salt = [7; 16];
+
+    fn frame(records: &[&[u8]], offset: u64) -> Vec<u8> {
+        let mut buffer = FrameBuffer::new();
+        records.iter().for_each(|record| buffer.push(record));
+        let place =
+            Place { salt: &SALT, offset, first_lsn: 3, number: 9, durable: offset, time_ms: 5 };
+        buffer.finish(&place, FrameKind::Data).to_vec()
+    }
+
+    fn decode(bytes: &[u8], offset: u64) -> Result<Vec<Vec<u8>>, FrameFault> {
+        let header = FrameHeader::decode(bytes, &SALT, offset)?;
+        let mut records = header.check_body(bytes, &SALT, offset)?;
+        let mut out = Vec::new();
+        while let Some(record) = records.next_record() {
+            out.push(record?.to_vec());
+        }
+        assert_eq!(out.len(), header.records as usize);
+        Ok(out)
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let bytes = frame(&[b"one", b"", b"three"], 512);
+        assert_eq!(bytes.len() % 8, 0);
+        assert_eq!(decode(&bytes, 512).unwrap(), [&b"one"[..], b"", b"three"]);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = frame(&[b"one", b"twenty-two"], 512);
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&flipped, 512).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_valid_only_in_its_place() {
+        let bytes = frame(&[b"one"], 512);
+        assert_eq!(decode(&bytes, 520), Err(FrameFault::Header));
+        let other = FrameHeader::decode(&bytes, &[8; 16], 512);
+        assert_eq!(other, Err(FrameFault::Header));
+    }
+
+    #[test]
+    fn zeros_and_ones_are_never_a_frame() {
+        assert_eq!(decode(&[0; 128], 0), Err(FrameFault::Blank));
+        assert_eq!(decode(&[0xFF; 128], 0), Err(FrameFault::Header));
+        assert_eq!(decode(&[0; 12], 0), Err(FrameFault::Short));
+    }
+}

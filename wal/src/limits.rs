@@ -1,0 +1,41 @@
+//! Every bound of the log on one page, and how the bounds hang together.
+
+/// The largest record: 1 MiB. Larger things belong in a file of their own.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// The most a group of appends may gather before it is written: 1 MiB. Up to here a sync costs
+/// about the same whatever it carries; beyond, latency grows with the bytes.
+pub const GROUP_BYTES_MAX: usize = 1 << 20;
+
+/// The largest single append, which is never split: 4 MiB, record headers included.
+pub const APPEND_BYTES_MAX: usize = 4 << 20;
+
+/// The most that may be written and not yet synced: 4 MiB. It bounds what a torn tail can be.
+pub const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
+
+/// The size of a store's first segment: 1 MiB. Each next one doubles.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+
+/// The size at which segments stop doubling: 64 MiB.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+/// The most records in one frame, so that a count can never be turned into a huge allocation.
+pub const FRAME_RECORDS_MAX: u32 = 1 << 20;
+
+pub(crate) const RECORD_HEADER_BYTES: usize = 4;
+pub(crate) const FRAME_HEADER_BYTES: usize = 64;
+/// One sector, so that a header is never torn.
+pub(crate) const SECTOR_BYTES: usize = 512;
+pub(crate) const SEGMENT_HEADER_BYTES: u64 = SECTOR_BYTES as u64;
+
+/// The largest body a frame header may announce: an append of the largest size that arrived when
+/// the group was almost full.
+pub(crate) const FRAME_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + GROUP_BYTES_MAX;
+
+const _: () = assert!(RECORD_BYTES_MAX + RECORD_HEADER_BYTES <= APPEND_BYTES_MAX);
+const _: () = assert!(GROUP_BYTES_MAX <= APPEND_BYTES_MAX);
+const _: () = assert!(APPEND_BYTES_MAX as u64 <= UNSYNCED_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_MAX);
+const _: () =
+    assert!(FRAME_BODY_BYTES_MAX as u64 + FRAME_HEADER_BYTES as u64 + 1024 <= SEGMENT_BYTES_MAX);
+const _: () = assert!(FRAME_BODY_BYTES_MAX < u32::MAX as usize);

@@ -1,0 +1,76 @@
+//! What must be there: the witness against a missing or foreign file.
+//!
+//! `MANIFEST` is a [`TwinFile`] of 72 bytes: store (16), incarnation, oldest segment, newest
+//! segment, clean stop {segment, end, LSN}, next LSN (u64 each). It is written after a segment has
+//! its name and before that segment gets its first frame, and before a segment is removed.
+
+use crate::disk::Disk;
+use crate::error::{Damage, Error, Reason};
+use crate::frame::u64_at;
+use crate::segment::{Link, StoreId};
+use crate::twin::{Twin, TwinFile};
+
+const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
+const BYTES: usize = 72;
+
+/// The content of the manifest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) store: StoreId,
+    /// The newest open for writing.
+    pub(crate) incarnation: u64,
+    pub(crate) oldest: u64,
+    pub(crate) newest: u64,
+    /// Where the last orderly stop ended the log; all zero while it is open or after a crash.
+    pub(crate) clean: Link,
+    /// No record below this number may be given out again.
+    pub(crate) next_lsn: u64,
+}
+
+impl Manifest {
+    /// Reads the manifest; `None` when there is none.
+    pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Self>, Error> {
+        match FILE.read(disk)? {
+            Twin::Missing => Ok(None),
+            Twin::Content(bytes, _) if bytes.len() == BYTES => Ok(Some(Self::decode(&bytes))),
+            Twin::Content(..) | Twin::Damaged => Err(Self::damage(disk)),
+        }
+    }
+
+    pub(crate) fn damage<D: Disk>(disk: &D) -> Error {
+        let file = disk.describe(FILE.name);
+        Error::Corrupt(Damage { file, offset: 0, reason: Reason::ManifestDamaged })
+    }
+
+    pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), Error> {
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.extend_from_slice(&self.store);
+        let clean = self.clean;
+        for number in [
+            self.incarnation,
+            self.oldest,
+            self.newest,
+            clean.segment,
+            clean.end,
+            clean.lsn,
+            self.next_lsn,
+        ] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        FILE.replace(disk, &bytes)
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let mut store = StoreId::default();
+        store.copy_from_slice(&bytes[0..16]);
+        let number = |index: usize| u64_at(bytes, 16 + index * 8);
+        Self {
+            store,
+            incarnation: number(0),
+            oldest: number(1),
+            newest: number(2),
+            clean: Link { segment: number(3), end: number(4), lsn: number(5) },
+            next_lsn: number(6),
+        }
+    }
+}

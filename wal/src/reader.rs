@@ -1,0 +1,131 @@
+//! The frames of one segment, one after the other, in bounded memory.
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Error, OnFile};
+use crate::frame::{FrameFault, FrameHeader, Records, Salt};
+use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Reads forward through a file of frames.
+pub(crate) struct FrameReader<F> {
+    file: F,
+    name: String,
+    salt: Salt,
+    /// Where the next frame is expected.
+    pub(crate) offset: u64,
+    end: u64,
+    buffer: Vec<u8>,
+    /// The file offset of `buffer[0]`.
+    base: u64,
+}
+
+impl<F: DiskFile> FrameReader<F> {
+    /// A reader from the first frame on, which treats `end` as the end of the file.
+    pub(crate) fn new<D: Disk<File = F>>(
+        disk: &D,
+        file: F,
+        name: &str,
+        salt: Salt,
+        end: u64,
+    ) -> Self {
+        let offset = SEGMENT_HEADER_BYTES;
+        let name = disk.describe(name);
+        Self { file, name, salt, offset, end, buffer: Vec::new(), base: offset }
+    }
+
+    /// The frame at the current offset, and steps behind it; `Ok(Err)` when there is none.
+    pub(crate) fn next_frame(
+        &mut self,
+    ) -> Result<Result<(FrameHeader, Records<'_>), FrameFault>, Error> {
+        let offset = self.offset;
+        self.fill(FRAME_HEADER_BYTES)?;
+        let header = match FrameHeader::decode(self.ahead(), &self.salt, offset) {
+            Ok(header) => header,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        // The header's checksum has matched: only now may its length cause a read.
+        self.fill(header.frame_bytes())?;
+        if self.ahead().len() < header.frame_bytes() {
+            return Ok(Err(FrameFault::Short));
+        }
+        self.offset += header.frame_bytes() as u64;
+        let start = position(offset, self.base);
+        let frame = &self.buffer[start..start + header.frame_bytes()];
+        Ok(header.check_body(frame, &self.salt, offset).map(|records| (header, records)))
+    }
+
+    /// What lies behind `offset`, where a frame was expected and none is: headers of frames and
+    /// bytes other than zero.
+    pub(crate) fn survey(&mut self, offset: u64) -> Result<Beyond, Error> {
+        let mut beyond = Beyond::default();
+        self.offset = offset;
+        while self.offset < self.end {
+            self.fill(FRAME_HEADER_BYTES)?;
+            let here = self.offset;
+            let base = self.base;
+            let ahead = &self.buffer[position(here, base)..];
+            if ahead.is_empty() {
+                break;
+            }
+            // Zeros are the common case by far, and one comparison passes over a whole chunk.
+            let zeros = ahead.iter().take_while(|&&byte| byte == 0).count();
+            if zeros >= 8 {
+                self.offset += (zeros - zeros % 8) as u64;
+                continue;
+            }
+            let word = ahead.len().min(8);
+            if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
+                beyond.bytes = here + last as u64 + 1 - offset;
+            }
+            if let Ok(header) = FrameHeader::decode(ahead, &self.salt, here) {
+                beyond.durable = beyond.durable.max(header.durable);
+                let next = header.first_lsn.saturating_add(u64::from(header.records));
+                beyond.next_lsn = beyond.next_lsn.max(next);
+                beyond.frames += 1;
+            }
+            self.offset += 8;
+        }
+        Ok(beyond)
+    }
+
+    fn ahead(&self) -> &[u8] {
+        &self.buffer[position(self.offset, self.base)..]
+    }
+
+    /// Reads on until `count` bytes lie ahead or the end is reached.
+    fn fill(&mut self, count: usize) -> Result<(), Error> {
+        let behind = position(self.offset, self.base);
+        if self.buffer.len() - behind >= count {
+            return Ok(());
+        }
+        self.buffer.drain(..behind);
+        self.base = self.offset;
+        let have = self.buffer.len();
+        let left = self.end.saturating_sub(self.base + have as u64);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(count.max(CHUNK_BYTES));
+        self.buffer.resize(have + wanted, 0);
+        let from = self.base + have as u64;
+        let read =
+            self.file.read_at(from, &mut self.buffer[have..]).on("read", self.name.clone())?;
+        self.buffer.truncate(have + read);
+        Ok(())
+    }
+}
+
+/// What lies behind the place where the valid frames end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    /// Bytes up to the last one that is not zero.
+    pub(crate) bytes: u64,
+    /// Frame headers that are valid where they stand.
+    pub(crate) frames: u64,
+    /// The furthest offset one of them says was durable.
+    pub(crate) durable: u64,
+    /// The first LSN that none of them uses.
+    pub(crate) next_lsn: u64,
+}
+
+fn position(offset: u64, base: u64) -> usize {
+    usize::try_from(offset - base).unwrap_or(usize::MAX)
+}

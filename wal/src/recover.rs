@@ -1,0 +1,383 @@
+//! From a directory to a verdict: what is there, where it ends, and whether anything is missing.
+//!
+//! Everything here only reads. Whatever is wrong is told before a byte changes, and a crash in the
+//! middle of a recovery leaves what the recovery found.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Damage, Error, OnFile, Reason};
+use crate::frame::{FrameFault, FrameKind};
+use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
+use crate::lsn::Lsn;
+use crate::manifest::Manifest;
+use crate::reader::FrameReader;
+use crate::segment::{
+    FORMAT, HeaderFault, Link, SegmentHeader, StoreId, segment_name, segment_number,
+};
+
+/// One record, lent to the visitor of a replay.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its number.
+    pub lsn: Lsn,
+    /// When it was appended: ms since 1970, never less than that of the record before.
+    pub time_ms: u64,
+    /// The segment that holds it.
+    pub segment: u64,
+    /// Where its frame starts in the segment.
+    pub frame_offset: u64,
+    /// What was appended.
+    pub bytes: &'a [u8],
+}
+
+/// What a recovery found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The first LSN that is still there, 0 when there is none.
+    pub first_lsn: u64,
+    /// The last LSN that is there, or was before everything up to it was dropped; 0 for none.
+    pub last_lsn: u64,
+    /// Records handed to the visitor.
+    pub replayed: u64,
+    /// Segments that hold frames.
+    pub segments: u64,
+    /// Their bytes, prepared room included.
+    pub bytes: u64,
+    /// Bytes of a torn tail: written, never acknowledged, cut off and kept where they are.
+    pub torn_bytes: u64,
+    /// Whether the log ends with the mark of an orderly stop.
+    pub clean: bool,
+    /// How many times this log has been opened for writing, this time included.
+    pub incarnation: u64,
+}
+
+/// One segment of the chain that leads from the oldest to the newest.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) number: u64,
+    /// The last LSN in or before this segment.
+    pub(crate) last_lsn: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The verdict: everything that is needed to go on writing.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    pub(crate) store: Option<StoreId>,
+    pub(crate) recovery: Recovery,
+    pub(crate) kept: Vec<Kept>,
+    /// Where the log ends: the link the next segment starts with.
+    pub(crate) end: Link,
+    pub(crate) next_lsn: u64,
+    pub(crate) next_frame: u64,
+    pub(crate) next_segment: u64,
+    pub(crate) time_ms: u64,
+    /// Files that carry nothing and may go once the next segment is in its place.
+    pub(crate) stale: Vec<String>,
+}
+
+/// Who else may be at work while we read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Nobody: we hold the lock.
+    Nobody,
+    /// A writer may be appending: the end is wherever the valid frames end, and is no damage.
+    Writer,
+}
+
+/// Reads the directory and hands every record behind `after` to `visit`.
+pub(crate) fn scan<D: Disk>(
+    disk: &D,
+    beside: Beside,
+    after: Option<Lsn>,
+    visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+) -> Result<Scan, Error> {
+    let manifest = Manifest::read(disk)?;
+    let names = disk.list().on("list", disk.describe(""))?;
+    let mut stale: Vec<String> =
+        names.iter().filter(|name| name.ends_with(".tmp")).cloned().collect();
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+    numbers.sort_unstable();
+    let newest_seen = numbers.last().copied().unwrap_or(0);
+
+    let Some(manifest) = manifest else {
+        // A crash in the very first open leaves a segment without frames and no manifest.
+        for &number in &numbers {
+            if holds_frames(disk, number)? {
+                return Err(Manifest::damage(disk));
+            }
+            stale.push(segment_name(number));
+        }
+        let next_segment = newest_seen + 1;
+        return Ok(Scan { next_lsn: 1, next_frame: 1, next_segment, stale, ..Scan::default() });
+    };
+
+    let mut headers = BTreeMap::new();
+    for number in numbers {
+        let name = segment_name(number);
+        if number < manifest.oldest {
+            stale.push(name);
+        } else if number > manifest.newest {
+            // Its frames would have been written after the manifest named it.
+            if beside == Beside::Nobody && holds_frames(disk, number)? {
+                return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
+            }
+            stale.push(name);
+        } else {
+            headers.insert(number, read_header(disk, number, &manifest.store)?);
+        }
+    }
+    let chain = chain(disk, &manifest, &headers)?;
+    for &number in headers.keys().filter(|number| !chain.contains(number)) {
+        if holds_frames(disk, number)? {
+            return Err(damage(disk, number, 0, Reason::SegmentUnlinked));
+        }
+        stale.push(segment_name(number));
+    }
+
+    let mut walk = Walk {
+        disk,
+        beside,
+        clean: manifest.clean,
+        after: after.map_or(0, Lsn::get),
+        visit,
+        scan: Scan {
+            store: Some(manifest.store),
+            next_segment: newest_seen.max(manifest.newest) + 1,
+            stale,
+            ..Scan::default()
+        },
+    };
+    walk.scan.recovery.incarnation = manifest.incarnation;
+    let oldest = &headers[&chain[0]];
+    walk.scan.next_lsn = oldest.first_lsn;
+    walk.scan.next_frame = oldest.first_frame;
+    walk.scan.end = oldest.previous;
+    // Whoever asks for no particular start beside a writer takes what there is.
+    let whole = after.is_some() || beside == Beside::Nobody;
+    if whole && walk.after < oldest.previous.lsn {
+        return Err(Error::Missing { wanted: walk.after + 1, first: oldest.first_lsn });
+    }
+    for (index, number) in chain.iter().enumerate() {
+        let successor = chain.get(index + 1).map(|next| &headers[next]);
+        walk.segment(&headers[number], successor.map(|next| next.previous))?;
+    }
+    let mut scan = walk.scan;
+    scan.next_lsn = scan.next_lsn.max(manifest.next_lsn);
+    if let Some(known) = after.filter(|after| after.get() > scan.end.lsn) {
+        return Err(Error::Behind { known, last: scan.end.lsn });
+    }
+    Ok(scan)
+}
+
+/// The segments from the oldest to the newest, as each one names the one before it.
+fn chain<D: Disk>(
+    disk: &D,
+    manifest: &Manifest,
+    headers: &BTreeMap<u64, SegmentHeader>,
+) -> Result<Vec<u64>, Error> {
+    let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
+    let mut chain = Vec::new();
+    let mut number = manifest.newest;
+    while number >= manifest.oldest && number > 0 {
+        let header = headers.get(&number).ok_or_else(|| missing(number))?;
+        chain.push(number);
+        if header.previous.segment >= number {
+            return Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged));
+        }
+        number = header.previous.segment;
+    }
+    if chain.last() != Some(&manifest.oldest) {
+        return Err(missing(manifest.oldest));
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+struct Walk<'a, D> {
+    disk: &'a D,
+    beside: Beside,
+    clean: Link,
+    after: u64,
+    visit: &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+    scan: Scan,
+}
+
+impl<D: Disk> Walk<'_, D> {
+    /// Reads one segment. `successor` is where the next segment says that this one ends.
+    fn segment(&mut self, header: &SegmentHeader, successor: Option<Link>) -> Result<(), Error> {
+        let number = header.number;
+        let name = segment_name(number);
+        let describe = || self.disk.describe(&name);
+        let file = self.disk.open(&name).on("open", describe())?;
+        let size = file.size().on("read", describe())?;
+        let continues = header.previous == self.scan.end
+            && header.first_lsn >= self.scan.next_lsn.max(header.previous.lsn + 1)
+            && header.first_frame >= self.scan.next_frame;
+        if !continues {
+            return Err(damage(self.disk, number, 0, Reason::OutOfSequence));
+        }
+        self.scan.next_lsn = header.first_lsn;
+        self.scan.next_frame = header.first_frame;
+        self.scan.time_ms = self.scan.time_ms.max(header.time_ms);
+        if self.beside == Beside::Nobody && successor.is_none() {
+            // Nothing proves the tail durable: after kill -9 it may exist in memory only, and
+            // after a failed sync memory may show what the disk does not hold.
+            file.sync().on("sync", describe())?;
+            file.drop_cache(0).on("drop the cache of", describe())?;
+        }
+        let end = successor.map_or(size, |link| link.end.min(size));
+        let mut reader = FrameReader::new(self.disk, file, &name, header.salt, end);
+        let mut last = Last { durable: SEGMENT_HEADER_BYTES, sealed: false, frames: 0 };
+        let before = self.scan.next_lsn;
+        let (stop, fault) = loop {
+            let offset = reader.offset;
+            match self.frame(number, &mut reader, &mut last)? {
+                Ok(()) if last.sealed && successor.is_none() => break (reader.offset, None),
+                Ok(()) => {}
+                Err(fault) => break (offset, Some(fault)),
+            }
+        };
+        let lsn = if last.frames > 0 && self.scan.next_lsn > before {
+            self.scan.next_lsn - 1
+        } else {
+            self.scan.end.lsn
+        };
+        if let Some(link) = successor {
+            if stop != link.end {
+                return Err(damage(self.disk, number, stop, Reason::DamagedBeforeSuccessor));
+            }
+            if lsn != link.lsn {
+                return Err(damage(self.disk, number, stop, Reason::OutOfSequence));
+            }
+        } else if self.beside == Beside::Nobody && fault.is_some() {
+            self.judge_tail(number, stop, &mut reader)?;
+        }
+        self.scan.recovery.clean = last.sealed;
+        self.scan.recovery.bytes += size;
+        if last.frames > 0 || self.scan.recovery.torn_bytes > 0 || successor.is_some() {
+            self.scan.end = Link { segment: number, end: stop, lsn };
+            self.scan.recovery.segments += 1;
+            self.scan.kept.push(Kept { number, last_lsn: lsn, bytes: size });
+        } else {
+            // No frame ever came: the next segment takes this one's place.
+            self.scan.stale.push(name);
+        }
+        self.scan.recovery.last_lsn = lsn;
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        number: u64,
+        reader: &mut FrameReader<D::File>,
+        last: &mut Last,
+    ) -> Result<Result<(), FrameFault>, Error> {
+        let frame_offset = reader.offset;
+        let (header, mut records) = match reader.next_frame()? {
+            Ok(frame) => frame,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let continues = header.first_lsn == self.scan.next_lsn
+            && header.number == self.scan.next_frame
+            && header.time_ms >= self.scan.time_ms
+            && header.durable >= last.durable
+            && !last.sealed;
+        if !continues {
+            return Err(damage(self.disk, number, frame_offset, Reason::OutOfSequence));
+        }
+        let mut lsn = header.first_lsn;
+        while let Some(record) = records.next_record() {
+            let (Ok(bytes), Some(at)) = (record, Lsn::new(lsn)) else {
+                return Err(damage(self.disk, number, frame_offset, Reason::RecordsMalformed));
+            };
+            if self.scan.recovery.first_lsn == 0 {
+                self.scan.recovery.first_lsn = lsn;
+            }
+            if lsn > self.after {
+                let time_ms = header.time_ms;
+                let record = Record { lsn: at, time_ms, segment: number, frame_offset, bytes };
+                if (self.visit)(record).is_break() {
+                    return Err(Error::Stopped { lsn: at });
+                }
+                self.scan.recovery.replayed += 1;
+            }
+            lsn += 1;
+        }
+        if lsn - header.first_lsn != u64::from(header.records) {
+            return Err(damage(self.disk, number, frame_offset, Reason::RecordsMalformed));
+        }
+        self.scan.next_lsn = lsn;
+        self.scan.next_frame = header.number + 1;
+        self.scan.time_ms = header.time_ms;
+        last.durable = header.durable;
+        last.sealed = header.kind == FrameKind::Seal;
+        last.frames += 1;
+        Ok(Ok(()))
+    }
+
+    /// The newest segment ends at `stop` without a seal: torn, or damaged?
+    fn judge_tail(
+        &mut self,
+        number: u64,
+        stop: u64,
+        reader: &mut FrameReader<D::File>,
+    ) -> Result<(), Error> {
+        if self.clean.segment == number && stop < self.clean.end {
+            return Err(damage(self.disk, number, stop, Reason::DamagedBeforeCleanStop));
+        }
+        let beyond = reader.survey(stop)?;
+        if beyond.durable > stop {
+            return Err(damage(self.disk, number, stop, Reason::DamagedBeforeDurableMark));
+        }
+        self.scan.recovery.torn_bytes = beyond.bytes;
+        // A record that left a trace keeps its number: whoever saw the trace must never meet
+        // another record under it.
+        self.scan.next_lsn = self.scan.next_lsn.max(beyond.next_lsn);
+        self.scan.next_frame += beyond.frames;
+        Ok(())
+    }
+}
+
+struct Last {
+    durable: u64,
+    sealed: bool,
+    frames: u64,
+}
+
+fn damage<D: Disk>(disk: &D, number: u64, offset: u64, reason: Reason) -> Error {
+    Error::Corrupt(Damage { file: disk.describe(&segment_name(number)), offset, reason })
+}
+
+fn read_header<D: Disk>(disk: &D, number: u64, store: &StoreId) -> Result<SegmentHeader, Error> {
+    let name = segment_name(number);
+    let file = disk.open(&name).on("open", disk.describe(&name))?;
+    let mut bytes = [0; SECTOR_BYTES];
+    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
+    match SegmentHeader::decode(&bytes) {
+        Ok(header) if header.store != *store => {
+            Err(damage(disk, number, 0, Reason::SegmentForeign))
+        }
+        Ok(header) if header.number == number => Ok(header),
+        Ok(_) | Err(HeaderFault::Damaged) => {
+            Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged))
+        }
+        Err(HeaderFault::Format(format)) => {
+            Err(Error::Format { file: disk.describe(&name), format, known: FORMAT })
+        }
+    }
+}
+
+/// Whether a segment that should be empty holds any frame at all.
+fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
+    let name = segment_name(number);
+    let file = disk.open(&name).on("open", disk.describe(&name))?;
+    let mut bytes = [0; SECTOR_BYTES];
+    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
+    let Ok(header) = SegmentHeader::decode(&bytes) else { return Ok(false) };
+    let size = file.size().on("read", disk.describe(&name))?;
+    let mut reader = FrameReader::new(disk, file, &name, header.salt, size);
+    Ok(reader.next_frame()?.is_ok())
+}

@@ -1,0 +1,43 @@
+//! What the log has done, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) appends: AtomicU64,
+    pub(crate) frames: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+}
+
+/// Counts since the log was opened, and what it holds now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Records appended.
+    pub appends: u64,
+    /// Frames written: groups, notes and seals.
+    pub frames: u64,
+    /// Bytes written into segments.
+    pub bytes: u64,
+    /// Syncs of segments.
+    pub syncs: u64,
+    /// Segments kept.
+    pub segments: u64,
+    /// Their size on disk in bytes.
+    pub size_bytes: u64,
+    /// The last LSN appended, 0 for none.
+    pub last_lsn: u64,
+    /// The last durable LSN, 0 for none.
+    pub durable_lsn: u64,
+    /// Whether a write or sync has failed.
+    pub poisoned: bool,
+}
+
+impl Counters {
+    pub(crate) fn fill(&self, stats: &mut Stats) {
+        stats.appends = self.appends.load(Ordering::Relaxed);
+        stats.frames = self.frames.load(Ordering::Relaxed);
+        stats.bytes = self.bytes.load(Ordering::Relaxed);
+        stats.syncs = self.syncs.load(Ordering::Relaxed);
+    }
+}

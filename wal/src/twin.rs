@@ -1,0 +1,129 @@
+//! A small file that is replaced whole and holds its content twice.
+//!
+//! ```text
+//! copy = magic (8) | format u32 | bytes u32 | content | CRC-32 of all before
+//! file = copy copy
+//! ```
+//!
+//! Replacing is atomic: the new file is written beside the old one, synced, renamed over it, and
+//! the directory is synced. The second copy is for the medium, not for crashes: one damaged sector
+//! must not cost the only witness of what else has to be there.
+
+use std::io;
+
+use crc32fast::hash;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Error, OnFile};
+use crate::frame::u32_at;
+use crate::segment::FORMAT;
+
+const HEAD_BYTES: usize = 16;
+const CRC_BYTES: usize = 4;
+const FILE_BYTES_MAX: u64 = 2 << 20;
+
+/// A named file of this kind.
+#[derive(Clone, Copy, Debug)]
+pub struct TwinFile {
+    /// Its name in the directory.
+    pub name: &'static str,
+    /// What it starts with.
+    pub magic: [u8; 8],
+}
+
+/// What was found under the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Twin {
+    /// No such file.
+    Missing,
+    /// The content, and whether both copies still hold it.
+    Content(Vec<u8>, bool),
+    /// A file without one valid copy.
+    Damaged,
+}
+
+impl TwinFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::Format`] when it is of another format.
+    pub fn read<D: Disk>(&self, disk: &D) -> Result<Twin, Error> {
+        let describe = || disk.describe(self.name);
+        let file = match disk.open(self.name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Twin::Missing),
+            other => other.on("open", describe())?,
+        };
+        let size = file.size().on("read", describe())?.min(FILE_BYTES_MAX);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let read = file.read_at(0, &mut bytes).on("read", describe())?;
+        bytes.truncate(read);
+        let first = self.decode(&bytes);
+        // Where the second copy starts follows from the first one or, if that is unreadable, from
+        // the size of the file.
+        let middle = match &first {
+            Copy::Content(content) => HEAD_BYTES + content.len() + CRC_BYTES,
+            _ => bytes.len() / 2,
+        };
+        let second = self.decode(bytes.get(middle..).unwrap_or_default());
+        match (first, second) {
+            (Copy::Content(first), Copy::Content(second)) if first == second => {
+                Ok(Twin::Content(first, true))
+            }
+            (Copy::Content(content), _) | (_, Copy::Content(content)) => {
+                Ok(Twin::Content(content, false))
+            }
+            (Copy::Format(format), _) | (_, Copy::Format(format)) => {
+                Err(Error::Format { file: describe(), format, known: FORMAT })
+            }
+            _ => Ok(Twin::Damaged),
+        }
+    }
+
+    /// Replaces the content; durable when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. The old content is then still there, or already the new one.
+    pub fn replace<D: Disk>(&self, disk: &D, content: &[u8]) -> Result<(), Error> {
+        let temporary = format!("{}.tmp", self.name);
+        let mut bytes = Vec::with_capacity(2 * (HEAD_BYTES + content.len() + CRC_BYTES));
+        for _ in 0..2 {
+            let start = bytes.len();
+            bytes.extend_from_slice(&self.magic);
+            bytes.extend_from_slice(&FORMAT.to_le_bytes());
+            bytes
+                .extend_from_slice(&u32::try_from(content.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend_from_slice(content);
+            let crc = hash(&bytes[start..]);
+            bytes.extend_from_slice(&crc.to_le_bytes());
+        }
+        let describe = || disk.describe(&temporary);
+        disk.discard(&temporary).on("remove", describe())?;
+        let file = disk.create(&temporary).on("create", describe())?;
+        file.write_at(0, &bytes).on("write", describe())?;
+        file.sync().on("sync", describe())?;
+        disk.rename(&temporary, self.name).on("rename", describe())?;
+        disk.sync_dir().on("sync the directory of", disk.describe(self.name))
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Copy {
+        let Some(head) = bytes.first_chunk::<HEAD_BYTES>() else { return Copy::Damaged };
+        let length = u32_at(head, 12) as usize;
+        let end = HEAD_BYTES.saturating_add(length);
+        let (Some(covered), Some(crc)) = (bytes.get(..end), bytes.get(end..end + CRC_BYTES)) else {
+            return Copy::Damaged;
+        };
+        if head[0..8] != self.magic || hash(covered) != u32_at(crc, 0) {
+            return Copy::Damaged;
+        }
+        match u32_at(head, 8) {
+            FORMAT => Copy::Content(covered[HEAD_BYTES..].to_vec()),
+            format => Copy::Format(format),
+        }
+    }
+}
+
+enum Copy {
+    Content(Vec<u8>),
+    Format(u32),
+    Damaged,
+}

@@ -1,0 +1,543 @@
+//! The log itself: appending, group commit, dropping, closing.
+
+use std::ops::{ControlFlow, RangeInclusive};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::disk::Disk;
+use crate::error::{Error, OnFile};
+use crate::frame::{FrameBuffer, FrameKind, padded};
+use crate::group::Group;
+use crate::limits::{
+    APPEND_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX,
+    RECORD_HEADER_BYTES, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES,
+};
+use crate::lsn::Lsn;
+use crate::manifest::Manifest;
+use crate::recover::{Beside, Record, Recovery, scan};
+use crate::segment::{StoreId, segment_name};
+use crate::stats::{Counters, Stats};
+use crate::writer::{Batch, Chain, Spare, Writer, discard_spare, next_segment_bytes, prepare};
+
+/// Room that no append may take: an orderly stop must always be able to write its seal.
+const SEAL_ROOM: u64 = 2 * FRAME_HEADER_BYTES as u64;
+
+/// A write-ahead log, open for writing.
+///
+/// [`append`](Self::append) gives numbers and is volatile; [`wait`](Self::wait) makes durable. Any
+/// number of threads may do either at the same time: whoever waits first writes and syncs for all
+/// who have appended by then. Nothing here starts a thread; see
+/// [`Housekeeper`](crate::Housekeeper) for the work that is better done beside the commits.
+pub struct Wal<D: Disk> {
+    disk: D,
+    store: StoreId,
+    queue: Mutex<Queue>,
+    /// Locked only by the leader, so never contended.
+    writer: Mutex<Writer<D>>,
+    spare: Mutex<Option<Spare<D::File>>>,
+    preparing: Mutex<()>,
+    chain: Arc<Mutex<Chain>>,
+    counters: Arc<Counters>,
+    durable: AtomicU64,
+    _lock: D::Lock,
+}
+
+struct Queue {
+    next_lsn: u64,
+    /// The records that wait to be written, and the buffer that takes turns with it.
+    pending: FrameBuffer,
+    other: Option<FrameBuffer>,
+    first_lsn: u64,
+    time_ms: u64,
+    /// Where those who wait for `pending` wait, whether one of them is to lead, and how many follow.
+    group: Arc<Group>,
+    elected: bool,
+    followers: u32,
+    /// Somebody is writing; what it will have made durable when it is done, and where that is told.
+    busy: bool,
+    flight: Flight,
+    /// Bytes that fit into the active segment behind everything taken so far.
+    room: u64,
+    /// The size of the prepared segment, 0 for none.
+    spare_bytes: u64,
+    segment_bytes: u64,
+    state: State,
+}
+
+#[derive(Default)]
+struct Flight {
+    durable_through: u64,
+    group: Arc<Group>,
+}
+
+enum State {
+    Open,
+    Closed,
+    Poisoned(String),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Write,
+    Sync,
+    Note,
+    Seal,
+}
+
+impl<D: Disk> Wal<D> {
+    /// Recovers the log in `disk` (a new one if there is none) and opens it for writing.
+    ///
+    /// Every record behind `after` is lent to `visit`, in order. Recovery reads before it writes:
+    /// whatever is wrong with the log is said while nothing has been changed.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process has the directory; [`Error::Corrupt`],
+    /// [`Error::Format`], [`Error::Missing`] and [`Error::Behind`] when what is there cannot be
+    /// continued; [`Error::Stopped`] when `visit` broke off; [`Error::Io`].
+    pub fn open(
+        disk: D,
+        after: Option<Lsn>,
+        mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(Self, Recovery), Error> {
+        let lock = match disk.lock() {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                return Err(Error::Locked { directory: disk.describe("") });
+            }
+            other => other.on("lock", disk.describe("LOCK"))?,
+        };
+        let scan = scan(&disk, Beside::Nobody, after, &mut visit)?;
+        let store = match scan.store {
+            Some(store) => store,
+            None => {
+                let mut store = StoreId::default();
+                disk.random(&mut store).on("make an id for", disk.describe(""))?;
+                store
+            }
+        };
+        let mut recovery = scan.recovery.clone();
+        recovery.incarnation += 1;
+        let incarnation = recovery.incarnation;
+        let manifest = Manifest { store, incarnation, ..Manifest::default() };
+        let counters = Arc::new(Counters::default());
+        let (writer, chain) = Writer::start(disk.clone(), &scan, manifest, Arc::clone(&counters))?;
+        let queue = Queue {
+            next_lsn: scan.next_lsn,
+            pending: FrameBuffer::new(),
+            other: Some(FrameBuffer::new()),
+            first_lsn: scan.next_lsn,
+            time_ms: scan.time_ms,
+            group: Arc::default(),
+            elected: false,
+            followers: 0,
+            busy: false,
+            flight: Flight::default(),
+            room: writer.room(),
+            spare_bytes: 0,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            state: State::Open,
+        };
+        let wal = Self {
+            disk,
+            store,
+            queue: Mutex::new(queue),
+            writer: Mutex::new(writer),
+            spare: Mutex::new(None),
+            preparing: Mutex::new(()),
+            chain,
+            counters,
+            durable: AtomicU64::new(scan.end.lsn),
+            _lock: lock,
+        };
+        Ok((wal, recovery))
+    }
+
+    /// Appends `records` as one unit: after a crash all of them are there or none. Returns their
+    /// LSNs. Nothing is durable yet; `time_ms` (since 1970) is kept with them, raised to the time
+    /// of the append before if it is less.
+    ///
+    /// Blocks only while a full group is being written. Memory stays bounded that way.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for an empty append, a record over 1 MiB or an append over 4 MiB;
+    /// [`Error::NoSpace`] when the disk is too full to prepare another segment;
+    /// [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close). Nothing is
+    /// appended then.
+    pub fn append<R: AsRef<[u8]>>(
+        &self,
+        time_ms: u64,
+        records: &[R],
+    ) -> Result<RangeInclusive<Lsn>, Error> {
+        let bytes = check_append(records)?;
+        let count = u32::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX);
+        let mut queue = self.queue.lock();
+        loop {
+            queue.check()?;
+            let full = !queue.pending.is_empty()
+                && (queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX
+                    || queue.pending.records() + count > FRAME_RECORDS_MAX);
+            if full {
+                queue = self.take_turn(queue, Purpose::Write)?;
+            } else if !queue.admits(bytes) {
+                drop(queue);
+                self.prepare_spare(bytes)?;
+                queue = self.queue.lock();
+                // Pending records may be what fills the active segment: with them written, the
+                // spare one is free for this append.
+                if !queue.admits(bytes) && !queue.pending.is_empty() {
+                    queue = self.take_turn(queue, Purpose::Write)?;
+                }
+            } else {
+                break;
+            }
+        }
+        let first = queue.next_lsn;
+        if queue.pending.is_empty() {
+            queue.first_lsn = first;
+        }
+        queue.time_ms = queue.time_ms.max(time_ms);
+        records.iter().for_each(|record| queue.pending.push(record.as_ref()));
+        queue.next_lsn += u64::from(count);
+        self.counters.appends.fetch_add(u64::from(count), Ordering::Relaxed);
+        let first = Lsn::new(first).unwrap_or(Lsn::FIRST);
+        Ok(first..=first.plus(u64::from(count) - 1))
+    }
+
+    /// Returns once everything up to `lsn` is durable.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when the write or sync failed: whether the record is there is then
+    /// decided by recovery. [`Error::NotAppended`] when there is no such record.
+    pub fn wait(&self, lsn: Lsn) -> Result<(), Error> {
+        let lsn = lsn.get();
+        while self.durable.load(Ordering::Acquire) < lsn {
+            let queue = self.queue.lock();
+            if self.durable.load(Ordering::Acquire) >= lsn {
+                break;
+            }
+            if let State::Poisoned(cause) = &queue.state {
+                return Err(Error::Poisoned { cause: cause.clone() });
+            }
+            if lsn >= queue.next_lsn {
+                return Err(Error::NotAppended { lsn });
+            }
+            if queue.busy && lsn <= queue.flight.durable_through {
+                let group = Arc::clone(&queue.flight.group);
+                drop(queue);
+                group.await_done();
+            } else {
+                drop(self.take_turn(queue, Purpose::Sync)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends and waits.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append) and [`wait`](Self::wait).
+    pub fn commit<R: AsRef<[u8]>>(
+        &self,
+        time_ms: u64,
+        records: &[R],
+    ) -> Result<RangeInclusive<Lsn>, Error> {
+        let lsns = self.append(time_ms, records)?;
+        self.wait(*lsns.end())?;
+        Ok(lsns)
+    }
+
+    /// The last durable LSN; `None` before the first.
+    #[must_use]
+    pub fn durable(&self) -> Option<Lsn> {
+        Lsn::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// The last LSN given out; `None` before the first.
+    #[must_use]
+    pub fn last(&self) -> Option<Lsn> {
+        Lsn::new(self.queue.lock().next_lsn - 1)
+    }
+
+    /// The identity of this log, chosen at random when it was created.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// Counts and sizes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.counters.fill(&mut stats);
+        {
+            let chain = self.chain.lock();
+            stats.segments = chain.kept.len() as u64;
+            stats.size_bytes = chain.kept.iter().map(|kept| kept.bytes).sum();
+        }
+        let queue = self.queue.lock();
+        stats.last_lsn = queue.next_lsn - 1;
+        stats.poisoned = matches!(queue.state, State::Poisoned(_));
+        stats.durable_lsn = self.durable.load(Ordering::Acquire);
+        stats
+    }
+
+    /// Removes the segments all of whose records are at or before `lsn`, except the active one.
+    /// Returns how many went. The manifest names the new oldest segment before the first is
+    /// removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`]. Files that could not be removed are ignored from now on and removed at the
+    /// next open.
+    pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
+        let dropped: Vec<u64> = {
+            let mut chain = self.chain.lock();
+            let active = chain.kept.len().saturating_sub(1);
+            let count =
+                chain.kept[..active].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count();
+            if count == 0 {
+                return Ok(0);
+            }
+            let mut manifest = chain.manifest;
+            manifest.oldest = chain.kept[count].number;
+            manifest.write(&self.disk)?;
+            chain.manifest = manifest;
+            chain.kept.drain(..count).map(|kept| kept.number).collect()
+        };
+        for &number in &dropped {
+            let name = segment_name(number);
+            self.disk.remove(&name).on("remove", self.disk.describe(&name))?;
+        }
+        Ok(dropped.len() as u64)
+    }
+
+    /// Prepares the next segment if it is not there yet, so that no append has to.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`] when the disk is full, [`Error::Io`].
+    pub fn prepare(&self) -> Result<(), Error> {
+        self.prepare_spare(0)
+    }
+
+    /// Whether the next segment is missing.
+    #[must_use]
+    pub fn wants_spare(&self) -> bool {
+        self.queue.lock().spare_bytes == 0
+    }
+
+    /// Writes a frame that carries nothing but the proof that everything before it was durable.
+    /// Does nothing while records are pending or being written: they will carry the proof.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn note(&self) -> Result<(), Error> {
+        let queue = self.queue.lock();
+        if queue.busy || !queue.pending.is_empty() || queue.room < 2 * SEAL_ROOM {
+            return Ok(());
+        }
+        queue.check()?;
+        self.lead(queue, Purpose::Note).map(drop)
+    }
+
+    /// Makes everything durable, seals the log and says so in the manifest. Later appends are
+    /// refused. Dropping a log without this is a crash as far as recovery is concerned.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written: the
+    /// records and the seal are durable then.
+    pub fn close(&self) -> Result<(), Error> {
+        if let Some(last) = self.last() {
+            self.wait(last)?;
+        }
+        let mut queue = self.queue.lock();
+        queue.check()?;
+        while queue.busy {
+            queue = self.take_turn(queue, Purpose::Sync)?;
+        }
+        queue = self.lead(queue, Purpose::Seal)?;
+        queue.state = State::Closed;
+        drop(queue);
+        self.writer.lock().mark_clean()
+    }
+
+    /// Joins the group that is gathering: leads it when its turn has come, follows who does.
+    fn take_turn<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        purpose: Purpose,
+    ) -> Result<MutexGuard<'a, Queue>, Error> {
+        if !queue.busy {
+            return self.lead(queue, purpose);
+        }
+        let group = Arc::clone(&queue.group);
+        if queue.elected {
+            queue.followers += 1;
+            drop(queue);
+            group.await_done();
+            return Ok(self.queue.lock());
+        }
+        queue.elected = true;
+        drop(queue);
+        group.await_turn();
+        let queue = self.queue.lock();
+        queue.check()?;
+        self.lead(queue, purpose)
+    }
+
+    /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
+    /// the lead with `busy` set.
+    fn lead<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        purpose: Purpose,
+    ) -> Result<MutexGuard<'a, Queue>, Error> {
+        queue.busy = true;
+        queue.elected = false;
+        let sync = purpose != Purpose::Write || std::mem::take(&mut queue.followers) > 0;
+        let mut frame = queue.other.take().unwrap_or_else(FrameBuffer::new);
+        std::mem::swap(&mut frame, &mut queue.pending);
+        let kind = match purpose {
+            Purpose::Note => FrameKind::Note,
+            Purpose::Seal => FrameKind::Seal,
+            Purpose::Write | Purpose::Sync => FrameKind::Data,
+        };
+        let through = queue.next_lsn - 1;
+        let first_lsn = if frame.is_empty() { queue.next_lsn } else { queue.first_lsn };
+        let batch = Batch { kind, first_lsn, time_ms: queue.time_ms, sync };
+        if !frame.is_empty() || kind != FrameKind::Data {
+            queue.take_room(frame.frame_bytes() as u64);
+        }
+        let group = std::mem::take(&mut queue.group);
+        let durable_through = if sync { through } else { 0 };
+        queue.flight = Flight { durable_through, group: Arc::clone(&group) };
+        drop(queue);
+
+        let written = {
+            let mut writer = self.writer.lock();
+            let mut spare = self.spare.lock();
+            writer.write(&mut frame, batch, &mut spare)
+        };
+
+        let mut queue = self.queue.lock();
+        frame.clear();
+        queue.other = Some(frame);
+        let result = match written {
+            Ok(durable) => {
+                self.durable.fetch_max(durable, Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                let cause = error.to_string();
+                queue.state = State::Poisoned(cause.clone());
+                // Nobody will lead the gathering group any more.
+                queue.group.finish();
+                Err(Error::Poisoned { cause })
+            }
+        };
+        // The next leader first: its sync is what everybody else will wait for.
+        queue.busy = queue.elected && result.is_ok();
+        if queue.elected {
+            queue.group.give_turn();
+        }
+        group.finish();
+        result.map(|()| queue)
+    }
+
+    /// Prepares a segment that holds an append of `bytes` besides the records that are pending.
+    fn prepare_spare(&self, bytes: usize) -> Result<(), Error> {
+        let _one_at_a_time = self.preparing.lock();
+        let (have, wanted) = {
+            let queue = self.queue.lock();
+            let frame = queue.pending.frame_bytes() + padded(bytes);
+            (queue.spare_bytes, next_segment_bytes(queue.segment_bytes, frame as u64 + SEAL_ROOM))
+        };
+        if have > 0 && (bytes == 0 || have >= wanted) {
+            return Ok(());
+        }
+        {
+            let mut queue = self.queue.lock();
+            let mut spare = self.spare.lock();
+            queue.spare_bytes = 0;
+            *spare = None;
+        }
+        discard_spare(&self.disk)?;
+        let prepared = prepare(&self.disk, wanted).map_err(|error| self.give_room_back(error))?;
+        let mut queue = self.queue.lock();
+        queue.spare_bytes = prepared.bytes;
+        *self.spare.lock() = Some(prepared);
+        Ok(())
+    }
+
+    fn give_room_back(&self, error: Error) -> Error {
+        match error {
+            Error::Io { source, .. } if is_full(&source) => {
+                // Best effort: the next attempt begins by removing it in any case.
+                let _ = discard_spare(&self.disk);
+                Error::NoSpace { source }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Queue {
+    fn check(&self) -> Result<(), Error> {
+        match &self.state {
+            State::Open => Ok(()),
+            State::Closed => Err(Error::NotAppended { lsn: 0 }),
+            State::Poisoned(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        }
+    }
+
+    /// Whether a frame with the pending records and `bytes` more has a place.
+    fn admits(&self, bytes: usize) -> bool {
+        let frame = (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64;
+        let fits = |room: u64| frame + SEAL_ROOM <= room;
+        fits(self.room) || fits(self.spare_bytes.saturating_sub(SEGMENT_HEADER_BYTES))
+    }
+
+    fn take_room(&mut self, frame: u64) {
+        if frame <= self.room {
+            self.room -= frame;
+        } else {
+            self.segment_bytes = self.spare_bytes;
+            self.room = self.spare_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
+            self.spare_bytes = 0;
+        }
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
+    let bytes: usize =
+        records.iter().map(|record| RECORD_HEADER_BYTES + record.as_ref().len()).sum();
+    let refused = |limit| Err(Error::Refused { records: records.len(), bytes, limit });
+    if records.is_empty() {
+        return refused("an append has at least one record");
+    }
+    if records.iter().any(|record| record.as_ref().len() > RECORD_BYTES_MAX) {
+        return refused("a record has at most 1 MiB");
+    }
+    if bytes > APPEND_BYTES_MAX || records.len() > FRAME_RECORDS_MAX as usize {
+        return refused("an append has at most 4 MiB and 1 048 576 records");
+    }
+    Ok(bytes)
+}
+
+/// Reads a log without a lock and without changing anything, also beside a running writer: every
+/// record behind `after` is lent to `visit`. With a writer at work the end is wherever its frames
+/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say.
+///
+/// # Errors
+/// Those of [`Wal::open`] except [`Error::Locked`].
+pub fn read<D: Disk>(
+    disk: &D,
+    after: Option<Lsn>,
+    mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
+) -> Result<Recovery, Error> {
+    Ok(scan(disk, Beside::Writer, after, &mut visit)?.recovery)
+}

@@ -1,0 +1,147 @@
+//! The log on a real directory: what is appended comes back.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use icn_wal::{Error, FsDisk, Housekeeper, Lsn, Recovery, Wal};
+
+type Records = Vec<(u64, Vec<u8>)>;
+
+fn open(dir: &Path, after: Option<Lsn>) -> Result<(Wal<FsDisk>, Recovery, Records), Error> {
+    let mut records = Vec::new();
+    let disk = FsDisk::create(dir).expect("create");
+    let (wal, recovery) = Wal::open(disk, after, |record| {
+        records.push((record.lsn.get(), record.bytes.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok((wal, recovery, records))
+}
+
+fn numbered(numbers: std::ops::RangeInclusive<u64>) -> Records {
+    numbers.map(|number| (number, format!("record {number}").into_bytes())).collect()
+}
+
+#[test]
+fn what_is_committed_comes_back_in_order() {
+    let dir = tempfile::tempdir().expect("dir");
+    for round in 0..4u64 {
+        let (wal, recovery, records) = open(dir.path(), None).expect("open");
+        assert_eq!(records, numbered(1..=round * 10));
+        assert_eq!(recovery.last_lsn, round * 10);
+        assert_eq!(recovery.clean, round > 0);
+        assert_eq!(recovery.incarnation, round + 1);
+        for (_, record) in numbered(round * 10 + 1..=round * 10 + 10) {
+            wal.commit(7, &[record]).expect("commit");
+        }
+        wal.close().expect("close");
+        assert!(matches!(wal.append(0, &["late"]), Err(Error::NotAppended { .. })));
+    }
+}
+
+#[test]
+fn a_log_dropped_without_close_is_recovered() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), None).expect("open");
+    wal.commit(1, &["record 1", "record 2"]).expect("commit");
+    drop(wal);
+    let (_wal, recovery, records) = open(dir.path(), None).expect("open");
+    assert_eq!(records, numbered(1..=2));
+    assert!(!recovery.clean);
+    assert_eq!(recovery.torn_bytes, 0);
+}
+
+#[test]
+fn segments_rotate_and_old_ones_can_be_dropped() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), None).expect("open");
+    let record = vec![9; 100_000];
+    for _ in 0..100 {
+        wal.commit(1, std::slice::from_ref(&record)).expect("commit");
+    }
+    let segments = wal.stats().segments;
+    assert!(segments >= 4, "{segments}");
+    let dropped = wal.drop_through(Lsn::new(60).expect("lsn")).expect("drop");
+    assert!(dropped >= 2, "{dropped}");
+    drop(wal);
+    assert!(matches!(open(dir.path(), None), Err(Error::Missing { .. })));
+    let (_wal, _, records) = open(dir.path(), Lsn::new(60)).expect("open");
+    assert_eq!(
+        records.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(),
+        (61..=100).collect::<Vec<_>>()
+    );
+    drop(_wal);
+    assert!(matches!(open(dir.path(), Lsn::new(101)), Err(Error::Behind { .. })));
+}
+
+#[test]
+fn many_threads_commit_at_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), None).expect("open");
+    let wal = Arc::new(wal);
+    let house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
+    std::thread::scope(|scope| {
+        for thread in 0..16u8 {
+            let wal = &wal;
+            scope.spawn(move || {
+                for turn in 0..50u8 {
+                    wal.commit(1, &[[thread, turn]]).expect("commit");
+                }
+            });
+        }
+        let wal = &wal;
+        scope.spawn(move || {
+            for _ in 0..40 {
+                wal.append(1, &[vec![255; 300_000]]).expect("append");
+            }
+        });
+    });
+    wal.wait(wal.last().expect("some")).expect("wait");
+    drop(house);
+    let stats = wal.stats();
+    assert_eq!(stats.durable_lsn, 16 * 50 + 40);
+    drop(Arc::into_inner(wal).expect("last"));
+    let (_wal, _, records) = open(dir.path(), None).expect("open");
+    for thread in 0..16u8 {
+        let turns: Vec<u8> = records
+            .iter()
+            .filter(|(_, bytes)| bytes.len() == 2 && bytes[0] == thread)
+            .map(|(_, bytes)| bytes[1])
+            .collect();
+        assert_eq!(turns, (0..50).collect::<Vec<u8>>());
+    }
+}
+
+#[test]
+fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), None).expect("open");
+    assert!(matches!(wal.append::<&[u8]>(0, &[]), Err(Error::Refused { .. })));
+    assert!(matches!(wal.append(0, &[vec![0; (1 << 20) + 1]]), Err(Error::Refused { .. })));
+    assert!(matches!(wal.append(0, &vec![vec![0u8; 1 << 20]; 4]), Err(Error::Refused { .. })));
+    let most = vec![vec![7u8; (1 << 20) - 4]; 4];
+    let lsns = wal.commit(0, &most).expect("4 MiB");
+    assert_eq!(lsns.end().get(), 4);
+    assert!(matches!(wal.wait(Lsn::new(5).expect("lsn")), Err(Error::NotAppended { lsn: 5 })));
+    drop(wal);
+    assert_eq!(open(dir.path(), None).expect("open").2.len(), 4);
+}
+
+#[test]
+fn a_second_owner_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let first = open(dir.path(), None).expect("open");
+    assert!(matches!(open(dir.path(), None), Err(Error::Locked { .. })));
+    drop(first);
+    open(dir.path(), None).expect("the lock goes with its owner");
+}
+
+#[test]
+fn opening_again_and_again_does_not_fill_the_disk() {
+    let dir = tempfile::tempdir().expect("dir");
+    for _ in 0..20 {
+        drop(open(dir.path(), None).expect("open"));
+    }
+    let segments = std::fs::read_dir(dir.path()).expect("dir").count();
+    assert_eq!(segments, 3, "LOCK, MANIFEST and one segment");
+}
