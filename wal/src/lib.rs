@@ -2,11 +2,11 @@
 //!
 //! ```
 //! use std::ops::ControlFlow;
-//! use icn_wal::{FsDisk, Wal};
+//! use icn_wal::{From, FsDisk, Wal};
 //!
 //! # let dir = std::env::temp_dir().join(format!("icn-wal-doc-{}", std::process::id()));
 //! let mut records = Vec::new();
-//! let (wal, report) = Wal::open(FsDisk::create(&dir)?, None, |record| {
+//! let (wal, report) = Wal::open(FsDisk::create(&dir)?, From::Beginning, |record| {
 //!     records.push(record.bytes.to_vec());
 //!     ControlFlow::Continue(())
 //! })?;
@@ -60,7 +60,7 @@ pub use disk::{Disk, DiskFile, FsDisk};
 pub use error::{Damage, Error, Reason};
 pub use housekeeper::Housekeeper;
 pub use lsn::Lsn;
-pub use recover::{Record, Recovery};
+pub use recover::{From, Record, Recovery};
 pub use segment::{FORMAT, StoreId};
 pub use stats::Stats;
 pub use twin::{Twin, TwinFile};

@@ -87,13 +87,26 @@ pub(crate) enum Beside {
     Writer,
 }
 
-/// Reads the directory and hands every record behind `after` to `visit`.
+/// Where a replay starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At the first record ever: refused when that has been dropped.
+    Beginning,
+    /// Behind this record: refused when the next one has been dropped, or when the log ends before
+    /// this one.
+    After(Lsn),
+    /// At the oldest record that is kept.
+    Oldest,
+}
+
+/// Reads the directory and hands every record from `from` on to `visit`.
 pub(crate) fn scan<D: Disk>(
     disk: &D,
     beside: Beside,
-    after: Option<Lsn>,
+    from: From,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
+    let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
     let manifest = Manifest::read(disk)?;
     let names = disk.list().on("list", disk.describe(""))?;
     let mut stale: Vec<String> =
@@ -109,6 +122,9 @@ pub(crate) fn scan<D: Disk>(
                 return Err(Manifest::damage(disk));
             }
             stale.push(segment_name(number));
+        }
+        if let From::After(known) = from {
+            return Err(Error::Behind { known, last: 0 });
         }
         let next_segment = newest_seen + 1;
         return Ok(Scan { next_lsn: 1, next_frame: 1, next_segment, stale, ..Scan::default() });
@@ -141,7 +157,7 @@ pub(crate) fn scan<D: Disk>(
         disk,
         beside,
         clean: manifest.clean,
-        after: after.map_or(0, Lsn::get),
+        after,
         visit,
         scan: Scan {
             store: Some(manifest.store),
@@ -155,10 +171,8 @@ pub(crate) fn scan<D: Disk>(
     walk.scan.next_lsn = oldest.first_lsn;
     walk.scan.next_frame = oldest.first_frame;
     walk.scan.end = oldest.previous;
-    // Whoever asks for no particular start beside a writer takes what there is.
-    let whole = after.is_some() || beside == Beside::Nobody;
-    if whole && walk.after < oldest.previous.lsn {
-        return Err(Error::Missing { wanted: walk.after + 1, first: oldest.first_lsn });
+    if from != From::Oldest && after < oldest.previous.lsn {
+        return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
     }
     for (index, number) in chain.iter().enumerate() {
         let successor = chain.get(index + 1).map(|next| &headers[next]);
@@ -166,7 +180,9 @@ pub(crate) fn scan<D: Disk>(
     }
     let mut scan = walk.scan;
     scan.next_lsn = scan.next_lsn.max(manifest.next_lsn);
-    if let Some(known) = after.filter(|after| after.get() > scan.end.lsn) {
+    if let From::After(known) = from
+        && after > scan.end.lsn
+    {
         return Err(Error::Behind { known, last: scan.end.lsn });
     }
     Ok(scan)

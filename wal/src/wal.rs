@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
-use crate::recover::{Beside, Record, Recovery, scan};
+use crate::recover::{Beside, From, Record, Recovery, scan};
 use crate::segment::{StoreId, segment_name};
 use crate::stats::{Counters, Stats};
 use crate::writer::{Batch, Chain, Spare, Writer, discard_spare, next_segment_bytes, prepare};
@@ -89,7 +89,7 @@ enum Purpose {
 impl<D: Disk> Wal<D> {
     /// Recovers the log in `disk` (a new one if there is none) and opens it for writing.
     ///
-    /// Every record behind `after` is lent to `visit`, in order. Recovery reads before it writes:
+    /// Every record from `from` on is lent to `visit`, in order. Recovery reads before it writes:
     /// whatever is wrong with the log is said while nothing has been changed.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl<D: Disk> Wal<D> {
     /// continued; [`Error::Stopped`] when `visit` broke off; [`Error::Io`].
     pub fn open(
         disk: D,
-        after: Option<Lsn>,
+        from: From,
         mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<(Self, Recovery), Error> {
         let lock = match disk.lock() {
@@ -107,7 +107,7 @@ impl<D: Disk> Wal<D> {
             }
             other => other.on("lock", disk.describe("LOCK"))?,
         };
-        let scan = scan(&disk, Beside::Nobody, after, &mut visit)?;
+        let scan = scan(&disk, Beside::Nobody, from, &mut visit)?;
         let store = match scan.store {
             Some(store) => store,
             None => {
@@ -529,15 +529,15 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
 }
 
 /// Reads a log without a lock and without changing anything, also beside a running writer: every
-/// record behind `after` is lent to `visit`. With a writer at work the end is wherever its frames
+/// record from `from` on is lent to `visit`. With a writer at work the end is wherever its frames
 /// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say.
 ///
 /// # Errors
 /// Those of [`Wal::open`] except [`Error::Locked`].
 pub fn read<D: Disk>(
     disk: &D,
-    after: Option<Lsn>,
+    from: From,
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
-    Ok(scan(disk, Beside::Writer, after, &mut visit)?.recovery)
+    Ok(scan(disk, Beside::Writer, from, &mut visit)?.recovery)
 }

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, Faults, Lsn, SimDisk, Wal};
+use icn_wal::{Error, Faults, From, Lsn, SimDisk, Wal};
 
 /// How far a life got.
 #[derive(Default)]
@@ -20,7 +20,7 @@ struct Life {
 
 fn records(disk: &SimDisk) -> Result<Vec<(u64, Vec<u8>)>, Error> {
     let mut records = Vec::new();
-    Wal::open(disk.clone(), None, |record| {
+    Wal::open(disk.clone(), From::Beginning, |record| {
         records.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     })?;
@@ -36,7 +36,7 @@ fn record(number: usize) -> Vec<u8> {
 /// Opens, appends, syncs, notes, closes and opens again, until done or until the power is gone.
 fn live(disk: &SimDisk, life: &mut Life) -> Result<(), Error> {
     for open in 0..3 {
-        let (wal, _) = Wal::open(disk.clone(), None, |_| ControlFlow::Continue(()))?;
+        let (wal, _) = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()))?;
         for turn in 0..4 {
             let batch: Vec<_> = (0..=turn).map(|at| record(life.appended.len() + at)).collect();
             wal.append(turn as u64, &batch)?;
@@ -102,7 +102,8 @@ fn power_loss_at_every_operation_loses_nothing_acknowledged() {
 fn unsynced_frames_may_survive_in_any_combination() {
     let disk = SimDisk::new(6);
     let mut life = Life::default();
-    let (wal, _) = Wal::open(disk.clone(), None, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     wal.commit(0, &[record(0)]).expect("commit");
     life.appended.push(record(0));
     life.acknowledged = 1;
@@ -125,7 +126,8 @@ fn unsynced_frames_may_survive_in_any_combination() {
 fn power_loss_inside_recovery_changes_nothing() {
     let disk = SimDisk::new(2);
     let mut life = Life::default();
-    let (wal, _) = Wal::open(disk.clone(), None, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     for number in 0..6 {
         wal.append(0, &[record(number)]).expect("append");
         life.appended.push(record(number));
@@ -173,7 +175,8 @@ fn a_failed_sync_is_final_and_what_was_acknowledged_stays() {
 #[test]
 fn after_a_failed_sync_nothing_more_is_taken() {
     let disk = SimDisk::new(4);
-    let (wal, _) = Wal::open(disk.clone(), None, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     wal.commit(0, &["fine"]).expect("commit");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
     assert!(matches!(wal.commit(0, &["lost"]), Err(Error::Poisoned { .. })));
@@ -185,7 +188,8 @@ fn after_a_failed_sync_nothing_more_is_taken() {
 #[test]
 fn a_full_disk_refuses_appends_and_loses_nothing() {
     let disk = SimDisk::new(5);
-    let (wal, _) = Wal::open(disk.clone(), None, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     disk.set_faults(Faults { room: Some(100_000), ..Faults::default() });
     let record = vec![5; 100_000];
     let mut taken = 0;

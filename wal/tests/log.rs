@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use icn_wal::{Error, FsDisk, Housekeeper, Lsn, Recovery, Wal};
+use icn_wal::{Error, From, FsDisk, Housekeeper, Lsn, Recovery, Wal};
 
 type Records = Vec<(u64, Vec<u8>)>;
 
-fn open(dir: &Path, after: Option<Lsn>) -> Result<(Wal<FsDisk>, Recovery, Records), Error> {
+fn open(dir: &Path, from: From) -> Result<(Wal<FsDisk>, Recovery, Records), Error> {
     let mut records = Vec::new();
     let disk = FsDisk::create(dir).expect("create");
-    let (wal, recovery) = Wal::open(disk, after, |record| {
+    let (wal, recovery) = Wal::open(disk, from, |record| {
         records.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     })?;
@@ -26,7 +26,7 @@ fn numbered(numbers: std::ops::RangeInclusive<u64>) -> Records {
 fn what_is_committed_comes_back_in_order() {
     let dir = tempfile::tempdir().expect("dir");
     for round in 0..4u64 {
-        let (wal, recovery, records) = open(dir.path(), None).expect("open");
+        let (wal, recovery, records) = open(dir.path(), From::Beginning).expect("open");
         assert_eq!(records, numbered(1..=round * 10));
         assert_eq!(recovery.last_lsn, round * 10);
         assert_eq!(recovery.clean, round > 0);
@@ -42,10 +42,10 @@ fn what_is_committed_comes_back_in_order() {
 #[test]
 fn a_log_dropped_without_close_is_recovered() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), None).expect("open");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
     wal.commit(1, &["record 1", "record 2"]).expect("commit");
     drop(wal);
-    let (_wal, recovery, records) = open(dir.path(), None).expect("open");
+    let (_wal, recovery, records) = open(dir.path(), From::Beginning).expect("open");
     assert_eq!(records, numbered(1..=2));
     assert!(!recovery.clean);
     assert_eq!(recovery.torn_bytes, 0);
@@ -54,7 +54,7 @@ fn a_log_dropped_without_close_is_recovered() {
 #[test]
 fn segments_rotate_and_old_ones_can_be_dropped() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), None).expect("open");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
     let record = vec![9; 100_000];
     for _ in 0..100 {
         wal.commit(1, std::slice::from_ref(&record)).expect("commit");
@@ -64,20 +64,24 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
     let dropped = wal.drop_through(Lsn::new(60).expect("lsn")).expect("drop");
     assert!(dropped >= 2, "{dropped}");
     drop(wal);
-    assert!(matches!(open(dir.path(), None), Err(Error::Missing { .. })));
-    let (_wal, _, records) = open(dir.path(), Lsn::new(60)).expect("open");
+    assert!(matches!(open(dir.path(), From::Beginning), Err(Error::Missing { .. })));
+    let (wal, _, records) =
+        open(dir.path(), From::After(Lsn::new(60).expect("lsn"))).expect("open");
     assert_eq!(
         records.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(),
         (61..=100).collect::<Vec<_>>()
     );
-    drop(_wal);
-    assert!(matches!(open(dir.path(), Lsn::new(101)), Err(Error::Behind { .. })));
+    drop(wal);
+    assert!(matches!(
+        open(dir.path(), From::After(Lsn::new(101).expect("lsn"))),
+        Err(Error::Behind { .. })
+    ));
 }
 
 #[test]
 fn many_threads_commit_at_once() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), None).expect("open");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
     let wal = Arc::new(wal);
     let house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
     std::thread::scope(|scope| {
@@ -101,7 +105,7 @@ fn many_threads_commit_at_once() {
     let stats = wal.stats();
     assert_eq!(stats.durable_lsn, 16 * 50 + 40);
     drop(Arc::into_inner(wal).expect("last"));
-    let (_wal, _, records) = open(dir.path(), None).expect("open");
+    let (_wal, _, records) = open(dir.path(), From::Beginning).expect("open");
     for thread in 0..16u8 {
         let turns: Vec<u8> = records
             .iter()
@@ -115,7 +119,7 @@ fn many_threads_commit_at_once() {
 #[test]
 fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), None).expect("open");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
     assert!(matches!(wal.append::<&[u8]>(0, &[]), Err(Error::Refused { .. })));
     assert!(matches!(wal.append(0, &[vec![0; (1 << 20) + 1]]), Err(Error::Refused { .. })));
     assert!(matches!(wal.append(0, &vec![vec![0u8; 1 << 20]; 4]), Err(Error::Refused { .. })));
@@ -124,23 +128,23 @@ fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
     assert_eq!(lsns.end().get(), 4);
     assert!(matches!(wal.wait(Lsn::new(5).expect("lsn")), Err(Error::NotAppended { lsn: 5 })));
     drop(wal);
-    assert_eq!(open(dir.path(), None).expect("open").2.len(), 4);
+    assert_eq!(open(dir.path(), From::Beginning).expect("open").2.len(), 4);
 }
 
 #[test]
 fn a_second_owner_is_refused() {
     let dir = tempfile::tempdir().expect("dir");
-    let first = open(dir.path(), None).expect("open");
-    assert!(matches!(open(dir.path(), None), Err(Error::Locked { .. })));
+    let first = open(dir.path(), From::Beginning).expect("open");
+    assert!(matches!(open(dir.path(), From::Beginning), Err(Error::Locked { .. })));
     drop(first);
-    open(dir.path(), None).expect("the lock goes with its owner");
+    open(dir.path(), From::Beginning).expect("the lock goes with its owner");
 }
 
 #[test]
 fn opening_again_and_again_does_not_fill_the_disk() {
     let dir = tempfile::tempdir().expect("dir");
     for _ in 0..20 {
-        drop(open(dir.path(), None).expect("open"));
+        drop(open(dir.path(), From::Beginning).expect("open"));
     }
     let segments = std::fs::read_dir(dir.path()).expect("dir").count();
     assert_eq!(segments, 3, "LOCK, MANIFEST and one segment");

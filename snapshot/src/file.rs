@@ -1,0 +1,376 @@
+//! One snapshot file: writing it, and reading it without believing it.
+//!
+//! ```text
+//! header   96 bytes   magic "ICNSNAP\0", format u32, schema u32, store (16), LSN u64, timeline u64,
+//!                     generation u64, created u64 (ms since 1970), zeros, CRC-32 of bytes 0..92
+//! chunk               raw bytes u32 (1..=1 MiB), packed bytes u32, CRC-32 of the packed bytes
+//!                     continued over the chunk's number (u64), then one zstd frame
+//! trailer  64 bytes   magic "ICNSEND\0", chunks u64, raw bytes u64, BLAKE3 (32) of all before the
+//!                     hash, zeros, CRC-32 of bytes 0..60
+//! ```
+//!
+//! The raw bytes of all chunks together are the msgpack of the state. Every chunk stands for
+//! itself: none is unpacked before its checksum matches, and none unpacks to more than it says.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use icn_wal::{Disk, DiskFile, StoreId};
+
+use crate::error::{Error, OnFile};
+use crate::machine::StateMachine;
+
+/// The version of the snapshot format. 0 means: may still change.
+pub const FORMAT: u32 = 0;
+
+const HEADER_MAGIC: [u8; 8] = *b"ICNSNAP\0";
+const TRAILER_MAGIC: [u8; 8] = *b"ICNSEND\0";
+const HEADER_BYTES: usize = 96;
+const CHUNK_HEADER_BYTES: usize = 12;
+const TRAILER_BYTES: usize = 64;
+const HASH_AT: usize = 24;
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+const ZSTD_LEVEL: i32 = 1;
+
+/// Names one snapshot: the last LSN it covers, and the count of snapshots before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotId {
+    /// The last LSN it covers.
+    pub lsn: u64,
+    /// Its place among all snapshots this store ever took.
+    pub generation: u64,
+}
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.lsn, self.generation)
+    }
+}
+
+/// The text is not `<lsn>-<generation>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a snapshot id looks like 4096-3, as `icnctl snapshot list` prints it")]
+pub struct BadSnapshotId;
+
+impl FromStr for SnapshotId {
+    type Err = BadSnapshotId;
+
+    fn from_str(text: &str) -> Result<Self, BadSnapshotId> {
+        let (lsn, generation) = text.split_once('-').ok_or(BadSnapshotId)?;
+        let number = |text: &str| text.parse::<u64>().map_err(|_| BadSnapshotId);
+        let id = Self { lsn: number(lsn)?, generation: number(generation)? };
+        // One id has one spelling.
+        if id.to_string() == text { Ok(id) } else { Err(BadSnapshotId) }
+    }
+}
+
+impl SnapshotId {
+    /// The name of the file.
+    pub(crate) fn file_name(self) -> String {
+        format!("{:020}-{:010}.snap", self.lsn, self.generation)
+    }
+
+    pub(crate) fn from_file_name(name: &str) -> Option<Self> {
+        let (lsn, generation) = name.strip_suffix(".snap")?.split_once('-')?;
+        let id = Self { lsn: lsn.parse().ok()?, generation: generation.parse().ok()? };
+        (id.file_name() == name).then_some(id)
+    }
+}
+
+/// What a snapshot says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) store: StoreId,
+    pub(crate) id: SnapshotId,
+    pub(crate) timeline: u64,
+    pub(crate) created_ms: u64,
+}
+
+/// Writes `state` under `name`, which must not exist, and syncs it. Returns the bytes written.
+pub(crate) fn write<S: StateMachine, D: Disk>(
+    disk: &D,
+    name: &str,
+    header: &Header,
+    state: &S,
+) -> Result<u64, Error> {
+    let describe = || disk.describe(name);
+    let file = disk.create(name).on("create", describe())?;
+    let mut packer = Packer::new(&file);
+    packer.put(&encode_header(header, S::SCHEMA)).on("write", describe())?;
+    rmp_serde::encode::write(&mut packer, state)
+        .map_err(|error| Error::Unusable { file: describe(), why: error.to_string() })?;
+    let bytes = packer.finish().on("write", describe())?;
+    file.sync().on("sync", describe())?;
+    Ok(bytes)
+}
+
+/// Reads the snapshot `name` to its end, checks everything, and builds the state.
+pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<(Header, S), Error> {
+    let describe = || disk.describe(name);
+    let file = disk.open(name).on("open", describe())?;
+    let unusable = |why: String| Error::Unusable { file: describe(), why };
+    let mut unpacker = Unpacker::new(&file);
+    let mut head = [0; HEADER_BYTES];
+    unpacker.consume(&mut head).on("read", describe())?;
+    let (header, format, schema) =
+        decode_header(&head).ok_or_else(|| unusable("the header is damaged".into()))?;
+    if format != FORMAT {
+        let why = format!("its format is {format}, this build reads {FORMAT}");
+        return Err(Error::Newer { what: describe(), why });
+    }
+    if schema != S::SCHEMA {
+        let why = format!("its schema is {schema}, this build reads {}", S::SCHEMA);
+        return Err(Error::Newer { what: describe(), why });
+    }
+    let state = {
+        let mut decoder = rmp_serde::Deserializer::new(&mut unpacker);
+        serde::Deserialize::deserialize(&mut decoder)
+            .map_err(|error: rmp_serde::decode::Error| unusable(error.to_string()))?
+    };
+    unpacker.end().map_err(|error| unusable(error.to_string()))?;
+    Ok((header, state))
+}
+
+fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] {
+    let mut out = [0; HEADER_BYTES];
+    out[0..8].copy_from_slice(&HEADER_MAGIC);
+    out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+    out[12..16].copy_from_slice(&schema.to_le_bytes());
+    out[16..32].copy_from_slice(&header.store);
+    out[32..40].copy_from_slice(&header.id.lsn.to_le_bytes());
+    out[40..48].copy_from_slice(&header.timeline.to_le_bytes());
+    out[48..56].copy_from_slice(&header.id.generation.to_le_bytes());
+    out[56..64].copy_from_slice(&header.created_ms.to_le_bytes());
+    seal(&mut out);
+    out
+}
+
+fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, u32)> {
+    if bytes[0..8] != HEADER_MAGIC || !sealed(bytes) {
+        return None;
+    }
+    let mut store = StoreId::default();
+    store.copy_from_slice(&bytes[16..32]);
+    let id = SnapshotId { lsn: u64_at(bytes, 32), generation: u64_at(bytes, 48) };
+    let header = Header { store, id, timeline: u64_at(bytes, 40), created_ms: u64_at(bytes, 56) };
+    Some((header, u32_at(bytes, 8), u32_at(bytes, 12)))
+}
+
+fn seal(bytes: &mut [u8]) {
+    let end = bytes.len() - 4;
+    let crc = crc32fast::hash(&bytes[..end]);
+    bytes[end..].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn sealed(bytes: &[u8]) -> bool {
+    let end = bytes.len() - 4;
+    crc32fast::hash(&bytes[..end]) == u32_at(bytes, end)
+}
+
+/// Cuts what is written to it into chunks and packs them.
+struct Packer<'a, F> {
+    file: &'a F,
+    offset: u64,
+    hasher: blake3::Hasher,
+    raw: Vec<u8>,
+    chunks: u64,
+    raw_bytes: u64,
+}
+
+impl<'a, F: DiskFile> Packer<'a, F> {
+    fn new(file: &'a F) -> Self {
+        let raw = Vec::with_capacity(CHUNK_BYTES_MAX);
+        Self { file, offset: 0, hasher: blake3::Hasher::new(), raw, chunks: 0, raw_bytes: 0 }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(self.offset, bytes)?;
+        self.hasher.update(bytes);
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn pack(&mut self) -> io::Result<()> {
+        let packed = zstd::bulk::compress(&self.raw, ZSTD_LEVEL)?;
+        let mut chunk = Vec::with_capacity(CHUNK_HEADER_BYTES + packed.len());
+        chunk.extend_from_slice(&length(self.raw.len())?.to_le_bytes());
+        chunk.extend_from_slice(&length(packed.len())?.to_le_bytes());
+        chunk.extend_from_slice(&chunk_crc(&packed, self.chunks).to_le_bytes());
+        chunk.extend_from_slice(&packed);
+        self.put(&chunk)?;
+        self.chunks += 1;
+        self.raw_bytes += self.raw.len() as u64;
+        self.raw.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        if !self.raw.is_empty() {
+            self.pack()?;
+        }
+        let mut trailer = [0; TRAILER_BYTES];
+        trailer[0..8].copy_from_slice(&TRAILER_MAGIC);
+        trailer[8..16].copy_from_slice(&self.chunks.to_le_bytes());
+        trailer[16..24].copy_from_slice(&self.raw_bytes.to_le_bytes());
+        self.hasher.update(&trailer[..HASH_AT]);
+        trailer[HASH_AT..HASH_AT + 32].copy_from_slice(self.hasher.finalize().as_bytes());
+        seal(&mut trailer);
+        self.file.write_at(self.offset, &trailer)?;
+        Ok(self.offset + TRAILER_BYTES as u64)
+    }
+}
+
+impl<F: DiskFile> Write for Packer<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(CHUNK_BYTES_MAX - self.raw.len());
+        self.raw.extend_from_slice(&bytes[..count]);
+        if self.raw.len() == CHUNK_BYTES_MAX {
+            self.pack()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The reverse of [`Packer`], which trusts nothing.
+struct Unpacker<'a, F> {
+    file: &'a F,
+    offset: u64,
+    hasher: blake3::Hasher,
+    raw: Vec<u8>,
+    /// How much of `raw` has been handed out.
+    taken: usize,
+    chunks: u64,
+    raw_bytes: u64,
+    ended: bool,
+}
+
+impl<'a, F: DiskFile> Unpacker<'a, F> {
+    fn new(file: &'a F) -> Self {
+        let hasher = blake3::Hasher::new();
+        Self {
+            file,
+            offset: 0,
+            hasher,
+            raw: Vec::new(),
+            taken: 0,
+            chunks: 0,
+            raw_bytes: 0,
+            ended: false,
+        }
+    }
+
+    fn peek(&self, out: &mut [u8]) -> io::Result<()> {
+        if self.file.read_at(self.offset, out)? < out.len() {
+            return Err(damaged("it ends too early"));
+        }
+        Ok(())
+    }
+
+    fn consume(&mut self, out: &mut [u8]) -> io::Result<()> {
+        self.peek(out)?;
+        self.hasher.update(out);
+        self.offset += out.len() as u64;
+        Ok(())
+    }
+
+    /// Unpacks the next chunk into `raw`, or checks the trailer and the end of the file.
+    fn unpack(&mut self) -> io::Result<()> {
+        let mut magic = [0; 8];
+        self.peek(&mut magic)?;
+        if magic == TRAILER_MAGIC {
+            return self.check_trailer();
+        }
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        self.consume(&mut header)?;
+        let raw_bytes = u32_at(&header, 0) as usize;
+        let packed_bytes = u32_at(&header, 4) as usize;
+        let bound = zstd::zstd_safe::compress_bound(CHUNK_BYTES_MAX);
+        if raw_bytes == 0 || raw_bytes > CHUNK_BYTES_MAX || packed_bytes > bound {
+            return Err(damaged("a chunk has an impossible size"));
+        }
+        let mut packed = vec![0; packed_bytes];
+        self.consume(&mut packed)?;
+        if chunk_crc(&packed, self.chunks) != u32_at(&header, 8) {
+            return Err(damaged("a chunk fails its checksum"));
+        }
+        self.raw = zstd::bulk::decompress(&packed, raw_bytes)?;
+        if self.raw.len() != raw_bytes {
+            return Err(damaged("a chunk unpacks to another size than it says"));
+        }
+        self.taken = 0;
+        self.chunks += 1;
+        self.raw_bytes += raw_bytes as u64;
+        Ok(())
+    }
+
+    fn check_trailer(&mut self) -> io::Result<()> {
+        let mut trailer = [0; TRAILER_BYTES];
+        self.peek(&mut trailer)?;
+        self.hasher.update(&trailer[..HASH_AT]);
+        let right = sealed(&trailer)
+            && trailer[HASH_AT..HASH_AT + 32] == self.hasher.finalize().as_bytes()[..]
+            && u64_at(&trailer, 8) == self.chunks
+            && u64_at(&trailer, 16) == self.raw_bytes
+            && self.file.size()? == self.offset + TRAILER_BYTES as u64;
+        self.ended = true;
+        if right { Ok(()) } else { Err(damaged("it does not match its trailer")) }
+    }
+
+    /// Checks that the state was all there is.
+    fn end(&mut self) -> io::Result<()> {
+        if self.taken < self.raw.len() {
+            return Err(damaged("it holds more than a state"));
+        }
+        if !self.ended {
+            self.unpack()?;
+        }
+        if self.ended { Ok(()) } else { Err(damaged("it holds more than a state")) }
+    }
+}
+
+impl<F: DiskFile> Read for Unpacker<'_, F> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.taken == self.raw.len() && !self.ended {
+            self.unpack()?;
+        }
+        if self.ended {
+            return Ok(0);
+        }
+        let count = out.len().min(self.raw.len() - self.taken);
+        out[..count].copy_from_slice(&self.raw[self.taken..self.taken + count]);
+        self.taken += count;
+        Ok(count)
+    }
+}
+
+fn chunk_crc(packed: &[u8], number: u64) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(packed);
+    hasher.update(&number.to_le_bytes());
+    hasher.finalize()
+}
+
+fn length(bytes: usize) -> io::Result<u32> {
+    u32::try_from(bytes).map_err(io::Error::other)
+}
+
+fn damaged(why: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    let mut out = [0; 4];
+    out.copy_from_slice(&bytes[offset..offset + 4]);
+    u32::from_le_bytes(out)
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    let mut out = [0; 8];
+    out.copy_from_slice(&bytes[offset..offset + 8]);
+    u64::from_le_bytes(out)
+}
