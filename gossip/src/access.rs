@@ -1,0 +1,206 @@
+//! Who may read a topic and who may write to it. Whatever cannot be understood is closed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Cursor;
+use crate::did::Did;
+use crate::limits::{PARTICIPANTS_MAX, TRUST_MAX};
+
+const VERSION: u8 = 1;
+const PUBLIC: u8 = 1;
+const PARTICIPANTS: u8 = 2;
+const MIN_TRUST: u8 = 3;
+
+/// Whom one side of an access rule lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Everybody.
+    Public,
+    /// These identities, in order and each once.
+    Participants(Vec<Did>),
+    /// Those whom this node trusts at least this much, of 1000.
+    MinTrust(u16),
+}
+
+/// The access rule of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Who may read.
+    pub read: Policy,
+    /// Who may write.
+    pub write: Policy,
+}
+
+/// An access rule as it came: kept byte by byte, understood only when it is asked. A rule from a
+/// newer version survives in it unchanged and closes the topic until somebody understands it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessBytes(#[serde(with = "serde_bytes")] Vec<u8>);
+
+/// What an [`AccessBytes`] means to this build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The rule.
+    Open(Access),
+    /// Not understood: not served, not accepted, kept as it is.
+    Sealed,
+}
+
+impl Access {
+    /// Everybody reads and writes.
+    #[must_use]
+    pub fn public() -> Self {
+        Self { read: Policy::Public, write: Policy::Public }
+    }
+
+    /// Only `members` read and write.
+    #[must_use]
+    pub fn participants(mut members: Vec<Did>) -> Self {
+        members.sort_unstable();
+        members.dedup();
+        Self { read: Policy::Participants(members.clone()), write: Policy::Participants(members) }
+    }
+
+    /// Those trusted at least `trust` of 1000 read and write.
+    #[must_use]
+    pub fn min_trust(trust: u16) -> Self {
+        let policy = Policy::MinTrust(trust.min(TRUST_MAX));
+        Self { read: policy.clone(), write: policy }
+    }
+
+    /// The bytes to store and to sign.
+    #[must_use]
+    pub fn encode(&self) -> AccessBytes {
+        let mut out = vec![VERSION];
+        self.read.encode(&mut out);
+        self.write.encode(&mut out);
+        AccessBytes(out)
+    }
+}
+
+impl Policy {
+    /// Whether `did`, trusted `trust` of 1000, is let in.
+    #[must_use]
+    pub fn admits(&self, did: &Did, trust: u16) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Participants(members) => members.binary_search(did).is_ok(),
+            Self::MinTrust(least) => trust >= *least,
+        }
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Public => out.push(PUBLIC),
+            Self::Participants(members) => {
+                out.push(PARTICIPANTS);
+                out.extend_from_slice(
+                    &u16::try_from(members.len()).unwrap_or(u16::MAX).to_le_bytes(),
+                );
+                members.iter().for_each(|member| out.extend_from_slice(member.key()));
+            }
+            Self::MinTrust(trust) => {
+                out.push(MIN_TRUST);
+                out.extend_from_slice(&trust.to_le_bytes());
+            }
+        }
+    }
+
+    fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
+        match cursor.u8()? {
+            PUBLIC => Some(Self::Public),
+            PARTICIPANTS => {
+                let count = usize::from(cursor.u16()?);
+                if count > PARTICIPANTS_MAX {
+                    return None;
+                }
+                let keys = cursor.slice(count * 32)?.chunks_exact(32);
+                let members: Option<Vec<Did>> =
+                    keys.map(|key| Did::from_key(key.try_into().ok()?).ok()).collect();
+                let members = members?;
+                members.is_sorted_by(|a, b| a < b).then_some(Self::Participants(members))
+            }
+            MIN_TRUST => {
+                let trust = cursor.u16()?;
+                (trust <= TRUST_MAX).then_some(Self::MinTrust(trust))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl AccessBytes {
+    /// Bytes from elsewhere, understood or not.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What they mean. Anything unknown, unsorted, cut short or left over means sealed.
+    #[must_use]
+    pub fn view(&self) -> View {
+        match self.decode() {
+            Some(access) => View::Open(access),
+            None => View::Sealed,
+        }
+    }
+
+    fn decode(&self) -> Option<Access> {
+        let mut cursor = Cursor(&self.0);
+        if cursor.u8()? != VERSION {
+            return None;
+        }
+        let read = Policy::decode(&mut cursor)?;
+        let write = Policy::decode(&mut cursor)?;
+        cursor.0.is_empty().then_some(Access { read, write })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keypair::Keypair;
+
+    fn private() -> Access {
+        Access::participants((1..4).map(|seed| Keypair::from_seed([seed; 32]).did()).collect())
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        for access in [Access::public(), private(), Access::min_trust(700)] {
+            assert_eq!(access.encode().view(), View::Open(access));
+        }
+    }
+
+    #[test]
+    fn no_single_change_makes_a_private_topic_public() {
+        let bytes = private().encode().0;
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            if let View::Open(access) = AccessBytes(changed).view() {
+                assert!(access.read != Policy::Public && access.write != Policy::Public, "{bit}");
+            }
+        }
+        for length in 0..bytes.len() {
+            assert_eq!(AccessBytes(bytes[..length].to_vec()).view(), View::Sealed);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_understood_has_one_spelling(bytes in prop::collection::vec(0..5u8, 0..12)) {
+            let bytes = AccessBytes(bytes);
+            if let View::Open(access) = bytes.view() {
+                prop_assert_eq!(access.encode(), bytes);
+            }
+        }
+    }
+}

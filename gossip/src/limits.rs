@@ -1,0 +1,35 @@
+//! Every bound of the protocol on one page, and how the bounds hang together.
+
+/// The largest payload of an entry: 60 KiB.
+pub const PAYLOAD_BYTES_MAX: usize = 60 << 10;
+
+/// The largest encoded entry: 64 KiB.
+pub const ENTRY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest topic name in bytes.
+pub const TOPIC_NAME_BYTES_MAX: usize = 128;
+
+/// The most members a list of participants may name.
+pub const PARTICIPANTS_MAX: usize = 1024;
+
+/// The most subscriptions of one topic.
+pub const SUBSCRIBERS_MAX: usize = 10_000;
+
+/// The most payload and header bytes a topic retains: 256 MiB. The oldest entries go first.
+pub const TOPIC_BYTES_MAX: u64 = 256 << 20;
+
+/// The most bytes of entries a node retains: 1 GiB. Above it, entries are refused.
+pub const NODE_BYTES_MAX: u64 = 1 << 30;
+
+/// How many entries a topic retains unless its creator says otherwise.
+pub const TOPIC_ENTRIES_DEFAULT: u32 = 1_000_000;
+
+/// How long a topic retains entries unless its creator says otherwise: 30 days.
+pub const RETENTION_MS_DEFAULT: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The highest trust there is.
+pub const TRUST_MAX: u16 = 1000;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
+const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
+const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);

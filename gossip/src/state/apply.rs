@@ -1,0 +1,233 @@
+//! The only authority over the state.
+
+use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic};
+use crate::entry::Entry;
+use crate::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX};
+use crate::log::{LogKey, Verdict};
+use crate::mutation::{Mutation, Provenance};
+use crate::reject::Reject;
+use crate::topic::{Genesis, TopicId, name_is_valid};
+
+impl State {
+    /// Applies one mutation that has been logged as `lsn`. Total and deterministic: what may not be
+    /// is rejected here, whoever let it through before.
+    ///
+    /// Signatures are *not* checked: they were when the mutation was admitted, and a record of our
+    /// own log has a checksum.
+    pub fn apply(&mut self, lsn: u64, mutation: Mutation) -> Outcome {
+        let result = match mutation {
+            Mutation::Init { did, network, epoch } => self.init(NodeId { did, network, epoch }),
+            Mutation::CreateTopic(genesis) => self.create_topic(genesis),
+            Mutation::DeleteTopic(topic) => self.delete_topic(topic),
+            Mutation::Subscribe { topic, by, time_ms } => self.subscribe(topic, by, time_ms),
+            Mutation::Unsubscribe { topic, by } => Ok(self.unsubscribe(topic, by)),
+            Mutation::Append { entry, received_ms } => self.append(lsn, entry, received_ms),
+            Mutation::Prune { topic, through } => Ok(self.prune(topic, through)),
+            Mutation::AddPeer { card, time_ms } => {
+                let known = self.peers.get(&card.did);
+                if known.is_some_and(|known| known.card.issued_ms >= card.issued_ms) {
+                    return Outcome::Duplicate;
+                }
+                let trust = known.map_or(0, |known| known.trust);
+                self.peers.insert(card.did, Peer { card, trust, added_ms: time_ms });
+                Ok(Outcome::Done)
+            }
+            Mutation::RemovePeer(did) => Ok(match self.peers.remove(&did) {
+                Some(_) => Outcome::Done,
+                None => Outcome::Duplicate,
+            }),
+        };
+        result.unwrap_or_else(Outcome::Rejected)
+    }
+
+    /// Whether `entry` would be appended, without changing anything; its signature is not checked.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, entry: &Entry) -> Result<Verdict, Reject> {
+        let header = entry.header();
+        let bytes = entry.payload().len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(Reject::TooLarge { bytes });
+        }
+        if self.node.is_none_or(|node| node.network != header.network) {
+            return Err(Reject::WrongNetwork);
+        }
+        self.may_write(&header.topic, &header.author)?;
+        let key = LogKey::of(entry);
+        let here = self.arrivals.get(&(key, header.seq));
+        let here = here.and_then(|&arrival| self.entries.get(&(header.topic, arrival)));
+        let log = self.logs.get(&key).cloned().unwrap_or_default();
+        match log.judge(entry, here.map(|stored| &stored.entry)) {
+            Verdict::Next if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX => {
+                Err(Reject::Full { what: "the node's store of entries" })
+            }
+            Verdict::Gap => Err(Reject::OutOfOrder),
+            Verdict::Frozen => Err(Reject::Equivocation),
+            verdict => Ok(verdict),
+        }
+    }
+
+    fn init(&mut self, node: NodeId) -> Result<Outcome, Reject> {
+        match self.node {
+            None => {
+                self.node = Some(node);
+                Ok(Outcome::Done)
+            }
+            Some(known) if known.did == node.did && known.network == node.network => {
+                Ok(Outcome::Duplicate)
+            }
+            Some(_) => Err(Reject::Identity),
+        }
+    }
+
+    fn create_topic(&mut self, genesis: Genesis) -> Result<Outcome, Reject> {
+        let id = genesis.id();
+        if !name_is_valid(&genesis.spec.name) {
+            return Err(Reject::BadName);
+        }
+        if self.node.is_none_or(|node| node.network != genesis.network) {
+            return Err(Reject::WrongNetwork);
+        }
+        if self.topics.contains_key(&id) {
+            return Err(Reject::TopicExists { id });
+        }
+        let waiting: Vec<_> = self
+            .subscriptions
+            .iter()
+            .filter(|((name, _), wish)| wish.topic.is_none() && *name == genesis.spec.name)
+            .map(|(key, wish)| (key.clone(), Subscription { topic: Some(id), ..*wish }))
+            .collect();
+        self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
+        for ((name, by), wish) in waiting {
+            // A peer that may not read the topic gets no subscription by having asked early.
+            let admitted = match by {
+                Provenance::Local => true,
+                Provenance::Peer(did) => self.may_read(&id, &did).is_ok(),
+            };
+            if admitted {
+                self.subscriptions.insert((name, by), wish);
+            } else {
+                self.subscriptions.remove(&(name, by));
+            }
+        }
+        Ok(Outcome::TopicCreated(id))
+    }
+
+    fn delete_topic(&mut self, id: TopicId) -> Result<Outcome, Reject> {
+        if !self.topics.contains_key(&id) {
+            return Err(Reject::UnknownTopic { name: id.to_string() });
+        }
+        let last = self.next_arrivals.get(&id).copied().unwrap_or(0);
+        self.prune(id, last);
+        self.topics.remove(&id);
+        let others = self.subscriptions.iter().filter(|(_, wish)| wish.topic != Some(id));
+        self.subscriptions = others.map(|(key, wish)| (key.clone(), *wish)).collect();
+        Ok(Outcome::Done)
+    }
+
+    fn subscribe(
+        &mut self,
+        name: String,
+        by: Provenance,
+        since_ms: u64,
+    ) -> Result<Outcome, Reject> {
+        let topic = match self.resolve(&name) {
+            Ok(id) => Some(id),
+            Err(Reject::UnknownTopic { .. }) if name_is_valid(&name) => None,
+            Err(reject) => return Err(reject),
+        };
+        if let (Some(id), Provenance::Peer(did)) = (topic, by) {
+            self.may_read(&id, &did)?;
+        }
+        if self.subscriptions.contains_key(&(name.clone(), by)) {
+            return Ok(Outcome::Duplicate);
+        }
+        let subscribers = self.subscriptions.values().filter(|wish| wish.topic == topic).count();
+        if subscribers >= SUBSCRIBERS_MAX {
+            return Err(Reject::Full { what: "the topic's list of subscribers" });
+        }
+        self.subscriptions.insert((name, by), Subscription { topic, since_ms });
+        Ok(Outcome::Subscribed { pending: topic.is_none() })
+    }
+
+    fn unsubscribe(&mut self, name: String, by: Provenance) -> Outcome {
+        match self.subscriptions.remove(&(name, by)) {
+            Some(_) => Outcome::Done,
+            None => Outcome::Duplicate,
+        }
+    }
+
+    fn append(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Result<Outcome, Reject> {
+        let key = LogKey::of(&entry);
+        let (seq, id) = (entry.header().seq, entry.header().topic);
+        match self.admit(&entry)? {
+            Verdict::Duplicate => return Ok(Outcome::Duplicate),
+            Verdict::Equivocation => {
+                let arrival = self.arrivals.get(&(key, seq)).copied().unwrap_or(0);
+                if let Some(stored) = self.entries.get(&(id, arrival)) {
+                    let mut log = self.logs.get(&key).cloned().unwrap_or_default();
+                    log.proof = Some(Box::new((stored.entry.clone(), entry)));
+                    self.logs.insert(key, log);
+                }
+                return Err(Reject::Equivocation);
+            }
+            Verdict::Next | Verdict::Gap | Verdict::Frozen => {}
+        }
+        let arrival = self.next_arrivals.get(&id).copied().unwrap_or(0) + 1;
+        self.next_arrivals.insert(id, arrival);
+        let mut log = self.logs.get(&key).cloned().unwrap_or_default();
+        (log.head, log.head_hash) = (seq, entry.hash());
+        self.logs.insert(key, log);
+        let bytes = entry.encoded_bytes() as u64;
+        self.bytes += bytes;
+        if let Some(topic) = self.topics.get_mut(&id) {
+            topic.entries += 1;
+            topic.bytes += bytes;
+        }
+        self.arrivals.insert((key, seq), arrival);
+        self.entries.insert((id, arrival), Stored { lsn, received_ms, entry });
+        Ok(Outcome::Appended { arrival, seq })
+    }
+
+    fn prune(&mut self, id: TopicId, through: u64) -> Outcome {
+        let gone: Vec<u64> =
+            self.entries.range((id, 0)..=(id, through)).map(|((_, arrival), _)| *arrival).collect();
+        for arrival in &gone {
+            let Some(stored) = self.entries.remove(&(id, *arrival)) else { continue };
+            let bytes = stored.entry.encoded_bytes() as u64;
+            self.arrivals.remove(&(LogKey::of(&stored.entry), stored.entry.header().seq));
+            self.bytes -= bytes;
+            if let Some(topic) = self.topics.get_mut(&id) {
+                topic.entries -= 1;
+                topic.bytes -= bytes;
+            }
+        }
+        if gone.is_empty() { Outcome::Duplicate } else { Outcome::Done }
+    }
+
+    /// The state after a restore of `image`. Topics, entries, subscriptions and peers are the
+    /// image's; what must never go back stays as it is now: how far every log and every order of
+    /// delivery has come, proofs of equivocation, and a newer version of an access rule. The node's
+    /// own logs go on in epoch `epoch`: a place it has used is never used again.
+    #[must_use]
+    pub fn restore(&self, mut image: Self, epoch: u64) -> Self {
+        image.node = self.node.map(|node| NodeId { epoch, ..node });
+        for (key, log) in &self.logs {
+            let older = image.logs.get(key).is_none_or(|old| old.head <= log.head);
+            if older || log.proof.is_some() {
+                image.logs.insert(*key, log.clone());
+            }
+        }
+        for (id, arrival) in &self.next_arrivals {
+            let known = image.next_arrivals.get(id).copied().unwrap_or(0);
+            image.next_arrivals.insert(*id, known.max(*arrival));
+        }
+        for (id, topic) in &self.topics {
+            if let Some(old) = image.topics.get_mut(id) {
+                old.access_version = old.access_version.max(topic.access_version);
+            }
+        }
+        image
+    }
+}

@@ -1,0 +1,183 @@
+//! Asking the state.
+
+use super::{NodeId, Peer, State, Stored, Subscription, Topic};
+use crate::access::{Access, Policy, View};
+use crate::did::Did;
+use crate::limits::{TOPIC_BYTES_MAX, TRUST_MAX};
+use crate::log::{Log, LogKey};
+use crate::mutation::Provenance;
+use crate::reject::Reject;
+use crate::topic::TopicId;
+
+/// How much of everything there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Topics.
+    pub topics: usize,
+    /// Topics not everybody may read.
+    pub private_topics: usize,
+    /// Topics nobody may read because their access rule is not understood.
+    pub sealed_topics: usize,
+    /// Logs, which are the entries of the vector clocks.
+    pub logs: usize,
+    /// Entries retained.
+    pub entries: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Peers whose key is known.
+    pub peers: usize,
+    /// Bytes of entries retained.
+    pub bytes: u64,
+}
+
+impl State {
+    /// Who the node is; `None` before its first record.
+    #[must_use]
+    pub fn node(&self) -> Option<NodeId> {
+        self.node
+    }
+
+    /// The topic with this name or id.
+    ///
+    /// # Errors
+    /// [`Reject::UnknownTopic`], [`Reject::Ambiguous`].
+    pub fn resolve(&self, name: &str) -> Result<TopicId, Reject> {
+        if let Ok(id) = name.parse::<TopicId>()
+            && self.topics.contains_key(&id)
+        {
+            return Ok(id);
+        }
+        let named = self.topics.iter().filter(|(_, topic)| topic.genesis.spec.name == name);
+        let ids: Vec<TopicId> = named.map(|(id, _)| *id).collect();
+        match ids.as_slice() {
+            [] => Err(Reject::UnknownTopic { name: name.into() }),
+            [id] => Ok(*id),
+            _ => Err(Reject::Ambiguous { name: name.into(), ids }),
+        }
+    }
+
+    /// All topics.
+    pub fn topics(&self) -> impl Iterator<Item = (&TopicId, &Topic)> {
+        self.topics.iter()
+    }
+
+    /// One topic.
+    #[must_use]
+    pub fn topic(&self, id: &TopicId) -> Option<&Topic> {
+        self.topics.get(id)
+    }
+
+    /// The retained entries of a topic that arrived after `arrival`, in the order of delivery, each
+    /// with its arrival.
+    pub fn entries(&self, id: TopicId, arrival: u64) -> impl Iterator<Item = (u64, &Stored)> {
+        let range = (id, arrival.saturating_add(1))..=(id, u64::MAX);
+        self.entries.range(range).map(|((_, arrival), stored)| (*arrival, stored))
+    }
+
+    /// The last arrival in a topic, 0 for none.
+    #[must_use]
+    pub fn last_arrival(&self, id: &TopicId) -> u64 {
+        self.next_arrivals.get(id).copied().unwrap_or(0)
+    }
+
+    /// The vector clock of a topic: how far each of its logs has come.
+    pub fn heads(&self, id: TopicId) -> impl Iterator<Item = (&LogKey, &Log)> {
+        self.logs.iter().filter(move |(key, _)| key.topic == id)
+    }
+
+    /// How far one log has come.
+    #[must_use]
+    pub fn head(&self, key: &LogKey) -> Log {
+        self.logs.get(key).cloned().unwrap_or_default()
+    }
+
+    /// All subscriptions, by the name or id they were asked for with.
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&str, Provenance, &Subscription)> {
+        self.subscriptions.iter().map(|((name, by), wish)| (name.as_str(), *by, wish))
+    }
+
+    /// All peers whose key is known.
+    pub fn peers(&self) -> impl Iterator<Item = (&Did, &Peer)> {
+        self.peers.iter()
+    }
+
+    /// Whether `did` may read the topic.
+    ///
+    /// # Errors
+    /// [`Reject::UnknownTopic`], [`Reject::Sealed`], [`Reject::NoAccess`].
+    pub fn may_read(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
+        self.check(id, did, "read", |access| &access.read)
+    }
+
+    /// Whether `did` may write to the topic.
+    ///
+    /// # Errors
+    /// As [`may_read`](Self::may_read).
+    pub fn may_write(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
+        self.check(id, did, "write", |access| &access.write)
+    }
+
+    fn check(
+        &self,
+        id: &TopicId,
+        did: &Did,
+        what: &'static str,
+        side: impl Fn(&Access) -> &Policy,
+    ) -> Result<(), Reject> {
+        let unknown = || Reject::UnknownTopic { name: id.to_string() };
+        let topic = self.topics.get(id).ok_or_else(unknown)?;
+        // Before the creator's privilege: what is not understood is closed to everybody.
+        let View::Open(access) = topic.genesis.spec.access.view() else {
+            return Err(Reject::Sealed);
+        };
+        let own = self.node.is_some_and(|node| node.did == *did);
+        let known = self.peers.get(did).map_or(0, |peer| peer.trust);
+        let trust = if own { TRUST_MAX } else { known };
+        if topic.genesis.creator == *did || side(&access).admits(did, trust) {
+            Ok(())
+        } else {
+            Err(Reject::NoAccess { who: did.to_string(), what })
+        }
+    }
+
+    /// The arrival through which a topic's entries are to be let go at `now_ms`: by bytes, then by
+    /// count, then by age since they were received. `None` when all may stay.
+    #[must_use]
+    pub fn prunable(&self, id: &TopicId, now_ms: u64) -> Option<u64> {
+        let topic = self.topics.get(id)?;
+        let spec = &topic.genesis.spec;
+        let (mut entries, mut bytes) = (topic.entries, topic.bytes);
+        let mut through = None;
+        for (arrival, stored) in self.entries(*id, 0) {
+            let old = stored.received_ms.saturating_add(spec.retention_ms) < now_ms;
+            if !old && entries <= u64::from(spec.max_entries) && bytes <= TOPIC_BYTES_MAX {
+                break;
+            }
+            entries -= 1;
+            bytes -= stored.entry.encoded_bytes() as u64;
+            through = Some(arrival);
+        }
+        through
+    }
+
+    /// How much of everything there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let view = |topic: &Topic| topic.genesis.spec.access.view();
+        let public =
+            |view: View| matches!(view, View::Open(access) if access.read == Policy::Public);
+        let topics = self.topics.len();
+        let sealed = self.topics.values().filter(|topic| view(topic) == View::Sealed).count();
+        let open = self.topics.values().filter(|topic| public(view(topic))).count();
+        Counts {
+            topics,
+            private_topics: topics - open - sealed,
+            sealed_topics: sealed,
+            logs: self.logs.len(),
+            entries: self.entries.len(),
+            subscriptions: self.subscriptions.len(),
+            peers: self.peers.len(),
+            bytes: self.bytes,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The state under mutations: access, order, replay, restore.
+
+use bytes::Bytes;
+use icn_gossip::{
+    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position,
+    Provenance, Reject, State, TopicId, TopicSpec,
+};
+use proptest::prelude::*;
+
+const NETWORK: [u8; 32] = [1; 32];
+const EPOCH: u64 = 9;
+
+fn keypair(seed: u8) -> Keypair {
+    Keypair::from_seed([seed; 32])
+}
+
+fn node() -> State {
+    let mut state = State::default();
+    let did = keypair(1).did();
+    let init = Mutation::Init { did, network: NETWORK, epoch: EPOCH };
+    assert_eq!(state.apply(1, init), Outcome::Done);
+    state
+}
+
+fn topic(state: &mut State, name: &str, access: AccessBytes) -> TopicId {
+    let spec = TopicSpec::new(name.into(), access, 5);
+    match state.apply(2, Mutation::CreateTopic(Genesis::sign(&keypair(1), NETWORK, spec, 7))) {
+        Outcome::TopicCreated(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The next entry of `author` in `topic`.
+fn next(state: &State, author: u8, topic: TopicId, text: &str) -> Entry {
+    let keypair = keypair(author);
+    let key = LogKey { topic, author: keypair.did(), epoch: EPOCH };
+    let head = state.head(&key);
+    let position = Position {
+        network: NETWORK,
+        topic,
+        epoch: EPOCH,
+        seq: head.head + 1,
+        previous: head.head_hash,
+        access_version: 1,
+        time_ms: 6,
+    };
+    Entry::sign(&keypair, &position, Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn append(state: &mut State, entry: &Entry) -> Outcome {
+    state.apply(3, Mutation::Append { entry: entry.clone(), received_ms: 6 })
+}
+
+#[test]
+fn entries_of_a_log_are_taken_in_order_and_once() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let first = next(&state, 2, id, "one");
+    assert_eq!(append(&mut state, &first), Outcome::Appended { arrival: 1, seq: 1 });
+    let second = next(&state, 2, id, "two");
+    let mut without = node();
+    topic(&mut without, "coop:ledger", Access::public().encode());
+    assert_eq!(append(&mut without, &second), Outcome::Rejected(Reject::OutOfOrder));
+    assert_eq!(append(&mut state, &second), Outcome::Appended { arrival: 2, seq: 2 });
+    assert_eq!(append(&mut state, &first), Outcome::Duplicate);
+    let texts: Vec<_> =
+        state.entries(id, 0).map(|(_, stored)| stored.entry.payload().clone()).collect();
+    assert_eq!(texts, ["one", "two"]);
+}
+
+#[test]
+fn a_replay_is_refused_even_when_the_entry_is_long_gone() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let first = next(&state, 2, id, "one");
+    append(&mut state, &first);
+    state.apply(4, Mutation::Prune { topic: id, through: 1 });
+    assert_eq!(state.entries(id, 0).count(), 0);
+    assert_eq!(append(&mut state, &first), Outcome::Duplicate);
+}
+
+#[test]
+fn two_entries_for_one_place_freeze_the_log() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let (one, other) = (next(&state, 2, id, "one"), next(&state, 2, id, "other"));
+    append(&mut state, &one);
+    assert_eq!(append(&mut state, &other), Outcome::Rejected(Reject::Equivocation));
+    let more = next(&state, 2, id, "more");
+    assert_eq!(append(&mut state, &more), Outcome::Rejected(Reject::Equivocation));
+    let honest = next(&state, 3, id, "fine");
+    assert_eq!(append(&mut state, &honest), Outcome::Appended { arrival: 2, seq: 1 });
+}
+
+#[test]
+fn a_private_topic_lets_in_its_members_and_its_creator_only() {
+    let mut state = node();
+    let access = Access::participants(vec![keypair(2).did()]).encode();
+    let id = topic(&mut state, "coop:ledger", access);
+    for (author, admitted) in [(1, true), (2, true), (3, false)] {
+        let entry = next(&state, author, id, "hello");
+        let outcome = append(&mut state, &entry);
+        assert_eq!(matches!(outcome, Outcome::Appended { .. }), admitted, "{outcome:?}");
+        assert_eq!(state.may_read(&id, &keypair(author).did()).is_ok(), admitted);
+    }
+    assert_eq!(state.counts().private_topics, 1);
+}
+
+#[test]
+fn an_access_rule_nobody_understands_seals_the_topic_even_for_its_creator() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", AccessBytes::from_bytes(vec![200, 1, 1]));
+    let entry = next(&state, 1, id, "hello");
+    assert_eq!(append(&mut state, &entry), Outcome::Rejected(Reject::Sealed));
+    assert_eq!(state.counts().sealed_topics, 1);
+}
+
+#[test]
+fn a_subscription_waits_for_its_topic() {
+    let mut state = node();
+    let topic_name = || "coop:ledger".to_owned();
+    let by = Provenance::Local;
+    let wish = Mutation::Subscribe { topic: topic_name(), by, time_ms: 1 };
+    assert_eq!(state.apply(2, wish.clone()), Outcome::Subscribed { pending: true });
+    assert_eq!(state.apply(3, wish), Outcome::Duplicate);
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let wishes: Vec<_> = state.subscriptions().map(|(_, _, wish)| wish.topic).collect();
+    assert_eq!(wishes, [Some(id)]);
+    let mutation = Mutation::Unsubscribe { topic: topic_name(), by };
+    assert_eq!(state.apply(4, mutation), Outcome::Done);
+}
+
+#[test]
+fn a_peer_cannot_subscribe_to_what_it_may_not_read() {
+    let mut state = node();
+    let by = Provenance::Peer(keypair(3).did());
+    let early = Mutation::Subscribe { topic: "coop:ledger".into(), by, time_ms: 1 };
+    state.apply(2, early.clone());
+    topic(&mut state, "coop:ledger", Access::participants(vec![]).encode());
+    assert_eq!(state.subscriptions().count(), 0, "asking early opens nothing");
+    assert!(matches!(state.apply(3, early), Outcome::Rejected(Reject::NoAccess { .. })));
+}
+
+#[test]
+fn two_topics_of_one_name_are_told_apart() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let spec = TopicSpec::new("coop:ledger".into(), Access::participants(vec![]).encode(), 5);
+    state.apply(3, Mutation::CreateTopic(Genesis::sign(&keypair(2), NETWORK, spec, 7)));
+    assert!(matches!(state.resolve("coop:ledger"), Err(Reject::Ambiguous { .. })));
+    assert_eq!(state.resolve(&id.to_string()), Ok(id));
+}
+
+#[test]
+fn entries_are_let_go_by_count_and_by_age() {
+    let mut state = node();
+    let mut spec = TopicSpec::new("short".into(), Access::public().encode(), 5);
+    (spec.max_entries, spec.retention_ms) = (3, 1000);
+    let genesis = Genesis::sign(&keypair(1), NETWORK, spec, 7);
+    let id = genesis.id();
+    state.apply(2, Mutation::CreateTopic(genesis));
+    for _ in 0..5 {
+        let entry = next(&state, 1, id, "x");
+        append(&mut state, &entry);
+    }
+    assert_eq!(state.prunable(&id, 7), Some(2));
+    state.apply(9, Mutation::Prune { topic: id, through: 2 });
+    assert_eq!(state.prunable(&id, 7), None);
+    assert_eq!(state.prunable(&id, 1007), Some(5));
+}
+
+#[test]
+fn a_restore_never_uses_a_place_twice() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let entry = next(&state, 1, id, "one");
+    append(&mut state, &entry);
+    let image = state.clone();
+    for _ in 0..3 {
+        let entry = next(&state, 1, id, "later");
+        append(&mut state, &entry);
+    }
+    let lost = next(&image, 1, id, "again");
+    let restored = state.restore(image, 77);
+    assert_eq!(restored.node().expect("node").epoch, 77);
+    assert_eq!(restored.entries(id, 0).count(), 1);
+    assert_eq!(restored.last_arrival(&id), 4);
+    let mut restored = restored;
+    assert_eq!(append(&mut restored, &lost), Outcome::Duplicate, "the place was used");
+}
+
+#[test]
+fn a_newer_card_replaces_an_older_one_and_not_the_reverse() {
+    let mut state = node();
+    let card = |issued| KeyCard::sign(&keypair(2), [issued; 32], u64::from(issued));
+    let add = |card| Mutation::AddPeer { card, time_ms: 1 };
+    assert_eq!(state.apply(2, add(card(5))), Outcome::Done);
+    assert_eq!(state.apply(3, add(card(4))), Outcome::Duplicate);
+    assert_eq!(state.apply(4, add(card(6))), Outcome::Done);
+    assert_eq!(state.peers().map(|(_, peer)| peer.card.x25519[0]).collect::<Vec<_>>(), [6]);
+}
+
+fn mutation() -> impl Strategy<Value = u8> {
+    0..8u8
+}
+
+proptest! {
+    #[test]
+    fn records_survive_and_states_are_canonical(choices in prop::collection::vec(mutation(), 0..40)) {
+        let mut state = node();
+        let id = topic(&mut state, "coop:ledger", Access::public().encode());
+        let mut twin = state.clone();
+        for (lsn, choice) in (10u64..).zip(choices) {
+            let by = if choice % 2 == 0 { Provenance::Local } else { Provenance::Peer(keypair(3).did()) };
+            let topic_name = if choice < 3 { "coop:ledger" } else { "coop:other" }.to_owned();
+            let mutation = match choice {
+                0 | 1 => Mutation::Append { entry: next(&state, choice + 1, id, "x"), received_ms: lsn },
+                2 | 3 => Mutation::Subscribe { topic: topic_name, by, time_ms: lsn },
+                4 => Mutation::Unsubscribe { topic: topic_name, by },
+                5 => Mutation::Prune { topic: id, through: lsn % 5 },
+                6 => Mutation::AddPeer { card: KeyCard::sign(&keypair(4), [5; 32], lsn), time_ms: lsn },
+                _ => Mutation::RemovePeer(keypair(4).did()),
+            };
+            let mut bytes = Vec::new();
+            mutation.encode(&mut bytes);
+            let decoded = Mutation::decode(&bytes).expect("decodes");
+            prop_assert_eq!(&decoded, &mutation);
+            prop_assert_eq!(state.apply(lsn, mutation), twin.apply(lsn, decoded));
+        }
+        let bytes = rmp_serde::to_vec(&state).expect("serialises");
+        prop_assert_eq!(&rmp_serde::to_vec(&twin).expect("serialises"), &bytes);
+        let back: State = rmp_serde::from_slice(&bytes).expect("deserialises");
+        prop_assert_eq!(back, state);
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Mutation::decode(&bytes);
+        let _ = Entry::decode(&bytes);
+    }
+}
