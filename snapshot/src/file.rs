@@ -67,7 +67,8 @@ impl FromStr for SnapshotId {
 
 impl SnapshotId {
     /// The name of the file.
-    pub(crate) fn file_name(self) -> String {
+    #[must_use]
+    pub fn file_name(self) -> String {
         format!("{:020}-{:010}.snap", self.lsn, self.generation)
     }
 

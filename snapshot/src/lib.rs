@@ -49,11 +49,13 @@
 mod error;
 mod file;
 mod machine;
+mod record;
 mod shelf;
 mod store;
 
 pub use error::Error;
 pub use file::{BadSnapshotId, FORMAT, SnapshotId};
 pub use machine::{StateMachine, digest};
+pub use record::LogRecord;
 pub use shelf::{Image, SNAPSHOTS_KEPT, Snapshot};
 pub use store::{Compactor, Due, Recovery, Store, list, state_at};

@@ -161,16 +161,14 @@ impl<D: Disk> Shelf<D> {
         self.manifest.entries.iter().rev().map(Entry::id).collect()
     }
 
+    /// What reads snapshots of this shelf, on any thread.
+    pub(crate) fn reader(&self) -> Reader<D> {
+        Reader { disk: self.disk.clone(), store: self.manifest.store }
+    }
+
     /// Reads the snapshot `id` whole.
     pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<(Header, S), Error> {
-        let name = id.file_name();
-        let (header, state) = file::read(&self.disk, &name)?;
-        let ours = self.manifest.store;
-        if header.id != id || (ours != StoreId::default() && header.store != ours) {
-            let why = "it belongs to another store or carries another name".into();
-            return Err(Error::Unusable { file: self.disk.describe(&name), why });
-        }
-        Ok((header, state))
+        self.reader().load(id)
     }
 
     /// Notes that a snapshot failed its check: it counts for nothing any more.
@@ -300,6 +298,24 @@ impl<D: Disk> Shelf<D> {
     fn write_manifest(&self) -> Result<(), Error> {
         let bytes = rmp_serde::to_vec(&self.manifest).unwrap_or_default();
         Ok(MANIFEST.replace(&self.disk, &bytes)?)
+    }
+}
+
+/// Reads snapshots.
+pub(crate) struct Reader<D: Disk> {
+    disk: D,
+    store: StoreId,
+}
+
+impl<D: Disk> Reader<D> {
+    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<(Header, S), Error> {
+        let name = id.file_name();
+        let (header, state) = file::read(&self.disk, &name)?;
+        if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
+            let why = "it belongs to another store or carries another name".into();
+            return Err(Error::Unusable { file: self.disk.describe(&name), why });
+        }
+        Ok((header, state))
     }
 }
 

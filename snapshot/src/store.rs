@@ -9,14 +9,11 @@ use parking_lot::Mutex;
 use crate::error::{Error, OnFile};
 use crate::file::SnapshotId;
 use crate::machine::StateMachine;
+use crate::record::LogRecord;
 use crate::shelf::{Draft, Image, Shelf, Snapshot};
 
 const LOG_DIRECTORY: &str = "wal";
 const SNAPSHOT_DIRECTORY: &str = "snapshots";
-
-const MUTATION: u8 = 0;
-const RESTORE: u8 = 1;
-const RESTORE_BYTES: usize = 25;
 
 /// When a snapshot is due: whatever comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,13 +101,17 @@ impl<D: Disk> Compactor<D> {
     /// # Errors
     /// [`Error::Unusable`] and [`Error::Newer`] when it is not what was written.
     pub fn verify<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
-        let mut shelf = self.shelf.lock();
-        if !shelf.newest_first().contains(&id) {
-            return Err(Error::NoSuchSnapshot { id });
-        }
-        let read = shelf.load::<S>(id).map(drop);
+        let reader = {
+            let shelf = self.shelf.lock();
+            if !shelf.newest_first().contains(&id) {
+                return Err(Error::NoSuchSnapshot { id });
+            }
+            shelf.reader()
+        };
+        // The lock is not held while the file is read: lists stay readable meanwhile.
+        let read = reader.load::<S>(id).map(drop);
         if matches!(read, Err(Error::Unusable { .. })) {
-            shelf.mark_damaged(id)?;
+            self.shelf.lock().mark_damaged(id)?;
         }
         read
     }
@@ -195,8 +196,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         time_ms: u64,
         mutation: S::Mutation,
     ) -> Result<(Lsn, S::Outcome), Error> {
-        self.buffer.clear();
-        self.buffer.push(MUTATION);
+        LogRecord::start_mutation(&mut self.buffer);
         S::encode(&mutation, &mut self.buffer);
         let lsn = self.append(time_ms)?;
         Ok((lsn, self.state.apply(lsn, mutation)))
@@ -241,11 +241,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let (_, image) = shelf.load::<S>(id)?;
         // Held before the record exists: a replay of the record must find the image.
         shelf.hold(id, Lsn::new(self.lsn + 1).unwrap_or(Lsn::FIRST))?;
-        self.buffer.clear();
-        self.buffer.push(RESTORE);
-        for number in [id.lsn, id.generation, branch] {
-            self.buffer.extend_from_slice(&number.to_le_bytes());
-        }
+        LogRecord::write_restore(id, branch, &mut self.buffer);
         let lsn = self.append(time_ms)?;
         self.state = self.state.restore(image, branch);
         self.timeline += 1;
@@ -371,30 +367,18 @@ impl<S: StateMachine> Replay<S> {
 
     fn try_apply<D: Disk>(&mut self, shelf: &Shelf<D>, record: Record<'_>) -> Result<(), Error> {
         let lsn = record.lsn;
-        let wrong = |why: String| Error::Record { lsn: lsn.get(), why };
-        match record.bytes.split_first() {
-            Some((&MUTATION, bytes)) => {
+        match LogRecord::decode(lsn, record.bytes)? {
+            LogRecord::Mutation(bytes) => {
+                let wrong = |why| Error::Record { lsn: lsn.get(), why };
                 self.state.apply(lsn, S::decode(bytes).map_err(wrong)?);
-                Ok(())
             }
-            Some((&RESTORE, bytes)) if record.bytes.len() == RESTORE_BYTES => {
-                let number = |index: usize| {
-                    let mut out = [0; 8];
-                    out.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-                    u64::from_le_bytes(out)
-                };
-                let id = SnapshotId { lsn: number(0), generation: number(1) };
+            LogRecord::Restore { id, branch } => {
                 let (_, image) = shelf.load::<S>(id)?;
-                self.state = self.state.restore(image, number(2));
+                self.state = self.state.restore(image, branch);
                 self.timeline += 1;
-                Ok(())
             }
-            Some((&tag, _)) if tag > RESTORE => {
-                let what = format!("record {lsn} of the log");
-                Err(Error::Newer { what, why: format!("its kind is {tag}") })
-            }
-            _ => Err(wrong("it is empty or cut short".into())),
         }
+        Ok(())
     }
 
     /// The result of a replay: our own reason for stopping goes before the log's.

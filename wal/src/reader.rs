@@ -89,6 +89,12 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(beyond)
     }
 
+    /// Goes on at `offset`, with what the file holds by now.
+    pub(crate) fn rewind(&mut self, offset: u64) {
+        self.buffer.clear();
+        (self.offset, self.base) = (offset, offset);
+    }
+
     fn ahead(&self) -> &[u8] {
         &self.buffer[position(self.offset, self.base)..]
     }

@@ -12,7 +12,7 @@ use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
-use crate::reader::FrameReader;
+use crate::reader::{Beyond, FrameReader};
 use crate::segment::{
     FORMAT, HeaderFault, Link, SegmentHeader, StoreId, segment_name, segment_number,
 };
@@ -45,7 +45,8 @@ pub struct Recovery {
     pub segments: u64,
     /// Their bytes, prepared room included.
     pub bytes: u64,
-    /// Bytes of a torn tail: written, never acknowledged, cut off and kept where they are.
+    /// Bytes of a torn tail: written, never acknowledged, cut off and kept where they are. Beside
+    /// a writer also what it is just writing.
     pub torn_bytes: u64,
     /// Whether the log ends with the mark of an orderly stop.
     pub clean: bool,
@@ -83,7 +84,7 @@ pub(crate) struct Scan {
 pub(crate) enum Beside {
     /// Nobody: we hold the lock.
     Nobody,
-    /// A writer may be appending: the end is wherever the valid frames end, and is no damage.
+    /// A writer may be appending: where the valid frames end now, more may stand in a moment.
     Writer,
 }
 
@@ -248,12 +249,25 @@ impl<D: Disk> Walk<'_, D> {
         let mut reader = FrameReader::new(self.disk, file, &name, header.salt, end);
         let mut last = Last { durable: SEGMENT_HEADER_BYTES, sealed: false, frames: 0 };
         let before = self.scan.next_lsn;
-        let (stop, fault) = loop {
+        let (stop, beyond) = loop {
             let offset = reader.offset;
-            match self.frame(number, &mut reader, &mut last)? {
-                Ok(()) if last.sealed && successor.is_none() => break (reader.offset, None),
-                Ok(()) => {}
-                Err(fault) => break (offset, Some(fault)),
+            if self.frame(number, &mut reader, &mut last)?.is_ok() {
+                if last.sealed && successor.is_none() {
+                    break (reader.offset, None);
+                }
+            } else if successor.is_some() {
+                break (offset, None);
+            } else {
+                let beyond = reader.survey(offset)?;
+                // A writer may have gone on since the frame was read. What the frames behind it
+                // call durable was there before them, so that a second look must find it.
+                reader.rewind(offset);
+                let grown = self.beside == Beside::Writer
+                    && beyond.durable > offset
+                    && self.frame(number, &mut reader, &mut last)?.is_ok();
+                if !grown {
+                    break (offset, Some(beyond));
+                }
             }
         };
         let lsn = if last.frames > 0 && self.scan.next_lsn > before {
@@ -268,8 +282,8 @@ impl<D: Disk> Walk<'_, D> {
             if lsn != link.lsn {
                 return Err(damage(self.disk, number, stop, Reason::OutOfSequence));
             }
-        } else if self.beside == Beside::Nobody && fault.is_some() {
-            self.judge_tail(number, stop, &mut reader)?;
+        } else if let Some(beyond) = beyond {
+            self.judge_tail(number, stop, beyond)?;
         }
         self.scan.recovery.clean = last.sealed;
         self.scan.recovery.bytes += size;
@@ -335,16 +349,10 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// The newest segment ends at `stop` without a seal: torn, or damaged?
-    fn judge_tail(
-        &mut self,
-        number: u64,
-        stop: u64,
-        reader: &mut FrameReader<D::File>,
-    ) -> Result<(), Error> {
+    fn judge_tail(&mut self, number: u64, stop: u64, beyond: Beyond) -> Result<(), Error> {
         if self.clean.segment == number && stop < self.clean.end {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeCleanStop));
         }
-        let beyond = reader.survey(stop)?;
         if beyond.durable > stop {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeDurableMark));
         }
