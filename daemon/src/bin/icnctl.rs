@@ -1,0 +1,7 @@
+//! Sees and steers an ICN node.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(icn_daemon::ctl::main())
+}

@@ -1,0 +1,143 @@
+//! How a node is run: flags before environment before file before default, checked once.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::failure::{Failure, exit};
+
+/// The name of the configuration file in the data directory.
+const FILE_NAME: &str = "icn.toml";
+
+/// What can be said on the command line of `icnd`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Flags {
+    /// Where the node lives [default: ~/.icn]
+    #[arg(long, env = "ICN_DATA_DIR", value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Where health, metrics and the first page are served [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", global = true)]
+    pub http: Option<SocketAddr>,
+    /// The configuration file [default: icn.toml in the data directory]
+    #[arg(long, env = "ICN_CONFIG", value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// What can be said in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    http: Option<SocketAddr>,
+    network: Option<String>,
+    #[serde(default)]
+    snapshot: SnapshotSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SnapshotSection {
+    interval_seconds: Option<u64>,
+    records: Option<u64>,
+    log_mib: Option<u64>,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the node lives.
+    pub data_dir: PathBuf,
+    /// Whether that is the default.
+    pub usual_directory: bool,
+    /// Where HTTP is served. Default 127.0.0.1:8080; if that port is taken and nobody asked for
+    /// it, any free one.
+    pub http: SocketAddr,
+    /// Whether `http` was asked for.
+    pub http_explicit: bool,
+    /// The network, as the hash of its name. Default `icn`.
+    pub network: [u8; 32],
+    /// When a snapshot is due.
+    pub due: icn_snapshot::Due,
+}
+
+impl Config {
+    /// Puts flags, file and defaults together.
+    ///
+    /// # Errors
+    /// `ICN-E0110` with the place in the file when it cannot be understood.
+    pub fn load(flags: &Flags) -> Result<Self, Failure> {
+        let data_dir = data_dir(flags.data_dir.as_deref())?;
+        let path = flags.config.clone().unwrap_or_else(|| data_dir.join(FILE_NAME));
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                toml::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?
+            }
+            // A data directory that is none is for whoever opens it to report.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                    && flags.config.is_none() =>
+            {
+                File::default()
+            }
+            Err(error) => return Err(invalid(&path, &error.to_string())),
+        };
+        let mut due = icn_snapshot::Due::default();
+        let SnapshotSection { interval_seconds, records, log_mib } = file.snapshot;
+        due.age_ms = interval_seconds.map_or(due.age_ms, |seconds| seconds.saturating_mul(1000));
+        due.records = records.unwrap_or(due.records);
+        due.log_bytes = log_mib.map_or(due.log_bytes, |mib| mib.saturating_mul(1 << 20));
+        if due.age_ms == 0 || due.records == 0 || due.log_bytes == 0 {
+            return Err(invalid(&path, "a limit in [snapshot] is 0; leave it out for the default"));
+        }
+        let asked = flags.http.or(file.http);
+        let http = asked.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        if !http.ip().is_loopback() {
+            return Err(invalid(
+                &path,
+                "http must be a loopback address: it has no access control",
+            ));
+        }
+        let network = file.network.as_deref().unwrap_or("icn");
+        Ok(Self {
+            usual_directory: flags.data_dir.is_none() || from_environment(),
+            data_dir,
+            http,
+            http_explicit: asked.is_some(),
+            network: *blake3::hash(network.as_bytes()).as_bytes(),
+            due,
+        })
+    }
+}
+
+/// The data directory both binaries use.
+///
+/// # Errors
+/// `ICN-E0111` when there is none given and no home directory.
+pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match (given, std::env::home_dir()) {
+        (Some(given), _) => Ok(given.to_path_buf()),
+        (None, Some(home)) => Ok(home.join(".icn")),
+        (None, None) => Err(Failure::new(
+            "ICN-E0111",
+            exit::CONFIG,
+            "There is no home directory to keep the node in.",
+            "Say where with --data-dir or ICN_DATA_DIR.",
+        )),
+    }
+}
+
+/// What comes from the environment is there for `icnctl` too.
+fn from_environment() -> bool {
+    std::env::var_os("ICN_DATA_DIR").is_some()
+}
+
+fn invalid(path: &Path, why: &str) -> Failure {
+    Failure::new(
+        "ICN-E0110",
+        exit::CONFIG,
+        format!("The configuration {} is invalid: {}", path.display(), why.trim_end()),
+        "Nothing was started. Check it again with: icnd check-config",
+    )
+}

@@ -1,0 +1,326 @@
+//! `icnctl`: one command, one answer, for people or for scripts.
+
+mod args;
+mod client;
+mod lines;
+mod render;
+mod wal;
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use icn_snapshot::state_at;
+use icn_wal::Lsn;
+use serde_json::{Value, json};
+
+use self::args::{
+    Cli, Command, GossipCommand, IdentityCommand, PeerCommand, SnapshotCommand, Source,
+    StateCommand, TopicCommand, WalCommand,
+};
+use self::client::Client;
+use self::render::View;
+use crate::failure::{Failure, exit};
+use crate::machine::Machine;
+use crate::node::{ask, describe_digest, describe_identity, describe_snapshots};
+use crate::request::{Reply, Request};
+use crate::{config, datadir, keyfile};
+
+const ONLINE: Source = Source { offline: false };
+
+/// Does what was asked and returns the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    let as_json = cli.json;
+    match act(cli) {
+        Ok(()) => exit::OK,
+        Err(failure) => {
+            if failure.message.is_empty() {
+                // Whoever read the output has read enough.
+            } else if as_json {
+                let document = json!({ "ok": false, "error": failure });
+                let _ = writeln!(io::stdout(), "{document}");
+            } else {
+                let _ = writeln!(io::stderr(), "{failure}");
+            }
+            failure.exit
+        }
+    }
+}
+
+fn act(cli: Cli) -> Result<(), Failure> {
+    let directory = config::data_dir(cli.data_dir.as_deref())?;
+    let ctl = Ctl { directory, as_json: cli.json };
+    match cli.command {
+        Command::Status => ctl.show(ONLINE, &Request::Status, View::Status),
+        Command::Topic(command) => ctl.topic(command),
+        Command::Gossip(command) => ctl.gossip(command),
+        Command::Peer(command) => ctl.peer(command),
+        Command::Snapshot(command) => ctl.snapshot(command),
+        Command::Wal(command) => ctl.wal(command),
+        Command::State(StateCommand::Digest { lsn, source }) => {
+            ctl.show(source, &Request::Digest { lsn }, View::Digest)
+        }
+        Command::Identity(IdentityCommand::Show(source)) => {
+            ctl.show(source, &Request::Identity, View::Identity)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "icnctl", &mut io::stdout());
+            Ok(())
+        }
+    }
+}
+
+struct Ctl {
+    directory: PathBuf,
+    as_json: bool,
+}
+
+impl Ctl {
+    fn topic(&self, command: TopicCommand) -> Result<(), Failure> {
+        match command {
+            TopicCommand::Create {
+                name,
+                private,
+                members,
+                min_trust,
+                scope,
+                max_entries,
+                retention_days,
+            } => {
+                let request = Request::TopicCreate {
+                    name,
+                    private,
+                    members,
+                    min_trust,
+                    scope,
+                    max_entries,
+                    retention_days,
+                };
+                self.show(ONLINE, &request, View::TopicCreated)
+            }
+            TopicCommand::List(source) => self.show(source, &Request::TopicList, View::Topics),
+            TopicCommand::Show { topic, source } => {
+                self.show(source, &Request::TopicShow { topic }, View::Topic)
+            }
+            TopicCommand::Delete { topic, yes } => {
+                confirm(yes, &format!("forget {topic} and its entries on this node"))?;
+                self.show(ONLINE, &Request::TopicDelete { topic }, View::TopicDeleted)
+            }
+        }
+    }
+
+    fn gossip(&self, command: GossipCommand) -> Result<(), Failure> {
+        match command {
+            GossipCommand::Publish { topic, lines: true, .. } => {
+                lines::publish(&self.directory, &topic, io::stdin(), io::stdout())
+            }
+            GossipCommand::Publish { topic, text, .. } => {
+                let payload = match text {
+                    Some(text) if text != "-" => text.into_bytes(),
+                    _ => read_message()?,
+                };
+                self.show(ONLINE, &lines::publication(&topic, &payload), View::Published)
+            }
+            GossipCommand::Subscribe { topic } => {
+                self.show(ONLINE, &Request::Subscribe { topic }, View::Subscribed)
+            }
+            GossipCommand::Unsubscribe { topic } => {
+                self.show(ONLINE, &Request::Unsubscribe { topic }, View::Unsubscribed)
+            }
+            GossipCommand::Subscriptions(source) => {
+                self.show(source, &Request::Subscriptions, View::Subscriptions)
+            }
+            GossipCommand::Entries { topic, limit, after, source } => {
+                let entries = self.entries(&topic, limit, after, source)?;
+                self.tell(&entries, View::Entries)
+            }
+        }
+    }
+
+    /// All pages as one.
+    fn entries(&self, topic: &str, limit: Option<usize>, after: u64, source: Source) -> Reply {
+        let mut asked = self.asker(source)?;
+        let (mut entries, mut after) = (Vec::new(), after);
+        loop {
+            let limit = limit.map(|limit| limit - entries.len());
+            let mut page =
+                asked.ask(&Request::Entries { topic: topic.to_owned(), after, limit })?;
+            let got = page["entries"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let nothing = got.is_empty();
+            entries.extend(got);
+            after = page["last"].as_u64().unwrap_or(after);
+            let more = page["more"] == true && !nothing;
+            if !more || limit.is_some_and(|limit| limit == 0) {
+                return Ok(json!({ "entries": entries, "last": after, "more": more }));
+            }
+        }
+    }
+
+    fn peer(&self, command: PeerCommand) -> Result<(), Failure> {
+        match command {
+            PeerCommand::List { all, source } => {
+                let mut data = self.asker(source)?.ask(&Request::PeerList)?;
+                if let Some(peers) = data["peers"].as_array_mut() {
+                    let known = peers.len();
+                    peers.retain(|peer| all || peer["state"] == "connected");
+                    data["known"] = json!(known);
+                }
+                self.tell(&data, View::Peers)
+            }
+            PeerCommand::Add { card } => {
+                self.show(ONLINE, &Request::PeerAdd { card }, View::PeerAdded)
+            }
+            PeerCommand::Remove { did } => {
+                self.show(ONLINE, &Request::PeerRemove { did }, View::PeerRemoved)
+            }
+        }
+    }
+
+    fn snapshot(&self, command: SnapshotCommand) -> Result<(), Failure> {
+        match command {
+            SnapshotCommand::Create => {
+                self.show(ONLINE, &Request::SnapshotCreate, View::SnapshotCreated)
+            }
+            SnapshotCommand::List(source) => {
+                self.show(source, &Request::SnapshotList, View::Snapshots)
+            }
+            SnapshotCommand::Show { id, source } => {
+                let data = self.asker(source)?.ask(&Request::SnapshotList)?;
+                let found = data["snapshots"]
+                    .as_array()
+                    .and_then(|all| all.iter().find(|snapshot| snapshot["id"] == id.as_str()));
+                let snapshot = found.ok_or_else(|| {
+                    let message = format!("There is no snapshot {id:?}.");
+                    let advice = "icnctl snapshot list shows those there are.";
+                    Failure::new("ICN-E0212", exit::FAILED, message, advice)
+                })?;
+                self.tell(snapshot, View::Snapshot)
+            }
+            SnapshotCommand::Verify { id } => {
+                self.show(ONLINE, &Request::SnapshotVerify { id }, View::Verified)
+            }
+            SnapshotCommand::Restore { id, yes } => {
+                confirm(
+                    yes,
+                    &format!("set topics, subscriptions and peers back to snapshot {id}"),
+                )?;
+                self.show(ONLINE, &Request::SnapshotRestore { id }, View::Restored)
+            }
+            SnapshotCommand::Delete { id } => {
+                self.show(ONLINE, &Request::SnapshotDelete { id }, View::Deleted)
+            }
+        }
+    }
+
+    fn wal(&self, command: WalCommand) -> Result<(), Failure> {
+        let disk = datadir::read_only(&self.directory)?;
+        match command {
+            WalCommand::List(_) => self.tell(&wal::list(&disk)?, View::Segments),
+            WalCommand::Verify(_) => self.tell(&wal::verify(&disk)?, View::LogVerified),
+            WalCommand::Dump { from, to, limit, .. } => {
+                let range = wal::Range { from, to, limit };
+                let mut out = io::BufWriter::new(io::stdout().lock());
+                wal::dump(&disk, range, self.as_json, &mut out)?;
+                out.flush().map_err(|error| unwritable(&error))
+            }
+        }
+    }
+
+    fn show(&self, source: Source, request: &Request, view: View) -> Result<(), Failure> {
+        self.tell(&self.asker(source)?.ask(request)?, view)
+    }
+
+    fn tell(&self, data: &Value, view: View) -> Result<(), Failure> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        let written = if self.as_json {
+            writeln!(out, "{}", json!({ "ok": true, "data": data }))
+        } else {
+            view.write(data, &mut out)
+        };
+        written.and_then(|()| out.flush()).map_err(|error| unwritable(&error))
+    }
+
+    fn asker(&self, source: Source) -> Result<Asker<'_>, Failure> {
+        if source.offline {
+            return Ok(Asker::Files(&self.directory));
+        }
+        Ok(Asker::Node(Box::new(Client::connect(&self.directory)?)))
+    }
+}
+
+/// Whoever knows the answer.
+enum Asker<'a> {
+    Node(Box<Client>),
+    Files(&'a Path),
+}
+
+impl Asker<'_> {
+    fn ask(&mut self, request: &Request) -> Reply {
+        match self {
+            Self::Node(client) => client.ask(request),
+            Self::Files(directory) => from_files(directory, request),
+        }
+    }
+}
+
+fn from_files(directory: &Path, request: &Request) -> Reply {
+    let disk = datadir::read_only(directory)?;
+    match request {
+        Request::Identity => Ok(describe_identity(&keyfile::read(directory)?.card)),
+        Request::SnapshotList => Ok(describe_snapshots(&icn_snapshot::list(&disk)?)),
+        Request::Digest { lsn } => {
+            let (state, lsn) = state_at::<Machine, _>(&disk, lsn.and_then(Lsn::new))?;
+            Ok(describe_digest(&state, lsn))
+        }
+        other => {
+            let (state, _) = state_at::<Machine, _>(&disk, None)?;
+            ask(&state.0, other).unwrap_or_else(|| {
+                let message = "That cannot be read from the files.";
+                Err(Failure::new("ICN-E0508", exit::USAGE, message, "Ask the running node."))
+            })
+        }
+    }
+}
+
+fn confirm(yes: bool, what: &str) -> Result<(), Failure> {
+    let unconfirmed = || {
+        let message = format!("This would {what}; nothing was done.");
+        Failure::new("ICN-E0511", exit::NEEDS_YES, message, "Say --yes to do it.")
+    };
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(unconfirmed());
+    }
+    let mut err = io::stderr();
+    let _ = write!(err, "This will {what}. Type yes to go on: ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).map_err(|error| unreadable(&error))?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(unconfirmed()) }
+}
+
+/// One message from standard input; one byte more than fits is enough to know that it does not.
+fn read_message() -> Result<Vec<u8>, Failure> {
+    let mut message = Vec::new();
+    let limit = PAYLOAD_BYTES_MAX as u64 + 1;
+    let mut input = io::stdin().lock().take(limit);
+    input.read_to_end(&mut message).map_err(|error| unreadable(&error))?;
+    Ok(message)
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    let message = format!("The input cannot be read: {error}.");
+    Failure::new("ICN-E0512", exit::FAILED, message, "")
+}
+
+fn unwritable(error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Failure::new("", exit::OK, "", "");
+    }
+    let message = format!("The output cannot be written: {error}.");
+    Failure::new("ICN-E0513", exit::FAILED, message, "")
+}

@@ -1,0 +1,247 @@
+//! The command line of `icnctl`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Sees and steers an ICN node.
+#[derive(Debug, Parser)]
+#[command(name = "icnctl", version, max_term_width = 100)]
+pub(super) struct Cli {
+    /// Where the node lives [default: ~/.icn]
+    #[arg(long, env = "ICN_DATA_DIR", value_name = "DIR", global = true)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// One JSON document on standard output, for success and failure
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Where a question is answered.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct Source {
+    /// Read the files, without asking the node and beside a running one
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+/// What `icnctl` can do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// How the node is.
+    Status,
+    /// Topics: who may read and write, what is kept.
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Messages in topics.
+    #[command(subcommand)]
+    Gossip(GossipCommand),
+    /// Peers and their keys.
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Snapshots of the state.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// The write-ahead log; always read from the files.
+    #[command(subcommand)]
+    Wal(WalCommand),
+    /// The state as a whole.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Who the node is.
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+    /// Shell completions on standard output.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Topics.
+#[derive(Debug, Subcommand)]
+pub(super) enum TopicCommand {
+    /// Make a topic; everybody may read and write it unless you say otherwise.
+    Create {
+        /// Its name: 1 to 128 of a-z 0-9 : . _ - and starting with a letter or digit
+        name: String,
+        /// Only members may read and write; you are one
+        #[arg(long)]
+        private: bool,
+        /// A member, as a DID; makes the topic private
+        #[arg(long = "member", value_name = "DID")]
+        members: Vec<String>,
+        /// Only those you trust this much may read and write, 0 to 1000
+        #[arg(long, value_name = "TRUST", value_parser = clap::value_parser!(u16).range(0..=1000))]
+        min_trust: Option<u16>,
+        /// How far it is meant to reach
+        #[arg(long, value_parser = ["local", "regional", "global"])]
+        scope: Option<String>,
+        /// How many entries are kept [default: 1000000]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+        max_entries: Option<u32>,
+        /// For how long entries are kept [default: 30]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+        retention_days: Option<u32>,
+    },
+    /// All topics.
+    List(Source),
+    /// One topic with its access rule and clock.
+    Show {
+        /// Its name or id
+        topic: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Forget a topic and its entries on this node.
+    Delete {
+        /// Its name or id
+        topic: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Messages.
+#[derive(Debug, Subcommand)]
+pub(super) enum GossipCommand {
+    /// Publish a message and return once it is durable.
+    Publish {
+        /// The topic's name or id
+        topic: String,
+        /// The message; - reads one from standard input
+        #[arg(required_unless_present = "lines", conflicts_with = "lines")]
+        text: Option<String>,
+        /// Publish every line of standard input; one JSON line each, once it is durable
+        #[arg(long)]
+        lines: bool,
+    },
+    /// Ask for the entries of a topic, also of one not known yet.
+    Subscribe {
+        /// The topic's name or id
+        topic: String,
+    },
+    /// Ask for them no longer.
+    Unsubscribe {
+        /// The topic as it was subscribed to
+        topic: String,
+    },
+    /// All subscriptions, and who asked for them.
+    Subscriptions(Source),
+    /// The entries of a topic in the order of delivery.
+    Entries {
+        /// The topic's name or id
+        topic: String,
+        /// At most so many
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<usize>,
+        /// Only those that arrived after this one
+        #[arg(long, value_name = "ARRIVAL", default_value_t = 0)]
+        after: u64,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// Peers.
+#[derive(Debug, Subcommand)]
+pub(super) enum PeerCommand {
+    /// The peers that are connected.
+    List {
+        /// Also those that are only known
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Learn a peer's key from its card (its `icnctl identity show`).
+    Add {
+        /// The card, icn-card:…
+        card: String,
+    },
+    /// Forget a peer's key.
+    Remove {
+        /// Its DID
+        did: String,
+    },
+}
+
+/// Snapshots.
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Take one now; returns once it is written, verified and listed.
+    Create,
+    /// All that are kept, and why.
+    List(Source),
+    /// One of them.
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Read one to its end and decode it.
+    Verify {
+        /// Its id
+        id: String,
+    },
+    /// Go back to one, as a step forward: numbers go on, and another restore undoes it.
+    Restore {
+        /// Its id
+        id: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Remove one; the newest verified one stays.
+    Delete {
+        /// Its id
+        id: String,
+    },
+}
+
+/// The log.
+#[derive(Debug, Subcommand)]
+pub(super) enum WalCommand {
+    /// The segments and what they hold.
+    List(Source),
+    /// Every record; with --json one line each.
+    Dump {
+        /// From this LSN on
+        #[arg(long, value_name = "LSN")]
+        from: Option<u64>,
+        /// Up to this LSN
+        #[arg(long, value_name = "LSN")]
+        to: Option<u64>,
+        /// At most so many
+        #[arg(long, value_name = "COUNT")]
+        limit: Option<u64>,
+        #[command(flatten)]
+        source: Source,
+    },
+    /// Check every checksum and that every record makes sense; exit 5 when one does not.
+    Verify(Source),
+}
+
+/// The state.
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// A hash of the whole state: the same online, offline, and before and after a crash.
+    Digest {
+        /// As it was at this LSN
+        #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
+        lsn: Option<u64>,
+        #[command(flatten)]
+        source: Source,
+    },
+}
+
+/// The identity.
+#[derive(Debug, Subcommand)]
+pub(super) enum IdentityCommand {
+    /// The DID, and the card that peers add.
+    Show(Source),
+}

@@ -1,0 +1,108 @@
+//! The other end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::failure::{Failure, exit};
+use crate::keyfile;
+use crate::request::{Reply, Request, reply_from_line};
+use crate::socket::{SocketPath, shown};
+
+/// How long one answer may take; a snapshot of a large state takes seconds.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+
+/// A connection to a running node.
+pub(super) struct Client {
+    answers: BufReader<UnixStream>,
+    requests: UnixStream,
+}
+
+impl Client {
+    /// Connects to the node in `directory`.
+    pub(super) fn connect(directory: &Path) -> Result<Self, Failure> {
+        let attempt = || {
+            let requests = UnixStream::connect(SocketPath::of(directory)?.as_path())?;
+            requests.set_read_timeout(Some(ANSWERS_WITHIN))?;
+            Ok(Self { answers: BufReader::new(requests.try_clone()?), requests })
+        };
+        attempt().map_err(|error: io::Error| unreachable(directory, &error))
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(super) fn ask(&mut self, request: &Request) -> Reply {
+        let mut line = request.to_line();
+        line.push('\n');
+        self.requests.write_all(line.as_bytes()).map_err(|error| lost(&error))?;
+        self.next_answer()
+    }
+
+    /// The next answer; they come in the order of the requests.
+    pub(super) fn next_answer(&mut self) -> Reply {
+        let mut line = Vec::new();
+        match self.answers.read_until(b'\n', &mut line) {
+            Ok(0) => Err(lost(&io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => reply_from_line(&line),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+
+    /// Whether the next answer may take a while.
+    pub(super) fn would_wait(&self) -> bool {
+        self.answers.buffer().is_empty()
+    }
+
+    /// A second handle for a thread that only sends.
+    pub(super) fn requests(&self) -> io::Result<UnixStream> {
+        self.requests.try_clone()
+    }
+}
+
+fn unreachable(directory: &Path, error: &io::Error) -> Failure {
+    let socket = shown(directory);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::new(
+            "ICN-E0142",
+            exit::NO_PERMISSION,
+            format!("You may not use the control socket {}.", socket.display()),
+            "Use the account the node runs under.",
+        ),
+        _ if !keyfile::exists(directory) => Failure::new(
+            "ICN-E0106",
+            exit::NO_NODE,
+            format!("There is no node in {}.", directory.display()),
+            "Start one with icnd, or say where it is with --data-dir.",
+        ),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
+            "ICN-E0140",
+            exit::NOT_RUNNING,
+            format!("The node in {} is not running.", directory.display()),
+            "Start it with icnd. What only reads can also read the files: --offline",
+        ),
+        _ => Failure::new(
+            "ICN-E0143",
+            exit::FAILED,
+            format!("The control socket {} cannot be used: {error}.", socket.display()),
+            "",
+        ),
+    }
+}
+
+fn lost(error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::new(
+            "ICN-E0144",
+            exit::TIMED_OUT,
+            format!("The node has not answered within {} s.", ANSWERS_WITHIN.as_secs()),
+            "Whether the request took effect is not known; look before you repeat it.",
+        ),
+        _ => Failure::new(
+            "ICN-E0141",
+            exit::FAILED,
+            "The node ended before it answered.",
+            "Whether the request took effect is not known; start icnd, and look before you \
+             repeat it.",
+        ),
+    }
+}

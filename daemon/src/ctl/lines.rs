@@ -1,0 +1,154 @@
+//! `gossip publish --lines`: many messages under way, each told once it is durable.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use serde_json::json;
+
+use super::client::Client;
+use super::{unreadable, unwritable};
+use crate::failure::{Failure, exit};
+use crate::request::Request;
+
+/// Messages that may be under way; memory stays bounded however fast the input is.
+const WINDOW: usize = 1024;
+
+/// Publishes every line of `input`. Nothing is sent any more once a message has failed; what was
+/// under way then is still told. Lines that are not told are indeterminate.
+pub(super) fn publish(
+    directory: &Path,
+    topic: &str,
+    input: impl Read + Send + 'static,
+    out: impl Write,
+) -> Result<(), Failure> {
+    let mut client = Client::connect(directory)?;
+    let requests = client.requests().map_err(|error| unwritable(&error))?;
+    let failed = Arc::new(AtomicBool::new(false));
+    let (sent, due) = mpsc::sync_channel(WINDOW);
+    let sender = {
+        let (topic, failed) = (topic.to_owned(), Arc::clone(&failed));
+        thread::spawn(move || send(&topic, BufReader::new(input), requests, &sent, &failed))
+    };
+    let mut out = BufWriter::new(out);
+    let mut failures = 0_u64;
+    // One mark for every request: an answer is only waited for when one is owed.
+    while let Ok(()) = due.recv() {
+        let line = match client.next_answer() {
+            Ok(data) => json!({ "lsn": data["lsn"], "seq": data["seq"] }),
+            Err(failure) => {
+                failures += 1;
+                failed.store(true, Ordering::Release);
+                let gone = failure.code == "ICN-E0141";
+                let line = json!({ "ok": false, "error": failure });
+                writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
+                if gone {
+                    break;
+                }
+                continue;
+            }
+        };
+        writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
+        if client.would_wait() {
+            out.flush().map_err(|error| unwritable(&error))?;
+        }
+    }
+    out.flush().map_err(|error| unwritable(&error))?;
+    if failures > 0 {
+        let message = "A message failed; nothing was sent after it was known.";
+        let advice = "Lines that were not printed are indeterminate.";
+        return Err(Failure::new("ICN-E0510", exit::FAILED, message, advice));
+    }
+    match sender.join() {
+        Ok(outcome) => outcome.map_err(|error| unreadable(&error)),
+        Err(_) => Err(unreadable(&io::Error::other("the reading thread ended"))),
+    }
+}
+
+fn send(
+    topic: &str,
+    mut input: BufReader<impl Read>,
+    requests: UnixStream,
+    sent: &mpsc::SyncSender<()>,
+    failed: &AtomicBool,
+) -> io::Result<()> {
+    let mut requests = BufWriter::with_capacity(1 << 16, requests);
+    let mut line = Vec::new();
+    loop {
+        if input.buffer().is_empty() {
+            // Whoever types must not wait for the next line.
+            let _ = requests.flush();
+        }
+        if failed.load(Ordering::Acquire) || !next_line(&mut input, &mut line)? {
+            break;
+        }
+        let request = publication(topic, &line);
+        // A node that is gone is told by the answer that does not come.
+        if writeln!(requests, "{}", request.to_line()).is_err() {
+            let _ = sent.send(());
+            return Ok(());
+        }
+        match sent.try_send(()) {
+            Ok(()) => {}
+            Err(mpsc::TrySendError::Full(())) => {
+                let _ = requests.flush();
+                if sent.send(()).is_err() {
+                    return Ok(());
+                }
+            }
+            Err(mpsc::TrySendError::Disconnected(())) => return Ok(()),
+        }
+    }
+    let _ = requests.flush();
+    let _ = requests.get_ref().shutdown(Shutdown::Write);
+    Ok(())
+}
+
+/// The request that publishes `payload`.
+pub(super) fn publication(topic: &str, payload: &[u8]) -> Request {
+    let topic = topic.to_owned();
+    match std::str::from_utf8(payload) {
+        Ok(text) => Request::Publish { topic, text: Some(text.to_owned()), base64: None },
+        Err(_) => {
+            let base64 = Some(data_encoding::BASE64.encode(payload));
+            Request::Publish { topic, text: None, base64 }
+        }
+    }
+}
+
+/// Reads one line without its end into `line`; false at the end of the input. A line too long for
+/// a message is cut where the node will still see that it is.
+fn next_line(input: &mut BufReader<impl Read>, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let limit = PAYLOAD_BYTES_MAX as u64 + 2;
+    let got = input.by_ref().take(limit).read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if got as u64 == limit {
+        input.skip_until(b'\n')?;
+    }
+    Ok(got > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart_and_long_ones_stay_too_long() {
+        let long = "x".repeat(3 * PAYLOAD_BYTES_MAX);
+        let text = format!("one\n\n{long}\ntwo");
+        let mut input = BufReader::new(text.as_bytes());
+        let mut line = Vec::new();
+        let mut seen = Vec::new();
+        while next_line(&mut input, &mut line).unwrap() {
+            seen.push(line.len());
+        }
+        assert_eq!(seen, [3, 0, PAYLOAD_BYTES_MAX + 2, 3]);
+    }
+}

@@ -1,0 +1,323 @@
+//! Answers for people.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use crate::clock::now_ms;
+use crate::report::{bytes, counted, duration, moment, status_rows};
+
+/// Columns that line up.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(head: &[&str]) -> Self {
+        Self { rows: vec![head.iter().map(ToString::to_string).collect()] }
+    }
+
+    fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.into());
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let columns = self.rows[0].len();
+        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max();
+        let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        for row in &self.rows {
+            let cells: Vec<_> = row.iter().map(String::as_str).collect();
+            writeln!(out, "{}", Self::line(&widths, &cells))?;
+        }
+        Ok(())
+    }
+
+    /// One line of cells, each at least as wide as its column.
+    pub(super) fn line(widths: &[usize], cells: &[&str]) -> String {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Status,
+    TopicCreated,
+    Topics,
+    Topic,
+    TopicDeleted,
+    Published,
+    Subscribed,
+    Unsubscribed,
+    Subscriptions,
+    Entries,
+    Peers,
+    PeerAdded,
+    PeerRemoved,
+    SnapshotCreated,
+    Snapshots,
+    Snapshot,
+    Verified,
+    Restored,
+    Deleted,
+    Segments,
+    LogVerified,
+    Digest,
+    Identity,
+}
+
+impl View {
+    /// Writes `data`.
+    pub(super) fn write(self, data: &Value, out: &mut impl Write) -> io::Result<()> {
+        let number = |key: &str| data[key].as_u64().unwrap_or(0);
+        let truth = |key: &str| data[key].as_bool().unwrap_or(false);
+        match self {
+            Self::Status => status(data, out),
+            Self::TopicCreated => {
+                writeln!(out, "Created {}", text(&data["topic"], "name"))?;
+                topic(&data["topic"], out)
+            }
+            Self::Topics => topics(data, out),
+            Self::Topic => {
+                topic(&data["topic"], out)?;
+                for log in list(data, "clock") {
+                    let frozen = if log["frozen"] == true { ", frozen" } else { "" };
+                    let (author, head) = (text(log, "author"), &log["head"]);
+                    writeln!(out, "  clock    {author} is at {head}{frozen}")?;
+                }
+                Ok(())
+            }
+            Self::TopicDeleted => writeln!(out, "Forgot topic {}", text(data, "deleted")),
+            Self::Published => {
+                writeln!(out, "Published as message {}, durable at #{}", data["seq"], data["lsn"])
+            }
+            Self::Subscribed if truth("already") => writeln!(out, "Already subscribed."),
+            Self::Subscribed if truth("pending") => writeln!(
+                out,
+                "Subscribed, pending: no such topic is known here yet; it begins when one is."
+            ),
+            Self::Subscribed => writeln!(out, "Subscribed."),
+            Self::Unsubscribed if truth("was_subscribed") => writeln!(out, "Unsubscribed."),
+            Self::Unsubscribed => writeln!(out, "There was no such subscription."),
+            Self::Subscriptions => subscriptions(data, out),
+            Self::Entries => {
+                for entry in list(data, "entries") {
+                    let author = short(&text(entry, "author"));
+                    let what = entry["text"]
+                        .as_str()
+                        .map_or_else(|| format!("base64 {}", text(entry, "base64")), printable);
+                    let time = moment(entry["time"].as_u64().unwrap_or(0));
+                    let (lsn, seq) = (entry["lsn"].to_string(), entry["seq"].to_string());
+                    writeln!(out, "#{lsn:<7} {time}  {author} #{seq:<6} {what}")?;
+                }
+                Ok(())
+            }
+            Self::Peers => peers(data, out),
+            Self::PeerAdded if truth("already") => writeln!(out, "That key is known already."),
+            Self::PeerAdded => writeln!(out, "Added {}", text(data, "did")),
+            Self::PeerRemoved if truth("was_known") => writeln!(out, "Removed."),
+            Self::PeerRemoved => writeln!(out, "There was no such peer."),
+            Self::SnapshotCreated => writeln!(
+                out,
+                "Saved and verified snapshot {} ({})",
+                text(data, "id"),
+                bytes(number("bytes"))
+            ),
+            Self::Snapshots => snapshots(data, out),
+            Self::Snapshot => {
+                writeln!(out, "Snapshot {}", text(data, "id"))?;
+                writeln!(out, "  covers    everything up to #{}", data["lsn"])?;
+                writeln!(out, "  taken     {}", moment(number("created")))?;
+                writeln!(out, "  size      {}", bytes(number("bytes")))?;
+                writeln!(out, "  verified  {}", if truth("verified") { "yes" } else { "NO" })?;
+                writeln!(out, "  timeline  {}", data["timeline"])?;
+                writeln!(out, "  kept      {}", text(data, "kept_because"))
+            }
+            Self::Verified => writeln!(out, "Snapshot {} is whole.", text(data, "id")),
+            Self::Restored => writeln!(
+                out,
+                "Restored snapshot {} as #{} on timeline {}.",
+                text(data, "restored"),
+                data["lsn"],
+                data["timeline"]
+            ),
+            Self::Deleted => writeln!(out, "Deleted snapshot {}", text(data, "deleted")),
+            Self::Segments => segments(data, out),
+            Self::LogVerified => {
+                let records = counted(number("records"), "record");
+                let segments = counted(number("segments"), "segment");
+                writeln!(
+                    out,
+                    "The log is whole: {records} up to #{} in {segments}, every checksum good.",
+                    data["last_lsn"]
+                )?;
+                match number("torn_bytes") {
+                    0 => Ok(()),
+                    torn => writeln!(out, "{torn} bytes behind its end were never acknowledged."),
+                }
+            }
+            Self::Digest => writeln!(out, "{}  #{}", text(data, "digest"), data["lsn"]),
+            Self::Identity => {
+                writeln!(out, "{}", text(data, "did"))?;
+                writeln!(out, "Peers add this node with:")?;
+                writeln!(out, "  icnctl peer add {}", text(data, "card"))
+            }
+        }
+    }
+}
+
+fn status(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "ICN node, {}", text(&data["node"], "state"))?;
+    for (name, text) in status_rows(data, now_ms()) {
+        writeln!(out, "  {name:<12}{text}")?;
+    }
+    if data["last_start"]["passed_over"].as_u64() > Some(0) {
+        writeln!(out, "! A snapshot could not be used at the last start: icnctl snapshot list")?;
+    }
+    if data["gossip"]["sealed_topics"].as_u64() > Some(0) {
+        writeln!(out, "! A topic is sealed, its rule is of a newer version: icnctl topic list")?;
+    }
+    Ok(())
+}
+
+fn topics(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["NAME", "ACCESS", "ENTRIES", "ID"]);
+    for topic in list(data, "topics") {
+        let name = text(topic, "name");
+        table.row([name, access(topic), topic["entries"].to_string(), text(topic, "id")]);
+    }
+    if table.rows.len() == 1 {
+        return writeln!(out, "No topics yet. Make one: icnctl topic create coop:ledger --private");
+    }
+    table.write(out)
+}
+
+fn topic(topic: &Value, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "  name     {}", text(topic, "name"))?;
+    writeln!(out, "  id       {}", text(topic, "id"))?;
+    writeln!(out, "  creator  {}", text(topic, "creator"))?;
+    writeln!(out, "  access   {}", access(topic))?;
+    for member in list(&topic["access"], "members") {
+        writeln!(out, "           {}", member.as_str().unwrap_or("?"))?;
+    }
+    writeln!(out, "  scope    {}", text(topic, "scope"))?;
+    let days = topic["retention_ms"].as_u64().unwrap_or(0) / 86_400_000;
+    writeln!(out, "  keeps    {} entries, {}", topic["max_entries"], counted(days, "day"))?;
+    let held = bytes(topic["bytes"].as_u64().unwrap_or(0));
+    writeln!(out, "  holds    {} entries, {held}", topic["entries"])
+}
+
+fn access(topic: &Value) -> String {
+    let access = &topic["access"];
+    match text(access, "kind").as_str() {
+        "participants" => counted(list(access, "members").len() as u64, "member"),
+        "min_trust" => format!("trust of {} or more", access["min_trust"]),
+        "sealed" => "SEALED: its rule is of a newer version".into(),
+        other => other.to_owned(),
+    }
+}
+
+fn subscriptions(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["TOPIC", "BY", "SINCE", "STATE"]);
+    for wish in list(data, "subscriptions") {
+        let since = moment(wish["since"].as_u64().unwrap_or(0));
+        let state = if wish["pending"] == true { "pending" } else { "active" };
+        table.row([text(wish, "topic"), text(wish, "by"), since, state.into()]);
+    }
+    if table.rows.len() == 1 {
+        return writeln!(out, "No subscriptions yet.");
+    }
+    table.write(out)
+}
+
+fn peers(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["DID", "STATE"]);
+    for peer in list(data, "peers") {
+        table.row([text(peer, "did"), text(peer, "state")]);
+    }
+    if table.rows.len() > 1 {
+        return table.write(out);
+    }
+    match data["known"].as_u64() {
+        None | Some(0) => writeln!(out, "No peers yet. Add one: icnctl peer add icn-card:…"),
+        Some(known) => {
+            writeln!(out, "None connected; {known} known: icnctl peer list --all")
+        }
+    }
+}
+
+fn snapshots(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["ID", "LSN", "SIZE", "TAKEN", "AGE", "VERIFIED", "KEPT BECAUSE"]);
+    let mut damaged = false;
+    for snapshot in list(data, "snapshots") {
+        let created = snapshot["created"].as_u64().unwrap_or(0);
+        let good = snapshot["verified"] == true;
+        damaged |= !good;
+        table.row([
+            text(snapshot, "id"),
+            snapshot["lsn"].to_string(),
+            bytes(snapshot["bytes"].as_u64().unwrap_or(0)),
+            moment(created),
+            duration(now_ms().saturating_sub(created)),
+            if good { "yes" } else { "NO" }.into(),
+            text(snapshot, "kept_because"),
+        ]);
+    }
+    if table.rows.len() == 1 {
+        return writeln!(out, "No snapshots yet. Take one: icnctl snapshot create");
+    }
+    table.write(out)?;
+    if damaged {
+        writeln!(out, "One is damaged; the others and the log replace it. Check the disk, then:")?;
+        writeln!(out, "  icnctl snapshot create")?;
+    }
+    Ok(())
+}
+
+fn segments(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["SEGMENT", "FIRST LSN", "LAST LSN", "RECORDS", "RECORD BYTES"]);
+    for segment in list(data, "segments") {
+        let cell = |key: &str| segment[key].to_string();
+        table.row([
+            cell("segment"),
+            cell("first_lsn"),
+            cell("last_lsn"),
+            cell("records"),
+            cell("record_bytes"),
+        ]);
+    }
+    table.write(out)
+}
+
+fn list<'a>(data: &'a Value, key: &str) -> &'a [Value] {
+    data[key].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(data: &Value, key: &str) -> String {
+    data[key].as_str().unwrap_or("?").to_owned()
+}
+
+/// The end of a DID is what people compare.
+fn short(did: &str) -> String {
+    let tail = did.get(did.len().saturating_sub(6)..).unwrap_or(did);
+    format!("…{tail}")
+}
+
+/// A message must not be able to steer the terminal of whoever reads it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_message_cannot_steer_a_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

@@ -1,0 +1,117 @@
+//! The directory a node lives in.
+
+use std::io;
+use std::path::Path;
+
+use icn_wal::{Disk, FsDisk};
+
+use crate::failure::{Failure, exit};
+use crate::keyfile;
+
+/// What may lie in a directory before a node moves in.
+const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];
+
+/// A data directory, owned for as long as this lives.
+pub(crate) struct DataDir {
+    disk: FsDisk,
+    _lock: <FsDisk as Disk>::Lock,
+}
+
+impl DataDir {
+    /// Makes the directory if it is missing, and takes it.
+    ///
+    /// # Errors
+    /// `ICN-E0100` when it cannot be used, `ICN-E0101` when another process has it, `ICN-E0104`
+    /// when it holds something else, `ICN-E0103` when it holds a node whose key is missing.
+    pub(crate) fn own(path: &Path) -> Result<Self, Failure> {
+        let disk = FsDisk::create(path).map_err(|error| unusable(path, &error))?;
+        check_inhabitant(path)?;
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => in_use(path),
+            _ => unusable(path, &error),
+        })?;
+        Ok(Self { disk, _lock: lock })
+    }
+
+    /// The directory as a disk.
+    pub(crate) fn disk(&self) -> &FsDisk {
+        &self.disk
+    }
+}
+
+/// The directory of an existing node, for reading only.
+///
+/// # Errors
+/// `ICN-E0106` when there is none.
+pub(crate) fn read_only(path: &Path) -> Result<FsDisk, Failure> {
+    if !keyfile::exists(path) {
+        return Err(Failure::new(
+            "ICN-E0106",
+            exit::NO_NODE,
+            format!("There is no node in {}.", path.display()),
+            "Start one with icnd, or say where it is with --data-dir.",
+        ));
+    }
+    FsDisk::read_only(path).map_err(|error| unusable(path, &error))
+}
+
+/// A key is only ever made for a new node: a store without its key is a node whose key is lost, and
+/// anything else is not ours to write into.
+fn check_inhabitant(path: &Path) -> Result<(), Failure> {
+    if keyfile::exists(path) {
+        return Ok(());
+    }
+    let mut strangers = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|error| unusable(path, &error))? {
+        let name = entry.map_err(|error| unusable(path, &error))?.file_name();
+        if name == "wal" || name == "snapshots" {
+            return Err(Failure::new(
+                "ICN-E0103",
+                exit::FAILED,
+                format!("{} holds a node whose identity.key is missing.", path.display()),
+                "Nothing was changed. Put the key file back from a backup.",
+            ));
+        }
+        if !HARMLESS.iter().any(|harmless| name == *harmless) {
+            strangers.push(name.to_string_lossy().into_owned());
+        }
+    }
+    match strangers.first() {
+        None => Ok(()),
+        Some(stranger) => Err(Failure::new(
+            "ICN-E0104",
+            exit::NO_NODE,
+            format!("{} is not empty and holds no node: there is {stranger:?}.", path.display()),
+            "Nothing was changed. Choose an empty directory with --data-dir.",
+        )),
+    }
+}
+
+fn in_use(path: &Path) -> Failure {
+    // The number is written by the owner, for people; it may be stale for a moment.
+    let pid = std::fs::read_to_string(path.join("LOCK")).unwrap_or_default();
+    let owner = match pid.trim() {
+        "" => "Another process".to_owned(),
+        pid => format!("Process {pid}"),
+    };
+    Failure::new(
+        "ICN-E0101",
+        exit::IN_USE,
+        format!("{owner} is using {}.", path.display()),
+        "Use it: icnctl status. Or stop it first, with Ctrl-C or SIGTERM.",
+    )
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Failure {
+    let (exit, advice) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (exit::NO_SPACE, "Free some space on the disk and try again.")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            (exit::FAILED, "The node must be able to write there; choose another with --data-dir.")
+        }
+        _ => (exit::FAILED, "Choose another with --data-dir."),
+    };
+    let message = format!("The data directory {} cannot be used: {error}.", path.display());
+    Failure::new("ICN-E0100", exit, message, advice)
+}

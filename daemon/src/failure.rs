@@ -1,0 +1,210 @@
+//! What is told to a person or a script when something cannot be done: what, why, what to do, and a
+//! code; and the exit codes that stand for it.
+
+use std::fmt;
+
+use icn_gossip::Reject;
+use serde::{Deserialize, Serialize};
+
+/// Exit codes. Append-only; whatever is not listed means failure.
+pub mod exit {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// Failed.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// Damage was found.
+    pub const DAMAGE: u8 = 5;
+    /// The configuration is invalid.
+    pub const CONFIG: u8 = 6;
+    /// There is no node in this directory.
+    pub const NO_NODE: u8 = 10;
+    /// The key file does not belong to the data.
+    pub const WRONG_KEY: u8 = 12;
+    /// Another process uses the data directory.
+    pub const IN_USE: u8 = 11;
+    /// The daemon is not running.
+    pub const NOT_RUNNING: u8 = 13;
+    /// No permission on the control socket.
+    pub const NO_PERMISSION: u8 = 14;
+    /// The data was written by a newer version.
+    pub const NEWER_DATA: u8 = 15;
+    /// It took too long.
+    pub const TIMED_OUT: u8 = 16;
+    /// The command needs `--yes`.
+    pub const NEEDS_YES: u8 = 17;
+    /// Not enough space on the disk.
+    pub const NO_SPACE: u8 = 18;
+    /// Refused by an access rule or a peer.
+    pub const REFUSED: u8 = 19;
+    /// What was asked for lies outside the restore window.
+    pub const OUTSIDE_WINDOW: u8 = 21;
+    /// Stopped by a second Ctrl-C.
+    pub const INTERRUPTED: u8 = 130;
+    /// A write or sync failed; restart, and recovery decides what is there.
+    pub const POISONED: u8 = 74;
+}
+
+/// A refusal or an error on its way to whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The code, `ICN-E….`
+    pub code: String,
+    /// What happened and why.
+    pub message: String,
+    /// What to do about it.
+    pub advice: String,
+    /// The exit code that stands for it.
+    pub exit: u8,
+}
+
+impl Failure {
+    /// A failure in words.
+    pub fn new(
+        code: &str,
+        exit: u8,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { code: code.into(), message: message.into(), advice: advice.into(), exit }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.message)?;
+        if !self.advice.is_empty() {
+            writeln!(f, "  {}", self.advice)?;
+        }
+        write!(f, "  {} · exit {}", self.code, self.exit)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Reject> for Failure {
+    fn from(reject: Reject) -> Self {
+        let (exit, advice) = match &reject {
+            Reject::NoAccess { .. } => {
+                (exit::REFUSED, "Ask the creator of the topic to name this node's DID as a member.")
+            }
+            Reject::Sealed => (exit::REFUSED, "It stays closed and unchanged until then."),
+            _ => (exit::FAILED, ""),
+        };
+        Self::new(reject.code(), exit, capitalised(&reject.to_string()), advice)
+    }
+}
+
+impl From<icn_wal::Error> for Failure {
+    fn from(error: icn_wal::Error) -> Self {
+        use icn_wal::Error;
+        let message = capitalised(&error.to_string());
+        match error {
+            Error::Locked { .. } => Self::new(
+                "ICN-E0101",
+                exit::IN_USE,
+                message,
+                "Use the running node (icnctl status), or stop it first.",
+            ),
+            Error::Corrupt(_) => Self::new(
+                "ICN-E0201",
+                exit::DAMAGE,
+                message,
+                "Nothing was changed. Look closer: icnctl wal verify --offline. \
+                 Check the disk before anything else.",
+            ),
+            Error::Format { .. } => Self::new(
+                "ICN-E0150",
+                exit::NEWER_DATA,
+                message,
+                "Nothing was changed. Use the version of icnd that wrote it.",
+            ),
+            Error::Missing { .. } | Error::Behind { .. } => Self::new(
+                "ICN-E0202",
+                exit::DAMAGE,
+                message,
+                "Nothing was changed. A part of the data directory is missing or of another time; \
+                 put it back.",
+            ),
+            Error::NoSpace { .. } => Self::new(
+                "ICN-E0203",
+                exit::NO_SPACE,
+                message,
+                "Nothing is lost. Free some space on the disk and try again.",
+            ),
+            Error::Poisoned { .. } => Self::new(
+                "ICN-E0204",
+                exit::POISONED,
+                message,
+                "Start icnd again: recovery decides what is there. Check the disk.",
+            ),
+            Error::Refused { .. } => Self::new("ICN-E0205", exit::FAILED, message, ""),
+            Error::Io { ref source, .. } => {
+                let advice = match source.kind() {
+                    std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        "The node must be able to write to its data directory; choose another \
+                         with --data-dir."
+                    }
+                    _ => "Nothing acknowledged is lost. Check the disk and try again.",
+                };
+                Self::new("ICN-E0206", exit::FAILED, message, advice)
+            }
+            Error::Stopped { .. } | Error::NotAppended { .. } => {
+                Self::new("ICN-E0207", exit::FAILED, message, "")
+            }
+        }
+    }
+}
+
+impl From<icn_snapshot::Error> for Failure {
+    fn from(error: icn_snapshot::Error) -> Self {
+        use icn_snapshot::Error;
+        let message = capitalised(&error.to_string());
+        match error {
+            Error::Log(error) => error.into(),
+            Error::Io { source, action, file } => {
+                icn_wal::Error::Io { action, file, source }.into()
+            }
+            Error::Unusable { .. } => Self::new(
+                "ICN-E0210",
+                exit::DAMAGE,
+                message,
+                "The others are not affected: icnctl snapshot list",
+            ),
+            Error::Newer { .. } => Self::new(
+                "ICN-E0150",
+                exit::NEWER_DATA,
+                message,
+                "Nothing was changed. Use the version of icnd that wrote it.",
+            ),
+            Error::Record { .. } => Self::new(
+                "ICN-E0211",
+                exit::DAMAGE,
+                message,
+                "Nothing was changed. Keep the data directory and report this.",
+            ),
+            Error::NoSuchSnapshot { .. } => Self::new(
+                "ICN-E0212",
+                exit::FAILED,
+                message,
+                "icnctl snapshot list shows those there are.",
+            ),
+            Error::Needed { .. } => Self::new(
+                "ICN-E0213",
+                exit::REFUSED,
+                message,
+                "Take a newer one first: icnctl snapshot create",
+            ),
+            Error::OutsideWindow { .. } => {
+                Self::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")
+            }
+        }
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

@@ -1,0 +1,157 @@
+//! Whether the node lives, is ready, and is well.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// The loops turn twice a second; a node whose loops have not turned for this long hangs.
+const HANGS_AFTER_MS: u64 = 30_000;
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// It recovers.
+    Starting,
+    /// It takes requests.
+    Ready,
+    /// It saves and seals.
+    Stopping,
+    /// Its log has failed; it is about to exit.
+    Failed,
+}
+
+/// How bad a finding is. The worst one is that of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Well.
+    Ok,
+    /// Somebody should look at it.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Check {
+    /// What was looked at.
+    pub(crate) name: &'static str,
+    /// How it is.
+    pub(crate) level: Level,
+    /// In words.
+    pub(crate) text: String,
+}
+
+/// What a turn of the loops knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    /// When.
+    pub(crate) now_ms: u64,
+    /// Whether there is anything no snapshot holds.
+    pub(crate) changed: bool,
+    /// When the newest snapshot was taken.
+    pub(crate) newest_snapshot_ms: Option<u64>,
+    /// Topics whose access rule is not understood.
+    pub(crate) sealed_topics: usize,
+}
+
+/// The health of a node.
+pub(crate) struct Health {
+    phase: AtomicU8,
+    turned_ms: AtomicU64,
+    started_ms: u64,
+    snapshot_every_ms: u64,
+    facts: Mutex<Facts>,
+    save_failure: Mutex<Option<String>>,
+}
+
+impl Health {
+    /// A node that starts at `now_ms` and takes a snapshot every `snapshot_every_ms`.
+    #[must_use]
+    pub(crate) fn new(now_ms: u64, snapshot_every_ms: u64) -> Self {
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            turned_ms: AtomicU64::new(now_ms),
+            started_ms: now_ms,
+            snapshot_every_ms,
+            facts: Mutex::default(),
+            save_failure: Mutex::default(),
+        }
+    }
+
+    /// The node has come to `phase`.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Where the node is.
+    #[must_use]
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            2 => Phase::Stopping,
+            _ => Phase::Failed,
+        }
+    }
+
+    /// The loops have turned, and this is what they saw.
+    pub(crate) fn turned(&self, facts: Facts) {
+        self.turned_ms.store(facts.now_ms, Ordering::Release);
+        *self.facts.lock() = facts;
+    }
+
+    /// A snapshot was saved, or not.
+    pub(crate) fn saved(&self, outcome: Result<(), &Failure>) {
+        *self.save_failure.lock() = outcome.err().map(|failure| failure.message.clone());
+    }
+
+    /// Whether a restart could help: the loops have not turned for long. A full disk, a long
+    /// recovery or a lack of peers are no reason to be killed.
+    #[must_use]
+    pub(crate) fn hangs(&self, now_ms: u64) -> bool {
+        let since = now_ms.saturating_sub(self.turned_ms.load(Ordering::Acquire));
+        self.phase() == Phase::Ready && since > HANGS_AFTER_MS
+    }
+
+    /// Everything that is looked at.
+    #[must_use]
+    pub(crate) fn checks(&self, now_ms: u64) -> Vec<Check> {
+        let phase = self.phase();
+        let facts = *self.facts.lock();
+        let check = |name, level, text: String| Check { name, level, text };
+        let mut checks = vec![match phase {
+            Phase::Failed => {
+                check("log", Level::Fail, "a write or sync failed; the node is stopping".into())
+            }
+            _ => check("log", Level::Ok, "every write has reached the disk".into()),
+        }];
+        let age_ms =
+            now_ms.saturating_sub(facts.newest_snapshot_ms.unwrap_or(0).max(self.started_ms));
+        checks.push(match &*self.save_failure.lock() {
+            Some(why) => check("snapshot", Level::Warn, format!("the last one failed: {why}")),
+            None if facts.changed && age_ms > self.snapshot_every_ms.saturating_mul(3) => {
+                let minutes = age_ms / 60_000;
+                check("snapshot", Level::Warn, format!("the newest is {minutes} min old"))
+            }
+            None => check("snapshot", Level::Ok, "no older than it should be".into()),
+        });
+        checks.push(match facts.sealed_topics {
+            0 => check("topics", Level::Ok, "every access rule is understood".into()),
+            sealed => {
+                let text = format!("{sealed} sealed: their access rule is of a newer version");
+                check("topics", Level::Warn, text)
+            }
+        });
+        if self.hangs(now_ms) {
+            checks.push(check("loops", Level::Fail, "they do not turn".into()));
+        }
+        checks
+    }
+}

@@ -1,0 +1,108 @@
+//! The node's secrets: one file, 0600, never in a log, snapshot or message.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use icn_gossip::{KeyCard, Keypair};
+use zeroize::Zeroizing;
+
+use crate::failure::{Failure, exit};
+
+const NAME: &str = "identity.key";
+const HEADER: &str = "icn-key-v0";
+
+/// The secrets of a node.
+pub struct KeyFile {
+    /// The signing key.
+    pub keypair: Keypair,
+    /// The X25519 key, vouched for.
+    pub card: KeyCard,
+    /// Whether it was made just now.
+    pub created: bool,
+}
+
+/// Whether `directory` holds a key file.
+#[must_use]
+pub fn exists(directory: &Path) -> bool {
+    directory.join(NAME).exists()
+}
+
+/// Reads the key file in `directory`.
+///
+/// # Errors
+/// `ICN-E0103` when there is none or it cannot be read.
+pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
+    let path = directory.join(NAME);
+    let text = Zeroizing::new(fs::read_to_string(&path).map_err(|error| failed(&path, &error))?);
+    parse(&text).ok_or_else(|| {
+        let why = "it is damaged or of another version";
+        failed(&path, &io::Error::new(io::ErrorKind::InvalidData, why))
+    })
+}
+
+/// Reads the key file in `directory`, or makes one if there is none. Permissions that let others
+/// read it are taken away.
+///
+/// # Errors
+/// `ICN-E0103`.
+pub fn read_or_create(directory: &Path, now_ms: u64) -> Result<KeyFile, Failure> {
+    let path = directory.join(NAME);
+    if !path.exists() {
+        create(directory, now_ms).map_err(|error| failed(&path, &error))?;
+        return Ok(KeyFile { created: true, ..read(directory)? });
+    }
+    let mode = fs::metadata(&path).map_err(|error| failed(&path, &error))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!("{} could be read by others; its permissions are 0600 now", path.display());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .map_err(|error| failed(&path, &error))?;
+    }
+    read(directory)
+}
+
+fn create(directory: &Path, now_ms: u64) -> io::Result<()> {
+    let mut secrets = Zeroizing::new([0; 64]);
+    getrandom::fill(&mut *secrets).map_err(io::Error::other)?;
+    let text = Zeroizing::new(format!(
+        "{HEADER}\n{}\n{now_ms}\n",
+        *Zeroizing::new(data_encoding::HEXLOWER.encode(&*secrets))
+    ));
+    // Written beside and renamed: a crash must not leave half a key under the real name.
+    let temporary = directory.join(format!("{NAME}.tmp"));
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, directory.join(NAME))?;
+    fs::File::open(directory)?.sync_all()
+}
+
+fn parse(text: &str) -> Option<KeyFile> {
+    let mut lines = text.lines();
+    if lines.next()? != HEADER {
+        return None;
+    }
+    let secrets = Zeroizing::new(data_encoding::HEXLOWER.decode(lines.next()?.as_bytes()).ok()?);
+    let issued_ms = lines.next()?.parse().ok()?;
+    let (seed, x25519) = secrets.split_first_chunk::<32>()?;
+    let x25519: [u8; 32] = x25519.try_into().ok()?;
+    let keypair = Keypair::from_seed(*seed);
+    let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(x25519));
+    let card = KeyCard::sign(&keypair, public.to_bytes(), issued_ms);
+    Some(KeyFile { keypair, card, created: false })
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        "ICN-E0103",
+        exit::FAILED,
+        format!("The key file {} cannot be used: {error}.", path.display()),
+        "Without it this node has no identity. Put it back from a backup.",
+    )
+}

@@ -1,0 +1,32 @@
+//! The gossip state as something the store can keep.
+
+use icn_gossip::{Mutation, Outcome, SCHEMA, State};
+use icn_snapshot::StateMachine;
+use icn_wal::Lsn;
+use serde::{Deserialize, Serialize};
+
+/// `icn-gossip` knows no store and `icn-snapshot` no gossip; this is where they meet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine(pub State);
+
+impl StateMachine for Machine {
+    type Mutation = Mutation;
+    type Outcome = Outcome;
+    const SCHEMA: u32 = SCHEMA;
+
+    fn encode(mutation: &Mutation, out: &mut Vec<u8>) {
+        mutation.encode(out);
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Mutation, String> {
+        Mutation::decode(bytes).map_err(|error| error.to_string())
+    }
+
+    fn apply(&mut self, lsn: Lsn, mutation: Mutation) -> Outcome {
+        self.0.apply(lsn.get(), mutation)
+    }
+
+    fn restore(&self, image: Self, branch: u64) -> Self {
+        Self(self.0.restore(image.0, branch))
+    }
+}

@@ -1,0 +1,313 @@
+//! What is counted and timed, as Prometheus text. Every series exists from the first scrape.
+
+use std::time::{Duration, Instant};
+
+use icn_gossip::Counts;
+use icn_snapshot::Snapshot;
+use icn_wal::Stats;
+use metrics::{Counter, Gauge, Histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+
+use crate::failure::Failure;
+
+const SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    10.0,
+];
+
+/// All metrics of a node.
+pub(crate) struct Meter {
+    exposition: PrometheusHandle,
+    snapshot: SnapshotMeter,
+    wal: WalMeter,
+    gossip: GossipMeter,
+    requests: Counter,
+}
+
+struct SnapshotMeter {
+    save_duration: Histogram,
+    load_duration: Histogram,
+    saves: Counter,
+    loads: Counter,
+    save_errors: Counter,
+    load_errors: Counter,
+    size: Gauge,
+    vector_clock_entries: Gauge,
+    subscriptions: Gauge,
+    topics: Gauge,
+    x25519_keys: Gauge,
+    last_success: Gauge,
+    last_lsn: Gauge,
+}
+
+struct WalMeter {
+    appends: Counter,
+    bytes: Counter,
+    syncs: Counter,
+    last_lsn: Gauge,
+    durable_lsn: Gauge,
+    segments: Gauge,
+    size: Gauge,
+    commit_duration: Histogram,
+    recovery_duration: Gauge,
+    recovery_records: Gauge,
+    recovery_torn: Gauge,
+}
+
+struct GossipMeter {
+    topics: Gauge,
+    entries: Gauge,
+    bytes: Gauge,
+    subscriptions: Gauge,
+    peers: Gauge,
+}
+
+fn counter(name: &'static str, help: &'static str) -> Counter {
+    metrics::describe_counter!(name, help);
+    metrics::counter!(name)
+}
+
+fn gauge(name: &'static str, help: &'static str) -> Gauge {
+    metrics::describe_gauge!(name, help);
+    metrics::gauge!(name)
+}
+
+fn histogram(name: &'static str, help: &'static str) -> Histogram {
+    metrics::describe_histogram!(name, help);
+    metrics::histogram!(name)
+}
+
+impl Meter {
+    /// All metrics at zero.
+    ///
+    /// # Errors
+    /// When the buckets are not ones.
+    pub(crate) fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new().set_buckets(SECONDS)?.build_recorder();
+        let exposition = recorder.handle();
+        Ok(metrics::with_local_recorder(&recorder, || Self {
+            exposition,
+            snapshot: SnapshotMeter::new(),
+            wal: WalMeter::new(),
+            gossip: GossipMeter::new(),
+            requests: counter("icn_control_requests_total", "Requests the node has taken."),
+        }))
+    }
+
+    /// The text of a scrape.
+    #[must_use]
+    pub(crate) fn render(&self) -> String {
+        self.exposition.run_upkeep();
+        self.exposition.render()
+    }
+
+    /// A turn has taken `requests` requests; this is how things are after it.
+    pub(crate) fn turned(&self, requests: usize) {
+        self.requests.increment(requests as u64);
+    }
+
+    /// What the log has done and holds.
+    pub(crate) fn log(&self, stats: &Stats) {
+        let wal = &self.wal;
+        wal.appends.absolute(stats.appends);
+        wal.bytes.absolute(stats.bytes);
+        wal.syncs.absolute(stats.syncs);
+        wal.last_lsn.set(real(stats.last_lsn));
+        wal.durable_lsn.set(real(stats.durable_lsn));
+        wal.segments.set(real(stats.segments));
+        wal.size.set(real(stats.size_bytes));
+    }
+
+    /// What the gossip state holds.
+    pub(crate) fn gossip(&self, counts: &Counts) {
+        let gossip = &self.gossip;
+        gossip.topics.set(real(counts.topics as u64));
+        gossip.entries.set(real(counts.entries as u64));
+        gossip.bytes.set(real(counts.bytes));
+        gossip.subscriptions.set(real(counts.subscriptions as u64));
+        gossip.peers.set(real(counts.peers as u64));
+    }
+
+    /// Runs a save and records how it went.
+    ///
+    /// # Errors
+    /// Those of the save.
+    pub(crate) fn save(
+        &self,
+        counts: &Counts,
+        save: impl FnOnce() -> Result<Snapshot, icn_snapshot::Error>,
+    ) -> Result<(Snapshot, Duration), Failure> {
+        let watch = Stopwatch::start();
+        let saved = save();
+        let took = watch.elapsed();
+        let meter = &self.snapshot;
+        match saved {
+            Ok(snapshot) => {
+                meter.saves.increment(1);
+                meter.save_duration.record(took);
+                meter.holds(&snapshot, counts);
+                Ok((snapshot, took))
+            }
+            Err(error) => {
+                meter.save_errors.increment(1);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What the start found: the snapshot it began with, those that could not be used, and how
+    /// long it took.
+    pub(crate) fn recovered(
+        &self,
+        recovery: &icn_snapshot::Recovery,
+        loaded: Option<&Snapshot>,
+        counts: &Counts,
+        took: Duration,
+    ) {
+        let meter = &self.snapshot;
+        meter.load_errors.increment(recovery.passed_over.len() as u64);
+        if let Some(snapshot) = loaded {
+            meter.loads.increment(1);
+            meter.load_duration.record(took);
+            meter.holds(snapshot, counts);
+        }
+        self.wal.recovery_duration.set(took.as_secs_f64());
+        self.wal.recovery_records.set(real(recovery.log.replayed));
+        self.wal.recovery_torn.set(real(recovery.log.torn_bytes));
+    }
+
+    /// Records the time until it is dropped as one wait for the disk.
+    pub(crate) fn commit_timer(&self) -> Timer<'_> {
+        Timer { histogram: &self.wal.commit_duration, watch: Stopwatch::start() }
+    }
+}
+
+impl SnapshotMeter {
+    fn new() -> Self {
+        Self {
+            save_duration: histogram(
+                "icn_snapshot_save_duration_seconds",
+                "Time to write, verify and list a snapshot.",
+            ),
+            load_duration: histogram(
+                "icn_snapshot_load_duration_seconds",
+                "Time to recover from a snapshot and the log behind it.",
+            ),
+            saves: counter("icn_snapshot_save_total", "Snapshots written and verified."),
+            loads: counter("icn_snapshot_load_total", "Snapshots a start began with."),
+            save_errors: counter("icn_snapshot_save_errors_total", "Snapshots that failed."),
+            load_errors: counter(
+                "icn_snapshot_load_errors_total",
+                "Snapshots a start had to pass over.",
+            ),
+            size: gauge("icn_snapshot_size_bytes", "Size of the newest snapshot."),
+            vector_clock_entries: gauge(
+                "icn_snapshot_gossip_vector_clock_entries",
+                "Heads in the newest snapshot.",
+            ),
+            subscriptions: gauge(
+                "icn_snapshot_gossip_subscriptions",
+                "Subscriptions in the newest snapshot.",
+            ),
+            topics: gauge("icn_snapshot_gossip_topics", "Topics in the newest snapshot."),
+            x25519_keys: gauge(
+                "icn_snapshot_network_x25519_keys",
+                "Peers' X25519 keys in the newest snapshot.",
+            ),
+            last_success: gauge(
+                "icn_snapshot_last_success_timestamp_seconds",
+                "When the newest snapshot was taken.",
+            ),
+            last_lsn: gauge("icn_snapshot_last_lsn", "The LSN the newest snapshot covers."),
+        }
+    }
+
+    fn holds(&self, snapshot: &Snapshot, counts: &Counts) {
+        self.size.set(real(snapshot.bytes));
+        self.vector_clock_entries.set(real(counts.logs as u64));
+        self.subscriptions.set(real(counts.subscriptions as u64));
+        self.topics.set(real(counts.topics as u64));
+        self.x25519_keys.set(real(counts.peers as u64));
+        self.last_success.set(real(snapshot.created_ms) / 1000.0);
+        self.last_lsn.set(real(snapshot.id.lsn));
+    }
+}
+
+impl WalMeter {
+    fn new() -> Self {
+        Self {
+            appends: counter("icn_wal_appends_total", "Records appended since the start."),
+            bytes: counter("icn_wal_append_bytes_total", "Bytes written into segments."),
+            syncs: counter("icn_wal_fsync_total", "Syncs of segments since the start."),
+            last_lsn: gauge("icn_wal_last_lsn", "The last LSN appended."),
+            durable_lsn: gauge("icn_wal_durable_lsn", "The last LSN that is durable."),
+            segments: gauge("icn_wal_segments", "Segments kept."),
+            size: gauge("icn_wal_size_bytes", "Size of the segments on disk."),
+            commit_duration: histogram(
+                "icn_wal_commit_duration_seconds",
+                "Time the release of a turn waited for the disk.",
+            ),
+            recovery_duration: gauge(
+                "icn_wal_recovery_duration_seconds",
+                "Time the last start took to recover.",
+            ),
+            recovery_records: gauge(
+                "icn_wal_recovery_records",
+                "Records the last start replayed behind its snapshot.",
+            ),
+            recovery_torn: gauge(
+                "icn_wal_recovery_torn_bytes",
+                "Bytes of unacknowledged tail the last start cut off.",
+            ),
+        }
+    }
+}
+
+impl GossipMeter {
+    fn new() -> Self {
+        Self {
+            topics: gauge("icn_gossip_topics", "Topics known."),
+            entries: gauge("icn_gossip_entries", "Entries retained."),
+            bytes: gauge("icn_gossip_entry_bytes", "Bytes of entries retained."),
+            subscriptions: gauge("icn_gossip_subscriptions", "Subscriptions."),
+            peers: gauge("icn_gossip_peer_keys", "Peers whose key is known."),
+        }
+    }
+}
+
+/// A running time measurement.
+pub(crate) struct Timer<'a> {
+    histogram: &'a Histogram,
+    watch: Stopwatch,
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.histogram.record(self.watch.elapsed());
+    }
+}
+
+/// How long something takes. Only ever shown, never decided by.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "durations are shown, nothing depends on them")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// The time since.
+    #[must_use]
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A number as metrics want it; exact up to 2⁵³.
+#[expect(clippy::cast_precision_loss, reason = "2⁵³ records are not reached")]
+fn real(number: u64) -> f64 {
+    number as f64
+}

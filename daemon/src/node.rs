@@ -1,0 +1,415 @@
+//! The whole node without the world: requests in, effects out.
+//!
+//! Invariant: no clock, socket, thread or file is touched here but through the store's disk.
+//! Invariant: every effect carries the LSN it must wait for, and the shell has one door through
+//! which effects leave; nothing that is not durable is ever seen outside.
+
+mod query;
+
+pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use icn_gossip::{
+    Access, Counts, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome,
+    Position, Provenance, Reject, Scope, State, TopicSpec,
+};
+use icn_snapshot::{Due, Image, Recovery, SnapshotId, Store};
+use icn_wal::{Disk, Lsn};
+use serde_json::json;
+
+use crate::failure::{Failure, exit};
+use crate::machine::Machine;
+use crate::request::{Reply, Request};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The random numbers a node needs; given from outside so that a simulation can repeat them.
+pub trait Chance: Send {
+    /// The next number nobody can predict.
+    fn next(&mut self) -> u64;
+}
+
+/// Something that is to happen outside, once everything up to `after` is durable.
+#[derive(Debug)]
+pub struct Output<T> {
+    /// The last LSN whose durability it depends on, 0 for none.
+    pub after: u64,
+    /// What is to happen.
+    pub effect: Effect<T>,
+}
+
+/// What can happen outside. `T` is whatever the shell needs to find the asker again.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// Somebody gets an answer.
+    Reply(T, Reply),
+    /// A snapshot is to be written, off this thread; whoever asked for it, if anybody did, is to
+    /// be told.
+    Save(Box<Draft>, Option<T>),
+    /// A state is to be hashed, off this thread.
+    Digest(Box<State>, u64, T),
+    /// The state at an LSN is to be rebuilt and hashed, off this thread.
+    DigestAt(Lsn, T),
+    /// A snapshot is to be read to its end, off this thread.
+    Verify(SnapshotId, T),
+}
+
+/// A snapshot that is to be written.
+#[derive(Debug)]
+pub struct Draft {
+    /// The image of the state.
+    pub image: Image<Machine>,
+    /// What is in it, for metrics.
+    pub counts: Counts,
+}
+
+/// A node on a disk.
+pub struct Node<D: Disk> {
+    store: Store<Machine, D>,
+    keypair: Keypair,
+    card: KeyCard,
+    chance: Box<dyn Chance>,
+    recovery: Recovery,
+    saving: bool,
+}
+
+/// Who a node is and where it belongs.
+pub struct Identity {
+    /// Its signing key.
+    pub keypair: Keypair,
+    /// Its X25519 key, vouched for.
+    pub card: KeyCard,
+    /// Its network.
+    pub network: [u8; 32],
+}
+
+impl<D: Disk> Node<D> {
+    /// Recovers the node on `disk`, a new one if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Store::open`]; `ICN-E0102` when the store belongs to another identity or network.
+    pub fn open(
+        disk: &D,
+        due: Due,
+        identity: Identity,
+        mut chance: Box<dyn Chance>,
+        now_ms: u64,
+    ) -> Result<Self, Failure> {
+        let (mut store, recovery) = Store::<Machine, D>::open(disk, due)?;
+        let Identity { keypair, card, network } = identity;
+        let epoch = chance.next();
+        let ours = store.state().0.node();
+        let did = keypair.did();
+        if ours.is_none() {
+            let (lsn, _) = store.commit(now_ms, Mutation::Init { did, network, epoch })?;
+            store.wal().wait(lsn)?;
+        } else if ours.is_some_and(|node| node.did != did || node.network != network) {
+            return Err(Failure::new(
+                "ICN-E0102",
+                exit::WRONG_KEY,
+                "The key file does not belong to the data beside it.",
+                "Nothing was changed. Put the key file of this node back, or choose another \
+                 --data-dir.",
+            ));
+        }
+        Ok(Self { store, keypair, card, chance, recovery, saving: false })
+    }
+
+    /// One turn: everything that has come in, in order, at one moment.
+    pub fn step<T>(&mut self, now_ms: u64, inputs: Vec<(T, Request)>) -> Vec<Output<T>> {
+        let mut outputs = Vec::with_capacity(inputs.len());
+        for (asker, request) in inputs {
+            let effect = self.handle(now_ms, request, asker);
+            // Also a refusal and an answer to a question tell what the state was: they wait for it.
+            outputs.push(Output { after: self.store.lsn(), effect });
+        }
+        outputs
+    }
+
+    /// What time alone asks for: entries that are to be let go, a snapshot that is due.
+    pub fn tick<T>(&mut self, now_ms: u64) -> Vec<Output<T>> {
+        let state = self.state();
+        let due: Vec<_> =
+            state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, now_ms)?))).collect();
+        for (topic, through) in due {
+            // Without room for the record the entries stay until there is some.
+            let _ = self.commit(now_ms, Mutation::Prune { topic, through });
+        }
+        if !self.saving
+            && self.store.snapshot_due(now_ms)
+            && let Some(draft) = self.draft(now_ms)
+        {
+            self.saving = true;
+            let effect = Effect::Save(draft, None);
+            return vec![Output { after: self.store.lsn(), effect }];
+        }
+        Vec::new()
+    }
+
+    /// The last image before an orderly stop, if anything has changed since the one before.
+    pub fn last_draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
+        if self.store.changed() { self.draft(now_ms) } else { None }
+    }
+
+    fn draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
+        let counts = self.state().counts();
+        self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
+    }
+
+    /// The snapshot that was being written is written, or has failed.
+    pub fn saved(&mut self) {
+        self.saving = false;
+    }
+
+    /// The state as it is now, durable or not.
+    pub fn state(&self) -> &State {
+        &self.store.state().0
+    }
+
+    /// The store, for the threads that wait, write snapshots and answer what the state cannot.
+    pub fn store(&self) -> &Store<Machine, D> {
+        &self.store
+    }
+
+    /// Who the node is.
+    pub fn did(&self) -> Did {
+        self.keypair.did()
+    }
+
+    /// What the start found.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// Seals the log.
+    ///
+    /// # Errors
+    /// Those of [`Store::close`].
+    pub fn close(self) -> Result<(), Failure> {
+        Ok(self.store.close()?)
+    }
+
+    fn handle<T>(&mut self, now_ms: u64, request: Request, asker: T) -> Effect<T> {
+        let reply = match request {
+            Request::SnapshotCreate if self.saving => Err(Failure::new(
+                "ICN-E0215",
+                exit::FAILED,
+                "A snapshot is being written already.",
+                "Try again in a moment.",
+            )),
+            Request::SnapshotCreate => {
+                if let Some(draft) = self.draft(now_ms) {
+                    self.saving = true;
+                    return Effect::Save(draft, Some(asker));
+                }
+                Err(Reject::Identity.into())
+            }
+            Request::SnapshotVerify { id } => match snapshot_id(&id) {
+                Ok(id) => return Effect::Verify(id, asker),
+                Err(failure) => Err(failure),
+            },
+            Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
+                Some(lsn) if lsn.get() != self.store.lsn() => {
+                    return Effect::DigestAt(lsn, asker);
+                }
+                _ => {
+                    let state = Box::new(self.state().clone());
+                    return Effect::Digest(state, self.store.lsn(), asker);
+                }
+            },
+            Request::Publish { topic, text, base64 } => {
+                self.publish(now_ms, &topic, text, base64.as_deref())
+            }
+            Request::TopicCreate { .. } => self.topic_create(now_ms, request),
+            Request::TopicDelete { topic } => self.topic_delete(now_ms, &topic),
+            Request::Subscribe { topic } => self.subscribe(now_ms, topic),
+            Request::Unsubscribe { topic } => {
+                let by = Provenance::Local;
+                self.commit(now_ms, Mutation::Unsubscribe { topic, by }).map(|(lsn, outcome)| {
+                    json!({ "lsn": lsn, "was_subscribed": outcome == Outcome::Done })
+                })
+            }
+            Request::PeerAdd { card } => self.peer_add(now_ms, &card),
+            Request::PeerRemove { did } => did
+                .parse::<Did>()
+                .map_err(|error| bad_did(&did, &error))
+                .and_then(|did| self.commit(now_ms, Mutation::RemovePeer(did)))
+                .map(|(lsn, outcome)| json!({ "lsn": lsn, "was_known": outcome == Outcome::Done })),
+            Request::SnapshotRestore { id } => self.snapshot_restore(now_ms, &id),
+            Request::SnapshotDelete { id } => snapshot_id(&id).and_then(|id| {
+                self.store.compactor().delete(id)?;
+                Ok(json!({ "deleted": id.to_string() }))
+            }),
+            question => self.answer(&question),
+        };
+        Effect::Reply(asker, reply)
+    }
+
+    fn commit(&mut self, now_ms: u64, mutation: Mutation) -> Result<(u64, Outcome), Failure> {
+        let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
+        match outcome {
+            Outcome::Rejected(reject) => Err(reject.into()),
+            outcome => Ok((lsn.get(), outcome)),
+        }
+    }
+
+    fn node_id(&self) -> Result<NodeId, Failure> {
+        Ok(self.state().node().ok_or(Reject::Identity)?)
+    }
+
+    fn publish(
+        &mut self,
+        now_ms: u64,
+        topic: &str,
+        text: Option<String>,
+        base64: Option<&str>,
+    ) -> Reply {
+        let payload = match (text, base64) {
+            (Some(text), None) => text.into_bytes(),
+            (None, Some(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
+                Failure::new("ICN-E0504", exit::USAGE, format!("Bad base64: {error}."), "")
+            })?,
+            _ => {
+                let message = "A message is either text or base64.";
+                return Err(Failure::new("ICN-E0504", exit::USAGE, message, ""));
+            }
+        };
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(Reject::TooLarge { bytes: payload.len() }.into());
+        }
+        let node = self.node_id()?;
+        let state = self.state();
+        let id = state.resolve(topic)?;
+        state.may_write(&id, &node.did)?;
+        let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
+        let position = Position {
+            network: node.network,
+            topic: id,
+            epoch: node.epoch,
+            seq: head.head + 1,
+            previous: head.head_hash,
+            access_version: state.topic(&id).map_or(0, |topic| topic.access_version),
+            time_ms: now_ms,
+        };
+        let entry = Entry::sign(&self.keypair, &position, Bytes::from(payload));
+        // Refused here, a publication that cannot be leaves no trace in the log.
+        self.state().admit(&entry)?;
+        let (lsn, outcome) =
+            self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
+        match outcome {
+            Outcome::Appended { seq, arrival } => {
+                Ok(json!({ "lsn": lsn, "seq": seq, "arrival": arrival }))
+            }
+            _ => Err(Reject::OutOfOrder.into()),
+        }
+    }
+
+    fn topic_create(&mut self, now_ms: u64, request: Request) -> Reply {
+        let Request::TopicCreate {
+            name,
+            private,
+            members,
+            min_trust,
+            scope,
+            max_entries,
+            retention_days,
+        } = request
+        else {
+            return Err(Reject::BadName.into());
+        };
+        let node = self.node_id()?;
+        let mut dids = vec![node.did];
+        for member in &members {
+            dids.push(member.parse().map_err(|error| bad_did(member, &error))?);
+        }
+        let access = match min_trust {
+            Some(_) if private || !members.is_empty() => {
+                let message = "A topic is for members or for those trusted enough, not both.";
+                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
+            }
+            Some(trust) => Access::min_trust(trust),
+            None if private || !members.is_empty() => Access::participants(dids),
+            None => Access::public(),
+        };
+        if !icn_gossip::name_is_valid(&name) {
+            return Err(Reject::BadName.into());
+        }
+        // One name for two topics is legal when they come from elsewhere; making it so is not.
+        match self.state().resolve(&name) {
+            Ok(id) => return Err(Reject::TopicExists { id }.into()),
+            Err(Reject::UnknownTopic { .. }) => {}
+            Err(reject) => return Err(reject.into()),
+        }
+        let mut spec = TopicSpec::new(name, access.encode(), now_ms);
+        spec.scope = match scope.as_deref() {
+            None | Some("global") => Scope::Global,
+            Some("regional") => Scope::Regional,
+            Some("local") => Scope::Local,
+            Some(other) => {
+                let message = format!("{other:?} is no scope; there are local, regional, global.");
+                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
+            }
+        };
+        spec.max_entries = max_entries.unwrap_or(spec.max_entries);
+        spec.retention_ms =
+            retention_days.map_or(spec.retention_ms, |days| u64::from(days) * DAY_MS);
+        let genesis = Genesis::sign(&self.keypair, node.network, spec, self.chance.next());
+        let id = genesis.id();
+        let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
+        let topic = self.state().topic(&id).map(|topic| query::describe_topic(&id, topic));
+        Ok(json!({ "lsn": lsn, "topic": topic }))
+    }
+
+    fn topic_delete(&mut self, now_ms: u64, topic: &str) -> Reply {
+        let id = self.state().resolve(topic)?;
+        let (lsn, _) = self.commit(now_ms, Mutation::DeleteTopic(id))?;
+        Ok(json!({ "lsn": lsn, "deleted": id.to_string() }))
+    }
+
+    fn subscribe(&mut self, now_ms: u64, topic: String) -> Reply {
+        let (by, time_ms) = (Provenance::Local, now_ms);
+        let (lsn, outcome) = self.commit(now_ms, Mutation::Subscribe { topic, by, time_ms })?;
+        let pending = outcome == Outcome::Subscribed { pending: true };
+        Ok(json!({ "lsn": lsn, "pending": pending, "already": outcome == Outcome::Duplicate }))
+    }
+
+    fn peer_add(&mut self, now_ms: u64, card: &str) -> Reply {
+        let card: KeyCard = card.parse().map_err(|error: icn_gossip::BadCard| {
+            Failure::new("ICN-E0320", exit::FAILED, error.to_string(), "")
+        })?;
+        let did = card.did;
+        if did == self.keypair.did() {
+            let message = "This is the card of this node itself.";
+            return Err(Failure::new("ICN-E0321", exit::REFUSED, message, ""));
+        }
+        let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
+        let already = outcome == Outcome::Duplicate;
+        Ok(json!({ "lsn": lsn, "did": did.to_string(), "already": already }))
+    }
+
+    fn snapshot_restore(&mut self, now_ms: u64, id: &str) -> Reply {
+        let id = snapshot_id(id)?;
+        let branch = self.chance.next();
+        let lsn = self.store.restore(now_ms, id, branch)?;
+        Ok(
+            json!({ "lsn": lsn.get(), "restored": id.to_string(), "timeline": self.store.timeline() }),
+        )
+    }
+}
+
+fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
+    text.parse().map_err(|error: icn_snapshot::BadSnapshotId| {
+        Failure::new(
+            "ICN-E0216",
+            exit::USAGE,
+            format!("{text:?} is no snapshot id."),
+            error.to_string(),
+        )
+    })
+}
+
+fn bad_did(text: &str, error: &icn_gossip::DidError) -> Failure {
+    Failure::new("ICN-E0322", exit::USAGE, format!("{text:?} is no DID."), error.to_string())
+}

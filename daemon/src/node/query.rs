@@ -1,0 +1,222 @@
+//! Answers that change nothing.
+
+use data_encoding::BASE64;
+use icn_gossip::{Policy, Provenance, Reject, State, Topic, TopicId, View};
+use icn_snapshot::{Snapshot, digest};
+use icn_wal::Disk;
+use serde_json::{Value, json};
+
+use super::Node;
+use crate::failure::{Failure, exit};
+use crate::machine::Machine;
+use crate::request::{Reply, Request};
+
+const PAGE_ENTRIES_MAX: usize = 1000;
+
+/// What a page may carry: an eighth of a line, since a control character of a text takes six bytes
+/// when it is escaped.
+const PAGE_BYTES_MAX: usize = crate::request::LINE_BYTES_MAX / 8;
+
+/// The answer to a question that the state alone can answer; `None` for any other request.
+#[must_use]
+pub fn ask(state: &State, question: &Request) -> Option<Reply> {
+    Some(match question {
+        Request::TopicList => {
+            let topics: Vec<_> =
+                state.topics().map(|(id, topic)| describe_topic(id, topic)).collect();
+            Ok(json!({ "topics": topics }))
+        }
+        Request::TopicShow { topic } => show_topic(state, topic),
+        Request::Subscriptions => Ok(json!({ "subscriptions": subscriptions(state) })),
+        Request::Entries { topic, after, limit } => entries(state, topic, *after, *limit),
+        Request::PeerList => {
+            let peers: Vec<_> = state
+                .peers()
+                .map(|(did, peer)| {
+                    let key = data_encoding::HEXLOWER.encode(&peer.card.x25519);
+                    json!({ "did": did.to_string(), "state": "known", "x25519": key, "trust": peer.trust })
+                })
+                .collect();
+            Ok(json!({ "peers": peers }))
+        }
+        _ => return None,
+    })
+}
+
+fn show_topic(state: &State, topic: &str) -> Reply {
+    let id = state.resolve(topic)?;
+    let clock: Vec<_> = state
+        .heads(id)
+        .map(|(key, log)| {
+            let author = key.author.to_string();
+            let frozen = log.proof.is_some();
+            json!({ "author": author, "epoch": key.epoch, "head": log.head, "frozen": frozen })
+        })
+        .collect();
+    let topic = state.topic(&id).map(|topic| describe_topic(&id, topic));
+    Ok(json!({ "topic": topic, "clock": clock }))
+}
+
+fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Reply {
+    let id = state.resolve(topic)?;
+    state.may_read(&id, &state.node().ok_or(Reject::Identity)?.did)?;
+    let limit = limit.unwrap_or(PAGE_ENTRIES_MAX).min(PAGE_ENTRIES_MAX);
+    let (mut page, mut bytes, mut last) = (Vec::new(), 0, after);
+    for (arrival, stored) in state.entries(id, after).take(limit) {
+        bytes += stored.entry.encoded_bytes();
+        if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+            break;
+        }
+        let header = stored.entry.header();
+        let mut entry = json!({
+            "lsn": stored.lsn,
+            "arrival": arrival,
+            "author": header.author.to_string(),
+            "epoch": header.epoch,
+            "seq": header.seq,
+            "time": header.time_ms,
+        });
+        match std::str::from_utf8(stored.entry.payload()) {
+            Ok(text) => entry["text"] = json!(text),
+            Err(_) => entry["base64"] = json!(BASE64.encode(stored.entry.payload())),
+        }
+        page.push(entry);
+        last = arrival;
+    }
+    let more = state.entries(id, last).next().is_some();
+    Ok(json!({ "entries": page, "last": last, "more": more }))
+}
+
+impl<D: Disk> Node<D> {
+    pub(super) fn answer(&self, question: &Request) -> Reply {
+        match question {
+            Request::Status => Ok(self.status()),
+            Request::Identity => Ok(describe_identity(&self.card)),
+            Request::SnapshotList => Ok(describe_snapshots(&self.store.compactor().list())),
+            other => ask(self.state(), other).unwrap_or_else(|| {
+                let message = format!("This node cannot do that: {other:?}.");
+                Err(Failure::new("ICN-E0507", exit::FAILED, message, ""))
+            }),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let counts = self.state().counts();
+        let wal = self.store.wal().stats();
+        let snapshots = self.store.compactor().list();
+        let newest = snapshots.iter().rev().find(|snapshot| snapshot.verified);
+        let recovery = &self.recovery;
+        json!({
+            "node": {
+                "did": self.keypair.did().to_string(),
+                "state": if wal.poisoned { "failed" } else { "ready" },
+                "incarnation": recovery.log.incarnation,
+                "timeline": self.store.timeline(),
+                "version": env!("CARGO_PKG_VERSION"),
+            },
+            "gossip": {
+                "topics": counts.topics,
+                "private_topics": counts.private_topics,
+                "sealed_topics": counts.sealed_topics,
+                "subscriptions": counts.subscriptions,
+                "entries": counts.entries,
+                "bytes": counts.bytes,
+            },
+            "wal": {
+                "last_lsn": wal.last_lsn,
+                "durable_lsn": wal.durable_lsn,
+                "segments": wal.segments,
+                "bytes": wal.size_bytes,
+            },
+            "snapshot": {
+                "id": newest.map(|snapshot| snapshot.id.to_string()),
+                "lsn": newest.map(|snapshot| snapshot.id.lsn),
+                "created": newest.map(|snapshot| snapshot.created_ms),
+                "kept": snapshots.len(),
+            },
+            "last_start": {
+                "clean": recovery.log.clean,
+                "snapshot": recovery.snapshot.map(|id| id.to_string()),
+                "records_replayed": recovery.log.replayed,
+                "torn_bytes": recovery.log.torn_bytes,
+                "passed_over": recovery.passed_over.len(),
+            },
+            "peers": { "known": counts.peers, "connected": 0 },
+        })
+    }
+}
+
+/// Who a node is, as it is told.
+#[must_use]
+pub fn describe_identity(card: &icn_gossip::KeyCard) -> Value {
+    json!({ "did": card.did.to_string(), "card": card.to_string() })
+}
+
+/// A digest as it is told.
+#[must_use]
+pub fn describe_digest(state: &Machine, lsn: u64) -> Value {
+    json!({ "lsn": lsn, "digest": data_encoding::HEXLOWER.encode(&digest(state)) })
+}
+
+/// Snapshots as they are listed.
+#[must_use]
+pub fn describe_snapshots(snapshots: &[Snapshot]) -> Value {
+    let each = snapshots.iter().map(describe_snapshot);
+    json!({ "snapshots": each.collect::<Vec<_>>() })
+}
+
+/// One snapshot as it is listed.
+#[must_use]
+pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
+    json!({
+        "id": snapshot.id.to_string(),
+        "lsn": snapshot.id.lsn,
+        "bytes": snapshot.bytes,
+        "created": snapshot.created_ms,
+        "timeline": snapshot.timeline,
+        "verified": snapshot.verified,
+        "pinned": false,
+        "kept_because": snapshot.kept_because,
+    })
+}
+
+pub(super) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
+    let spec = &topic.genesis.spec;
+    let access = match spec.access.view() {
+        View::Sealed => json!({ "kind": "sealed" }),
+        View::Open(access) => match access.read {
+            Policy::Public => json!({ "kind": "public" }),
+            Policy::Participants(members) => {
+                let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+                json!({ "kind": "participants", "members": members })
+            }
+            Policy::MinTrust(trust) => json!({ "kind": "min_trust", "min_trust": trust }),
+        },
+    };
+    json!({
+        "id": id.to_string(),
+        "name": spec.name,
+        "creator": topic.genesis.creator.to_string(),
+        "access": access,
+        "scope": format!("{:?}", spec.scope).to_lowercase(),
+        "access_version": topic.access_version,
+        "max_entries": spec.max_entries,
+        "retention_ms": spec.retention_ms,
+        "entries": topic.entries,
+        "bytes": topic.bytes,
+    })
+}
+
+fn subscriptions(state: &State) -> Vec<Value> {
+    state
+        .subscriptions()
+        .map(|(topic, by, wish)| {
+            let by = match by {
+                Provenance::Local => "local".to_owned(),
+                Provenance::Peer(did) => did.to_string(),
+            };
+            let id = wish.topic.map(|id| id.to_string());
+            json!({ "topic": topic, "id": id, "by": by, "since": wish.since_ms, "pending": id.is_none() })
+        })
+        .collect()
+}

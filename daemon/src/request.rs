@@ -1,0 +1,237 @@
+//! What can be asked of a node over its control socket: one JSON line each way.
+//!
+//! ```text
+//! → {"v":1,"cmd":"publish","topic":"coop:ledger","text":"hello"}
+//! ← {"ok":true,"data":{"lsn":7,"seq":1}}
+//! ← {"ok":false,"error":{"code":"ICN-E0302","message":"…","advice":"…","exit":1}}
+//! ```
+//!
+//! Answers come in the order of the requests; any number of requests may be under way.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Failure, exit};
+
+/// The version of the protocol.
+pub const VERSION: u32 = 1;
+
+/// The longest line either way: 1 MiB.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How the node is.
+    Status,
+    /// Who the node is.
+    Identity,
+    /// Makes a topic known.
+    TopicCreate {
+        /// Its name.
+        name: String,
+        /// Only members may read and write.
+        #[serde(default)]
+        private: bool,
+        /// The members besides its creator, as DIDs.
+        #[serde(default)]
+        members: Vec<String>,
+        /// The least trust that lets in, of 1000.
+        #[serde(default)]
+        min_trust: Option<u16>,
+        /// How far it is meant to reach: local, regional or global.
+        #[serde(default)]
+        scope: Option<String>,
+        /// How many entries are retained.
+        #[serde(default)]
+        max_entries: Option<u32>,
+        /// For how many days.
+        #[serde(default)]
+        retention_days: Option<u32>,
+    },
+    /// All topics.
+    TopicList,
+    /// One topic.
+    TopicShow {
+        /// Its name or id.
+        topic: String,
+    },
+    /// Forgets a topic here.
+    TopicDelete {
+        /// Its name or id.
+        topic: String,
+    },
+    /// Publishes a message.
+    Publish {
+        /// The topic's name or id.
+        topic: String,
+        /// The message as text, or
+        #[serde(default)]
+        text: Option<String>,
+        /// as base64.
+        #[serde(default)]
+        base64: Option<String>,
+    },
+    /// Asks for the entries of a topic.
+    Subscribe {
+        /// The topic's name or id.
+        topic: String,
+    },
+    /// The reverse.
+    Unsubscribe {
+        /// The topic's name or id.
+        topic: String,
+    },
+    /// All subscriptions.
+    Subscriptions,
+    /// The entries of a topic in the order of delivery.
+    Entries {
+        /// The topic's name or id.
+        topic: String,
+        /// Only those that arrived after this one.
+        #[serde(default)]
+        after: u64,
+        /// At most so many; a page never has more than 1000.
+        #[serde(default)]
+        limit: Option<usize>,
+    },
+    /// Takes a snapshot now.
+    SnapshotCreate,
+    /// All snapshots.
+    SnapshotList,
+    /// Reads one snapshot to its end.
+    SnapshotVerify {
+        /// Its id.
+        id: String,
+    },
+    /// Goes back to a snapshot, as a step forward.
+    SnapshotRestore {
+        /// Its id.
+        id: String,
+    },
+    /// Removes a snapshot.
+    SnapshotDelete {
+        /// Its id.
+        id: String,
+    },
+    /// The digest of the state.
+    Digest {
+        /// At this LSN; now if there is none.
+        #[serde(default)]
+        lsn: Option<u64>,
+    },
+    /// The peers whose key is known.
+    PeerList,
+    /// Learns a peer's key.
+    PeerAdd {
+        /// The key card.
+        card: String,
+    },
+    /// Forgets a peer.
+    PeerRemove {
+        /// Its DID.
+        did: String,
+    },
+}
+
+/// A request with the version of its protocol.
+#[derive(Debug, Serialize, Deserialize)]
+struct Versioned {
+    v: u32,
+    #[serde(flatten)]
+    rest: Value,
+}
+
+/// The answer to a request.
+pub type Reply = Result<Value, Failure>;
+
+impl Request {
+    /// The line to send, without its end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let rest = serde_json::to_value(self).unwrap_or_default();
+        serde_json::to_string(&Versioned { v: VERSION, rest }).unwrap_or_default()
+    }
+
+    /// The request in a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, for whoever sent it.
+    pub fn from_line(line: &[u8]) -> Result<Self, Failure> {
+        let malformed = |error: serde_json::Error| {
+            Failure::new(
+                "ICN-E0501",
+                exit::USAGE,
+                format!("The request is malformed: {error}."),
+                "A request is one line of JSON: {\"v\":1,\"cmd\":\"status\"}",
+            )
+        };
+        let Versioned { v, rest } = serde_json::from_slice(line).map_err(malformed)?;
+        if v != VERSION {
+            return Err(Failure::new(
+                "ICN-E0502",
+                exit::FAILED,
+                format!("The request has protocol version {v}; this node speaks {VERSION}."),
+                "Use the icnctl that came with the node.",
+            ));
+        }
+        serde_json::from_value(rest).map_err(malformed)
+    }
+}
+
+/// The line that carries an answer, with its end.
+#[must_use]
+pub fn reply_line(reply: &Reply) -> String {
+    let value = match reply {
+        Ok(data) => serde_json::json!({ "ok": true, "data": data }),
+        Err(error) => serde_json::json!({ "ok": false, "error": error }),
+    };
+    let mut line = value.to_string();
+    line.push('\n');
+    line
+}
+
+/// The answer in a line.
+///
+/// # Errors
+/// The failure it carries, or that it is no answer at all.
+pub fn reply_from_line(line: &[u8]) -> Reply {
+    #[derive(Deserialize)]
+    struct Line {
+        ok: bool,
+        #[serde(default)]
+        data: Value,
+        error: Option<Failure>,
+    }
+    match serde_json::from_slice(line) {
+        Ok(Line { ok: true, data, .. }) => Ok(data),
+        Ok(Line { error: Some(error), .. }) => Err(error),
+        _ => Err(Failure::new(
+            "ICN-E0503",
+            exit::FAILED,
+            "The node's answer makes no sense.",
+            "Use the icnctl that came with the node.",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_its_line_and_a_wrong_one_is_told() {
+        let request = Request::Entries { topic: "a".into(), after: 3, limit: Some(4) };
+        assert_eq!(Request::from_line(request.to_line().as_bytes()), Ok(request));
+        for (line, code) in [
+            ("", "ICN-E0501"),
+            ("{}", "ICN-E0501"),
+            (r#"{"v":1,"cmd":"no_such"}"#, "ICN-E0501"),
+            (r#"{"v":1,"cmd":"publish","topic":"a","texxt":"b"}"#, "ICN-E0501"),
+            (r#"{"v":2,"cmd":"status"}"#, "ICN-E0502"),
+        ] {
+            assert_eq!(Request::from_line(line.as_bytes()).unwrap_err().code, code, "{line}");
+        }
+    }
+}

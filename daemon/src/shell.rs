@@ -1,0 +1,255 @@
+//! The threads around the node: one takes turns, one waits for the disk and lets effects out, one
+//! does what takes long.
+
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use icn_snapshot::{Compactor, state_at};
+use icn_wal::{Disk, Lsn, Wal};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::health::{Facts, Health};
+use crate::machine::Machine;
+use crate::meter::Meter;
+use crate::node::{Draft, Effect, Node, Output, describe_digest, describe_snapshot};
+use crate::request::{Reply, Request};
+
+/// Requests the core has not taken yet; beyond it connections wait.
+pub(crate) const INBOX_REQUESTS_MAX: usize = 4096;
+
+/// What one turn takes at most.
+const TURN_REQUESTS_MAX: usize = 256;
+
+/// Turns that wait for the disk.
+const TURNS_MAX: usize = 64;
+
+/// How often time alone is looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A request and where its answer goes.
+pub(crate) struct Asked {
+    /// What is asked.
+    pub(crate) request: Request,
+    /// Where the answer goes.
+    pub(crate) answer: oneshot::Sender<Reply>,
+}
+
+type Answer = oneshot::Sender<Reply>;
+
+enum Job {
+    Save(Box<Draft>, Option<Answer>),
+    Digest(Box<icn_gossip::State>, u64, Answer),
+    DigestAt(Lsn, Answer),
+    Verify(icn_snapshot::SnapshotId, Answer),
+}
+
+/// What the threads tell the outside about themselves.
+#[derive(Clone)]
+pub(crate) struct Gauges {
+    /// What is counted.
+    pub(crate) meter: Arc<Meter>,
+    /// How it is.
+    pub(crate) health: Arc<Health>,
+}
+
+/// The running node.
+pub(crate) struct Shell<D: Disk> {
+    node: Arc<Mutex<Node<D>>>,
+    inbox: mpsc::Sender<Asked>,
+    thread: JoinHandle<()>,
+}
+
+impl<D: Disk> Shell<D> {
+    /// Starts the threads. `poisoned` is called once, when the log has failed: nothing that has not
+    /// left by then ever will, and the process must end.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(crate) fn start(
+        node: Node<D>,
+        disk: D,
+        gauges: &Gauges,
+        poisoned: impl Fn(&Failure) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let wal = Arc::clone(node.store().wal());
+        let compactor = node.store().compactor().clone();
+        let node = Arc::new(Mutex::new(node));
+        let (jobs, todo) = std_mpsc::channel();
+        let worker = {
+            let (node, gauges) = (Arc::clone(&node), gauges.clone());
+            let work = move || work(&node, &disk, &compactor, &gauges, &todo);
+            thread::Builder::new().name("worker".into()).spawn(work)?
+        };
+        let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
+        let door = {
+            let meter = Arc::clone(&gauges.meter);
+            let door = move || release(&wal, &due, &jobs, &meter, &poisoned);
+            thread::Builder::new().name("release".into()).spawn(door)?
+        };
+        let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
+        let (turning, gauges) = (Arc::clone(&node), gauges.clone());
+        let thread = thread::Builder::new().name("core".into()).spawn(move || {
+            take_turns(&turning, requests, &turns, &gauges);
+            drop(turns);
+            // Both end because their channels do.
+            let _ = door.join();
+            let _ = worker.join();
+        })?;
+        Ok(Self { node, inbox, thread })
+    }
+
+    /// Where requests go.
+    pub(crate) fn inbox(&self) -> mpsc::Sender<Asked> {
+        self.inbox.clone()
+    }
+
+    /// Answers what has been asked, ends the threads and gives the node back. Every other sender of
+    /// the inbox must be gone.
+    #[must_use]
+    pub(crate) fn stop(self) -> Option<Node<D>> {
+        drop(self.inbox);
+        let _ = self.thread.join();
+        Arc::into_inner(self.node).map(Mutex::into_inner)
+    }
+}
+
+fn take_turns<D: Disk>(
+    node: &Mutex<Node<D>>,
+    mut requests: mpsc::Receiver<Asked>,
+    turns: &std_mpsc::SyncSender<Vec<Output<Answer>>>,
+    gauges: &Gauges,
+) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        tracing::error!("the system has no timer to give; the node cannot run");
+        return;
+    };
+    let mut batch = Vec::with_capacity(TURN_REQUESTS_MAX);
+    let mut next_tick = clock::now_ms();
+    loop {
+        let received = runtime.block_on(async {
+            tokio::time::timeout(TICK, requests.recv_many(&mut batch, TURN_REQUESTS_MAX)).await
+        });
+        if received == Ok(0) {
+            return;
+        }
+        let now = clock::now_ms();
+        gauges.meter.turned(batch.len());
+        let inputs = batch.drain(..).map(|asked| (asked.answer, asked.request)).collect();
+        let mut outputs = {
+            let mut node = node.lock();
+            let mut outputs = node.step(now, inputs);
+            if now >= next_tick {
+                outputs.extend(node.tick(now));
+                next_tick = now + u64::try_from(TICK.as_millis()).unwrap_or(500);
+                observe(&node, now, gauges);
+            }
+            outputs
+        };
+        if !outputs.is_empty() && turns.send(std::mem::take(&mut outputs)).is_err() {
+            return;
+        }
+    }
+}
+
+fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
+    let counts = node.state().counts();
+    gauges.meter.gossip(&counts);
+    gauges.meter.log(&node.store().wal().stats());
+    let newest = node.store().compactor().list().last().map(|snapshot| snapshot.created_ms);
+    gauges.health.turned(Facts {
+        now_ms,
+        changed: node.store().changed(),
+        newest_snapshot_ms: newest,
+        sealed_topics: counts.sealed_topics,
+    });
+}
+
+/// The one door: nothing passes before its LSN is durable.
+fn release<D: Disk>(
+    wal: &Wal<D>,
+    due: &std_mpsc::Receiver<Vec<Output<Answer>>>,
+    jobs: &std_mpsc::Sender<Job>,
+    meter: &Meter,
+    poisoned: &impl Fn(&Failure),
+) {
+    for turn in due {
+        for Output { after, effect } in turn {
+            if let Some(lsn) = Lsn::new(after) {
+                let waited = meter.commit_timer();
+                if let Err(error) = wal.wait(lsn) {
+                    poisoned(&error.into());
+                    return;
+                }
+                drop(waited);
+            }
+            let job = match effect {
+                Effect::Reply(answer, reply) => {
+                    // Whoever asked may be gone; what was done is done.
+                    let _ = answer.send(reply);
+                    continue;
+                }
+                Effect::Save(draft, answer) => Job::Save(draft, answer),
+                Effect::Digest(state, lsn, answer) => Job::Digest(state, lsn, answer),
+                Effect::DigestAt(lsn, answer) => Job::DigestAt(lsn, answer),
+                Effect::Verify(id, answer) => Job::Verify(id, answer),
+            };
+            if jobs.send(job).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn work<D: Disk>(
+    node: &Mutex<Node<D>>,
+    disk: &D,
+    compactor: &Compactor<D>,
+    gauges: &Gauges,
+    todo: &std_mpsc::Receiver<Job>,
+) {
+    for job in todo {
+        match job {
+            Job::Save(draft, answer) => {
+                let Draft { image, counts } = *draft;
+                let saved = gauges.meter.save(&counts, || compactor.save(image));
+                node.lock().saved();
+                gauges.health.saved(saved.as_ref().map(drop));
+                match &saved {
+                    Ok((snapshot, took)) => tracing::info!(
+                        "State snapshot {} saved in {:.3}s ({} bytes)",
+                        snapshot.id,
+                        took.as_secs_f64(),
+                        snapshot.bytes
+                    ),
+                    Err(error) => {
+                        tracing::error!(
+                            "cannot save a snapshot: {error}; the log keeps everything"
+                        );
+                    }
+                }
+                if let Some(answer) = answer {
+                    let _ = answer.send(saved.map(|(snapshot, _)| describe_snapshot(&snapshot)));
+                }
+            }
+            Job::Digest(state, lsn, answer) => {
+                let _ = answer.send(Ok(describe_digest(&Machine(*state), lsn)));
+            }
+            Job::DigestAt(lsn, answer) => {
+                let state = state_at::<Machine, D>(disk, Some(lsn));
+                let reply = state.map(|(state, lsn)| describe_digest(&state, lsn));
+                let _ = answer.send(reply.map_err(Failure::from));
+            }
+            Job::Verify(id, answer) => {
+                let verified = compactor.verify::<Machine>(id);
+                let reply = verified.map(|()| json!({ "id": id.to_string(), "verified": true }));
+                let _ = answer.send(reply.map_err(Failure::from));
+            }
+        }
+    }
+}

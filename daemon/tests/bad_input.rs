@@ -1,0 +1,294 @@
+//! Whatever is wrong has its own error, its own exit code, and loses nothing.
+
+mod harness;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use bytes::Bytes;
+use harness::House;
+use icn_daemon::machine::Machine;
+use icn_gossip::{Access, AccessBytes, Entry, Genesis, Keypair, Mutation, Position, TopicSpec};
+use icn_snapshot::{Due, Store};
+use icn_wal::FsDisk;
+use serde_json::Value;
+
+fn assert_refused(house: &House, exit: i32, code: &str) {
+    let (status, text) = house.run(&[]);
+    assert_eq!(status, exit, "{text}");
+    assert!(text.contains(&format!("{code} · exit {exit}")), "{text}");
+}
+
+/// A node that has something to lose, stopped by a kill.
+fn house_with_history() -> (House, Value) {
+    let house = House::new();
+    let daemon = house.start();
+    house.get(&["topic", "create", "coop:ledger", "--private"]);
+    let lines: String = (0..200).map(|number| format!("message {number}\n")).collect();
+    assert!(house.publish_lines("coop:ledger", &lines).status.success());
+    let digest = house.get(&["state", "digest"]);
+    daemon.kill();
+    (house, digest)
+}
+
+fn segments(house: &House) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(house.path().join("wal"))
+        .expect("read")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_second_icnd_on_the_same_directory() {
+    let house = House::new();
+    let _daemon = house.start();
+    assert_refused(&house, 11, "ICN-E0101");
+    house.get(&["status"]);
+}
+
+#[test]
+fn a_corrupt_segment_stops_the_start_and_changes_nothing() {
+    let (house, digest) = house_with_history();
+    let path = segments(&house).remove(0);
+    let good = fs::read(&path).expect("read");
+    let mut bad = good.clone();
+    bad[4000] ^= 1;
+    fs::write(&path, &bad).expect("write");
+    assert_refused(&house, 5, "ICN-E0201");
+    assert_eq!(house.fails(&["wal", "verify"]), (5, "ICN-E0201".into()));
+    assert_eq!(fs::read(&path).expect("read"), bad);
+    fs::write(&path, &good).expect("write");
+    let _daemon = house.start();
+    assert_eq!(house.get(&["state", "digest"]), digest);
+}
+
+#[test]
+fn a_segment_that_is_gone_or_from_elsewhere_is_noticed() {
+    let (house, digest) = house_with_history();
+    let path = segments(&house).remove(0);
+    let good = fs::read(&path).expect("read");
+    let (other, _) = house_with_history();
+    fs::copy(segments(&other).remove(0), &path).expect("copy");
+    let (status, text) = house.run(&[]);
+    assert_eq!(status, 5, "{text}");
+    fs::remove_file(&path).expect("remove");
+    let (status, text) = house.run(&[]);
+    assert_eq!(status, 5, "{text}");
+    fs::write(&path, &good).expect("write");
+    let _daemon = house.start();
+    assert_eq!(house.get(&["state", "digest"]), digest);
+}
+
+#[test]
+fn an_unknown_format_version_is_refused_as_newer() {
+    let (house, _) = house_with_history();
+    let path = segments(&house).remove(0);
+    let mut bytes = fs::read(&path).expect("read");
+    // A bit that flips in the format is damage; only a whole header can speak of another format.
+    bytes[8] = 9;
+    let checksum = crc32fast::hash(&bytes[..508]).to_le_bytes();
+    bytes[508..512].copy_from_slice(&checksum);
+    fs::write(&path, &bytes).expect("write");
+    assert_refused(&house, 15, "ICN-E0150");
+}
+
+#[test]
+fn foreign_files_are_left_alone() {
+    let (house, digest) = house_with_history();
+    for place in ["wal/notes.txt", "snapshots/notes.txt", "notes.txt"] {
+        fs::write(house.path().join(place), "mine").expect("write");
+    }
+    let daemon = house.start();
+    assert_eq!(house.get(&["state", "digest"]), digest);
+    house.get(&["snapshot", "create"]);
+    daemon.kill();
+    for place in ["wal/notes.txt", "snapshots/notes.txt", "notes.txt"] {
+        assert_eq!(fs::read(house.path().join(place)).expect("read"), b"mine");
+    }
+}
+
+#[test]
+fn a_directory_that_holds_something_else_gets_no_node() {
+    let house = House::new();
+    fs::create_dir(house.path()).expect("create");
+    fs::write(house.path().join("letter.txt"), "dear").expect("write");
+    assert_refused(&house, 10, "ICN-E0104");
+    assert_eq!(fs::read_dir(house.path()).expect("read").count(), 1);
+    assert_eq!(house.fails(&["status"]), (10, "ICN-E0106".into()));
+}
+
+#[test]
+fn a_lost_or_foreign_key_never_becomes_a_new_identity() {
+    let (house, digest) = house_with_history();
+    let path = house.path().join("identity.key");
+    let key = fs::read(&path).expect("read");
+    fs::remove_file(&path).expect("remove");
+    assert_refused(&house, 1, "ICN-E0103");
+    assert!(!path.exists());
+    let other = House::new();
+    assert_eq!(other.run(&["init"]).0, 0);
+    fs::copy(other.path().join("identity.key"), &path).expect("copy");
+    assert_refused(&house, 12, "ICN-E0102");
+    fs::write(&path, "icn-key-v0\nno hex\n").expect("write");
+    assert_refused(&house, 1, "ICN-E0103");
+    fs::write(&path, key).expect("write");
+    let _daemon = house.start();
+    assert_eq!(house.get(&["state", "digest"]), digest);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written() {
+    // A file where the directory should be, and a file system that takes nothing even from root.
+    let file = House::at("file");
+    fs::write(file.path(), "").expect("write");
+    assert_refused(&file, 1, "ICN-E0100");
+    assert_refused(&House::at("/proc/icn-node"), 1, "ICN-E0100");
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key() {
+    let house = House::new();
+    fs::create_dir(house.path()).expect("create");
+    let config = house.path().join("icn.toml");
+    for (content, told) in [
+        ("htpp = \"127.0.0.1:1\"\n", "htpp"),
+        ("[snapshot]\nrecords = 0\n", "is 0"),
+        ("http = \n", "line 1"),
+    ] {
+        fs::write(&config, content).expect("write");
+        assert_refused(&house, 6, "ICN-E0110");
+        let (status, text) = house.run(&["check-config"]);
+        assert_eq!(status, 6);
+        assert!(text.contains(told), "{text}");
+        assert!(!house.path().join("wal").exists());
+    }
+    fs::write(&config, "http = \"0.0.0.0:8080\"\n").expect("write");
+    let (status, text) = house.run(&["check-config"]);
+    assert!(status == 6 && text.contains("loopback"), "{text}");
+    fs::write(&config, "[snapshot]\nrecords = 10\n").expect("write");
+    assert_eq!(house.run(&["check-config"]).0, 0);
+}
+
+#[test]
+fn a_message_over_the_limit_and_what_was_sent_around_it() {
+    let house = House::new();
+    let _daemon = house.start();
+    house.get(&["topic", "create", "a"]);
+    let largest = "x".repeat(61_440);
+    let mut command = house.icnctl(&["gossip", "publish", "a", "-", "--json"]);
+    let publish = |text: &str, command: &mut std::process::Command| {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
+        child.stdin.take().expect("stdin").write_all(text.as_bytes()).expect("write");
+        child.wait_with_output().expect("wait")
+    };
+    assert!(publish(&largest, &mut command).status.success());
+    let output = publish(&format!("{largest}x"), &mut command);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("ICN-E0307"));
+
+    let output = house.publish_lines("a", &format!("before\n{largest}{largest}\n"));
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
+        .expect("UTF-8")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines[0]["seq"], 2);
+    assert_eq!(lines[1]["error"]["code"], "ICN-E0307");
+    assert_eq!(house.texts("a"), [largest.as_str(), "before"]);
+}
+
+#[test]
+fn malformed_requests_on_the_socket() {
+    let house = House::new();
+    let _daemon = house.start();
+    house.get(&["topic", "create", "a"]);
+    let mut stream = UnixStream::connect(house.path().join("control.sock")).expect("connect");
+    let mut answers = BufReader::new(stream.try_clone().expect("clone"));
+    let mut next = || {
+        let mut line = String::new();
+        answers.read_line(&mut line).expect("read");
+        serde_json::from_str::<Value>(&line).expect("JSON")
+    };
+    for (line, code) in [
+        (&b"not json"[..], "ICN-E0501"),
+        (b"", "ICN-E0501"),
+        (b"\xff\x00", "ICN-E0501"),
+        (b"[1]", "ICN-E0501"),
+        (br#"{"v":1,"cmd":"explode"}"#, "ICN-E0501"),
+        (br#"{"v":1,"cmd":"subscribe"}"#, "ICN-E0501"),
+        (br#"{"v":2,"cmd":"status"}"#, "ICN-E0502"),
+        (br#"{"v":1,"cmd":"publish","topic":"a"}"#, "ICN-E0504"),
+        (br#"{"v":1,"cmd":"publish","topic":"a","base64":"?"}"#, "ICN-E0504"),
+        (br#"{"v":1,"cmd":"topic_create","name":"A B"}"#, "ICN-E0301"),
+        (br#"{"v":1,"cmd":"peer_add","card":"icn-card:x"}"#, "ICN-E0320"),
+    ] {
+        stream.write_all(&[line, b"\n"].concat()).expect("write");
+        let answer = next();
+        assert_eq!(answer["error"]["code"], code, "{}: {answer}", String::from_utf8_lossy(line));
+    }
+    stream.write_all(b"{\"v\":1,\"cmd\":\"status\"}\n").expect("write");
+    assert_eq!(next()["ok"], true, "the connection goes on");
+    // A line without an end is cut off, and only that connection with it.
+    stream.write_all(&vec![b'x'; (1 << 20) + 2]).expect("write");
+    assert_eq!(next()["error"]["code"], "ICN-E0506");
+    house.get(&["status"]);
+}
+
+#[test]
+fn sealed_topics_and_topics_of_others_stay_closed() {
+    let house = House::new();
+    let mut daemon = house.start();
+    assert_eq!(daemon.stop("TERM"), Some(0));
+    let stranger = Keypair::from_seed([7; 32]);
+    let disk = FsDisk::create(house.path()).expect("open");
+    let (mut store, _) = Store::<Machine, _>::open(&disk, Due::default()).expect("open");
+    let network = store.state().0.node().expect("a node").network;
+    let declare = |name: &str, access: AccessBytes| {
+        Genesis::sign(&stranger, network, TopicSpec::new(name.into(), access, 1), 1)
+    };
+    let private = declare("private", Access::participants(vec![stranger.did()]).encode());
+    let position = Position {
+        network,
+        topic: private.id(),
+        epoch: 1,
+        seq: 1,
+        previous: [0; 32],
+        access_version: 0,
+        time_ms: 1,
+    };
+    let entry = Entry::sign(&stranger, &position, Bytes::from_static(b"secret"));
+    for mutation in [
+        Mutation::CreateTopic(declare("sealed", AccessBytes::from_bytes(vec![200, 1, 2]))),
+        Mutation::CreateTopic(private),
+        Mutation::Append { entry, received_ms: 1 },
+    ] {
+        let (lsn, _) = store.commit(1, mutation).expect("commit");
+        store.wal().wait(lsn).expect("wait");
+    }
+    store.close().expect("close");
+
+    let daemon = house.start();
+    for _ in 0..2 {
+        assert_eq!(house.fails(&["gossip", "publish", "sealed", "x"]), (19, "ICN-E0305".into()));
+        assert_eq!(house.fails(&["gossip", "entries", "sealed"]), (19, "ICN-E0305".into()));
+        assert_eq!(house.fails(&["gossip", "publish", "private", "x"]), (19, "ICN-E0306".into()));
+        assert_eq!(house.fails(&["gossip", "entries", "private"]), (19, "ICN-E0306".into()));
+        let offline = ["gossip", "entries", "private", "--offline"];
+        assert_eq!(house.fails(&offline), (19, "ICN-E0306".into()));
+        // Through a snapshot as through the log.
+        house.get(&["snapshot", "create"]);
+    }
+    assert_eq!(house.get(&["topic", "show", "sealed"])["topic"]["access"]["kind"], "sealed");
+    assert!(daemon.http("/healthz", "localhost").1.contains("1 sealed"));
+    daemon.kill();
+    let _daemon = house.start();
+    assert_eq!(house.fails(&["gossip", "publish", "sealed", "x"]), (19, "ICN-E0305".into()));
+}

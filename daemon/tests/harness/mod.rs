@@ -1,0 +1,223 @@
+//! A real `icnd` in a directory of its own, and `icnctl` to talk to it.
+
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Nothing a test waits for takes this long unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Polls until `ready` says so.
+pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    #[expect(clippy::disallowed_methods, reason = "a deadline against real processes")]
+    let now = Instant::now;
+    let start = now();
+    loop {
+        if let Some(got) = ready() {
+            return got;
+        }
+        assert!(start.elapsed() < DEADLINE, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A data directory and the commands on it.
+pub(crate) struct House {
+    around: tempfile::TempDir,
+    data: PathBuf,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::at("data")
+    }
+
+    /// A data directory with this path inside another.
+    pub(crate) fn at(path: &str) -> Self {
+        let around = tempfile::tempdir().expect("a directory");
+        let data = around.path().join(path);
+        Self { around, data }
+    }
+
+    /// Snapshots after every so many records.
+    pub(crate) fn with_snapshot_every(records: u64) -> Self {
+        let house = Self::new();
+        std::fs::create_dir(house.path()).expect("create");
+        let config = format!("[snapshot]\nrecords = {records}\n");
+        std::fs::write(house.path().join("icn.toml"), config).expect("write");
+        house
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.data
+    }
+
+    /// What would run `icnd` here.
+    fn icnd(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_icnd"));
+        command.arg("--data-dir").arg(self.path());
+        command.env_remove("ICN_DATA_DIR").env_remove("ICN_CONFIG").stdin(Stdio::null());
+        command
+    }
+
+    /// Starts `icnd` and waits until it takes requests.
+    pub(crate) fn start(&self) -> Daemon {
+        let mut daemon = self.spawn(&["--http", "127.0.0.1:0"]);
+        until("the start of icnd", || {
+            if let Some(status) = daemon.child.try_wait().expect("wait") {
+                panic!("icnd ended with {status}: {}", daemon.log());
+            }
+            // The end of what it says once it takes requests.
+            daemon.out().contains("Ctrl-C").then_some(())
+        });
+        daemon
+    }
+
+    /// Runs `icnd` to its end, which it must come to by itself, and returns its exit code and what
+    /// it logged.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let arguments = if arguments.is_empty() { &["--http", "127.0.0.1:0"] } else { arguments };
+        let mut daemon = self.spawn(arguments);
+        let status = until("the end of icnd", || daemon.child.try_wait().expect("wait"));
+        (status.code().unwrap_or(-1), daemon.log())
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Daemon {
+        let log = self.around.path().join("icnd.log");
+        let out = self.around.path().join("icnd.out");
+        let child = self
+            .icnd()
+            .args(arguments)
+            .stderr(File::create(&log).expect("create"))
+            .stdout(File::create(&out).expect("create"))
+            .spawn()
+            .expect("spawn icnd");
+        Daemon { child, log, out }
+    }
+
+    /// What would run `icnctl` here.
+    pub(crate) fn icnctl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_icnctl"));
+        command.arg("--data-dir").arg(self.path()).args(arguments);
+        command.env_remove("ICN_DATA_DIR").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `icnctl --json` and returns its exit code and its document.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.icnctl(arguments).arg("--json").output().expect("run icnctl");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let document = serde_json::from_str(&text).unwrap_or_else(|error| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("icnctl {arguments:?}: {error} in {text:?}; {errors}")
+        });
+        (output.status.code().unwrap_or(-1), document)
+    }
+
+    /// What `icnctl` answers to a request that must succeed.
+    pub(crate) fn get(&self, arguments: &[&str]) -> Value {
+        let (code, mut document) = self.ask(arguments);
+        assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)), "{arguments:?}: {document}");
+        document["data"].take()
+    }
+
+    /// The code and exit code of a request that must fail.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
+        let (code, document) = self.ask(arguments);
+        assert_eq!(document["ok"], Value::Bool(false), "{arguments:?}: {document}");
+        let error = &document["error"];
+        assert_eq!(error["exit"], code, "{document}");
+        assert!(error["message"].as_str().is_some_and(|text| text.len() > 10), "{document}");
+        (code, error["code"].as_str().expect("a code").to_owned())
+    }
+
+    /// The DID of the node.
+    pub(crate) fn did(&self) -> String {
+        self.get(&["identity", "show", "--offline"])["did"].as_str().expect("a DID").to_owned()
+    }
+
+    /// The texts of the entries of `topic`, in order of delivery.
+    pub(crate) fn texts(&self, topic: &str) -> Vec<String> {
+        let entries = self.get(&["gossip", "entries", topic]);
+        let text = |entry: &Value| entry["text"].as_str().expect("text").to_owned();
+        entries["entries"].as_array().expect("entries").iter().map(text).collect()
+    }
+
+    /// Publishes `lines` and returns the output of `icnctl`.
+    pub(crate) fn publish_lines(&self, topic: &str, lines: &str) -> Output {
+        let mut command = self.icnctl(&["gossip", "publish", topic, "--lines"]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("spawn icnctl");
+        let mut stdin = child.stdin.take().expect("stdin");
+        let lines = lines.to_owned();
+        let writer = std::thread::spawn(move || {
+            let _ = stdin.write_all(lines.as_bytes());
+        });
+        let output = child.wait_with_output().expect("wait");
+        writer.join().expect("join");
+        output
+    }
+}
+
+/// A running `icnd`. It is killed when this is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+    out: PathBuf,
+}
+
+impl Daemon {
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("read")
+    }
+
+    /// What it has printed so far.
+    pub(crate) fn out(&self) -> String {
+        std::fs::read_to_string(&self.out).expect("read")
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+
+    /// Sends SIGTERM or SIGINT, waits for the end and returns its exit code.
+    pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
+        let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+        until("the end of icnd", || self.child.try_wait().expect("wait")).code()
+    }
+
+    /// The answer to a GET with the given Host, as status and whole text.
+    pub(crate) fn http(&self, path: &str, host: &str) -> (u16, String) {
+        let out = self.out();
+        let address = out.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
+        let mut stream = TcpStream::connect(address.expect("an address")).expect("connect");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+            .expect("write");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("read");
+        let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), text)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

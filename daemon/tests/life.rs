@@ -1,0 +1,164 @@
+//! What an operator does from the first start on.
+
+mod harness;
+
+use harness::House;
+use serde_json::json;
+
+#[test]
+fn the_manual_session_needs_no_second_subscription() {
+    let house = House::new();
+    let mut daemon = house.start();
+    let did = house.did();
+    let out = daemon.out();
+    for told in [did.as_str(), "control.sock", "http://127.0.0.1:", "a new node", "status"] {
+        assert!(out.contains(told), "{told} in {out}");
+    }
+    house.get(&["topic", "create", "coop:ledger"]);
+    house.get(&["gossip", "subscribe", "coop:ledger"]);
+    assert_eq!(daemon.stop("INT"), Some(0));
+    let log = daemon.log();
+    for phrase in [
+        "Received SIGINT, shutting down gracefully",
+        "Saving state snapshot before shutdown",
+        "State snapshot saved to ",
+        "ICNd stopped",
+    ] {
+        assert!(log.contains(phrase), "{phrase} in {log}");
+    }
+
+    let daemon = house.start();
+    let log = daemon.log();
+    assert!(log.contains("Found state snapshot (version "), "{log}");
+    assert!(log.contains("Gossip state restored"), "{log}");
+    assert_eq!(house.did(), did);
+    house.get(&["gossip", "publish", "coop:ledger", "hello"]);
+    assert_eq!(house.texts("coop:ledger"), ["hello"]);
+    let wishes = house.get(&["gossip", "subscriptions"]);
+    assert_eq!(wishes["subscriptions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(wishes["subscriptions"][0]["by"], "local");
+    assert_eq!(wishes["subscriptions"][0]["pending"], false);
+}
+
+#[test]
+fn operators_find_the_phrases_they_grep_for() {
+    let house = House::new();
+    let friend = House::new();
+    assert_eq!(friend.run(&["init"]).0, 0);
+    let friend = friend.get(&["identity", "show", "--offline"]);
+    let mut daemon = house.start();
+    house.get(&["peer", "add", friend["card"].as_str().expect("card")]);
+    assert_eq!(daemon.stop("TERM"), Some(0));
+    let log = daemon.log();
+    let saved = log.lines().find(|line| line.contains("State snapshot saved to "));
+    let saved = saved.unwrap_or_else(|| panic!("{log}"));
+    let (path, rest) =
+        saved.split_once("saved to ").expect("a path").1.split_once(" in ").expect("in");
+    assert!(std::path::Path::new(path).is_file(), "{path}");
+    assert!(rest.ends_with('s') && rest[..rest.len() - 1].parse::<f64>().is_ok(), "{rest}");
+    assert!(log.contains("Received SIGTERM, shutting down gracefully"));
+
+    let daemon = house.start();
+    let log = daemon.log();
+    for phrase in [
+        "Found state snapshot (version 0)",
+        "Gossip state restored",
+        "Restored 1 peer X25519 keys from snapshot",
+    ] {
+        assert!(log.contains(phrase), "{phrase} in {log}");
+    }
+}
+
+#[test]
+fn snapshots_are_taken_listed_verified_restored_and_deleted() {
+    let house = House::new();
+    let daemon = house.start();
+    house.get(&["topic", "create", "a"]);
+    house.get(&["gossip", "publish", "a", "first"]);
+    let first = house.get(&["snapshot", "create"]);
+    let first = first["id"].as_str().expect("id");
+    house.get(&["topic", "create", "b"]);
+    house.get(&["gossip", "publish", "a", "second"]);
+    let second = house.get(&["snapshot", "create"]);
+    let listed = house.get(&["snapshot", "list"]);
+    assert_eq!(listed, house.get(&["snapshot", "list", "--offline"]));
+    assert_eq!(listed["snapshots"][0]["id"], first);
+    assert_eq!(listed["snapshots"][1], second);
+    assert_eq!(listed["snapshots"][1]["kept_because"], "newest");
+    house.get(&["snapshot", "verify", first]);
+    assert_eq!(house.get(&["snapshot", "show", first]), listed["snapshots"][0]);
+
+    assert_eq!(house.fails(&["snapshot", "restore", first]), (17, "ICN-E0511".into()));
+    let restored = house.get(&["snapshot", "restore", first, "--yes"]);
+    assert_eq!(restored["timeline"], 1);
+    assert_eq!(house.fails(&["topic", "show", "b"]), (1, "ICN-E0302".into()));
+    // It is a step forward: numbers go on, and it survives.
+    let lsn = restored["lsn"].as_u64().expect("lsn");
+    assert!(lsn > second["lsn"].as_u64().expect("lsn"));
+    let digest = house.get(&["state", "digest"]);
+    assert_eq!(digest["lsn"], lsn);
+    daemon.kill();
+    let _daemon = house.start();
+    assert_eq!(house.get(&["state", "digest"]), digest);
+    house.get(&["gossip", "publish", "a", "third"]);
+
+    let newest = house.get(&["snapshot", "create"]);
+    let newest = newest["id"].as_str().expect("id");
+    assert_eq!(house.fails(&["snapshot", "delete", newest]).1, "ICN-E0213");
+    assert_eq!(house.fails(&["snapshot", "delete", first]).1, "ICN-E0213", "a restore needs it");
+    let second = second["id"].as_str().expect("id");
+    house.get(&["snapshot", "delete", second]);
+    assert_eq!(house.fails(&["snapshot", "delete", "../identity.key"]), (2, "ICN-E0216".into()));
+    assert_eq!(house.fails(&["snapshot", "delete", "77-77"]).1, "ICN-E0212");
+    assert_eq!(house.fails(&["snapshot", "verify", second]).1, "ICN-E0212");
+}
+
+#[test]
+fn what_is_read_from_the_files_is_what_the_node_says() {
+    let house = House::new();
+    let mut daemon = house.start();
+    house.get(&["topic", "create", "coop:ledger", "--private", "--max-entries", "9"]);
+    house.get(&["gossip", "subscribe", "coop:ledger"]);
+    house.get(&["gossip", "subscribe", "not:yet"]);
+    let output = house.publish_lines("coop:ledger", "one\n\nthree\u{1}\n");
+    assert!(output.status.success());
+    let questions: [&[&str]; 8] = [
+        &["topic", "list"],
+        &["topic", "show", "coop:ledger"],
+        &["gossip", "subscriptions"],
+        &["gossip", "entries", "coop:ledger"],
+        &["peer", "list"],
+        &["snapshot", "list"],
+        &["state", "digest"],
+        &["identity", "show"],
+    ];
+    let online: Vec<_> = questions.iter().map(|question| house.get(question)).collect();
+    let offline = |question: &[&str]| house.get(&[question, &["--offline"]].concat());
+    for (question, answer) in questions.iter().zip(&online) {
+        assert_eq!(&offline(question), answer, "{question:?} beside the running node");
+    }
+    assert_eq!(daemon.stop("TERM"), Some(0));
+    for (question, answer) in questions.iter().zip(&online) {
+        if question != &["snapshot", "list"] {
+            assert_eq!(&offline(question), answer, "{question:?} after it has stopped");
+        }
+    }
+    assert_eq!(house.fails(&["status"]), (13, "ICN-E0140".into()));
+
+    let dump = house.icnctl(&["wal", "dump", "--json"]).output().expect("run");
+    let lines = String::from_utf8(dump.stdout).expect("UTF-8");
+    let records: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kinds: Vec<_> = records.iter().map(|record| record["type"].clone()).collect();
+    let expected = json!(["init", "topic", "subscribe", "subscribe", "entry", "entry", "entry"]);
+    assert_eq!(json!(kinds), expected);
+    assert_eq!(house.get(&["wal", "verify"])["records"], 7);
+    assert_eq!(house.get(&["wal", "list"])["segments"][0]["records"], 7);
+}
+
+#[test]
+fn a_data_directory_too_long_for_a_socket_address_works() {
+    let house = House::at(&format!("{}/{}", "d".repeat(120), "e".repeat(60)));
+    let _daemon = house.start();
+    house.get(&["topic", "create", "a"]);
+}
