@@ -105,7 +105,7 @@ impl Config {
             data_dir,
             http,
             http_explicit: asked.is_some(),
-            network: *blake3::hash(network.as_bytes()).as_bytes(),
+            network: icn_net::network_id(network),
             due,
         })
     }

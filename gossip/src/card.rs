@@ -12,6 +12,9 @@ use crate::keypair::Keypair;
 const DOMAIN: &[u8] = b"icn/keycard/v0\0";
 const PREFIX: &str = "icn-card:";
 
+/// The bytes of a card on a wire: key of the identity, X25519 key, time, signature.
+pub const CARD_BYTES: usize = 136;
+
 /// One X25519 key of one identity, signed by it. The text form is what operators hand to each
 /// other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,20 +52,44 @@ impl KeyCard {
         self.did.verify(&self.signed(), &self.signature)
     }
 
-    fn signed(&self) -> Vec<u8> {
-        let mut out = DOMAIN.to_vec();
-        out.extend_from_slice(self.did.key());
-        out.extend_from_slice(&self.x25519);
-        out.extend_from_slice(&self.issued_ms.to_le_bytes());
+    /// The card as it goes over a wire.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; CARD_BYTES] {
+        let mut out = [0; CARD_BYTES];
+        out[..32].copy_from_slice(self.did.key());
+        out[32..64].copy_from_slice(&self.x25519);
+        out[64..72].copy_from_slice(&self.issued_ms.to_le_bytes());
+        out[72..].copy_from_slice(&self.signature);
         out
+    }
+
+    /// The card in these bytes, if its owner signed it.
+    ///
+    /// # Errors
+    /// [`BadCard`].
+    pub fn from_bytes(bytes: &[u8; CARD_BYTES]) -> Result<Self, BadCard> {
+        let mut cursor = Cursor(bytes);
+        let mut read = || {
+            Some(Self {
+                did: Did::from_key(cursor.array()?).ok()?,
+                x25519: cursor.array()?,
+                issued_ms: cursor.u64()?,
+                signature: cursor.array()?,
+            })
+        };
+        let card = read().ok_or(BadCard)?;
+        card.verify().map_err(|_| BadCard)?;
+        Ok(card)
+    }
+
+    fn signed(&self) -> Vec<u8> {
+        [DOMAIN, &self.to_bytes()[..72]].concat()
     }
 }
 
 impl fmt::Display for KeyCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = self.signed()[DOMAIN.len()..].to_vec();
-        bytes.extend_from_slice(&self.signature);
-        write!(f, "{PREFIX}{}", bs58::encode(bytes).into_string())
+        write!(f, "{PREFIX}{}", bs58::encode(self.to_bytes()).into_string())
     }
 }
 
@@ -72,20 +99,7 @@ impl FromStr for KeyCard {
     fn from_str(text: &str) -> Result<Self, BadCard> {
         let encoded = text.trim().strip_prefix(PREFIX).ok_or(BadCard)?;
         let bytes = bs58::decode(encoded).into_vec().map_err(|_| BadCard)?;
-        let mut cursor = Cursor(&bytes);
-        let mut card = || {
-            Some(Self {
-                did: Did::from_key(cursor.array()?).ok()?,
-                x25519: cursor.array()?,
-                issued_ms: cursor.u64()?,
-                signature: cursor.array()?,
-            })
-        };
-        let card = card().ok_or(BadCard)?;
-        if !cursor.0.is_empty() || card.verify().is_err() {
-            return Err(BadCard);
-        }
-        Ok(card)
+        Self::from_bytes(bytes.as_slice().try_into().map_err(|_| BadCard)?)
     }
 }
 

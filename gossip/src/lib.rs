@@ -28,7 +28,7 @@ mod state;
 mod topic;
 
 pub use access::{Access, AccessBytes, Policy, View};
-pub use card::{BadCard, KeyCard};
+pub use card::{BadCard, CARD_BYTES, KeyCard};
 pub use did::{BadSignature, Did, DidError};
 pub use entry::{ENTRY_HEADER_BYTES, Entry, EntryHeader, KIND_PLAIN, NotAnEntry, Position};
 pub use keypair::Keypair;

@@ -1,0 +1,390 @@
+//! The first frame both ways: who speaks, which versions, in which network, over this session only.
+//!
+//! ```text
+//! offset bytes field             (little-endian)
+//!      0     4 magic             "ICNh"
+//!      4     2 oldest version    of the protocol that the sender speaks
+//!      6     2 newest version
+//!      8    32 network           id of the network
+//!     40     8 capabilities      bits 0..48 are offers, bits 48..64 are demands
+//!     48   136 key card          identity, X25519 key, time, signature of the identity
+//!    184     n                   room for what later versions add, at most 3840 bytes, ignored
+//!  184+n    64 signature         of the identity over the domain, the role of the sender, the
+//!                                binding of the TLS session and everything before
+//! ```
+//!
+//! Magic, versions and the signature at the end stay where they are in every version, so that two
+//! nodes that share no version can tell each other so.
+
+use icn_gossip::{CARD_BYTES, Did, KeyCard, Keypair};
+
+const MAGIC: [u8; 4] = *b"ICNh";
+const DOMAIN: &[u8] = b"icn/hello/v0\0";
+const VERSIONS_END: usize = 8;
+const CARD_AT: usize = 48;
+const CARD_END: usize = CARD_AT + CARD_BYTES;
+const SIGNATURE_BYTES: usize = 64;
+const EXTENSION_BYTES_MAX: usize = 3840;
+
+/// The largest Hello. Nothing larger is read from a peer that has not said who it is.
+pub const HELLO_BYTES_MAX: usize = CARD_END + EXTENSION_BYTES_MAX + SIGNATURE_BYTES;
+
+/// The capability bits this build knows.
+pub const CAPABILITIES_KNOWN: u64 = 0;
+
+/// The capability bits a sender demands: whoever does not know one of them has to refuse.
+pub const CAPABILITIES_REQUIRED: u64 = 0xFFFF << 48;
+
+/// The versions of the protocol this build speaks. 0 means: may still change.
+pub const SPOKEN: Versions = Versions { oldest: 0, newest: 0 };
+
+/// A range of protocol versions, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    /// The oldest one.
+    pub oldest: u16,
+    /// The newest one.
+    pub newest: u16,
+}
+
+/// Which end of the connection somebody is. A Hello that comes back to its sender is worthless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It opened the connection.
+    Dialer,
+    /// It took the connection.
+    Acceptor,
+}
+
+/// What a node says about itself on every connection.
+#[derive(Debug)]
+pub struct Local<'a> {
+    /// Its signing key.
+    pub keypair: &'a Keypair,
+    /// Its X25519 key.
+    pub card: &'a KeyCard,
+    /// Its network.
+    pub network: [u8; 32],
+    /// The versions it speaks.
+    pub versions: Versions,
+    /// What it offers and demands.
+    pub capabilities: u64,
+}
+
+/// One TLS session, as this end sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// 32 bytes exported from the session's secrets (RFC 5705), the same at both ends and at no
+    /// other session.
+    pub binding: [u8; 32],
+    /// Which end this is.
+    pub role: Role,
+    /// Whose key the other end has proven to hold.
+    pub peer: Did,
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its X25519 key, under its identity.
+    pub card: KeyCard,
+    /// The version to speak: the newest that both know.
+    pub version: u16,
+    /// What it offers and demands.
+    pub capabilities: u64,
+}
+
+/// Why a Hello is not accepted. Every reason has a code that closes the connection and a name that
+/// counts it; both only ever grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no Hello.
+    #[error("what came first is no Hello")]
+    Malformed,
+    /// The peer speaks older versions only.
+    #[error("the peer speaks protocol {}–{}, this node {}–{}; the peer must be upgraded", .theirs.oldest, .theirs.newest, .ours.oldest, .ours.newest)]
+    TooOld {
+        /// What this node speaks.
+        ours: Versions,
+        /// What the peer speaks.
+        theirs: Versions,
+    },
+    /// The peer speaks newer versions only.
+    #[error("the peer speaks protocol {}–{}, this node {}–{}; this node must be upgraded", .theirs.oldest, .theirs.newest, .ours.oldest, .ours.newest)]
+    TooNew {
+        /// What this node speaks.
+        ours: Versions,
+        /// What the peer speaks.
+        theirs: Versions,
+    },
+    /// The peer demands what this node does not know.
+    #[error("the peer demands capabilities this node does not have ({bits:#x})")]
+    Demands {
+        /// The demanded bits that are not known.
+        bits: u64,
+    },
+    /// The peer belongs to another network.
+    #[error("the peer belongs to another network")]
+    OtherNetwork,
+    /// The peer is this node.
+    #[error("the other end is this node itself")]
+    Ourselves,
+    /// The identity or the key card is not that of the key the session was made with.
+    #[error("the Hello is not by the identity that holds the key of the session")]
+    NotTheKey,
+    /// The signature is not over this session: a copy from another connection.
+    #[error("the Hello was not made for this session")]
+    Unbound,
+}
+
+impl Refusal {
+    /// The code a connection is closed with.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Malformed => 0x10,
+            Self::TooOld { .. } => 0x11,
+            Self::TooNew { .. } => 0x12,
+            Self::Demands { .. } => 0x13,
+            Self::OtherNetwork => 0x14,
+            Self::Ourselves => 0x15,
+            Self::NotTheKey => 0x16,
+            Self::Unbound => 0x17,
+        }
+    }
+
+    /// The name a counter carries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooOld { .. } => "too_old",
+            Self::TooNew { .. } => "too_new",
+            Self::Demands { .. } => "demands",
+            Self::OtherNetwork => "other_network",
+            Self::Ourselves => "ourselves",
+            Self::NotTheKey => "not_the_key",
+            Self::Unbound => "unbound",
+        }
+    }
+}
+
+impl Versions {
+    /// The newest version that both speak.
+    ///
+    /// # Errors
+    /// [`Refusal::TooOld`] or [`Refusal::TooNew`], as it is `theirs` that does not reach.
+    pub fn common(self, theirs: Self) -> Result<u16, Refusal> {
+        let ours = self;
+        if theirs.newest < ours.oldest {
+            Err(Refusal::TooOld { ours, theirs })
+        } else if theirs.oldest > ours.newest {
+            Err(Refusal::TooNew { ours, theirs })
+        } else {
+            Ok(ours.newest.min(theirs.newest))
+        }
+    }
+}
+
+impl Role {
+    fn code(self) -> u8 {
+        match self {
+            Self::Dialer => 1,
+            Self::Acceptor => 2,
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Dialer => Self::Acceptor,
+            Self::Acceptor => Self::Dialer,
+        }
+    }
+}
+
+/// What is said first.
+#[derive(Debug)]
+pub struct Hello;
+
+impl Hello {
+    /// The Hello of this node on `session`.
+    #[must_use]
+    pub fn sign(local: &Local<'_>, session: &Session) -> Vec<u8> {
+        let mut out = Vec::with_capacity(CARD_END + SIGNATURE_BYTES);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&local.versions.oldest.to_le_bytes());
+        out.extend_from_slice(&local.versions.newest.to_le_bytes());
+        out.extend_from_slice(&local.network);
+        out.extend_from_slice(&local.capabilities.to_le_bytes());
+        out.extend_from_slice(&local.card.to_bytes());
+        seal(out, local.keypair, session)
+    }
+
+    /// Judges the Hello of the other end. What is refused without a doubt about the sender (version,
+    /// network) is told first, so that an operator reads the reason that helps.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the connection is then closed with its code.
+    pub fn accept(bytes: &[u8], local: &Local<'_>, session: &Session) -> Result<Peer, Refusal> {
+        let (signed, signature) =
+            bytes.split_last_chunk::<SIGNATURE_BYTES>().ok_or(Refusal::Malformed)?;
+        if !signed.starts_with(&MAGIC) || bytes.len() > HELLO_BYTES_MAX {
+            return Err(Refusal::Malformed);
+        }
+        let theirs = signed.get(MAGIC.len()..VERSIONS_END).ok_or(Refusal::Malformed)?;
+        let theirs = Versions {
+            oldest: u16::from_le_bytes([theirs[0], theirs[1]]),
+            newest: u16::from_le_bytes([theirs[2], theirs[3]]),
+        };
+        if theirs.oldest > theirs.newest {
+            return Err(Refusal::Malformed);
+        }
+        let version = local.versions.common(theirs)?;
+        // From here on the layout is that of a version both know.
+        let body = signed.get(VERSIONS_END..CARD_END).ok_or(Refusal::Malformed)?;
+        let (network, body) = body.split_first_chunk::<32>().ok_or(Refusal::Malformed)?;
+        let (capabilities, card) = body.split_first_chunk::<8>().ok_or(Refusal::Malformed)?;
+        if *network != local.network {
+            return Err(Refusal::OtherNetwork);
+        }
+        let capabilities = u64::from_le_bytes(*capabilities);
+        let bits = capabilities & CAPABILITIES_REQUIRED & !CAPABILITIES_KNOWN;
+        if bits != 0 {
+            return Err(Refusal::Demands { bits });
+        }
+        if session.peer == local.keypair.did() {
+            return Err(Refusal::Ourselves);
+        }
+        let card = card.try_into().map_err(|_| Refusal::Malformed)?;
+        let card = KeyCard::from_bytes(card).map_err(|_| Refusal::NotTheKey)?;
+        if card.did != session.peer {
+            return Err(Refusal::NotTheKey);
+        }
+        let message = message(signed, session.role.other(), &session.binding);
+        session.peer.verify(&message, signature).map_err(|_| Refusal::Unbound)?;
+        Ok(Peer { card, version, capabilities })
+    }
+}
+
+fn seal(mut bytes: Vec<u8>, keypair: &Keypair, session: &Session) -> Vec<u8> {
+    let signature = keypair.sign(&message(&bytes, session.role, &session.binding));
+    bytes.extend_from_slice(&signature);
+    bytes
+}
+
+fn message(signed: &[u8], sender: Role, binding: &[u8; 32]) -> Vec<u8> {
+    [DOMAIN, &[sender.code()], binding, signed].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Node {
+        keypair: Keypair,
+        card: KeyCard,
+    }
+
+    impl Node {
+        fn new(seed: u8) -> Self {
+            let keypair = Keypair::from_seed([seed; 32]);
+            let card = KeyCard::sign(&keypair, [seed; 32], 1);
+            Self { keypair, card }
+        }
+
+        fn local(&self) -> Local<'_> {
+            Local {
+                keypair: &self.keypair,
+                card: &self.card,
+                network: crate::network_id("icn"),
+                versions: Versions { oldest: 2, newest: 4 },
+                capabilities: 5,
+            }
+        }
+    }
+
+    fn session(role: Role, peer: &Node) -> Session {
+        Session { binding: [9; 32], role, peer: peer.keypair.did() }
+    }
+
+    #[test]
+    fn both_ends_learn_who_the_other_is() {
+        let (ana, ben) = (Node::new(1), Node::new(2));
+        for (role, other) in [(Role::Dialer, Role::Acceptor), (Role::Acceptor, Role::Dialer)] {
+            let hello = Hello::sign(&ana.local(), &session(role, &ben));
+            let local = Local { versions: Versions { oldest: 1, newest: 3 }, ..ben.local() };
+            let peer = Hello::accept(&hello, &local, &session(other, &ana));
+            let card = ana.card.clone();
+            assert_eq!(peer, Ok(Peer { card, version: 3, capabilities: 5 }));
+        }
+    }
+
+    #[test]
+    fn a_changed_or_cut_hello_is_refused() {
+        let (ana, ben) = (Node::new(1), Node::new(2));
+        let hello = Hello::sign(&ana.local(), &session(Role::Dialer, &ben));
+        let accept =
+            |bytes: &[u8]| Hello::accept(bytes, &ben.local(), &session(Role::Acceptor, &ana));
+        assert!(accept(&hello).is_ok());
+        for bit in 0..hello.len() * 8 {
+            let mut changed = hello.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(accept(&changed).is_err(), "bit {bit}");
+        }
+        for end in 0..hello.len() {
+            assert!(accept(&hello[..end]).is_err(), "{end} bytes");
+        }
+        assert_eq!(accept(&vec![b'I'; HELLO_BYTES_MAX + 1]), Err(Refusal::Malformed));
+    }
+
+    #[test]
+    fn a_hello_is_worth_nothing_on_another_connection() {
+        let (ana, ben, eve) = (Node::new(1), Node::new(2), Node::new(3));
+        let hello = Hello::sign(&ana.local(), &session(Role::Dialer, &ben));
+        let there = session(Role::Acceptor, &ana);
+        let other_session = Session { binding: [8; 32], ..there };
+        assert_eq!(Hello::accept(&hello, &ben.local(), &other_session), Err(Refusal::Unbound));
+        let reflected = Session { role: Role::Dialer, ..there };
+        assert_eq!(Hello::accept(&hello, &ben.local(), &reflected), Err(Refusal::Unbound));
+        // Eve holds the key of the session and shows what she has heard from Ana.
+        let heard = Session { peer: eve.keypair.did(), ..there };
+        assert_eq!(Hello::accept(&hello, &ben.local(), &heard), Err(Refusal::NotTheKey));
+        let ourselves = session(Role::Acceptor, &ana);
+        assert_eq!(Hello::accept(&hello, &ana.local(), &ourselves), Err(Refusal::Ourselves));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_apart() {
+        let (ana, ben) = (Node::new(1), Node::new(2));
+        let ours = ben.local().versions;
+        let judge = |local: Local<'_>| {
+            let hello = Hello::sign(&local, &session(Role::Dialer, &ben));
+            Hello::accept(&hello, &ben.local(), &session(Role::Acceptor, &ana))
+        };
+        let speaking =
+            |oldest, newest| Local { versions: Versions { oldest, newest }, ..ana.local() };
+        for (oldest, newest, common) in [(0, 2, 2), (4, 9, 4), (3, 3, 3), (0, 9, 4)] {
+            assert_eq!(judge(speaking(oldest, newest)).map(|peer| peer.version), Ok(common));
+        }
+        let theirs = Versions { oldest: 0, newest: 1 };
+        assert_eq!(judge(speaking(0, 1)), Err(Refusal::TooOld { ours, theirs }));
+        let theirs = Versions { oldest: 5, newest: 6 };
+        assert_eq!(judge(speaking(5, 6)), Err(Refusal::TooNew { ours, theirs }));
+        assert_eq!(judge(speaking(4, 3)), Err(Refusal::Malformed));
+        let network = crate::network_id("other");
+        assert_eq!(judge(Local { network, ..ana.local() }), Err(Refusal::OtherNetwork));
+        let (bits, capabilities) = (1 << 60, 1 << 60 | 3);
+        assert_eq!(judge(Local { capabilities, ..ana.local() }), Err(Refusal::Demands { bits }));
+    }
+
+    #[test]
+    fn a_later_hello_may_say_more() {
+        let (ana, ben) = (Node::new(1), Node::new(2));
+        let here = session(Role::Dialer, &ben);
+        let mut longer = Hello::sign(&ana.local(), &here);
+        longer.truncate(CARD_END);
+        longer.extend_from_slice(b"what version 3 will add");
+        let longer = seal(longer, &ana.keypair, &here);
+        assert!(Hello::accept(&longer, &ben.local(), &session(Role::Acceptor, &ana)).is_ok());
+    }
+}

@@ -1,0 +1,40 @@
+//! Bytes on wires, and who is at the other end.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use icn_net::{Decoder, Frame};
+//!
+//! let mut wire = BytesMut::new();
+//! Frame::new(7, &b"a body"[..])?.encode(&mut wire);
+//!
+//! let mut decoder = Decoder::default();
+//! decoder.push(&wire[..3]); // whatever has arrived
+//! assert_eq!(decoder.next_frame()?, None);
+//! decoder.push(&wire[3..]);
+//! assert_eq!(decoder.next_frame()?, Some(Frame::new(7, &b"a body"[..])?));
+//! # Ok::<(), icn_net::TooLarge>(())
+//! ```
+//!
+//! A stream of a connection is a sequence of [`Frame`]s. The first one both ways is a [`Hello`]:
+//! which versions of the protocol a node speaks, in which network, with which X25519 key, signed
+//! together with a secret of the TLS session, so that a Hello is worth nothing on any other
+//! connection. Until the [`Hello`] of the other side has been accepted nothing else is parsed.
+//!
+//! The connection itself does not exist yet: frames and Hello are what it will carry.
+//!
+//! Invariant: this crate decides *who* a peer is, never *what* it may do.
+
+mod frame;
+mod hello;
+
+pub use frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge, Truncated};
+pub use hello::{
+    CAPABILITIES_KNOWN, CAPABILITIES_REQUIRED, HELLO_BYTES_MAX, Hello, Local, Peer, Refusal, Role,
+    SPOKEN, Session, Versions,
+};
+
+/// The id of the network with this name. Nodes of different networks refuse each other.
+#[must_use]
+pub fn network_id(name: &str) -> [u8; 32] {
+    *blake3::hash(name.as_bytes()).as_bytes()
+}
