@@ -1,0 +1,125 @@
+//! A real [`Node`] on a simulated disk, with what its shell would have let out.
+
+use icn_daemon::failure::Failure;
+use icn_daemon::machine::Machine;
+use icn_daemon::node::{Chance, Effect, Identity, Node, Output};
+use icn_daemon::request::{Reply, Request};
+use icn_gossip::{KeyCard, Keypair};
+use icn_snapshot::{Due, digest};
+use icn_wal::{Lsn, SimDisk};
+use serde_json::Value;
+
+/// A repeatable source of numbers (xorshift64*, Vigna 2016).
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// The dice of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        // Zero would stay zero.
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// A number below `end`, which must not be 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+impl Chance for Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+}
+
+/// A request in the words of the control socket.
+///
+/// # Panics
+/// When it is none: a mistake in a test.
+#[must_use]
+pub fn request(line: Value) -> Request {
+    serde_json::from_value(line).expect("a request")
+}
+
+/// A node that is asked one thing at a time.
+pub struct Rig {
+    /// The node.
+    pub node: Node<SimDisk>,
+    now_ms: u64,
+}
+
+impl Rig {
+    /// Recovers the node on `disk`. The same identity every time; `seed` is for its random numbers.
+    ///
+    /// # Errors
+    /// Those of [`Node::open`].
+    pub fn open(disk: &SimDisk, due: Due, seed: u64) -> Result<Self, Failure> {
+        let keypair = Keypair::from_seed([7; 32]);
+        let card = KeyCard::sign(&keypair, [8; 32], 1);
+        let identity = Identity { keypair, card, network: [9; 32] };
+        let node = Node::open(disk, due, identity, Box::new(Dice::new(seed)), 1)?;
+        Ok(Self { node, now_ms: 1 })
+    }
+
+    /// Asks, and waits as the shell's release does: what this returns, somebody outside has seen.
+    ///
+    /// # Errors
+    /// The node's refusal; or the log's, when the answer never leaves the node.
+    pub fn ask(&mut self, request: Request) -> Reply {
+        self.now_ms += 1;
+        let outputs = self.node.step(self.now_ms, vec![((), request)]);
+        self.release(outputs).unwrap_or(Ok(Value::Null))
+    }
+
+    /// Asks several things at once, and lets nothing out: the last LSN that would have to be waited
+    /// for.
+    pub fn ask_without_waiting(&mut self, requests: Vec<Request>) -> u64 {
+        self.now_ms += 1;
+        let inputs = requests.into_iter().map(|request| ((), request)).collect();
+        self.node.step(self.now_ms, inputs).last().map_or(0, |output| output.after)
+    }
+
+    /// Lets time pass, and writes a snapshot if one is due.
+    ///
+    /// # Errors
+    /// When the snapshot cannot be written.
+    pub fn tick(&mut self) -> Result<(), Failure> {
+        let outputs = self.node.tick(self.now_ms);
+        self.release(outputs).transpose().map(drop)
+    }
+
+    /// The digest of the state, and the LSN it is of.
+    #[must_use]
+    pub fn digest(&self) -> (u64, [u8; 32]) {
+        (self.node.store().lsn(), digest(&Machine(self.node.state().clone())))
+    }
+
+    fn release(&mut self, outputs: Vec<Output<()>>) -> Option<Reply> {
+        let mut last = None;
+        for Output { after, effect } in outputs {
+            if let Some(lsn) = Lsn::new(after)
+                && let Err(error) = self.node.store().wal().wait(lsn)
+            {
+                return Some(Err(error.into()));
+            }
+            last = match effect {
+                Effect::Reply((), reply) => Some(reply),
+                Effect::Save(draft, _) => {
+                    let saved = self.node.store().compactor().save(draft.image);
+                    self.node.saved();
+                    Some(
+                        saved
+                            .map(|snapshot| Value::from(snapshot.id.to_string()))
+                            .map_err(Into::into),
+                    )
+                }
+                other => panic!("no test asks for {other:?}"),
+            };
+        }
+        last
+    }
+}

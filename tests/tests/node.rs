@@ -1,0 +1,215 @@
+//! The whole node against power loss, a full disk and a failing one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use icn_daemon::failure::Failure;
+use icn_daemon::node::Chance;
+use icn_daemon::request::Request;
+use icn_gossip::{KeyCard, Keypair};
+use icn_snapshot::Due;
+use icn_tests::{Dice, Rig, request};
+use icn_wal::{Faults, SimDisk};
+use serde_json::{Value, json};
+
+/// Small enough that a short life takes several snapshots.
+const DUE: Due = Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX };
+
+fn publish(text: &str) -> Request {
+    request(json!({"cmd": "publish", "topic": "coop:ledger", "text": text}))
+}
+
+fn texts(rig: &mut Rig) -> Vec<String> {
+    let question = request(json!({"cmd": "entries", "topic": "coop:ledger"}));
+    let Ok(page) = rig.ask(question) else { return Vec::new() };
+    let each = page["entries"].as_array().expect("entries").iter();
+    each.map(|entry| entry["text"].as_str().expect("text").to_owned()).collect()
+}
+
+/// What the outside has seen of one life.
+#[derive(Default)]
+struct Seen {
+    digests: BTreeMap<u64, [u8; 32]>,
+    durable: u64,
+    acknowledged: Vec<String>,
+    private: bool,
+    subscribed: bool,
+    peer: bool,
+}
+
+impl Seen {
+    /// The node has come to a state; whether it is durable is another question.
+    fn state(&mut self, rig: &Rig) {
+        let (lsn, digest) = rig.digest();
+        self.digests.insert(lsn, digest);
+    }
+
+    fn acknowledged(&mut self, reply: &Value) {
+        self.durable = self.durable.max(reply["lsn"].as_u64().expect("an LSN"));
+    }
+}
+
+/// A life by `seed`, until it ends or the disk does.
+fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
+    let mut dice = Dice::new(seed);
+    seen.state(rig);
+    let create = json!({"cmd": "topic_create", "name": "coop:ledger", "private": true});
+    for (command, flag) in [(create, 0), (json!({"cmd": "subscribe", "topic": "coop:ledger"}), 1)] {
+        let reply = rig.ask(request(command));
+        seen.state(rig);
+        seen.acknowledged(&reply?);
+        if flag == 0 { seen.private = true } else { seen.subscribed = true }
+    }
+    let card = KeyCard::sign(&Keypair::from_seed([5; 32]), [6; 32], 1).to_string();
+    let reply = rig.ask(request(json!({"cmd": "peer_add", "card": card})));
+    seen.state(rig);
+    seen.acknowledged(&reply?);
+    seen.peer = true;
+    for number in 0..40 {
+        let text =
+            format!("{number} {}", "x".repeat(usize::try_from(dice.below(300)).unwrap_or(0)));
+        match dice.below(8) {
+            0 => {
+                // Accepted, and never let out: it may be there after the crash or not.
+                rig.ask_without_waiting(vec![publish(&text)]);
+                seen.state(rig);
+            }
+            1 => rig.tick()?,
+            _ => {
+                let reply = rig.ask(publish(&text));
+                seen.state(rig);
+                seen.acknowledged(&reply?);
+                seen.acknowledged.push(text);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The node as it comes back is the node that was.
+fn check(image: &SimDisk, seen: &Seen, what: &str) {
+    let mut rig = Rig::open(image, DUE, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+    let (lsn, digest) = rig.digest();
+    if let Some(before) = seen.digests.get(&lsn) {
+        assert_eq!(digest, *before, "{what}: another state at #{lsn}");
+    } else {
+        // The power went before the first state was seen.
+        assert!(seen.digests.is_empty(), "{what}: #{lsn} never was");
+    }
+    assert!(lsn >= seen.durable, "{what}: #{} was acknowledged, #{lsn} is there", seen.durable);
+    let found = texts(&mut rig);
+    let mut rest = found.iter();
+    for text in &seen.acknowledged {
+        assert!(rest.any(|found| found == text), "{what}: {text:?} is lost or out of order");
+    }
+    assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{what}: delivered twice");
+    if seen.private {
+        let topic = rig.ask(request(json!({"cmd": "topic_show", "topic": "coop:ledger"})));
+        let access = &topic.expect("the topic")["topic"]["access"];
+        assert_eq!(access["kind"], "participants", "{what}");
+        assert_eq!(access["members"], json!([rig.node.did().to_string()]), "{what}");
+    }
+    let counts = rig.node.state().counts();
+    assert!(counts.subscriptions >= usize::from(seen.subscribed), "{what}: subscription");
+    assert!(counts.peers >= usize::from(seen.peer), "{what}: peer key");
+    // It goes on where it stopped.
+    if seen.private {
+        rig.ask(publish("afterwards")).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+    }
+}
+
+#[test]
+fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
+    let (mut points, mut images) = (0_u64, BTreeSet::new());
+    for seed in 0..4 {
+        let disk = SimDisk::new(seed);
+        let mut rig = Rig::open(&disk, DUE, seed).expect("open");
+        live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
+        let operations = disk.operations();
+        drop(rig);
+        for power in 1..=operations {
+            let disk = SimDisk::new(seed);
+            disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
+            let mut seen = Seen::default();
+            if let Ok(mut rig) = Rig::open(&disk, DUE, seed) {
+                let _ = live(&mut rig, seed, &mut seen);
+            }
+            points += 1;
+            for loss in 0..4 {
+                let image = disk.power_loss(power * 4 + loss);
+                if images.insert(image.image_hash()) {
+                    check(&image, &seen, &format!("seed {seed}, operation {power}, loss {loss}"));
+                }
+            }
+        }
+    }
+    // A life that became trivial would make this test say nothing.
+    assert!(points > 300 && images.len() > 300, "{points} crash points, {} images", images.len());
+}
+
+#[test]
+fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Due::default(), 1).expect("open");
+    rig.ask(request(json!({"cmd": "topic_create", "name": "coop:ledger"}))).expect("create");
+    disk.set_faults(Faults { room: Some(0), ..Faults::default() });
+    let large = "x".repeat(50_000);
+    let mut published = Vec::new();
+    let refusal = loop {
+        let text = format!("{} {large}", published.len());
+        match rig.ask(publish(&text)) {
+            Ok(_) => published.push(text),
+            Err(refusal) => break refusal,
+        }
+        assert!(published.len() < 1000, "the disk never fills");
+    };
+    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
+    // It reads on, a small refusal changes nothing, and with room everything works again.
+    let page = texts(&mut rig);
+    assert_eq!(page, published[..page.len()]);
+    let before = rig.digest();
+    assert_eq!(rig.ask(publish(&large)).expect_err("still full").code, "ICN-E0203");
+    assert_eq!(rig.digest(), before);
+    disk.set_faults(Faults::default());
+    let last = rig.ask(publish("room again")).expect("publish");
+    assert_eq!(last["seq"], published.len() as u64 + 1);
+    let live = rig.digest();
+    drop(rig);
+    let again = Rig::open(&disk.power_loss(0), Due::default(), 2).expect("recover");
+    assert_eq!(again.digest(), live);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_leaves_the_node() {
+    for failing in 1..40 {
+        let disk = SimDisk::new(failing);
+        let mut seen = Seen::default();
+        disk.set_faults(Faults { sync_error_at: Some(failing), ..Faults::default() });
+        let ended = Rig::open(&disk, DUE, failing).and_then(|mut rig| {
+            let ended = live(&mut rig, failing, &mut seen);
+            if rig.node.store().wal().stats().poisoned {
+                assert!(rig.ask(publish("too late")).is_err(), "sync {failing}");
+                let status = rig.ask(request(json!({"cmd": "status"})));
+                assert!(status.is_err(), "sync {failing}: an answer left a poisoned node");
+            }
+            ended
+        });
+        disk.set_faults(Faults::default());
+        for loss in 0..4 {
+            let what = format!("sync {failing}, loss {loss}, {ended:?}");
+            check(&disk.power_loss(loss), &seen, &what);
+        }
+        check(&disk.kill(), &seen, &format!("sync {failing}, kill, {ended:?}"));
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_life() {
+    let life = |seed| {
+        let disk = SimDisk::new(seed);
+        let mut rig = Rig::open(&disk, DUE, seed).expect("open");
+        live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
+        (rig.digest(), disk.operations(), Dice::new(seed).next())
+    };
+    assert_eq!(life(3), life(3));
+    assert_ne!(life(3).0, life(4).0);
+}
