@@ -1,0 +1,38 @@
+//! Bytes from a stranger: frames are the same however they arrive, and no Hello is accepted that
+//! was not signed for this session.
+#![no_main]
+
+use icn_gossip::{KeyCard, Keypair};
+use icn_net::{Decoder, Frame, Hello, Local, Role, SPOKEN, Session, TooLarge};
+use libfuzzer_sys::fuzz_target;
+
+fn frames(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Frame>, Option<TooLarge>) {
+    let (mut decoder, mut out) = (Decoder::default(), Vec::new());
+    for piece in pieces {
+        decoder.push(&piece);
+        loop {
+            match decoder.next_frame() {
+                Ok(Some(frame)) => out.push(frame),
+                Ok(None) => break,
+                Err(too_large) => return (out, Some(too_large)),
+            }
+        }
+    }
+    (out, None)
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((&first, wire)) = input.split_first() else { return };
+    let at_once = frames(std::iter::once(wire.to_vec()));
+    let in_pieces = frames(wire.chunks(usize::from(first) + 1).map(<[u8]>::to_vec));
+    assert_eq!(at_once, in_pieces);
+
+    let keypair = Keypair::from_seed([1; 32]);
+    let card = KeyCard::sign(&keypair, [2; 32], 1);
+    let network = icn_net::network_id("icn");
+    let local =
+        Local { keypair: &keypair, card: &card, network, versions: SPOKEN, capabilities: 0 };
+    let peer = Keypair::from_seed([3; 32]).did();
+    let session = Session { binding: [4; 32], role: Role::Acceptor, peer };
+    assert!(Hello::accept(wire, &local, &session).is_err());
+});
