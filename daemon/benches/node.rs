@@ -7,11 +7,14 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use icn_gossip::{KeyCard, Keypair};
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const ROUNDS: usize = 5;
 const MESSAGES: usize = 50_000;
 const TOPICS: usize = 10;
+const PEERS: u8 = 100;
 
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -89,6 +92,10 @@ fn main() -> Outcome<()> {
         run(&data, &["topic", "create", &name, "--private"])?;
         run(&data, &["gossip", "subscribe", &name])?;
     }
+    for number in 0..PEERS {
+        let card = KeyCard::sign(&Keypair::from_seed([number; 32]), [number; 32], 1);
+        run(&data, &["peer", "add", &card.to_string()])?;
+    }
     run(&data, &["snapshot", "create"])?;
     run(&data, &["topic", "create", "bench"])?;
     publish(&data, 100)?;
@@ -104,7 +111,7 @@ fn main() -> Outcome<()> {
     daemon.wait()?;
     writeln!(
         out,
-        "exec to ready after kill -9 ({TOPICS} topics and subscriptions): {:.1} ms",
+        "exec to ready after kill -9 ({TOPICS} topics and subscriptions, {PEERS} peer keys): {:.1} ms",
         median(times)
     )?;
     Ok(())

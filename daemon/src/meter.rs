@@ -257,7 +257,7 @@ impl WalMeter {
             ),
             recovery_torn: gauge(
                 "icn_wal_recovery_torn_bytes",
-                "Bytes of unacknowledged tail the last start cut off.",
+                "Bytes of unacknowledged tail the last start left out.",
             ),
         }
     }

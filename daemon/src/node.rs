@@ -23,6 +23,9 @@ use crate::failure::{Failure, exit};
 use crate::machine::Machine;
 use crate::request::{Reply, Request};
 
+/// Snapshots that are written or wait to be: each holds a state in memory.
+const SAVES_MAX: u32 = 2;
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The random numbers a node needs; given from outside so that a simulation can repeat them.
@@ -72,7 +75,7 @@ pub struct Node<D: Disk> {
     card: KeyCard,
     chance: Box<dyn Chance>,
     recovery: Recovery,
-    saving: bool,
+    saves: u32,
 }
 
 /// Who a node is and where it belongs.
@@ -114,7 +117,7 @@ impl<D: Disk> Node<D> {
                  --data-dir.",
             ));
         }
-        Ok(Self { store, keypair, card, chance, recovery, saving: false })
+        Ok(Self { store, keypair, card, chance, recovery, saves: 0 })
     }
 
     /// One turn: everything that has come in, in order, at one moment.
@@ -137,11 +140,11 @@ impl<D: Disk> Node<D> {
             // Without room for the record the entries stay until there is some.
             let _ = self.commit(now_ms, Mutation::Prune { topic, through });
         }
-        if !self.saving
+        if self.saves == 0
             && self.store.snapshot_due(now_ms)
             && let Some(draft) = self.draft(now_ms)
         {
-            self.saving = true;
+            self.saves += 1;
             let effect = Effect::Save(draft, None);
             return vec![Output { after: self.store.lsn(), effect }];
         }
@@ -158,9 +161,9 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// The snapshot that was being written is written, or has failed.
+    /// A snapshot of [`Effect::Save`] is written, or has failed.
     pub fn saved(&mut self) {
-        self.saving = false;
+        self.saves -= 1;
     }
 
     /// The state as it is now, durable or not.
@@ -193,15 +196,15 @@ impl<D: Disk> Node<D> {
 
     fn handle<T>(&mut self, now_ms: u64, request: Request, asker: T) -> Effect<T> {
         let reply = match request {
-            Request::SnapshotCreate if self.saving => Err(Failure::new(
+            Request::SnapshotCreate if self.saves >= SAVES_MAX => Err(Failure::new(
                 "ICN-E0215",
                 exit::FAILED,
-                "A snapshot is being written already.",
+                "A snapshot is being written, and another is waiting.",
                 "Try again in a moment.",
             )),
             Request::SnapshotCreate => {
                 if let Some(draft) = self.draft(now_ms) {
-                    self.saving = true;
+                    self.saves += 1;
                     return Effect::Save(draft, Some(asker));
                 }
                 Err(Reject::Identity.into())

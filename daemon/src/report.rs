@@ -27,6 +27,8 @@ pub(crate) struct Start<'a> {
     pub(crate) recovery: &'a Recovery,
     /// In what time.
     pub(crate) took: Duration,
+    /// Whether it has a topic already.
+    pub(crate) has_topics: bool,
 }
 
 impl Start<'_> {
@@ -53,12 +55,17 @@ impl Start<'_> {
         if !self.usual_directory {
             command.push_str(&format!(" --data-dir {directory}"));
         }
-        for rest in [
-            "status",
-            "topic create coop:ledger --private",
-            "gossip subscribe coop:ledger",
-            "gossip publish coop:ledger \"hello\"",
-        ] {
+        let next: &[&str] = if self.has_topics {
+            &["status", "topic list", "snapshot list"]
+        } else {
+            &[
+                "topic create coop:ledger --private",
+                "gossip subscribe coop:ledger",
+                "gossip publish coop:ledger \"hello\"",
+                "status",
+            ]
+        };
+        for rest in next {
             writeln!(out, "  {command} {rest}")?;
         }
         writeln!(out)?;
@@ -80,7 +87,7 @@ impl Start<'_> {
         };
         let torn = match log.torn_bytes {
             0 => String::new(),
-            torn => format!("; {torn} bytes that were never acknowledged cut off"),
+            torn => format!("; {torn} bytes that were never acknowledged left out"),
         };
         let stop = if log.clean { "an orderly stop" } else { "a crash or kill" };
         let records = counted(log.replayed, "record");
@@ -129,7 +136,7 @@ pub(crate) fn status_rows(status: &Value, now_ms: u64) -> Vec<(&'static str, Str
     let replayed = counted(number("/last_start/records_replayed"), "record");
     let torn = match number("/last_start/torn_bytes") {
         0 => String::new(),
-        torn => format!(", {torn} unacknowledged bytes cut off"),
+        torn => format!(", {torn} unacknowledged bytes left out"),
     };
     let last_start = match (number("/node/incarnation"), clean) {
         (1, _) => "the first".to_owned(),

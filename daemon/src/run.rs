@@ -46,6 +46,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         http: outside.http,
         recovery: &recovery,
         took,
+        has_topics: node.state().counts().topics > 0,
     };
     let outcome = outside.serve(config, directory.disk(), node, &started);
     outside.runtime.shutdown_timeout(LINGER);

@@ -11,7 +11,7 @@ fn the_manual_session_needs_no_second_subscription() {
     let mut daemon = house.start();
     let did = house.did();
     let out = daemon.out();
-    for told in [did.as_str(), "control.sock", "http://127.0.0.1:", "a new node", "status"] {
+    for told in [did.as_str(), "control.sock", "http://127.0.0.1:", "a new node", "topic create"] {
         assert!(out.contains(told), "{told} in {out}");
     }
     house.get(&["topic", "create", "coop:ledger"]);
@@ -28,6 +28,7 @@ fn the_manual_session_needs_no_second_subscription() {
     }
 
     let daemon = house.start();
+    assert!(!daemon.out().contains("topic create"), "{}", daemon.out());
     let log = daemon.log();
     assert!(log.contains("Found state snapshot (version "), "{log}");
     assert!(log.contains("Gossip state restored"), "{log}");

@@ -1,5 +1,6 @@
-//! A snapshot with damage of any kind: an error, unless nothing has changed. With its chunk's
-//! checksum made right the damage reaches zstd and msgpack, and the hash of the file stops it.
+//! A snapshot with damage of any kind is passed over, and the log behind it makes the same state.
+//! With its chunk's checksum made right the damage reaches zstd and msgpack, and the hash of the
+//! file stops it.
 #![no_main]
 
 use std::collections::BTreeMap;
