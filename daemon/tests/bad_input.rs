@@ -197,6 +197,10 @@ fn a_message_over_the_limit_and_what_was_sent_around_it() {
 
     let output = house.publish_lines("a", &format!("before\n{largest}{largest}\n"));
     assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    for word in ["ICN-E0307", "Nothing was sent after", "indeterminate"] {
+        assert!(told.contains(word), "{word} in {told}");
+    }
     let lines: Vec<Value> = String::from_utf8(output.stdout)
         .expect("UTF-8")
         .lines()

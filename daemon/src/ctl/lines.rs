@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::{unreadable, unwritable};
-use crate::failure::{Failure, exit};
+use crate::failure::Failure;
 use crate::request::Request;
 
 /// Messages that may be under way; memory stays bounded however fast the input is.
@@ -36,17 +36,17 @@ pub(super) fn publish(
         thread::spawn(move || send(&topic, BufReader::new(input), requests, &sent, &failed))
     };
     let mut out = BufWriter::new(out);
-    let mut failures = 0_u64;
+    let mut first_failure = None;
     // One mark for every request: an answer is only waited for when one is owed.
     while let Ok(()) = due.recv() {
         let line = match client.next_answer() {
             Ok(data) => json!({ "lsn": data["lsn"], "seq": data["seq"] }),
             Err(failure) => {
-                failures += 1;
                 failed.store(true, Ordering::Release);
                 let gone = failure.code == "ICN-E0141";
                 let line = json!({ "ok": false, "error": failure });
                 writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
+                first_failure.get_or_insert(failure);
                 if gone {
                     break;
                 }
@@ -59,10 +59,12 @@ pub(super) fn publish(
         }
     }
     out.flush().map_err(|error| unwritable(&error))?;
-    if failures > 0 {
-        let message = "A message failed; nothing was sent after it was known.";
-        let advice = "Lines that were not printed are indeterminate.";
-        return Err(Failure::new("ICN-E0510", exit::FAILED, message, advice));
+    if let Some(mut failure) = first_failure {
+        failure.message = format!("A message failed: {}", failure.message);
+        failure.advice.push_str(
+            " Nothing was sent after this was known; lines that were not printed are indeterminate.",
+        );
+        return Err(failure);
     }
     match sender.join() {
         Ok(outcome) => outcome.map_err(|error| unreadable(&error)),
