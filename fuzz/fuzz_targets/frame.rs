@@ -42,6 +42,6 @@ fuzz_target!(|input: &[u8]| {
     frame[4..8].copy_from_slice(&header_crc);
     segment.extend_from_slice(&frame);
     segment.resize(segment.len() + 4096, 0);
-    disk.write_file(&name, segment);
+    disk.write_file(&name, &segment);
     let _ = replay(&disk);
 });

@@ -11,7 +11,7 @@ fuzz_target!(|input: &[u8]| {
     let name = &names[usize::from(which) % names.len()];
     let mut bytes = disk.read_file(name).expect("a segment");
     edit(&mut bytes, script);
-    disk.write_file(name, bytes);
+    disk.write_file(name, &bytes);
     if let Ok(found) = replay(&disk) {
         assert!(
             records().starts_with(&found),

@@ -76,7 +76,7 @@ fuzz_target!(|input: &[u8]| {
         repair(&mut bytes);
     }
     let changed = bytes != whole;
-    disk.write_file(&name, bytes);
+    disk.write_file(&name, &bytes);
     let Ok((store, recovery)) = Store::<Words, _>::open(&disk, Due::default()) else {
         assert!(changed, "a sound snapshot was refused");
         return;

@@ -192,7 +192,7 @@ fn a_damaged_newest_snapshot_loses_nothing() {
     let mut bytes = disk.read_file(&name).expect("bytes");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
-    disk.write_file(&name, bytes);
+    disk.write_file(&name, &bytes);
     let (store, recovery) = open(&disk).expect("falls back");
     assert_eq!(store.state(), &state);
     assert_eq!(recovery.snapshot, Some(kept[1].id));
@@ -214,14 +214,14 @@ fn every_flipped_bit_and_every_cut_of_a_snapshot_is_noticed() {
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        disk.write_file(&name, bytes);
+        disk.write_file(&name, &bytes);
         assert!(compactor.verify::<Map>(id).is_err(), "bit {bit}");
     }
     for length in 0..whole.len() {
-        disk.write_file(&name, whole[..length].to_vec());
+        disk.write_file(&name, &whole[..length]);
         assert!(compactor.verify::<Map>(id).is_err(), "cut at {length}");
     }
-    disk.write_file(&name, whole);
+    disk.write_file(&name, &whole);
     compactor.verify::<Map>(id).expect("whole again");
 }
 

@@ -1,5 +1,9 @@
-//! Checks that span the crates: real nodes on simulated disks, repeatable by seed.
+//! Checks that span the crates: real nodes and logs on simulated disks, repeatable by seed.
 
+pub mod crash;
+mod dice;
+pub mod life;
 mod rig;
 
-pub use rig::{Dice, Rig, request};
+pub use dice::Dice;
+pub use rig::{Rig, request};

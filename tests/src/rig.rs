@@ -2,39 +2,14 @@
 
 use icn_daemon::failure::Failure;
 use icn_daemon::machine::Machine;
-use icn_daemon::node::{Chance, Effect, Identity, Node, Output};
+use icn_daemon::node::{Effect, Identity, Node, Output};
 use icn_daemon::request::{Reply, Request};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Due, digest};
 use icn_wal::{Lsn, SimDisk};
 use serde_json::Value;
 
-/// A repeatable source of numbers (xorshift64*, Vigna 2016).
-#[derive(Clone, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    /// The dice of a seed.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        // Zero would stay zero.
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    /// A number below `end`, which must not be 0.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
-impl Chance for Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-}
+use crate::Dice;
 
 /// A request in the words of the control socket.
 ///

@@ -55,7 +55,7 @@ mod wal;
 mod writer;
 
 #[cfg(feature = "sim")]
-pub use disk::sim::{Faults, SimDisk};
+pub use disk::sim::{Faults, Losses, SimDisk};
 pub use disk::{Disk, DiskFile, FsDisk};
 pub use error::{Damage, Error, Reason};
 pub use housekeeper::Housekeeper;

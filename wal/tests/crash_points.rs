@@ -95,7 +95,7 @@ fn power_loss_at_every_operation_loses_nothing_acknowledged() {
         check(&disk.kill(), &life, &format!("kill at operation {at}"));
     }
     println!("{operations} operations, {images} images, {} distinct", distinct.len());
-    assert!(distinct.len() > 200, "too few images to mean anything: {}", distinct.len());
+    assert!(distinct.len() > 100, "too few images to mean anything: {}", distinct.len());
 }
 
 #[test]

@@ -1,9 +1,18 @@
 //! A disk that loses power on command.
 //!
 //! Every file has two images: what is synced, and the writes that are not; every directory has the
-//! names that are synced, and the operations on names that are not. [`SimDisk::power_loss`] keeps
-//! the synced part and, by seed, any legal part of the rest, sector by sector. Reading calls are
-//! not counted as operations: a crash between two reads leaves the same disk.
+//! names that are synced, and the operations on names that are not. [`SimDisk::losses`] are the
+//! disks that a power cut may leave: the synced part and any legal part of the rest, sector by
+//! sector. Reading calls are not counted as operations: a crash between two reads leaves the same
+//! disk.
+
+mod content;
+mod dice;
+mod loss;
+mod names;
+mod pages;
+
+pub use loss::Losses;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,9 +21,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::content::Content;
+use self::dice::Dice;
+use self::names::{NameChange, Names};
 use super::{Disk, DiskFile};
 
-const SECTOR_BYTES: usize = 512;
+/// "Too many open files".
+const EMFILE: i32 = 24;
 
 /// What is to go wrong; printable, so that a failing case can be played again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +38,15 @@ pub struct Faults {
     /// The sync of a file, counted likewise, that fails. What it should have made durable is
     /// dropped as the kernel drops it: memory still shows it, later syncs do not bring it back.
     pub sync_error_at: Option<u64>,
-    /// The write, counted likewise, that fails.
+    /// Whether the sync that fails leaves what it had to write to later ones, as some file systems
+    /// do. Nobody may count on it.
+    pub sync_error_keeps: bool,
+    /// The write, counted likewise, that fails; half of it is written.
     pub write_error_at: Option<u64>,
+    /// The opening or creating of a file, counted likewise, that fails.
+    pub open_error_at: Option<u64>,
+    /// The read, counted likewise, that fails.
+    pub read_error_at: Option<u64>,
     /// The bytes by which files may still grow.
     pub room: Option<u64>,
 }
@@ -46,34 +66,10 @@ struct World {
     operations: u64,
     syncs: u64,
     writes: u64,
+    opens: u64,
+    reads: u64,
     random: u64,
     locks: Vec<String>,
-}
-
-/// The names of one directory: as memory shows them, as the disk has them, and what lies between.
-#[derive(Clone, Default)]
-struct Names {
-    live: BTreeMap<String, usize>,
-    synced: BTreeMap<String, usize>,
-    pending: Vec<NameChange>,
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Create(String, usize),
-    Rename(String, String),
-    Remove(String),
-}
-
-/// One file. Bytes between the end of `synced` and the end of `live` read as zeros when they did
-/// not make it.
-#[derive(Clone, Default)]
-struct Content {
-    live: Vec<u8>,
-    synced: Vec<u8>,
-    pending: Vec<(usize, Vec<u8>)>,
-    /// A sync has failed: what memory shows is not what the disk will ever hold.
-    lying: bool,
 }
 
 /// An open file.
@@ -107,42 +103,29 @@ impl SimDisk {
         self.world.lock().operations
     }
 
+    /// The writes, reads and openings of files so far.
+    #[must_use]
+    pub fn traffic(&self) -> [u64; 3] {
+        let world = self.world.lock();
+        [world.writes, world.reads, world.opens]
+    }
+
     /// The syncs of files so far.
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.world.lock().syncs
     }
 
-    /// The disk as it may be found after the power has gone: every seed is another possibility. Of
-    /// four in a row, the first keeps nothing unsynced, the second everything, the third an ordered
-    /// prefix torn at a sector, the fourth any sector and any name on its own.
+    /// The disks that may be found after the power has gone now.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        Losses::of(self)
+    }
+
+    /// One of them; see [`Losses::seeded`].
     #[must_use]
     pub fn power_loss(&self, seed: u64) -> Self {
-        let world = self.world.lock();
-        let mut dice = Dice { state: seed.wrapping_add(0x5EED) };
-        let style = [Loss::All, Loss::Nothing, Loss::Tail, Loss::Any][(seed % 4) as usize];
-        let mut image = World { random: world.random ^ seed, ..World::default() };
-        image.operations = world.operations;
-        image.syncs = world.syncs;
-        image.files = world.files.iter().map(|file| file.survive(style, &mut dice)).collect();
-        for (directory, names) in &world.directories {
-            let mut synced = names.synced.clone();
-            let prefix = dice.below(names.pending.len() + 1);
-            for (index, change) in names.pending.iter().enumerate() {
-                let kept = match style {
-                    Loss::All => false,
-                    Loss::Nothing => true,
-                    Loss::Tail => index < prefix,
-                    Loss::Any => dice.below(2) == 0,
-                };
-                if kept {
-                    change.apply(&mut synced);
-                }
-            }
-            let names = Names { live: synced.clone(), synced, pending: Vec::new() };
-            image.directories.insert(directory.clone(), names);
-        }
-        self.with(image)
+        self.losses().seeded(seed)
     }
 
     /// The disk as the next process finds it after this one was killed: everything written is
@@ -166,14 +149,14 @@ impl SimDisk {
     pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
         let world = self.world.lock();
         let file = *world.directories.get(directory_of(name))?.live.get(name_of(name))?;
-        Some(world.files[file].live.clone())
+        Some(world.files[file].live.to_vec())
     }
 
     /// Gives a file a content behind everybody's back, as a failing medium does.
-    pub fn write_file(&self, name: &str, bytes: Vec<u8>) {
+    pub fn write_file(&self, name: &str, bytes: &[u8]) {
         let mut world = self.world.lock();
         let file = world.files.len();
-        world.files.push(Content { live: bytes.clone(), synced: bytes, ..Content::default() });
+        world.files.push(Content::settled(bytes.into()));
         let names = world.directories.entry(directory_of(name).into()).or_default();
         names.live.insert(name_of(name).into(), file);
         names.synced.insert(name_of(name).into(), file);
@@ -200,14 +183,15 @@ impl SimDisk {
         each.flat_map(|(at, names)| names.live.keys().map(move |name| full(at, name))).collect()
     }
 
-    /// A hash of all names and contents, to tell images apart.
+    /// A hash of all names and contents, to tell images apart. Temporary files (`.tmp`) do not
+    /// count: whatever they hold is removed unread.
     #[must_use]
     pub fn image_hash(&self) -> u64 {
         let world = self.world.lock();
         let mut hasher = DefaultHasher::new();
         for (directory, names) in &world.directories {
             directory.hash(&mut hasher);
-            for (name, &file) in &names.live {
+            for (name, &file) in names.live.iter().filter(|(name, _)| !name.ends_with(".tmp")) {
                 (name, &world.files[file].live).hash(&mut hasher);
             }
         }
@@ -267,6 +251,7 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
+        self.world.lock().count_open()?;
         let file = self.names(|names, files| {
             if names.live.contains_key(name) {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -279,8 +264,9 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
-        let world = self.world.lock();
+        let mut world = self.world.lock();
         world.powered()?;
+        world.count_open()?;
         let names = world.directories.get(&self.directory);
         let file = names.and_then(|names| names.live.get(name)).copied();
         drop(world);
@@ -309,8 +295,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         self.names(|names, _| {
-            names.synced = names.live.clone();
-            names.pending.clear();
+            names.sync();
             Ok(())
         })
     }
@@ -336,13 +321,13 @@ impl DiskFile for SimFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        let world = self.world.lock();
+        let mut world = self.world.lock();
         world.powered()?;
-        let live = &world.files[self.file].live;
-        let rest = live.get(index(offset)..).unwrap_or_default();
-        let count = rest.len().min(out.len());
-        out[..count].copy_from_slice(&rest[..count]);
-        Ok(count)
+        world.reads += 1;
+        if world.faults.read_error_at == Some(world.reads) {
+            return Err(io::Error::other("the read failed"));
+        }
+        Ok(world.files[self.file].live.read(index(offset), out))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -350,6 +335,7 @@ impl DiskFile for SimFile {
         world.writes += 1;
         let dying = world.operate();
         if world.faults.write_error_at == Some(world.writes) {
+            world.files[self.file].write(index(offset), &bytes[..bytes.len() / 2]);
             return Err(io::Error::other("the write failed"));
         }
         let size = world.files[self.file].live.len() as u64;
@@ -360,9 +346,7 @@ impl DiskFile for SimFile {
             }
             *room -= growth;
         }
-        let file = &mut world.files[self.file];
-        overlay(&mut file.live, index(offset), bytes);
-        file.pending.push((index(offset), bytes.to_vec()));
+        world.files[self.file].write(index(offset), bytes);
         dying
     }
 
@@ -371,28 +355,22 @@ impl DiskFile for SimFile {
         world.operate()?;
         world.syncs += 1;
         let fails = world.faults.sync_error_at == Some(world.syncs);
+        let keeps = world.faults.sync_error_keeps;
         let file = &mut world.files[self.file];
         if fails {
-            file.pending.clear();
-            file.lying = true;
+            if !keeps {
+                file.lose_pending();
+            }
             return Err(io::Error::other("the sync failed"));
         }
-        for (offset, bytes) in std::mem::take(&mut file.pending) {
-            overlay(&mut file.synced, offset, &bytes);
-        }
+        file.sync();
         Ok(())
     }
 
     fn drop_cache(&self, _offset: u64) -> io::Result<()> {
         let mut world = self.world.lock();
         world.powered()?;
-        let file = &mut world.files[self.file];
-        if std::mem::take(&mut file.lying) {
-            file.live = file.synced.clone();
-            for (offset, bytes) in file.pending.clone() {
-                overlay(&mut file.live, offset, &bytes);
-            }
-        }
+        world.files[self.file].drop_cache();
         Ok(())
     }
 }
@@ -411,118 +389,18 @@ impl World {
         }
     }
 
+    fn count_open(&mut self) -> io::Result<()> {
+        self.opens += 1;
+        if self.faults.open_error_at == Some(self.opens) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        Ok(())
+    }
+
     fn operate(&mut self) -> io::Result<()> {
         self.powered()?;
         self.operations += 1;
         self.powered()
-    }
-}
-
-impl Names {
-    fn change(&mut self, change: NameChange) {
-        change.apply(&mut self.live);
-        self.pending.push(change);
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Create(name, file) => {
-                names.insert(name.clone(), *file);
-            }
-            // A rename whose source never made it does nothing; it never takes the target away.
-            Self::Rename(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
-                }
-            }
-            Self::Remove(name) => {
-                names.remove(name);
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Loss {
-    All,
-    Nothing,
-    Tail,
-    Any,
-}
-
-impl Content {
-    fn survive(&self, style: Loss, dice: &mut Dice) -> Self {
-        let mut bytes = self.synced.clone();
-        let cut = dice.below(self.pending.len() + 1);
-        for (index, (offset, written)) in self.pending.iter().enumerate() {
-            match style {
-                Loss::All => {}
-                Loss::Nothing => overlay(&mut bytes, *offset, written),
-                Loss::Tail if index < cut => overlay(&mut bytes, *offset, written),
-                Loss::Tail if index == cut => {
-                    let sectors = written.len().div_ceil(SECTOR_BYTES);
-                    // Sectors are those of the disk: the first one ends at a multiple of 512.
-                    let first = SECTOR_BYTES - offset % SECTOR_BYTES;
-                    let end = first + dice.below(sectors + 1) * SECTOR_BYTES;
-                    overlay(&mut bytes, *offset, &written[..end.min(written.len())]);
-                }
-                Loss::Tail => {}
-                Loss::Any => scatter(&mut bytes, *offset, written, dice),
-            }
-        }
-        Self { live: bytes.clone(), synced: bytes, ..Self::default() }
-    }
-}
-
-/// Lets every sector of a write have its own fate.
-fn scatter(bytes: &mut Vec<u8>, offset: usize, written: &[u8], dice: &mut Dice) {
-    let mut at = 0;
-    while at < written.len() {
-        let end = (at + SECTOR_BYTES - (offset + at) % SECTOR_BYTES).min(written.len());
-        let part = &written[at..end];
-        match dice.below(8) {
-            0..=3 => overlay(bytes, offset + at, part),
-            4 | 5 => {}
-            6 => overlay(bytes, offset + at, &vec![0; part.len()]),
-            _ => {
-                let garbage: Vec<u8> = part.iter().map(|_| dice.byte()).collect();
-                overlay(bytes, offset + at, &garbage);
-            }
-        }
-        at = end;
-    }
-}
-
-fn overlay(bytes: &mut Vec<u8>, offset: usize, written: &[u8]) {
-    let end = offset + written.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[offset..end].copy_from_slice(written);
-}
-
-/// splitmix64 (Steele, Lea, Flood 2014): small, seeded, good enough to choose what is lost.
-struct Dice {
-    state: u64,
-}
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        index(self.next() % bound as u64)
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
     }
 }
 

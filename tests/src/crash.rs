@@ -1,0 +1,100 @@
+//! Every crash of a life: at each operation, with each legal loss; and again inside the recovery.
+
+use std::collections::HashSet;
+
+use icn_wal::{Faults, SimDisk};
+
+use crate::life::{Step, Witness};
+
+/// What has been looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Moments at which the power went.
+    pub points: u64,
+    /// Those of them whose every legal loss was looked at.
+    pub exhausted: u64,
+    /// Disks that were left, those told apart by nothing counted once.
+    pub distinct: u64,
+    /// Disks that were left, all of them.
+    pub images: u64,
+    /// Crashes inside a recovery.
+    pub inside: u64,
+}
+
+impl Tally {
+    /// Adds what somebody else has looked at.
+    pub fn add(&mut self, other: &Self) {
+        self.points += other.points;
+        self.exhausted += other.exhausted;
+        self.distinct += other.distinct;
+        self.images += other.images;
+        self.inside += other.inside;
+    }
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Losses per moment: if there are no more all of them, else so many by seed.
+    pub losses: u64,
+    /// Of how many different disks one is crashed inside its recovery, and in the recovery from
+    /// that.
+    pub inside_every: u64,
+}
+
+/// Cuts the power at each operation of `plan` on the disk of `seed`.
+///
+/// # Errors
+/// The broken promise, and how to see it again.
+pub fn explore(seed: u64, plan: &[Step], effort: Effort) -> Result<Tally, String> {
+    let whole = SimDisk::new(seed);
+    Witness::default().live(&whole, plan).map_err(|error| format!("seed {seed}: {error}"))?;
+    let mut tally = Tally::default();
+    let mut seen = HashSet::new();
+    for power in 1..=whole.operations() {
+        let disk = SimDisk::new(seed);
+        disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
+        let mut witness = Witness::default();
+        // Ends with an error, or the last operation was the last thing that happened.
+        let _ = witness.live(&disk, plan);
+        let what = |why| format!("seed {seed}, power gone at operation {power}: {why}; {plan:?}");
+        let losses = disk.losses();
+        tally.points += 1;
+        tally.exhausted += u64::from(losses.count().is_some_and(|count| count <= effort.losses));
+        for image in losses.images(effort.losses, power) {
+            tally.images += 1;
+            if seen.insert((image.image_hash(), witness.acknowledged())) {
+                tally.distinct += 1;
+                let inside = tally.distinct.is_multiple_of(effort.inside_every);
+                let twice = if inside { Some(image.fork()) } else { None };
+                witness.check(&image).map_err(what)?;
+                if let Some(image) = twice {
+                    tally.inside += crash_inside(&image, &witness, 2, power).map_err(what)?;
+                }
+            }
+        }
+        witness.check(&disk.kill()).map_err(|why| what(format!("killed: {why}")))?;
+    }
+    Ok(tally)
+}
+
+/// Crashes each operation of the recovery of `image`, and `deep` times in a row.
+fn crash_inside(image: &SimDisk, witness: &Witness, deep: u32, seed: u64) -> Result<u64, String> {
+    let probe = image.fork();
+    Witness::default().live(&probe, &[]).map_err(|error| format!("refused: {error}"))?;
+    let mut crashes = 0;
+    for at in image.operations() + 1..=probe.operations() {
+        let disk = image.fork();
+        disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
+        let _ = Witness::default().live(&disk, &[]);
+        for loss in 0..4 {
+            let left = disk.power_loss(seed + loss);
+            crashes += 1;
+            if deep > 1 && loss == 3 {
+                crashes += crash_inside(&left, witness, deep - 1, seed + at)?;
+            }
+            witness.check(&left).map_err(|why| format!("and again in recovery, {at}: {why}"))?;
+        }
+    }
+    Ok(crashes)
+}

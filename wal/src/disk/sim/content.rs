@@ -1,0 +1,100 @@
+//! One file: what is synced, what memory shows, and the writes in between.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::pages::Pages;
+
+pub(super) const SECTOR_BYTES: usize = 512;
+
+pub(super) type Sector = [u8; SECTOR_BYTES];
+
+#[derive(Clone, Default)]
+pub(super) struct Content {
+    pub(super) live: Pages,
+    pub(super) synced: Pages,
+    /// Writes that are not synced, in order: where, and what.
+    pub(super) pending: Vec<(usize, Arc<[u8]>)>,
+    /// A sync has failed: what memory shows is not what the disk will ever hold.
+    lying: bool,
+}
+
+/// A sector with writes on the way.
+pub(super) struct Unsettled {
+    pub(super) index: usize,
+    /// What it held and may come to hold: first what is synced, then as each pending write leaves
+    /// it, with the number of that write, from 1.
+    pub(super) versions: Vec<(usize, Sector)>,
+    /// The bytes of the sector that are being written; the others stay as they are whatever
+    /// happens (SQLite calls that a powersafe overwrite).
+    pub(super) touched: Range<usize>,
+}
+
+impl Content {
+    pub(super) fn settled(bytes: Pages) -> Self {
+        Self { live: bytes.clone(), synced: bytes, ..Self::default() }
+    }
+
+    pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.live.write(offset, bytes);
+        self.pending.push((offset, bytes.into()));
+    }
+
+    pub(super) fn sync(&mut self) {
+        for (offset, bytes) in std::mem::take(&mut self.pending) {
+            self.synced.write(offset, &bytes);
+        }
+    }
+
+    /// A sync that fails as Linux fails: memory shows the pages as clean, the disk never gets them.
+    pub(super) fn lose_pending(&mut self) {
+        self.pending.clear();
+        self.lying = true;
+    }
+
+    /// Reads from the disk again what memory shows.
+    pub(super) fn drop_cache(&mut self) {
+        if std::mem::take(&mut self.lying) {
+            self.live = self.synced.clone();
+            for (offset, bytes) in &self.pending {
+                self.live.write(*offset, bytes);
+            }
+        }
+    }
+
+    /// The sectors whose fate is open: each pending write may have reached each of its sectors.
+    pub(super) fn unsettled(&self) -> Vec<Unsettled> {
+        let mut sectors: BTreeMap<usize, Unsettled> = BTreeMap::new();
+        for (number, (offset, bytes)) in self.pending.iter().enumerate() {
+            let mut at = 0;
+            while at < bytes.len() {
+                let (index, inside) = ((offset + at) / SECTOR_BYTES, (offset + at) % SECTOR_BYTES);
+                let end = (at + SECTOR_BYTES - inside).min(bytes.len());
+                let range = inside..inside + end - at;
+                let sector = sectors.entry(index).or_insert_with(|| {
+                    let mut synced = [0; SECTOR_BYTES];
+                    self.synced.read(index * SECTOR_BYTES, &mut synced);
+                    Unsettled { index, versions: vec![(0, synced)], touched: range.clone() }
+                });
+                let touched = &sector.touched;
+                sector.touched = touched.start.min(range.start)..touched.end.max(range.end);
+                if let Some(&(_, last)) = sector.versions.last() {
+                    let mut next = last;
+                    next[range].copy_from_slice(&bytes[at..end]);
+                    if next != last {
+                        sector.versions.push((number + 1, next));
+                    }
+                }
+                at = end;
+            }
+        }
+        sectors.into_values().filter(|sector| sector.versions.len() > 1).collect()
+    }
+
+    /// Where the file ends if every pending write has made it.
+    pub(super) fn pending_end(&self) -> usize {
+        let ends = self.pending.iter().map(|(offset, bytes)| offset + bytes.len());
+        ends.max().unwrap_or(0).max(self.synced.len())
+    }
+}

@@ -1,0 +1,256 @@
+//! What a power cut may leave: every legal disk, all of them or some by seed.
+
+use std::collections::BTreeMap;
+
+use super::content::{Content, SECTOR_BYTES, Unsettled};
+use super::dice::Dice;
+use super::names::Names;
+use super::{SimDisk, World};
+
+/// The disks that a power cut at one moment may leave.
+///
+/// Open is, each on its own: for every sector with writes on the way, whether it holds what was
+/// synced, what any of the writes made of it, or zeros or garbage where it was being written; for
+/// every file that grows, whether its new size made it; for every change of a name, whether it made it.
+pub struct Losses {
+    world: World,
+    disk: SimDisk,
+    files: Vec<(usize, Vec<Unsettled>)>,
+    /// How many fates each open question has, in a fixed order.
+    fates: Vec<usize>,
+}
+
+/// How the open questions are answered.
+enum Choice<'a> {
+    /// By one digit each.
+    Digits(&'a [usize]),
+    /// Nothing unsynced made it.
+    Nothing,
+    /// Everything did.
+    Everything,
+    /// The writes to each file, and the changes of each directory's names, up to some point.
+    Prefix(Dice),
+    /// Each at random.
+    Any(Dice),
+}
+
+impl Losses {
+    pub(super) fn of(disk: &SimDisk) -> Self {
+        let world = disk.world.lock().clone();
+        let mut fates = Vec::new();
+        for names in world.directories.values() {
+            fates.extend(names.pending.iter().map(|_| 2));
+        }
+        let mut files = Vec::new();
+        for (index, file) in world.files.iter().enumerate().filter(|(_, f)| !f.pending.is_empty()) {
+            let unsettled = file.unsettled();
+            // The last two fates are zeros and garbage.
+            fates.extend(unsettled.iter().map(|sector| sector.versions.len() + 2));
+            fates.push(2);
+            files.push((index, unsettled));
+        }
+        Self { world, disk: disk.clone(), files, fates }
+    }
+
+    /// How many there are, as long as that is a number.
+    #[must_use]
+    pub fn count(&self) -> Option<u64> {
+        self.fates.iter().try_fold(1_u64, |count, &fates| count.checked_mul(fates as u64))
+    }
+
+    /// All of them, if they are `most` at the most; else that many, by seed, the extremes first.
+    pub fn images(&self, most: u64, seed: u64) -> impl Iterator<Item = SimDisk> + '_ {
+        let all = self.count().is_some_and(|count| count <= most);
+        let count = if all { self.count().unwrap_or(most) } else { most };
+        (0..count)
+            .map(move |number| if all { self.nth(number) } else { self.seeded(seed + number) })
+    }
+
+    /// One of them by seed. Of four seeds in a row, the first keeps nothing unsynced, the second
+    /// everything, the third an ordered prefix torn at a sector, the fourth any sector and any name
+    /// on its own.
+    #[must_use]
+    pub fn seeded(&self, seed: u64) -> SimDisk {
+        let dice = Dice { state: seed.wrapping_add(0x5EED) };
+        self.image(match seed % 4 {
+            0 => Choice::Nothing,
+            1 => Choice::Everything,
+            2 => Choice::Prefix(dice),
+            _ => Choice::Any(dice),
+        })
+    }
+
+    fn nth(&self, number: u64) -> SimDisk {
+        let mut rest = usize::try_from(number).unwrap_or(usize::MAX);
+        let digit = |&fates: &usize| {
+            let digit = rest % fates;
+            rest /= fates;
+            digit
+        };
+        let digits: Vec<usize> = self.fates.iter().map(digit).collect();
+        self.image(Choice::Digits(&digits))
+    }
+
+    fn image(&self, mut choice: Choice<'_>) -> SimDisk {
+        let mut image = World { operations: self.world.operations, ..World::default() };
+        (image.syncs, image.random) = (self.world.syncs, self.world.random);
+        for (directory, names) in &self.world.directories {
+            let survived = choice.names(names);
+            image.directories.insert(directory.clone(), Names::settled(survived));
+        }
+        image.files = self.world.files.iter().map(|f| Content::settled(f.synced.clone())).collect();
+        for (index, unsettled) in &self.files {
+            image.files[*index] = choice.content(&self.world.files[*index], unsettled);
+        }
+        self.disk.with(image)
+    }
+}
+
+impl Choice<'_> {
+    fn names(&mut self, names: &Names) -> BTreeMap<String, usize> {
+        let mut survived = names.synced.clone();
+        let prefix = match self {
+            Choice::Prefix(dice) => dice.below(names.pending.len() + 1),
+            _ => 0,
+        };
+        for (index, change) in names.pending.iter().enumerate() {
+            let kept = match self {
+                Choice::Prefix(_) => index < prefix,
+                _ => self.pick(2) == 1,
+            };
+            if kept {
+                change.apply(&mut survived);
+            }
+        }
+        survived
+    }
+
+    fn content(&mut self, file: &Content, unsettled: &[Unsettled]) -> Content {
+        let mut bytes = file.synced.clone();
+        let end = file.pending_end();
+        let (whole, torn) = match self {
+            Choice::Prefix(dice) => {
+                // The write that was under way made it up to some sector of the file.
+                let whole = dice.below(file.pending.len() + 1);
+                let (offset, write) =
+                    file.pending.get(whole).map_or((0, 0), |(o, b)| (*o, b.len()));
+                (whole, (offset + dice.below(write + 1)) / SECTOR_BYTES)
+            }
+            _ => (0, 0),
+        };
+        for Unsettled { index, versions, touched } in unsettled {
+            let fate = match self {
+                Choice::Prefix(_) => {
+                    let through = if *index < torn { whole + 1 } else { whole };
+                    versions.iter().rposition(|(write, _)| *write <= through).unwrap_or(0)
+                }
+                Choice::Everything => versions.len() - 1,
+                _ => self.pick(versions.len() + 2),
+            };
+            let sector = versions.get(fate).map_or_else(
+                || {
+                    let mut sector = versions[0].1;
+                    match fate - versions.len() {
+                        0 => sector[touched.clone()].fill(0),
+                        _ => self.garble(*index, &mut sector[touched.clone()]),
+                    }
+                    sector
+                },
+                |(_, sector)| *sector,
+            );
+            if fate > 0 {
+                let start = index * SECTOR_BYTES;
+                let length = SECTOR_BYTES.min(end.saturating_sub(start));
+                bytes.write(start, &sector[..length]);
+            }
+        }
+        let grown = match self {
+            Choice::Prefix(_) => whole == file.pending.len(),
+            _ => self.pick(2) == 1,
+        };
+        if grown {
+            bytes.grow(end);
+        }
+        Content::settled(bytes)
+    }
+
+    fn garble(&mut self, index: usize, bytes: &mut [u8]) {
+        let mut dice = match self {
+            Choice::Any(dice) => Dice { state: dice.below(usize::MAX) as u64 },
+            _ => Dice { state: index as u64 },
+        };
+        bytes.iter_mut().for_each(|byte| *byte = dice.byte());
+    }
+
+    fn pick(&mut self, fates: usize) -> usize {
+        match self {
+            Choice::Digits(digits) => {
+                let (first, rest) = digits.split_first().map_or((0, &[][..]), |(f, r)| (*f, r));
+                *digits = rest;
+                first
+            }
+            Choice::Nothing => 0,
+            Choice::Everything => fates - 1,
+            Choice::Prefix(dice) | Choice::Any(dice) => dice.below(fates),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{Disk, DiskFile};
+    use super::*;
+
+    #[test]
+    fn every_legal_loss_is_there_once() {
+        let disk = SimDisk::new(1);
+        let file = disk.create("a").unwrap();
+        file.write_at(0, &[1; 512]).unwrap();
+        file.sync().unwrap();
+        disk.sync_dir().unwrap();
+        file.write_at(100, &[2; 10]).unwrap();
+        file.write_at(100, &[3; 10]).unwrap();
+        file.write_at(512, &[4; 100]).unwrap();
+        disk.rename("a", "b").unwrap();
+        let losses = Losses::of(&disk);
+        // A sector of three versions, one of two, each also zeros or garbage; the size; the name.
+        assert_eq!(losses.count(), Some(5 * 4 * 2 * 2));
+        let mut seen = BTreeSet::new();
+        for image in losses.images(1000, 0) {
+            let name = image.files()[0].clone();
+            let bytes = image.read_file(&name).unwrap();
+            assert!(bytes.len() == 512 || bytes.len() == 612);
+            seen.insert((name, bytes));
+        }
+        // The size says nothing where the second sector is there in any form.
+        assert_eq!(seen.len(), 5 * (3 + 2) * 2 - 5 * 2);
+    }
+
+    #[test]
+    fn a_sampled_loss_is_a_legal_one() {
+        let disk = SimDisk::new(1);
+        let file = disk.create("a").unwrap();
+        disk.sync_dir().unwrap();
+        for sector in 0..3 {
+            file.write_at(sector * 512, &[7; 512]).unwrap();
+        }
+        let losses = Losses::of(&disk);
+        let legal: BTreeSet<_> = losses.images(1000, 0).map(|image| hash(&image)).collect();
+        assert_eq!(losses.images(1000, 0).count(), 4 * 4 * 4 * 2);
+        let mut different = BTreeSet::new();
+        for seed in 0..40 {
+            let image = losses.seeded(seed);
+            different.insert(hash(&image));
+            if seed % 4 != 3 {
+                assert!(legal.contains(&hash(&image)), "seed {seed}");
+            }
+        }
+        assert!(different.len() > 10, "{}", different.len());
+    }
+
+    fn hash(image: &SimDisk) -> Vec<u8> {
+        image.read_file("a").unwrap()
+    }
+}

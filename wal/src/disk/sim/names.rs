@@ -1,0 +1,54 @@
+//! The names of a directory: as memory shows them, as the disk has them, and what lies between.
+
+use std::collections::BTreeMap;
+
+/// Names, each for the index of a file.
+#[derive(Clone, Default)]
+pub(super) struct Names {
+    pub(super) live: BTreeMap<String, usize>,
+    pub(super) synced: BTreeMap<String, usize>,
+    pub(super) pending: Vec<NameChange>,
+}
+
+#[derive(Clone)]
+pub(super) enum NameChange {
+    Create(String, usize),
+    Rename(String, String),
+    Remove(String),
+}
+
+impl Names {
+    pub(super) fn change(&mut self, change: NameChange) {
+        change.apply(&mut self.live);
+        self.pending.push(change);
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.synced = self.live.clone();
+        self.pending.clear();
+    }
+
+    /// A directory of which nothing is pending.
+    pub(super) fn settled(names: BTreeMap<String, usize>) -> Self {
+        Self { live: names.clone(), synced: names, pending: Vec::new() }
+    }
+}
+
+impl NameChange {
+    pub(super) fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Self::Create(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            // A rename whose source never made it does nothing; it never takes the target away.
+            Self::Rename(from, to) => {
+                if let Some(file) = names.remove(from) {
+                    names.insert(to.clone(), file);
+                }
+            }
+            Self::Remove(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
