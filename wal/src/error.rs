@@ -124,6 +124,8 @@ pub enum Reason {
     SegmentMissing,
     /// A segment header is damaged, or is that of another segment.
     SegmentHeaderDamaged,
+    /// A segment is shorter or longer than it was made.
+    SegmentResized,
     /// The file belongs to another store.
     SegmentForeign,
     /// A segment that nothing leads to holds frames.
@@ -154,6 +156,7 @@ impl fmt::Display for Reason {
             Self::ManifestDamaged => "the manifest is missing or damaged, but there are records",
             Self::SegmentMissing => "this segment must exist and does not",
             Self::SegmentHeaderDamaged => "the segment header is not what was written",
+            Self::SegmentResized => "the file is shorter or longer than it was made",
             Self::SegmentForeign => "this segment belongs to another store",
             Self::SegmentUnlinked => "this segment holds records but no other segment leads to it",
             Self::SegmentNewerThanManifest => "this segment holds records the manifest cannot know",

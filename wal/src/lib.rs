@@ -24,7 +24,8 @@
 //! append is one unit: all of its records are there after a crash or none is.
 //!
 //! **What is assumed of the disk.** A sync that returns without error has made everything written
-//! before durable; a sector of 512 bytes that is not being written does not change. Damage of any
+//! before durable; bytes that are not being written do not change, not even in a sector where others
+//! are (SQLite calls that a powersafe overwrite). Damage of any
 //! other kind is noticed by checksum, with one exception: damage to what was written within the
 //! last 20 ms before a crash (nothing after it can then prove that it had been durable) looks like
 //! a torn tail.

@@ -384,7 +384,12 @@ fn read_header<D: Disk>(disk: &D, number: u64, store: &StoreId) -> Result<Segmen
         Ok(header) if header.store != *store => {
             Err(damage(disk, number, 0, Reason::SegmentForeign))
         }
-        Ok(header) if header.number == number => Ok(header),
+        Ok(header) if header.number == number => {
+            if header.bytes != file.size().on("read", disk.describe(&name))? {
+                return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
+            }
+            Ok(header)
+        }
         Ok(_) | Err(HeaderFault::Damaged) => {
             Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged))
         }

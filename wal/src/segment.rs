@@ -15,7 +15,8 @@
 //!     80     8 previous LSN       the last one before this segment, 0 for none
 //!     88    16 salt               random, seeds every checksum of the frames here
 //!    104     8 time               ms since 1970, at least that of every frame before
-//!    112   396 zeros
+//!    112     8 bytes              of the whole file; it never grows or shrinks
+//!    120   388 zeros
 //!    508     4 CRC-32             of bytes 0..508
 //! ```
 //!
@@ -47,6 +48,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) previous: Link,
     pub(crate) salt: Salt,
     pub(crate) time_ms: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Where the log ended before a segment. All zero when nothing came before it.
@@ -89,6 +91,7 @@ impl SegmentHeader {
         }
         out[88..104].copy_from_slice(&self.salt);
         out[104..112].copy_from_slice(&self.time_ms.to_le_bytes());
+        out[112..120].copy_from_slice(&self.bytes.to_le_bytes());
         let crc = hash(&out[..HEADER_BYTES - 4]);
         out[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -121,6 +124,7 @@ impl SegmentHeader {
             previous,
             salt,
             time_ms: u64_at(bytes, 104),
+            bytes: u64_at(bytes, 112),
         })
     }
 }
@@ -155,6 +159,7 @@ mod tests {
             previous: Link { segment: 1, end: 512, lsn: 3 },
             salt: [9; 16],
             time_ms: 6,
+            bytes: 1 << 20,
         }
     }
 

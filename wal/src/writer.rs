@@ -103,6 +103,7 @@ impl<D: Disk> Writer<D> {
             previous: scan.end,
             salt: salt(&disk)?,
             time_ms: scan.time_ms,
+            bytes: spare.bytes,
         };
         let active = activate(&disk, spare, &header, &chain)?;
         for name in &scan.stale {
@@ -216,6 +217,7 @@ impl<D: Disk> Writer<D> {
             },
             salt: salt(&self.disk)?,
             time_ms: self.time_ms,
+            bytes: spare.bytes,
         };
         self.active = activate(&self.disk, spare, &header, &self.chain)?;
         Ok(durable_lsn)

@@ -8,69 +8,9 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use crate::common::{Life, check, live, record, records};
+
 use icn_wal::{Error, Faults, From, Lsn, SimDisk, Wal};
-
-/// How far a life got.
-#[derive(Default)]
-struct Life {
-    /// The records whose append returned, and how many of them were acknowledged as durable.
-    appended: Vec<Vec<u8>>,
-    acknowledged: usize,
-}
-
-fn records(disk: &SimDisk) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-    let mut records = Vec::new();
-    Wal::open(disk.clone(), From::Beginning, |record| {
-        records.push((record.lsn.get(), record.bytes.to_vec()));
-        ControlFlow::Continue(())
-    })?;
-    Ok(records)
-}
-
-fn record(number: usize) -> Vec<u8> {
-    // Every fourth record spans sectors, so that a frame can be torn inside.
-    let bytes = if number.is_multiple_of(4) { 1500 } else { 20 };
-    format!("{number:>bytes$}").into_bytes()
-}
-
-/// Opens, appends, syncs, notes, closes and opens again, until done or until the power is gone.
-fn live(disk: &SimDisk, life: &mut Life) -> Result<(), Error> {
-    for open in 0..3 {
-        let (wal, _) = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()))?;
-        for turn in 0..4 {
-            let batch: Vec<_> = (0..=turn).map(|at| record(life.appended.len() + at)).collect();
-            wal.append(turn as u64, &batch)?;
-            life.appended.extend(batch);
-            if turn % 2 == 1 {
-                wal.wait(wal.last().expect("appended"))?;
-                life.acknowledged = life.appended.len();
-            }
-        }
-        wal.note()?;
-        if open != 1 {
-            wal.close()?;
-            life.acknowledged = life.appended.len();
-        } else {
-            wal.wait(wal.last().expect("appended"))?;
-            life.acknowledged = life.appended.len();
-        }
-    }
-    Ok(())
-}
-
-fn check(image: &SimDisk, life: &Life, what: &str) {
-    let found = match records(image) {
-        Ok(found) => found,
-        Err(error) => panic!("{what}: refused: {error}"),
-    };
-    assert!(found.len() >= life.acknowledged, "{what}: lost an acknowledged record");
-    assert!(found.len() <= life.appended.len(), "{what}: a record nobody appended");
-    for (index, (lsn, bytes)) in found.iter().enumerate() {
-        assert_eq!(bytes, &life.appended[index], "{what}: wrong record at LSN {lsn}");
-    }
-    assert!(found.is_sorted_by(|(a, _), (b, _)| a < b), "{what}: LSNs out of order");
-    assert_eq!(records(image).expect("again"), found, "{what}: recovering twice is not once");
-}
 
 #[test]
 fn power_loss_at_every_operation_loses_nothing_acknowledged() {
@@ -152,22 +92,6 @@ fn power_loss_inside_recovery_changes_nothing() {
                 let image = again.power_loss(second);
                 check(&image, &life, &format!("image {first}, operation {at}, seed {second}"));
             }
-        }
-    }
-}
-
-#[test]
-fn a_failed_sync_is_final_and_what_was_acknowledged_stays() {
-    for at in 1..40 {
-        let disk = SimDisk::new(3);
-        disk.set_faults(Faults { sync_error_at: Some(at), ..Faults::default() });
-        let mut life = Life::default();
-        if live(&disk, &mut life).is_ok() {
-            continue;
-        }
-        disk.set_faults(Faults::default());
-        for seed in 0..16 {
-            check(&disk.power_loss(seed), &life, &format!("sync {at}, seed {seed}"));
         }
     }
 }

@@ -1,0 +1,8 @@
+//! The promises of the log, each against what could break it.
+
+mod common;
+mod crash_points;
+mod faults;
+mod log;
+mod media;
+mod recovery_table;
