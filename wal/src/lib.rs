@@ -47,6 +47,7 @@ mod housekeeper;
 pub mod limits;
 mod lsn;
 mod manifest;
+mod plant;
 mod reader;
 mod recover;
 mod segment;

@@ -12,6 +12,7 @@ use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
+use crate::plant::planted;
 use crate::reader::{Beyond, FrameReader};
 use crate::segment::{
     FORMAT, HeaderFault, Link, SegmentHeader, StoreId, segment_name, segment_number,
@@ -242,8 +243,12 @@ impl<D: Disk> Walk<'_, D> {
         if self.beside == Beside::Nobody && successor.is_none() {
             // Nothing proves the tail durable: after kill -9 it may exist in memory only, and
             // after a failed sync memory may show what the disk does not hold.
-            file.sync().on("sync", describe())?;
-            file.drop_cache(0).on("drop the cache of", describe())?;
+            if !planted("tail-believed-without-sync") {
+                file.sync().on("sync", describe())?;
+            }
+            if !planted("tail-believed-from-the-cache") {
+                file.drop_cache(0).on("drop the cache of", describe())?;
+            }
         }
         let end = successor.map_or(size, |link| link.end.min(size));
         let mut reader = FrameReader::new(self.disk, file, &name, header.salt, end);
@@ -276,13 +281,17 @@ impl<D: Disk> Walk<'_, D> {
             self.scan.end.lsn
         };
         if let Some(link) = successor {
-            if stop != link.end {
+            if stop != link.end && !planted("gap-between-segments-accepted") {
                 return Err(damage(self.disk, number, stop, Reason::DamagedBeforeSuccessor));
             }
             if lsn != link.lsn {
                 return Err(damage(self.disk, number, stop, Reason::OutOfSequence));
             }
         } else if let Some(beyond) = beyond {
+            if planted("recovery-cuts-before-it-judges") {
+                let file = self.disk.open(&name).on("open", describe())?;
+                file.write_at(stop, &[0; SECTOR_BYTES]).on("write", describe())?;
+            }
             self.judge_tail(number, stop, beyond)?;
         }
         self.scan.recovery.clean = last.sealed;
@@ -350,7 +359,10 @@ impl<D: Disk> Walk<'_, D> {
 
     /// The newest segment ends at `stop` without a seal: torn, or damaged?
     fn judge_tail(&mut self, number: u64, stop: u64, beyond: Beyond) -> Result<(), Error> {
-        if self.clean.segment == number && stop < self.clean.end {
+        if planted("every-bad-tail-is-torn") {
+            return Ok(());
+        }
+        if self.clean.segment == number && stop < self.clean.end && !planted("clean-stop-ignored") {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeCleanStop));
         }
         if beyond.durable > stop {
@@ -359,7 +371,9 @@ impl<D: Disk> Walk<'_, D> {
         self.scan.recovery.torn_bytes = beyond.bytes;
         // A record that left a trace keeps its number: whoever saw the trace must never meet
         // another record under it.
-        self.scan.next_lsn = self.scan.next_lsn.max(beyond.next_lsn);
+        if !planted("number-of-a-torn-record-given-again") {
+            self.scan.next_lsn = self.scan.next_lsn.max(beyond.next_lsn);
+        }
         self.scan.next_frame += beyond.frames;
         Ok(())
     }
@@ -381,11 +395,13 @@ fn read_header<D: Disk>(disk: &D, number: u64, store: &StoreId) -> Result<Segmen
     let mut bytes = [0; SECTOR_BYTES];
     file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
     match SegmentHeader::decode(&bytes) {
-        Ok(header) if header.store != *store => {
+        Ok(header) if header.store != *store && !planted("foreign-segment-accepted") => {
             Err(damage(disk, number, 0, Reason::SegmentForeign))
         }
         Ok(header) if header.number == number => {
-            if header.bytes != file.size().on("read", disk.describe(&name))? {
+            if !planted("size-of-a-segment-ignored")
+                && header.bytes != file.size().on("read", disk.describe(&name))?
+            {
                 return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
             }
             Ok(header)

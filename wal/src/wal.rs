@@ -16,6 +16,7 @@ use crate::limits::{
 };
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
+use crate::plant::planted;
 use crate::recover::{Beside, From, Record, Recovery, scan};
 use crate::segment::{StoreId, segment_name};
 use crate::stats::{Counters, Stats};
@@ -196,10 +197,14 @@ impl<D: Disk> Wal<D> {
         if queue.pending.is_empty() {
             queue.first_lsn = first;
         }
-        queue.time_ms = queue.time_ms.max(time_ms);
+        queue.time_ms =
+            if planted("time-goes-back") { time_ms } else { queue.time_ms.max(time_ms) };
         records.iter().for_each(|record| queue.pending.push(record.as_ref()));
         queue.next_lsn += u64::from(count);
         self.counters.appends.fetch_add(u64::from(count), Ordering::Relaxed);
+        if planted("append-called-durable") {
+            self.durable.fetch_max(queue.next_lsn - 1, Ordering::AcqRel);
+        }
         let first = Lsn::new(first).unwrap_or(Lsn::FIRST);
         Ok(first..=first.plus(u64::from(count) - 1))
     }
@@ -300,8 +305,10 @@ impl<D: Disk> Wal<D> {
             }
             let mut manifest = chain.manifest;
             manifest.oldest = chain.kept[count].number;
-            manifest.write(&self.disk)?;
-            chain.manifest = manifest;
+            if !planted("removed-before-the-manifest-says-so") {
+                manifest.write(&self.disk)?;
+                chain.manifest = manifest;
+            }
             chain.kept.drain(..count).map(|kept| kept.number).collect()
         };
         for &number in &dropped {
@@ -415,7 +422,15 @@ impl<D: Disk> Wal<D> {
         let written = {
             let mut writer = self.writer.lock();
             let mut spare = self.spare.lock();
-            writer.write(&mut frame, batch, &mut spare)
+            let written = writer.write(&mut frame, batch, &mut spare);
+            match written {
+                Err(_) if planted("failed-sync-tried-again") => {
+                    frame.clear();
+                    writer.write(&mut frame, batch, &mut spare)
+                }
+                Err(_) if planted("failed-write-ignored") => Ok(through),
+                written => written,
+            }
         };
 
         let mut queue = self.queue.lock();
@@ -428,7 +443,9 @@ impl<D: Disk> Wal<D> {
             }
             Err(error) => {
                 let cause = error.to_string();
-                queue.state = State::Poisoned(cause.clone());
+                if !planted("failure-forgotten") {
+                    queue.state = State::Poisoned(cause.clone());
+                }
                 // Nobody will lead the gathering group any more.
                 queue.group.finish();
                 Err(Error::Poisoned { cause })
@@ -519,7 +536,9 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
     if records.is_empty() {
         return refused("an append has at least one record");
     }
-    if records.iter().any(|record| record.as_ref().len() > RECORD_BYTES_MAX) {
+    if records.iter().any(|record| record.as_ref().len() > RECORD_BYTES_MAX)
+        && !planted("record-over-the-limit-accepted")
+    {
         return refused("a record has at most 1 MiB");
     }
     if bytes > APPEND_BYTES_MAX || records.len() > FRAME_RECORDS_MAX as usize {

@@ -12,6 +12,7 @@ use crate::limits::{
     SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX,
 };
 use crate::manifest::Manifest;
+use crate::plant::planted;
 use crate::recover::{Kept, Scan};
 use crate::segment::{Link, SegmentHeader, segment_name};
 use crate::stats::Counters;
@@ -140,13 +141,17 @@ impl<D: Disk> Writer<D> {
             if self.active.offset - self.active.durable + bytes > UNSYNCED_BYTES_MAX {
                 durable_lsn = self.sync()?;
             }
-            self.time_ms = self.time_ms.max(batch.time_ms);
+            self.time_ms = batch.time_ms;
             let place = Place {
                 salt: &self.active.salt,
                 offset: self.active.offset,
                 first_lsn: batch.first_lsn,
                 number: self.next_frame,
-                durable: self.active.durable,
+                durable: if planted("durable-mark-too-far") {
+                    self.active.offset
+                } else {
+                    self.active.durable
+                },
                 time_ms: self.time_ms,
             };
             let name = || self.disk.describe(&segment_name(self.active.number));
@@ -182,7 +187,9 @@ impl<D: Disk> Writer<D> {
     fn sync(&mut self) -> Result<u64, Error> {
         if self.active.durable < self.active.offset {
             let name = || self.disk.describe(&segment_name(self.active.number));
-            self.active.file.sync().on("sync", name())?;
+            if !planted("acknowledged-before-the-sync") {
+                self.active.file.sync().on("sync", name())?;
+            }
             self.active.durable = self.active.offset;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
@@ -192,7 +199,8 @@ impl<D: Disk> Writer<D> {
     /// Ends the active segment and puts the spare one in its place.
     fn rotate(&mut self, first_lsn: u64, spare: &mut Option<Spare<D::File>>) -> Result<u64, Error> {
         // The successor will state where this segment ends, and that has to be true of the disk.
-        let durable_lsn = self.sync()?;
+        let durable_lsn =
+            if planted("rotation-without-sync") { self.active.lsn } else { self.sync()? };
         let spare = match spare.take() {
             Some(spare) => spare,
             None => prepare(&self.disk, SEGMENT_BYTES_MAX)?,
@@ -247,9 +255,13 @@ fn activate<D: Disk>(
     let name = segment_name(header.number);
     let describe = || disk.describe(&name);
     spare.file.write_at(0, &header.encode()).on("write", describe())?;
-    spare.file.sync().on("sync", describe())?;
+    if !planted("segment-header-not-synced") {
+        spare.file.sync().on("sync", describe())?;
+    }
     disk.rename(SPARE_NAME, &name).on("rename", describe())?;
-    disk.sync_dir().on("sync the directory of", describe())?;
+    if !planted("segment-name-not-synced") {
+        disk.sync_dir().on("sync the directory of", describe())?;
+    }
     let mut chain = chain.lock();
     let mut manifest = chain.manifest;
     manifest.newest = header.number;

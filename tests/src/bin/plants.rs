@@ -1,0 +1,155 @@
+//! `cargo run -p icn-tests --bin plants`: builds the tests with the planted bugs (`--cfg plant`, in
+//! a target directory of their own), shows each bug to each layer of tests, and writes which layer
+//! sees which bug into `docs/TESTING.md`. Fails when a bug is seen by nobody.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// What a layer is called, the package and test target it is, and which of its tests.
+const LAYERS: [(&str, &str, &str, &str); 9] = [
+    ("codecs", "icn-wal", "icn_wal", ""),
+    ("log", "icn-wal", "suite", "log::"),
+    ("crash points", "icn-wal", "suite", "crash_points::"),
+    ("faults", "icn-wal", "suite", "faults::"),
+    ("table", "icn-wal", "suite", "recovery_table::"),
+    ("media", "icn-wal", "suite", "media::"),
+    ("all losses", "icn-tests", "log", ""),
+    ("2nd reader", "icn-tests", "reader", ""),
+    ("node", "icn-tests", "node", ""),
+];
+
+/// A bug may make a test wait for ever: that is seen too.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+const BEGIN: &str = "<!-- written by the program plants -->";
+const END: &str = "<!-- end -->";
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "how long to wait is a matter of time")]
+    Instant::now()
+}
+
+/// The bugs, as the source names them.
+fn bugs(root: &Path) -> Outcome<BTreeSet<String>> {
+    let mut bugs = BTreeSet::new();
+    let mut directories = vec![root.join("wal/src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path)?;
+            for part in source.split("planted(\"").skip(1) {
+                bugs.extend(part.split('"').next().map(str::to_owned));
+            }
+        }
+    }
+    Ok(bugs)
+}
+
+/// Builds the test programs and says where they are, by package and target.
+fn build(root: &Path) -> Outcome<Vec<(String, String, PathBuf)>> {
+    let output = Command::new("cargo")
+        .args(["test", "--no-run", "--message-format=json", "-p", "icn-wal", "-p", "icn-tests"])
+        .arg("--target-dir")
+        .arg(root.join("target/plant"))
+        .env("RUSTFLAGS", "--cfg plant")
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err("the tests do not build".into());
+    }
+    let mut programs = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        let message: serde_json::Value = serde_json::from_str(line)?;
+        if let Some(program) = message["executable"].as_str()
+            && message["profile"]["test"] == true
+        {
+            let package = message["package_id"].as_str().unwrap_or_default();
+            let package = if package.contains("/wal#") { "icn-wal" } else { "icn-tests" };
+            let target = message["target"]["name"].as_str().unwrap_or_default();
+            programs.push((package.to_owned(), target.to_owned(), program.into()));
+        }
+    }
+    Ok(programs)
+}
+
+fn start(program: &Path, filter: &str, bug: &str) -> Outcome<Child> {
+    let mut command = Command::new(program);
+    if !filter.is_empty() {
+        command.arg(filter);
+    }
+    command.env("ICN_PLANT", bug).env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Ok(command.spawn()?)
+}
+
+/// Whether the tests are content.
+fn passes(program: &Path, filter: &str, bug: &str) -> Outcome<bool> {
+    let mut child = start(program, filter, bug)?;
+    let deadline = now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn main() -> Outcome<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    let programs = build(root)?;
+    let mut out = std::io::stdout();
+    let mut layers = Vec::new();
+    for (name, package, target, filter) in LAYERS {
+        let program = programs.iter().find(|(p, t, _)| p == package && t == target);
+        let program = &program.ok_or_else(|| format!("there is no {package} {target}"))?.2;
+        if !passes(program, filter, "")? {
+            return Err(format!("{name} fails without any bug").into());
+        }
+        layers.push((name, program, filter));
+    }
+    let mut table = String::from("| bug |");
+    layers.iter().for_each(|(name, ..)| table.extend([" ", name, " |"]));
+    table.push_str("\n|---|");
+    layers.iter().for_each(|_| table.push_str(":-:|"));
+    let mut unseen = Vec::new();
+    for bug in bugs(root)?.into_iter().filter(|bug| only.is_empty() || only.contains(bug)) {
+        let mut row = format!("| {} |", bug.replace('-', " "));
+        let mut seen = 0;
+        for (_, program, filter) in &layers {
+            let sees = !passes(program, filter, &bug)?;
+            seen += u32::from(sees);
+            row.push_str(if sees { " ● |" } else { "   |" });
+        }
+        writeln!(out, "{row}")?;
+        write!(table, "\n{row}")?;
+        if seen == 0 {
+            unseen.push(bug);
+        }
+    }
+    if only.is_empty() {
+        let path = root.join("docs/TESTING.md");
+        let page = std::fs::read_to_string(&path)?;
+        let (before, rest) = page.split_once(BEGIN).ok_or("TESTING.md has no place for it")?;
+        let (_, after) = rest.split_once(END).ok_or("TESTING.md has no end of it")?;
+        std::fs::write(&path, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?;
+    }
+    if unseen.is_empty() { Ok(()) } else { Err(format!("seen by nobody: {unseen:?}").into()) }
+}
