@@ -170,6 +170,15 @@ impl<D: Disk> Wal<D> {
         time_ms: u64,
         records: &[R],
     ) -> Result<RangeInclusive<Lsn>, Error> {
+        Ok(self.enqueue(time_ms, records)?.1)
+    }
+
+    /// Appends; the queue is still locked behind it.
+    fn enqueue<R: AsRef<[u8]>>(
+        &self,
+        time_ms: u64,
+        records: &[R],
+    ) -> Result<(MutexGuard<'_, Queue>, RangeInclusive<Lsn>), Error> {
         let bytes = check_append(records)?;
         let count = u32::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX);
         let mut queue = self.queue.lock();
@@ -179,7 +188,8 @@ impl<D: Disk> Wal<D> {
                 && (queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX
                     || queue.pending.records() + count > FRAME_RECORDS_MAX);
             if full {
-                queue = self.take_turn(queue, Purpose::Write)?;
+                self.take_turn(queue, Purpose::Write)?;
+                queue = self.queue.lock();
             } else if !queue.admits(bytes) {
                 drop(queue);
                 self.prepare_spare(bytes)?;
@@ -187,7 +197,8 @@ impl<D: Disk> Wal<D> {
                 // Pending records may be what fills the active segment: with them written, the
                 // spare one is free for this append.
                 if !queue.admits(bytes) && !queue.pending.is_empty() {
-                    queue = self.take_turn(queue, Purpose::Write)?;
+                    self.take_turn(queue, Purpose::Write)?;
+                    queue = self.queue.lock();
                 }
             } else {
                 break;
@@ -206,7 +217,7 @@ impl<D: Disk> Wal<D> {
             self.durable.fetch_max(queue.next_lsn - 1, Ordering::AcqRel);
         }
         let first = Lsn::new(first).unwrap_or(Lsn::FIRST);
-        Ok(first..=first.plus(u64::from(count) - 1))
+        Ok((queue, first..=first.plus(u64::from(count) - 1)))
     }
 
     /// Returns once everything up to `lsn` is durable.
@@ -215,27 +226,28 @@ impl<D: Disk> Wal<D> {
     /// [`Error::Poisoned`] when the write or sync failed: whether the record is there is then
     /// decided by recovery. [`Error::NotAppended`] when there is no such record.
     pub fn wait(&self, lsn: Lsn) -> Result<(), Error> {
-        let lsn = lsn.get();
-        while self.durable.load(Ordering::Acquire) < lsn {
-            let queue = self.queue.lock();
-            if self.durable.load(Ordering::Acquire) >= lsn {
-                break;
-            }
-            if let State::Poisoned(cause) = &queue.state {
-                return Err(Error::Poisoned { cause: cause.clone() });
-            }
-            if lsn >= queue.next_lsn {
-                return Err(Error::NotAppended { lsn });
-            }
-            if queue.busy && lsn <= queue.flight.durable_through {
-                let group = Arc::clone(&queue.flight.group);
-                drop(queue);
-                group.await_done();
-            } else {
-                drop(self.take_turn(queue, Purpose::Sync)?);
-            }
+        if self.durable.load(Ordering::Acquire) >= lsn.get() {
+            return Ok(());
         }
-        Ok(())
+        self.await_durable(self.queue.lock(), lsn.get())
+    }
+
+    fn await_durable(&self, queue: MutexGuard<'_, Queue>, lsn: u64) -> Result<(), Error> {
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Ok(());
+        }
+        if let State::Poisoned(cause) = &queue.state {
+            return Err(Error::Poisoned { cause: cause.clone() });
+        }
+        if lsn >= queue.next_lsn {
+            return Err(Error::NotAppended { lsn });
+        }
+        if queue.busy && lsn <= queue.flight.durable_through {
+            let group = Arc::clone(&queue.flight.group);
+            drop(queue);
+            return self.follow(&group);
+        }
+        self.take_turn(queue, Purpose::Sync)
     }
 
     /// Appends and waits.
@@ -247,8 +259,8 @@ impl<D: Disk> Wal<D> {
         time_ms: u64,
         records: &[R],
     ) -> Result<RangeInclusive<Lsn>, Error> {
-        let lsns = self.append(time_ms, records)?;
-        self.wait(*lsns.end())?;
+        let (queue, lsns) = self.enqueue(time_ms, records)?;
+        self.await_durable(queue, lsns.end().get())?;
         Ok(lsns)
     }
 
@@ -343,7 +355,7 @@ impl<D: Disk> Wal<D> {
             return Ok(());
         }
         queue.check()?;
-        self.lead(queue, Purpose::Note).map(drop)
+        self.lead(queue, Purpose::Note)
     }
 
     /// Makes everything durable, seals the log and says so in the manifest. Later appends are
@@ -359,20 +371,19 @@ impl<D: Disk> Wal<D> {
         let mut queue = self.queue.lock();
         queue.check()?;
         while queue.busy {
-            queue = self.take_turn(queue, Purpose::Sync)?;
+            self.take_turn(queue, Purpose::Sync)?;
+            queue = self.queue.lock();
+            queue.check()?;
         }
-        queue = self.lead(queue, Purpose::Seal)?;
+        // From here on nothing can be appended that would have to be written behind the seal.
         queue.state = State::Closed;
-        drop(queue);
+        self.lead(queue, Purpose::Seal)?;
         self.writer.lock().mark_clean()
     }
 
-    /// Joins the group that is gathering: leads it when its turn has come, follows who does.
-    fn take_turn<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        purpose: Purpose,
-    ) -> Result<MutexGuard<'a, Queue>, Error> {
+    /// Joins the group that is gathering: leads it when its turn has come, follows who does. What
+    /// was pending is written when this returns; durable unless the purpose is only to write.
+    fn take_turn(&self, mut queue: MutexGuard<'_, Queue>, purpose: Purpose) -> Result<(), Error> {
         if !queue.busy {
             return self.lead(queue, purpose);
         }
@@ -380,27 +391,36 @@ impl<D: Disk> Wal<D> {
         if queue.elected {
             queue.followers += 1;
             drop(queue);
-            group.await_done();
-            return Ok(self.queue.lock());
+            return self.follow(&group);
         }
         queue.elected = true;
         drop(queue);
         group.await_turn();
         let queue = self.queue.lock();
-        queue.check()?;
+        if let State::Poisoned(cause) = &queue.state {
+            return Err(Error::Poisoned { cause: cause.clone() });
+        }
         self.lead(queue, purpose)
+    }
+
+    /// Waits for the end of a group that somebody else leads.
+    fn follow(&self, group: &Group) -> Result<(), Error> {
+        if group.await_end() {
+            return Ok(());
+        }
+        match &self.queue.lock().state {
+            State::Poisoned(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            State::Open | State::Closed => Ok(()),
+        }
     }
 
     /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
     /// the lead with `busy` set.
-    fn lead<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        purpose: Purpose,
-    ) -> Result<MutexGuard<'a, Queue>, Error> {
+    fn lead(&self, mut queue: MutexGuard<'_, Queue>, purpose: Purpose) -> Result<(), Error> {
         queue.busy = true;
         queue.elected = false;
-        let sync = purpose != Purpose::Write || std::mem::take(&mut queue.followers) > 0;
+        let followers = std::mem::take(&mut queue.followers);
+        let sync = purpose != Purpose::Write || followers > 0;
         let mut frame = queue.other.take().unwrap_or_else(FrameBuffer::new);
         std::mem::swap(&mut frame, &mut queue.pending);
         let kind = match purpose {
@@ -446,18 +466,22 @@ impl<D: Disk> Wal<D> {
                 if !planted("failure-forgotten") {
                     queue.state = State::Poisoned(cause.clone());
                 }
-                // Nobody will lead the gathering group any more.
-                queue.group.finish();
                 Err(Error::Poisoned { cause })
             }
         };
+        let next = queue.elected.then(|| Arc::clone(&queue.group));
+        queue.busy = next.is_some() && result.is_ok();
+        drop(queue);
         // The next leader first: its sync is what everybody else will wait for.
-        queue.busy = queue.elected && result.is_ok();
-        if queue.elected {
-            queue.group.give_turn();
+        if let Some(next) = next {
+            next.give_turn();
+            if result.is_err() {
+                // Nobody will lead it any more.
+                next.end(false);
+            }
         }
-        group.finish();
-        result.map(|()| queue)
+        group.end(result.is_ok());
+        result
     }
 
     /// Prepares a segment that holds an append of `bytes` besides the records that are pending.
