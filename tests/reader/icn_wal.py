@@ -98,6 +98,13 @@ def holds_frames(raw):
     return frame(raw, HEADER, raw[88:104]) is not None
 
 
+def is_history(raw):
+    """Frames, or a header that says that records came before."""
+    if len(raw) < HEADER or zlib.crc32(raw[:508]) != struct.unpack_from("<I", raw, 508)[0]:
+        return False
+    return struct.unpack_from("<Q", raw, 48)[0] > 1 or holds_frames(raw)
+
+
 def read(directory):
     files = {}
     for path in directory.iterdir():
@@ -107,7 +114,7 @@ def read(directory):
     manifest = directory / "MANIFEST"
     content = twin(manifest.read_bytes(), b"ICNWALM\0") if manifest.exists() else None
     if content is None or len(content) != 72:
-        if manifest.exists() or any(map(holds_frames, files.values())):
+        if manifest.exists() or any(map(is_history, files.values())):
             raise Corrupt("ManifestDamaged")
         return
     store = content[:16]
@@ -165,7 +172,7 @@ def read(directory):
             for behind in range(at, len(raw) - 63, 8):
                 if raw[behind : behind + 4] == b"ICNf":
                     mark = frame(raw, behind, head["salt"], whole=False)
-                    if mark and mark[0]["durable"] > at:
+                    if mark and mark[0]["number"] >= number and mark[0]["durable"] > at:
                         raise Corrupt("DamagedBeforeDurableMark")
 
 

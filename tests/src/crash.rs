@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use icn_wal::limits::SEGMENT_BYTES_MIN;
 use icn_wal::{Faults, SimDisk};
 
 use crate::life::{Step, Witness};
@@ -47,12 +48,14 @@ pub struct Effort {
 /// # Errors
 /// The broken promise, and how to see it again.
 pub fn explore(seed: u64, plan: &[Step], effort: Effort) -> Result<Tally, String> {
-    let whole = SimDisk::new(seed);
+    // Segments that do not grow are used again after they are dropped.
+    let disk = || SimDisk::new(seed).with_segment_bytes_max(SEGMENT_BYTES_MIN);
+    let whole = disk();
     Witness::default().live(&whole, plan).map_err(|error| format!("seed {seed}: {error}"))?;
     let mut tally = Tally::default();
     let mut seen = HashSet::new();
     for power in 1..=whole.operations() {
-        let disk = SimDisk::new(seed);
+        let disk = disk();
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
         let mut witness = Witness::default();
         // Ends with an error, or the last operation was the last thing that happened.

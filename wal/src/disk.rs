@@ -13,6 +13,8 @@ pub use fs::FsDisk;
 
 use std::io;
 
+use crate::limits::SEGMENT_BYTES_MAX;
+
 /// One directory. Clones are handles to the same directory.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file of this directory.
@@ -60,6 +62,11 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Fills `out` with bytes nobody can predict (salts, store ids).
     fn random(&self, out: &mut [u8]) -> io::Result<()>;
 
+    /// The size in bytes at which segments here stop doubling, at least 1 MiB.
+    fn segment_bytes_max(&self) -> u64 {
+        SEGMENT_BYTES_MAX
+    }
+
     /// What to call the file in a message to a person.
     fn describe(&self, name: &str) -> String;
 }
@@ -74,6 +81,9 @@ pub trait DiskFile: Send + Sync + 'static {
 
     /// Writes all of `bytes` at `offset`. Volatile until [`sync`](DiskFile::sync).
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Whether the file has one name only.
+    fn has_one_name(&self) -> io::Result<bool>;
 
     /// Makes everything written so far durable. After an error nothing may be believed about what
     /// reached the disk, and asking again proves nothing: the kernel may have dropped the pages.

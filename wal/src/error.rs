@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::lsn::Lsn;
+use crate::segment::segment_number;
 
 /// Why the log refused.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,18 @@ pub enum Error {
         /// The LSN waited for, 0 for an append to a closed log.
         lsn: u64,
     },
+}
+
+impl Error {
+    /// The segment it is about.
+    pub(crate) fn segment(&self) -> Option<u64> {
+        match self {
+            Self::Corrupt(Damage { file, .. }) | Self::Io { file, .. } => {
+                segment_number(file.rsplit('/').next()?)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where a store is damaged and why that cannot be a torn tail.

@@ -95,12 +95,13 @@ impl FrameHeader {
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
             return Err(FrameFault::Short);
         };
-        if header.iter().all(|&byte| byte == 0) {
-            return Err(FrameFault::Blank);
+        if header[0..4] != MAGIC {
+            let blank = header.iter().all(|&byte| byte == 0);
+            return Err(if blank { FrameFault::Blank } else { FrameFault::Header });
         }
         let sum = planted("header-checksum-skipped")
             || u32_at(header, 4) == seeded(salt, offset, &header[8..]);
-        if header[0..4] != MAGIC || !sum {
+        if !sum {
             return Err(FrameFault::Header);
         }
         let kind = FrameKind::from_code(header[52]).ok_or(FrameFault::Header)?;

@@ -55,9 +55,10 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(header.check_body(frame, &self.salt, offset).map(|records| (header, records)))
     }
 
-    /// What lies behind `offset`, where a frame was expected and none is: headers of frames and
-    /// bytes other than zero.
-    pub(crate) fn survey(&mut self, offset: u64) -> Result<Beyond, Error> {
+    /// What lies behind `offset`, where a frame was expected and none is: headers of frames, and
+    /// bytes other than zero (in a reused segment those prove nothing). A frame with a number below
+    /// `number` is one of an earlier segment whose checksum is right by chance.
+    pub(crate) fn survey(&mut self, offset: u64, number: u64) -> Result<Beyond, Error> {
         let mut beyond = Beyond::default();
         self.offset = offset;
         while self.offset < self.end {
@@ -77,7 +78,11 @@ impl<F: DiskFile> FrameReader<F> {
             if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
                 beyond.bytes = here + last as u64 + 1 - offset;
             }
-            if let Ok(header) = FrameHeader::decode(ahead, &self.salt, here) {
+            if let Ok(header) = FrameHeader::decode(ahead, &self.salt, here)
+                && header.number >= number
+            {
+                let end = here.saturating_add(header.frame_bytes() as u64).min(self.end);
+                beyond.framed = beyond.framed.max(end - offset);
                 beyond.durable = beyond.durable.max(header.durable);
                 let next = header.first_lsn.saturating_add(u64::from(header.records));
                 beyond.next_lsn = beyond.next_lsn.max(next);
@@ -123,6 +128,8 @@ impl<F: DiskFile> FrameReader<F> {
 pub(crate) struct Beyond {
     /// Bytes up to the last one that is not zero.
     pub(crate) bytes: u64,
+    /// Bytes up to the end of the last frame that has a valid header.
+    pub(crate) framed: u64,
     /// Frame headers that are valid where they stand.
     pub(crate) frames: u64,
     /// The furthest offset one of them says was durable.

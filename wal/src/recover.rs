@@ -120,7 +120,7 @@ pub(crate) fn scan<D: Disk>(
     let Some(manifest) = manifest else {
         // A crash in the very first open leaves a segment without frames and no manifest.
         for &number in &numbers {
-            if holds_frames(disk, number)? {
+            if holds_frames(disk, number)? || continues_another(disk, number)? {
                 return Err(Manifest::damage(disk));
             }
             stale.push(segment_name(number));
@@ -263,7 +263,7 @@ impl<D: Disk> Walk<'_, D> {
             } else if successor.is_some() {
                 break (offset, None);
             } else {
-                let beyond = reader.survey(offset)?;
+                let beyond = reader.survey(offset, self.scan.next_frame)?;
                 // A writer may have gone on since the frame was read. What the frames behind it
                 // call durable was there before them, so that a second look must find it.
                 reader.rewind(offset);
@@ -292,11 +292,13 @@ impl<D: Disk> Walk<'_, D> {
                 let file = self.disk.open(&name).on("open", describe())?;
                 file.write_at(stop, &[0; SECTOR_BYTES]).on("write", describe())?;
             }
-            self.judge_tail(number, stop, beyond)?;
+            self.judge_tail(header, stop, beyond)?;
         }
         self.scan.recovery.clean = last.sealed;
         self.scan.recovery.bytes += size;
-        if last.frames > 0 || self.scan.recovery.torn_bytes > 0 || successor.is_some() {
+        // What a reused segment holds behind its header may be old frames or a torn first one.
+        let blank = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
+        if !blank || successor.is_some() {
             self.scan.end = Link { segment: number, end: stop, lsn };
             self.scan.recovery.segments += 1;
             self.scan.kept.push(Kept { number, last_lsn: lsn, bytes: size });
@@ -358,7 +360,13 @@ impl<D: Disk> Walk<'_, D> {
     }
 
     /// The newest segment ends at `stop` without a seal: torn, or damaged?
-    fn judge_tail(&mut self, number: u64, stop: u64, beyond: Beyond) -> Result<(), Error> {
+    fn judge_tail(
+        &mut self,
+        header: &SegmentHeader,
+        stop: u64,
+        beyond: Beyond,
+    ) -> Result<(), Error> {
+        let number = header.number;
         if planted("every-bad-tail-is-torn") {
             return Ok(());
         }
@@ -368,7 +376,7 @@ impl<D: Disk> Walk<'_, D> {
         if beyond.durable > stop {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeDurableMark));
         }
-        self.scan.recovery.torn_bytes = beyond.bytes;
+        self.scan.recovery.torn_bytes = if header.reused { beyond.framed } else { beyond.bytes };
         // A record that left a trace keeps its number: whoever saw the trace must never meet
         // another record under it.
         if !planted("number-of-a-torn-record-given-again") {
@@ -413,6 +421,15 @@ fn read_header<D: Disk>(disk: &D, number: u64, store: &StoreId) -> Result<Segmen
             Err(Error::Format { file: disk.describe(&name), format, known: FORMAT })
         }
     }
+}
+
+/// Whether a segment says that others came before it.
+fn continues_another<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
+    let name = segment_name(number);
+    let file = disk.open(&name).on("open", disk.describe(&name))?;
+    let mut bytes = [0; SECTOR_BYTES];
+    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
+    Ok(SegmentHeader::decode(&bytes).is_ok_and(|header| header.first_lsn > 1))
 }
 
 /// Whether a segment that should be empty holds any frame at all.

@@ -16,12 +16,14 @@
 //!     88    16 salt               random, seeds every checksum of the frames here
 //!    104     8 time               ms since 1970, at least that of every frame before
 //!    112     8 bytes              of the whole file; it never grows or shrinks
-//!    120   388 zeros
+//!    120     1 reused             1 if the file was a segment before: old bytes lie behind its frames
+//!    121   387 zeros
 //!    508     4 CRC-32             of bytes 0..508
 //! ```
 //!
-//! The file is `<number, 20 digits>.wal`. Room is prepared by writing zeros, so that a sync on the
-//! commit path never has to commit a change of file size; frames are written over the zeros.
+//! The file is `<number, 20 digits>.wal`. Its room is there before it becomes a segment, so that a
+//! sync on the commit path never has to commit a change of file size; frames are written over what
+//! is in it, zeros or the frames of an earlier segment.
 
 use crc32fast::hash;
 
@@ -49,6 +51,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) salt: Salt,
     pub(crate) time_ms: u64,
     pub(crate) bytes: u64,
+    pub(crate) reused: bool,
 }
 
 /// Where the log ended before a segment. All zero when nothing came before it.
@@ -92,6 +95,7 @@ impl SegmentHeader {
         out[88..104].copy_from_slice(&self.salt);
         out[104..112].copy_from_slice(&self.time_ms.to_le_bytes());
         out[112..120].copy_from_slice(&self.bytes.to_le_bytes());
+        out[120] = u8::from(self.reused);
         let crc = hash(&out[..HEADER_BYTES - 4]);
         out[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -125,6 +129,7 @@ impl SegmentHeader {
             salt,
             time_ms: u64_at(bytes, 104),
             bytes: u64_at(bytes, 112),
+            reused: bytes[120] != 0,
         })
     }
 }
@@ -160,6 +165,7 @@ mod tests {
             salt: [9; 16],
             time_ms: 6,
             bytes: 1 << 20,
+            reused: true,
         }
     }
 

@@ -8,22 +8,20 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
-use crate::frame::{FrameBuffer, FrameKind, padded};
+use crate::frame::{FrameBuffer, FrameKind};
 use crate::group::Group;
 use crate::limits::{
-    APPEND_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX,
-    RECORD_HEADER_BYTES, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES,
+    APPEND_BYTES_MAX, FRAME_RECORDS_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
 };
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
-use crate::recover::{Beside, From, Record, Recovery, scan};
-use crate::segment::{StoreId, segment_name};
+use crate::queue::{Flight, Queue, State};
+use crate::recover::{Beside, From, Kept, Record, Recovery, scan};
+use crate::segment::StoreId;
+use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
-use crate::writer::{Batch, Chain, Spare, Writer, discard_spare, next_segment_bytes, prepare};
-
-/// Room that no append may take: an orderly stop must always be able to write its seal.
-const SEAL_ROOM: u64 = 2 * FRAME_HEADER_BYTES as u64;
+use crate::writer::{Batch, Chain, Writer};
 
 /// A write-ahead log, open for writing.
 ///
@@ -34,50 +32,19 @@ const SEAL_ROOM: u64 = 2 * FRAME_HEADER_BYTES as u64;
 pub struct Wal<D: Disk> {
     disk: D,
     store: StoreId,
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<D::File>>,
     /// Locked only by the leader, so never contended.
     writer: Mutex<Writer<D>>,
-    spare: Mutex<Option<Spare<D::File>>>,
-    preparing: Mutex<()>,
+    /// Who holds it prepares the next segment.
+    pool: Mutex<Pool<D::File>>,
     chain: Arc<Mutex<Chain>>,
     counters: Arc<Counters>,
     durable: AtomicU64,
     _lock: D::Lock,
 }
 
-struct Queue {
-    next_lsn: u64,
-    /// The records that wait to be written, and the buffer that takes turns with it.
-    pending: FrameBuffer,
-    other: Option<FrameBuffer>,
-    first_lsn: u64,
-    time_ms: u64,
-    /// Where those who wait for `pending` wait, whether one of them is to lead, and how many follow.
-    group: Arc<Group>,
-    elected: bool,
-    followers: u32,
-    /// Somebody is writing; what it will have made durable when it is done, and where that is told.
-    busy: bool,
-    flight: Flight,
-    /// Bytes that fit into the active segment behind everything taken so far.
-    room: u64,
-    /// The size of the prepared segment, 0 for none.
-    spare_bytes: u64,
-    segment_bytes: u64,
-    state: State,
-}
-
-#[derive(Default)]
-struct Flight {
-    durable_through: u64,
-    group: Arc<Group>,
-}
-
-enum State {
-    Open,
-    Closed,
-    Poisoned(String),
-}
+/// The queue, in hand.
+type Locked<'a, D> = MutexGuard<'a, Queue<<D as Disk>::File>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -123,29 +90,13 @@ impl<D: Disk> Wal<D> {
         let manifest = Manifest { store, incarnation, ..Manifest::default() };
         let counters = Arc::new(Counters::default());
         let (writer, chain) = Writer::start(disk.clone(), &scan, manifest, Arc::clone(&counters))?;
-        let queue = Queue {
-            next_lsn: scan.next_lsn,
-            pending: FrameBuffer::new(),
-            other: Some(FrameBuffer::new()),
-            first_lsn: scan.next_lsn,
-            time_ms: scan.time_ms,
-            group: Arc::default(),
-            elected: false,
-            followers: 0,
-            busy: false,
-            flight: Flight::default(),
-            room: writer.room(),
-            spare_bytes: 0,
-            segment_bytes: SEGMENT_BYTES_MIN,
-            state: State::Open,
-        };
+        let queue = Queue::new(scan.next_lsn, scan.time_ms, writer.room());
         let wal = Self {
             disk,
             store,
             queue: Mutex::new(queue),
             writer: Mutex::new(writer),
-            spare: Mutex::new(None),
-            preparing: Mutex::new(()),
+            pool: Mutex::new(Pool::new()),
             chain,
             counters,
             durable: AtomicU64::new(scan.end.lsn),
@@ -178,7 +129,7 @@ impl<D: Disk> Wal<D> {
         &self,
         time_ms: u64,
         records: &[R],
-    ) -> Result<(MutexGuard<'_, Queue>, RangeInclusive<Lsn>), Error> {
+    ) -> Result<(Locked<'_, D>, RangeInclusive<Lsn>), Error> {
         let bytes = check_append(records)?;
         let count = u32::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX);
         let mut queue = self.queue.lock();
@@ -187,22 +138,15 @@ impl<D: Disk> Wal<D> {
             let full = !queue.pending.is_empty()
                 && (queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX
                     || queue.pending.records() + count > FRAME_RECORDS_MAX);
-            if full {
+            if full || (!queue.admits(bytes) && queue.leans_on_spare()) {
                 self.take_turn(queue, Purpose::Write)?;
-                queue = self.queue.lock();
             } else if !queue.admits(bytes) {
                 drop(queue);
                 self.prepare_spare(bytes)?;
-                queue = self.queue.lock();
-                // Pending records may be what fills the active segment: with them written, the
-                // spare one is free for this append.
-                if !queue.admits(bytes) && !queue.pending.is_empty() {
-                    self.take_turn(queue, Purpose::Write)?;
-                    queue = self.queue.lock();
-                }
             } else {
                 break;
             }
+            queue = self.queue.lock();
         }
         let first = queue.next_lsn;
         if queue.pending.is_empty() {
@@ -232,13 +176,11 @@ impl<D: Disk> Wal<D> {
         self.await_durable(self.queue.lock(), lsn.get())
     }
 
-    fn await_durable(&self, queue: MutexGuard<'_, Queue>, lsn: u64) -> Result<(), Error> {
+    fn await_durable(&self, queue: Locked<'_, D>, lsn: u64) -> Result<(), Error> {
         if self.durable.load(Ordering::Acquire) >= lsn {
             return Ok(());
         }
-        if let State::Poisoned(cause) = &queue.state {
-            return Err(Error::Poisoned { cause: cause.clone() });
-        }
+        queue.check_poison()?;
         if lsn >= queue.next_lsn {
             return Err(Error::NotAppended { lsn });
         }
@@ -307,7 +249,7 @@ impl<D: Disk> Wal<D> {
     /// [`Error::Io`]. Files that could not be removed are ignored from now on and removed at the
     /// next open.
     pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
-        let dropped: Vec<u64> = {
+        let dropped: Vec<Kept> = {
             let mut chain = self.chain.lock();
             let active = chain.kept.len().saturating_sub(1);
             let count =
@@ -321,13 +263,13 @@ impl<D: Disk> Wal<D> {
                 manifest.write(&self.disk)?;
                 chain.manifest = manifest;
             }
-            chain.kept.drain(..count).map(|kept| kept.number).collect()
+            chain.kept.drain(..count).collect()
         };
-        for &number in &dropped {
-            let name = segment_name(number);
-            self.disk.remove(&name).on("remove", self.disk.describe(&name))?;
+        let count = dropped.len() as u64;
+        for Kept { number, bytes, .. } in dropped {
+            self.pool.lock().retire(&self.disk, number, bytes)?;
         }
-        Ok(dropped.len() as u64)
+        Ok(count)
     }
 
     /// Prepares the next segment if it is not there yet, so that no append has to.
@@ -341,7 +283,7 @@ impl<D: Disk> Wal<D> {
     /// Whether the next segment is missing.
     #[must_use]
     pub fn wants_spare(&self) -> bool {
-        self.queue.lock().spare_bytes == 0
+        self.queue.lock().spare.is_none()
     }
 
     /// Writes a frame that carries nothing but the proof that everything before it was durable.
@@ -351,7 +293,7 @@ impl<D: Disk> Wal<D> {
     /// [`Error::Poisoned`].
     pub fn note(&self) -> Result<(), Error> {
         let queue = self.queue.lock();
-        if queue.busy || !queue.pending.is_empty() || queue.room < 2 * SEAL_ROOM {
+        if queue.busy || !queue.pending.is_empty() || !queue.admits_note() {
             return Ok(());
         }
         queue.check()?;
@@ -359,11 +301,11 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Makes everything durable, seals the log and says so in the manifest. Later appends are
-    /// refused. Dropping a log without this is a crash as far as recovery is concerned.
+    /// refused, and prepared room is given back. Dropping a log without this is a crash as far as recovery is concerned.
     ///
     /// # Errors
-    /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written: the
-    /// records and the seal are durable then.
+    /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written or a file
+    /// not be removed: the records and the seal are durable then.
     pub fn close(&self) -> Result<(), Error> {
         if let Some(last) = self.last() {
             self.wait(last)?;
@@ -378,12 +320,16 @@ impl<D: Disk> Wal<D> {
         // From here on nothing can be appended that would have to be written behind the seal.
         queue.state = State::Closed;
         self.lead(queue, Purpose::Seal)?;
-        self.writer.lock().mark_clean()
+        self.writer.lock().mark_clean()?;
+        let mut pool = self.pool.lock();
+        let spare = self.queue.lock().spare.take();
+        spare.map_or(Ok(()), |spare| spare.discard(&self.disk))?;
+        pool.drain(&self.disk)
     }
 
     /// Joins the group that is gathering: leads it when its turn has come, follows who does. What
     /// was pending is written when this returns; durable unless the purpose is only to write.
-    fn take_turn(&self, mut queue: MutexGuard<'_, Queue>, purpose: Purpose) -> Result<(), Error> {
+    fn take_turn(&self, mut queue: Locked<'_, D>, purpose: Purpose) -> Result<(), Error> {
         if !queue.busy {
             return self.lead(queue, purpose);
         }
@@ -397,9 +343,7 @@ impl<D: Disk> Wal<D> {
         drop(queue);
         group.await_turn();
         let queue = self.queue.lock();
-        if let State::Poisoned(cause) = &queue.state {
-            return Err(Error::Poisoned { cause: cause.clone() });
-        }
+        queue.check_poison()?;
         self.lead(queue, purpose)
     }
 
@@ -408,15 +352,12 @@ impl<D: Disk> Wal<D> {
         if group.await_end() {
             return Ok(());
         }
-        match &self.queue.lock().state {
-            State::Poisoned(cause) => Err(Error::Poisoned { cause: cause.clone() }),
-            State::Open | State::Closed => Ok(()),
-        }
+        self.queue.lock().check_poison()
     }
 
     /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
     /// the lead with `busy` set.
-    fn lead(&self, mut queue: MutexGuard<'_, Queue>, purpose: Purpose) -> Result<(), Error> {
+    fn lead(&self, mut queue: Locked<'_, D>, purpose: Purpose) -> Result<(), Error> {
         queue.busy = true;
         queue.elected = false;
         let followers = std::mem::take(&mut queue.followers);
@@ -431,9 +372,10 @@ impl<D: Disk> Wal<D> {
         let through = queue.next_lsn - 1;
         let first_lsn = if frame.is_empty() { queue.next_lsn } else { queue.first_lsn };
         let batch = Batch { kind, first_lsn, time_ms: queue.time_ms, sync };
-        if !frame.is_empty() || kind != FrameKind::Data {
-            queue.take_room(frame.frame_bytes() as u64);
-        }
+        let next = match kind {
+            FrameKind::Data if frame.is_empty() => None,
+            _ => queue.take_room(frame.frame_bytes() as u64),
+        };
         let group = std::mem::take(&mut queue.group);
         let durable_through = if sync { through } else { 0 };
         queue.flight = Flight { durable_through, group: Arc::clone(&group) };
@@ -441,12 +383,10 @@ impl<D: Disk> Wal<D> {
 
         let written = {
             let mut writer = self.writer.lock();
-            let mut spare = self.spare.lock();
-            let written = writer.write(&mut frame, batch, &mut spare);
-            match written {
+            match writer.write(&mut frame, batch, next) {
                 Err(_) if planted("failed-sync-tried-again") => {
                     frame.clear();
-                    writer.write(&mut frame, batch, &mut spare)
+                    writer.write(&mut frame, batch, None)
                 }
                 Err(_) if planted("failed-write-ignored") => Ok(through),
                 written => written,
@@ -484,73 +424,37 @@ impl<D: Disk> Wal<D> {
         result
     }
 
-    /// Prepares a segment that holds an append of `bytes` besides the records that are pending.
+    /// Sees to a segment that holds what is pending and `bytes` more.
     fn prepare_spare(&self, bytes: usize) -> Result<(), Error> {
-        let _one_at_a_time = self.preparing.lock();
-        let (have, wanted) = {
-            let queue = self.queue.lock();
-            let frame = queue.pending.frame_bytes() + padded(bytes);
-            (queue.spare_bytes, next_segment_bytes(queue.segment_bytes, frame as u64 + SEAL_ROOM))
-        };
-        if have > 0 && (bytes == 0 || have >= wanted) {
-            return Ok(());
-        }
-        {
+        let mut pool = self.pool.lock();
+        let (wanted, small) = {
             let mut queue = self.queue.lock();
-            let mut spare = self.spare.lock();
-            queue.spare_bytes = 0;
-            *spare = None;
+            queue.check()?;
+            let wanted = queue.next_segment_bytes(bytes, self.disk.segment_bytes_max());
+            let have = queue.spare.as_ref().map_or(0, |spare| spare.bytes);
+            if have >= wanted || (have > 0 && bytes == 0) || queue.leans_on_spare() {
+                return Ok(());
+            }
+            (wanted, queue.spare.take())
+        };
+        if let Some(small) = small {
+            small.discard(&self.disk)?;
         }
-        discard_spare(&self.disk)?;
-        let prepared = prepare(&self.disk, wanted).map_err(|error| self.give_room_back(error))?;
-        let mut queue = self.queue.lock();
-        queue.spare_bytes = prepared.bytes;
-        *self.spare.lock() = Some(prepared);
+        let spare = pool.take(&self.disk, wanted).map_err(no_space)?;
+        self.queue.lock().spare = Some(spare);
         Ok(())
     }
-
-    fn give_room_back(&self, error: Error) -> Error {
-        match error {
-            Error::Io { source, .. } if is_full(&source) => {
-                // Best effort: the next attempt begins by removing it in any case.
-                let _ = discard_spare(&self.disk);
-                Error::NoSpace { source }
-            }
-            other => other,
-        }
-    }
 }
 
-impl Queue {
-    fn check(&self) -> Result<(), Error> {
-        match &self.state {
-            State::Open => Ok(()),
-            State::Closed => Err(Error::NotAppended { lsn: 0 }),
-            State::Poisoned(cause) => Err(Error::Poisoned { cause: cause.clone() }),
-        }
-    }
-
-    /// Whether a frame with the pending records and `bytes` more has a place.
-    fn admits(&self, bytes: usize) -> bool {
-        let frame = (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64;
-        let fits = |room: u64| frame + SEAL_ROOM <= room;
-        fits(self.room) || fits(self.spare_bytes.saturating_sub(SEGMENT_HEADER_BYTES))
-    }
-
-    fn take_room(&mut self, frame: u64) {
-        if frame <= self.room {
-            self.room -= frame;
-        } else {
-            self.segment_bytes = self.spare_bytes;
-            self.room = self.spare_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
-            self.spare_bytes = 0;
-        }
-    }
-}
-
-fn is_full(error: &std::io::Error) -> bool {
+/// A full disk is told apart: nothing is wrong with it.
+fn no_space(error: Error) -> Error {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded)
+    match error {
+        Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+            Error::NoSpace { source }
+        }
+        other => other,
+    }
 }
 
 fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
@@ -573,7 +477,8 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
 
 /// Reads a log without a lock and without changing anything, also beside a running writer: every
 /// record from `from` on is lent to `visit`. With a writer at work the end is wherever its frames
-/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say.
+/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say. What the writer
+/// drops meanwhile is passed over.
 ///
 /// # Errors
 /// Those of [`Wal::open`] except [`Error::Locked`].
@@ -582,5 +487,32 @@ pub fn read<D: Disk>(
     from: From,
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
-    Ok(scan(disk, Beside::Writer, from, &mut visit)?.recovery)
+    let (mut at, mut last, mut replayed) = (from, None, 0);
+    loop {
+        let before = Manifest::read(disk)?.unwrap_or_default();
+        let scanned = scan(disk, Beside::Writer, at, &mut |record| {
+            last = Some(record.lsn);
+            replayed += 1;
+            visit(record)
+        });
+        let oldest = Manifest::read(disk)?.unwrap_or_default().oldest;
+        let gone = match &scanned {
+            // A segment that is dropped while it is read may be gone, or be another one by now.
+            Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => {
+                error.segment().is_some_and(|segment| segment < oldest)
+            }
+            // Where it ended was not the end, if the segment it ended in is gone.
+            Ok(_) | Err(Error::Behind { .. }) => before.newest < oldest,
+            Err(Error::Missing { .. }) => from == From::Oldest && last.is_some(),
+            Err(_) => false,
+        };
+        if !gone || planted("change-under-a-reader-ignored") {
+            return scanned.map(|scan| Recovery { replayed, ..scan.recovery });
+        }
+        at = match (scanned, last) {
+            (Err(Error::Missing { .. }), _) => From::Oldest,
+            (_, Some(last)) => From::After(last),
+            (_, None) => from,
+        };
+    }
 }

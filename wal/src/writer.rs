@@ -1,5 +1,6 @@
 //! The durable half: the active segment, the spare one, and the manifest.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,49 +9,18 @@ use parking_lot::Mutex;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
-use crate::limits::{
-    SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX,
-};
+use crate::limits::{SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX};
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::recover::{Kept, Scan};
 use crate::segment::{Link, SegmentHeader, segment_name};
+use crate::spare::Spare;
 use crate::stats::Counters;
-
-const SPARE_NAME: &str = "spare.tmp";
-static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// What the log keeps, shared between the writer and whoever drops old segments.
 pub(crate) struct Chain {
     pub(crate) manifest: Manifest,
     pub(crate) kept: Vec<Kept>,
-}
-
-/// A segment whose room is written and synced and that has no name yet.
-pub(crate) struct Spare<F> {
-    file: F,
-    pub(crate) bytes: u64,
-}
-
-/// Prepares a segment of `bytes` under a temporary name: zeros are written and synced now, so that
-/// no sync on the commit path ever has to commit a change of size or of extents.
-pub(crate) fn prepare<D: Disk>(disk: &D, bytes: u64) -> Result<Spare<D::File>, Error> {
-    let describe = || disk.describe(SPARE_NAME);
-    let file = disk.create(SPARE_NAME).on("create", describe())?;
-    let mut offset = 0;
-    while offset < bytes {
-        let count = (bytes - offset).min(ZEROS.len() as u64);
-        let zeros = &ZEROS[..usize::try_from(count).unwrap_or(ZEROS.len())];
-        file.write_at(offset, zeros).on("write", describe())?;
-        offset += count;
-    }
-    file.sync().on("sync", describe())?;
-    Ok(Spare { file, bytes })
-}
-
-/// Removes what a failed or interrupted [`prepare`] left.
-pub(crate) fn discard_spare<D: Disk>(disk: &D) -> Result<(), Error> {
-    disk.discard(SPARE_NAME).on("remove", disk.describe(SPARE_NAME))
 }
 
 struct Active<F> {
@@ -92,8 +62,11 @@ impl<D: Disk> Writer<D> {
         manifest: Manifest,
         counters: Arc<Counters>,
     ) -> Result<(Self, Arc<Mutex<Chain>>), Error> {
-        discard_spare(&disk)?;
-        let spare = prepare(&disk, SEGMENT_BYTES_MIN)?;
+        // First of all, because on a full disk this is what makes the room for the new segment.
+        for name in scan.stale.iter().filter(|name| name.ends_with(".tmp")) {
+            disk.discard(name).on("remove", disk.describe(name))?;
+        }
+        let spare = Spare::write(&disk, 0, SEGMENT_BYTES_MIN)?;
         let chain = Arc::new(Mutex::new(Chain { manifest, kept: scan.kept.clone() }));
         let header = SegmentHeader {
             store: manifest.store,
@@ -105,6 +78,7 @@ impl<D: Disk> Writer<D> {
             salt: salt(&disk)?,
             time_ms: scan.time_ms,
             bytes: spare.bytes,
+            reused: spare.reused,
         };
         let active = activate(&disk, spare, &header, &chain)?;
         for name in &scan.stale {
@@ -125,19 +99,20 @@ impl<D: Disk> Writer<D> {
         self.active.bytes - self.active.offset
     }
 
-    /// Writes one group and returns the last LSN known durable, 0 when that is no news.
+    /// Writes one group and returns the last LSN known durable, 0 when that is no news. With
+    /// `next` given, the group begins the next segment in it.
     pub(crate) fn write(
         &mut self,
         frame: &mut FrameBuffer,
         batch: Batch,
-        spare: &mut Option<Spare<D::File>>,
+        next: Option<Spare<D::File>>,
     ) -> Result<u64, Error> {
         let mut durable_lsn = 0;
+        if let Some(next) = next {
+            durable_lsn = self.rotate(batch.first_lsn, next)?;
+        }
         let bytes = frame.frame_bytes() as u64;
         if !frame.is_empty() || batch.kind != FrameKind::Data {
-            if bytes > self.room() {
-                durable_lsn = self.rotate(batch.first_lsn, spare)?;
-            }
             if self.active.offset - self.active.durable + bytes > UNSYNCED_BYTES_MAX {
                 durable_lsn = self.sync()?;
             }
@@ -155,6 +130,10 @@ impl<D: Disk> Writer<D> {
                 time_ms: self.time_ms,
             };
             let name = || self.disk.describe(&segment_name(self.active.number));
+            if bytes > self.room() {
+                // Admission has seen to it that this cannot be; a file that grew would be damage.
+                return Err(io::ErrorKind::FileTooLarge.into()).on("write", name());
+            }
             self.active
                 .file
                 .write_at(place.offset, frame.finish(&place, batch.kind))
@@ -196,15 +175,11 @@ impl<D: Disk> Writer<D> {
         Ok(self.active.lsn)
     }
 
-    /// Ends the active segment and puts the spare one in its place.
-    fn rotate(&mut self, first_lsn: u64, spare: &mut Option<Spare<D::File>>) -> Result<u64, Error> {
+    /// Ends the active segment and puts `spare` in its place.
+    fn rotate(&mut self, first_lsn: u64, spare: Spare<D::File>) -> Result<u64, Error> {
         // The successor will state where this segment ends, and that has to be true of the disk.
         let durable_lsn =
             if planted("rotation-without-sync") { self.active.lsn } else { self.sync()? };
-        let spare = match spare.take() {
-            Some(spare) => spare,
-            None => prepare(&self.disk, SEGMENT_BYTES_MAX)?,
-        };
         let incarnation = {
             let mut chain = self.chain.lock();
             if let Some(kept) = chain.kept.last_mut() {
@@ -226,21 +201,18 @@ impl<D: Disk> Writer<D> {
             salt: salt(&self.disk)?,
             time_ms: self.time_ms,
             bytes: spare.bytes,
+            reused: spare.reused,
         };
         self.active = activate(&self.disk, spare, &header, &self.chain)?;
         Ok(durable_lsn)
     }
 }
 
-/// The size of the segment after one of `bytes`, which must hold a frame of `frame` bytes.
-pub(crate) fn next_segment_bytes(bytes: u64, frame: u64) -> u64 {
-    let needed = (frame + SEGMENT_HEADER_BYTES).next_multiple_of(SEGMENT_BYTES_MIN);
-    bytes.saturating_mul(2).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX).max(needed)
-}
-
 fn salt<D: Disk>(disk: &D) -> Result<Salt, Error> {
     let mut salt = Salt::default();
-    disk.random(&mut salt).on("make a salt for", disk.describe(""))?;
+    if !planted("salt-the-same-for-every-segment") {
+        disk.random(&mut salt).on("make a salt for", disk.describe(""))?;
+    }
     Ok(salt)
 }
 
@@ -258,7 +230,7 @@ fn activate<D: Disk>(
     if !planted("segment-header-not-synced") {
         spare.file.sync().on("sync", describe())?;
     }
-    disk.rename(SPARE_NAME, &name).on("rename", describe())?;
+    disk.rename(&spare.name, &name).on("rename", describe())?;
     if !planted("segment-name-not-synced") {
         disk.sync_dir().on("sync the directory of", describe())?;
     }

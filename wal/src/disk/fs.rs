@@ -2,13 +2,14 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Advice, OFlags};
 
 use super::{Disk, DiskFile};
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::plant::planted;
 
 const LOCK_NAME: &str = "LOCK";
@@ -21,6 +22,7 @@ const DIR_MODE: u32 = 0o700;
 pub struct FsDisk {
     path: Arc<PathBuf>,
     writable: bool,
+    segment_bytes_max: u64,
 }
 
 impl FsDisk {
@@ -32,7 +34,7 @@ impl FsDisk {
         if !path.is_dir() {
             create_durably(path)?;
         }
-        Ok(Self { path: Arc::new(path.to_path_buf()), writable: true })
+        Ok(Self::new(path, true))
     }
 
     /// Opens `path` for reading only: nothing is created, changed or locked.
@@ -43,7 +45,19 @@ impl FsDisk {
         if !fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self { path: Arc::new(path.to_path_buf()), writable: false })
+        Ok(Self::new(path, false))
+    }
+
+    fn new(path: &Path, writable: bool) -> Self {
+        Self { path: Arc::new(path.into()), writable, segment_bytes_max: SEGMENT_BYTES_MAX }
+    }
+
+    /// The same directory with segments that stop doubling at `bytes`, 1 MiB at the least. Besides
+    /// the active one, up to three segments of that size are kept ready.
+    #[must_use]
+    pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
+        self.segment_bytes_max = bytes.max(SEGMENT_BYTES_MIN);
+        self
     }
 
     /// The path of the directory.
@@ -98,7 +112,8 @@ impl Disk for FsDisk {
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
         let path = self.file(name);
-        if self.writable { Self::create(&path) } else { Self::read_only(&path) }
+        let disk = if self.writable { Self::create(&path) } else { Self::read_only(&path) };
+        Ok(disk?.with_segment_bytes_max(self.segment_bytes_max))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -143,6 +158,10 @@ impl Disk for FsDisk {
         getrandom::fill(out).map_err(io::Error::other)
     }
 
+    fn segment_bytes_max(&self) -> u64 {
+        self.segment_bytes_max
+    }
+
     fn describe(&self, name: &str) -> String {
         self.file(name).display().to_string()
     }
@@ -168,6 +187,10 @@ impl DiskFile for File {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(bytes, offset)
+    }
+
+    fn has_one_name(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() == 1)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -25,6 +25,7 @@ use self::content::Content;
 use self::dice::Dice;
 use self::names::{NameChange, Names};
 use super::{Disk, DiskFile};
+use crate::limits::SEGMENT_BYTES_MAX;
 use crate::plant::planted;
 
 /// "Too many open files".
@@ -57,6 +58,7 @@ pub struct Faults {
 pub struct SimDisk {
     world: Arc<Mutex<World>>,
     directory: String,
+    segment_bytes_max: u64,
 }
 
 #[derive(Clone, Default)]
@@ -90,7 +92,18 @@ impl SimDisk {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let world = World { random: seed, ..World::default() };
-        Self { world: Arc::new(Mutex::new(world)), directory: String::new() }
+        Self {
+            world: Arc::new(Mutex::new(world)),
+            directory: String::new(),
+            segment_bytes_max: SEGMENT_BYTES_MAX,
+        }
+    }
+
+    /// The same disk with segments that stop doubling at `bytes`, so that a short life has many.
+    #[must_use]
+    pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
+        self.segment_bytes_max = bytes;
+        self
     }
 
     /// Says what is to go wrong from now on.
@@ -200,7 +213,7 @@ impl SimDisk {
     }
 
     fn with(&self, world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), directory: self.directory.clone() }
+        Self { world: Arc::new(Mutex::new(world)), ..self.clone() }
     }
 
     fn names<T>(
@@ -241,7 +254,8 @@ impl Disk for SimDisk {
         let mut world = self.world.lock();
         world.powered()?;
         world.directories.entry(directory.clone()).or_default();
-        Ok(Self { world: Arc::clone(&self.world), directory })
+        drop(world);
+        Ok(Self { directory, ..self.clone() })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -309,6 +323,10 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn segment_bytes_max(&self) -> u64 {
+        self.segment_bytes_max
+    }
+
     fn describe(&self, name: &str) -> String {
         format!("{}/{name}", self.directory)
     }
@@ -349,6 +367,10 @@ impl DiskFile for SimFile {
         }
         world.files[self.file].write(index(offset), bytes);
         dying
+    }
+
+    fn has_one_name(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -6,3 +6,4 @@ mod faults;
 mod log;
 mod media;
 mod recovery_table;
+mod reuse;

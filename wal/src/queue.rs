@@ -1,0 +1,126 @@
+//! What has been appended and waits for the disk, and who is to take it there.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::frame::{FrameBuffer, padded};
+use crate::group::Group;
+use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use crate::spare::Spare;
+
+/// Room that no append may take: an orderly stop must always be able to write its seal.
+const SEAL_ROOM: u64 = 2 * FRAME_HEADER_BYTES as u64;
+
+pub(crate) struct Queue<F> {
+    pub(crate) next_lsn: u64,
+    /// The records that wait to be written, and the buffer that takes turns with it.
+    pub(crate) pending: FrameBuffer,
+    pub(crate) other: Option<FrameBuffer>,
+    pub(crate) first_lsn: u64,
+    pub(crate) time_ms: u64,
+    /// Where those who wait for `pending` wait, whether one of them is to lead, and how many follow.
+    pub(crate) group: Arc<Group>,
+    pub(crate) elected: bool,
+    pub(crate) followers: u32,
+    /// Somebody is writing; what it will have made durable when it is done, and where that is told.
+    pub(crate) busy: bool,
+    pub(crate) flight: Flight,
+    /// Bytes that fit into the active segment behind everything taken so far.
+    room: u64,
+    segment_bytes: u64,
+    /// The next segment.
+    pub(crate) spare: Option<Spare<F>>,
+    pub(crate) state: State,
+}
+
+#[derive(Default)]
+pub(crate) struct Flight {
+    pub(crate) durable_through: u64,
+    pub(crate) group: Arc<Group>,
+}
+
+pub(crate) enum State {
+    Open,
+    Closed,
+    Poisoned(String),
+}
+
+impl<F> Queue<F> {
+    pub(crate) fn new(next_lsn: u64, time_ms: u64, room: u64) -> Self {
+        Self {
+            next_lsn,
+            pending: FrameBuffer::new(),
+            other: Some(FrameBuffer::new()),
+            first_lsn: next_lsn,
+            time_ms,
+            group: Arc::default(),
+            elected: false,
+            followers: 0,
+            busy: false,
+            flight: Flight::default(),
+            room,
+            segment_bytes: SEGMENT_BYTES_MIN,
+            spare: None,
+            state: State::Open,
+        }
+    }
+
+    /// Whether appends are taken.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.state {
+            State::Closed => Err(Error::NotAppended { lsn: 0 }),
+            State::Open | State::Poisoned(_) => self.check_poison(),
+        }
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        match &self.state {
+            State::Poisoned(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            State::Open | State::Closed => Ok(()),
+        }
+    }
+
+    /// Whether a frame with the pending records and `bytes` more has a place.
+    pub(crate) fn admits(&self, bytes: usize) -> bool {
+        let spare = self.spare.as_ref().map_or(0, |spare| spare.bytes);
+        let needed = self.needed(bytes);
+        needed <= self.room || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
+    }
+
+    /// Whether the pending records have a place only in the next segment, which therefore must stay
+    /// where it is until they are written.
+    pub(crate) fn leans_on_spare(&self) -> bool {
+        !self.pending.is_empty() && self.needed(0) > self.room
+    }
+
+    /// Whether there is room for a note besides what a stop needs.
+    pub(crate) fn admits_note(&self) -> bool {
+        self.room >= 2 * SEAL_ROOM
+    }
+
+    /// Takes the place of a frame of so many bytes; returns the segment that it is to begin if it
+    /// does not fit into the active one.
+    pub(crate) fn take_room(&mut self, frame: u64) -> Option<Spare<F>> {
+        if frame <= self.room {
+            self.room -= frame;
+            return None;
+        }
+        let spare = self.spare.take();
+        self.segment_bytes = spare.as_ref().map_or(0, |spare| spare.bytes);
+        self.room = self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
+        spare
+    }
+
+    /// The size of the next segment, which must hold what is pending and `bytes` more. It doubles
+    /// up to `most`.
+    pub(crate) fn next_segment_bytes(&self, bytes: usize, most: u64) -> u64 {
+        let needed =
+            (SEGMENT_HEADER_BYTES + self.needed(bytes)).next_multiple_of(SEGMENT_BYTES_MIN);
+        self.segment_bytes.saturating_mul(2).clamp(SEGMENT_BYTES_MIN, most).max(needed)
+    }
+
+    /// The room that a frame with the pending records and `bytes` more must find.
+    fn needed(&self, bytes: usize) -> u64 {
+        (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64 + SEAL_ROOM
+    }
+}

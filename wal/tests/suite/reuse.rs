@@ -1,0 +1,182 @@
+//! Segments that are used again: what they held before must never come back.
+
+use std::ops::ControlFlow;
+
+use icn_wal::limits::SEGMENT_BYTES_MIN;
+use icn_wal::{Error, From, FsDisk, Lsn, SimDisk, Wal, read};
+
+use crate::common::open;
+
+const RECORD_BYTES: usize = 100_000;
+
+/// Equal sizes, so that old frames lie exactly where new ones would.
+fn record(number: usize) -> Vec<u8> {
+    let mut bytes = vec![b'.'; RECORD_BYTES];
+    let text = number.to_string();
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    bytes
+}
+
+/// A log that has been full of records and keeps only the last few, in segments that were used
+/// before.
+fn log() -> (SimDisk, Wal<SimDisk>) {
+    let disk = SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN);
+    let wal = open(&disk);
+    for number in 1..=55 {
+        let last = *wal.commit(0, &[record(number)]).expect("commit").end();
+        wal.drop_through(last).expect("drop");
+    }
+    (disk, wal)
+}
+
+fn kept(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    let visit = |record: icn_wal::Record<'_>| {
+        found.push((record.lsn.get(), record.bytes.to_vec()));
+        ControlFlow::Continue(())
+    };
+    Wal::open(disk.clone(), From::Oldest, visit).expect("recovers");
+    found
+}
+
+fn newest(disk: &SimDisk) -> Vec<u8> {
+    let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
+    disk.read_file(&name).expect("bytes")
+}
+
+#[test]
+fn a_dropped_segment_becomes_the_next_one_and_its_old_frames_never_come_back() {
+    let (disk, wal) = log();
+    drop(wal);
+    let disk = disk.kill();
+    let bytes = newest(&disk);
+    assert_eq!(bytes[120], 1, "the newest segment was not used before");
+    let frames = bytes.windows(4).filter(|window| window == b"ICNf").count();
+    let found = kept(&disk.fork());
+    assert!(frames > found.len(), "there is nothing old behind {} records", found.len());
+    assert_eq!(found.last().map(|(lsn, _)| *lsn), Some(55));
+    for (lsn, bytes) in found {
+        assert_eq!(bytes, record(usize::try_from(lsn).expect("small")), "#{lsn}");
+    }
+    for seed in 0..32 {
+        assert_eq!(kept(&disk.power_loss(seed)), kept(&disk.fork()), "seed {seed}");
+    }
+}
+
+#[test]
+fn what_tears_in_a_used_segment_is_torn_and_not_what_was_there_before() {
+    let (disk, wal) = log();
+    wal.append(0, &[record(56)]).expect("append");
+    // A group that nobody syncs is written once the next one is full.
+    wal.append(0, &[vec![7; 1_000_000]]).expect("append");
+    drop(wal);
+    for seed in 0..64 {
+        let found = kept(&disk.power_loss(seed));
+        let last = found.last().map(|(lsn, _)| *lsn);
+        assert!(last == Some(55) || last == Some(56), "seed {seed}: {last:?}");
+        for (lsn, bytes) in found {
+            assert_eq!(bytes, record(usize::try_from(lsn).expect("small")), "seed {seed}, #{lsn}");
+        }
+    }
+}
+
+#[test]
+fn a_used_segment_without_a_frame_is_kept_and_the_log_goes_on() {
+    let (disk, wal) = log();
+    drop(wal);
+    let disk = disk.kill();
+    let found = kept(&disk.fork());
+    let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
+    let mut bytes = newest(&disk);
+    // Its only commit tears so that nothing of it can be seen.
+    if found.len() == 1 {
+        bytes[512..512 + 64].fill(0xA5);
+        disk.write_file(&name, &bytes);
+    }
+    let wal = open_oldest(&disk);
+    let lsn = *wal.commit(0, &["next"]).expect("commit").end();
+    assert!(lsn > Lsn::new(54).expect("lsn"));
+    assert!(disk.read_file(&name).is_some(), "the evidence is gone");
+}
+
+/// A log of several segments of 2 MiB, which a reader does not read in one go.
+fn long_log() -> (SimDisk, Wal<SimDisk>) {
+    let disk = SimDisk::new(3).with_segment_bytes_max(2 * SEGMENT_BYTES_MIN);
+    let wal = open(&disk);
+    for number in 1..=100 {
+        wal.commit(0, &[record(number)]).expect("commit");
+    }
+    (disk, wal)
+}
+
+/// Reads; as soon as record `at` is met, everything before the last record is dropped and written
+/// over, until there are `most`.
+fn read_under_way(from: From, at: u64, most: usize) -> (Result<(), Error>, Vec<u64>) {
+    let (disk, wal) = long_log();
+    let (mut number, mut seen) = (100, Vec::new());
+    let recovery = read(&disk, from, |found| {
+        seen.push(found.lsn.get());
+        while found.lsn.get() >= at && number < most {
+            number += 1;
+            let last = *wal.commit(0, &[record(number)]).expect("commit").end();
+            wal.drop_through(last).expect("drop");
+        }
+        ControlFlow::Continue(())
+    });
+    (recovery.map(drop), seen)
+}
+
+#[test]
+fn a_reader_of_whatever_is_there_passes_over_what_is_dropped_under_it() {
+    for at in [1, 5, 15, 40, 85, 99, 100] {
+        let (recovery, seen) = read_under_way(From::Oldest, at, 250);
+        recovery.expect("no damage");
+        assert!(seen.is_sorted_by(|a, b| a < b), "at {at}");
+        assert_eq!(seen.last(), Some(&250), "at {at}: the end was not the end");
+    }
+}
+
+#[test]
+fn a_reader_of_everything_is_told_that_something_is_missing() {
+    for from in [From::Beginning, From::After(Lsn::FIRST)] {
+        let (recovery, seen) = read_under_way(from, 15, 250);
+        assert!(matches!(recovery, Err(Error::Missing { .. })), "{recovery:?}");
+        assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_segment_with_another_name_is_not_used_again() {
+    let around = tempfile::tempdir().expect("a directory");
+    let (live, copy) = (around.path().join("live"), around.path().join("copy"));
+    let disk = FsDisk::create(&live).expect("a disk").with_segment_bytes_max(SEGMENT_BYTES_MIN);
+    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("a log");
+    for number in 1..=15 {
+        wal.commit(0, &[record(number)]).expect("commit");
+    }
+    std::fs::create_dir(&copy).expect("a directory");
+    for entry in std::fs::read_dir(&live).expect("a directory") {
+        let entry = entry.expect("a file");
+        std::fs::hard_link(entry.path(), copy.join(entry.file_name())).expect("a link");
+    }
+    let first = copy.join(format!("{:020}.wal", 1));
+    let before = std::fs::read(&first).expect("a segment");
+    for number in 16..=60 {
+        let last = *wal.commit(0, &[record(number)]).expect("commit").end();
+        wal.drop_through(last).expect("drop");
+    }
+    assert!(std::fs::read(&first).expect("a segment") == before, "the copy has changed");
+}
+
+#[test]
+fn a_stop_gives_prepared_room_back() {
+    let (disk, wal) = log();
+    wal.prepare().expect("room");
+    assert!(disk.files().iter().any(|name| name.ends_with(".tmp")));
+    wal.close().expect("close");
+    assert!(!disk.files().iter().any(|name| name.ends_with(".tmp")), "{:?}", disk.files());
+}
+
+fn open_oldest(disk: &SimDisk) -> Wal<SimDisk> {
+    Wal::open(disk.clone(), From::Oldest, |_| ControlFlow::Continue(())).expect("open").0
+}
