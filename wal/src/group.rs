@@ -1,11 +1,7 @@
 //! Where the members of one group commit wait for it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::Word;
 
-use atomic_wait::{wait, wake_all};
-
-/// Nothing has happened yet. What a word says afterwards is final.
-const PENDING: u32 = 0;
 const REACHED: u32 = 1;
 const FAILED: u32 = 2;
 
@@ -14,42 +10,28 @@ const FAILED: u32 = 2;
 /// again.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    turn: AtomicU32,
-    end: AtomicU32,
+    turn: Word,
+    end: Word,
 }
 
 impl Group {
     /// Blocks until it is this group's turn, or until there will be none.
     pub(crate) fn await_turn(&self) {
-        block_on(&self.turn);
+        self.turn.get();
     }
 
     /// Blocks until the group is durable; `false` when it will never be.
     pub(crate) fn await_end(&self) -> bool {
-        block_on(&self.end) == REACHED
+        self.end.get() == REACHED
     }
 
     /// Lets the leader go on.
     pub(crate) fn give_turn(&self) {
-        release(&self.turn, REACHED);
+        self.turn.set(REACHED);
     }
 
     /// Lets the others go on.
     pub(crate) fn end(&self, durable: bool) {
-        release(&self.end, if durable { REACHED } else { FAILED });
+        self.end.set(if durable { REACHED } else { FAILED });
     }
-}
-
-fn block_on(word: &AtomicU32) -> u32 {
-    loop {
-        match word.load(Ordering::Acquire) {
-            PENDING => wait(word, PENDING),
-            said => return said,
-        }
-    }
-}
-
-fn release(word: &AtomicU32, say: u32) {
-    word.store(say, Ordering::Release);
-    wake_all(word);
 }

@@ -54,6 +54,7 @@ mod recover;
 mod segment;
 mod spare;
 mod stats;
+mod sync;
 mod twin;
 mod wal;
 mod writer;

@@ -2,9 +2,7 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::Ordering;
 
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
@@ -21,6 +19,7 @@ use crate::recover::{Beside, From, Kept, Record, Recovery, scan};
 use crate::segment::StoreId;
 use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
+use crate::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::writer::{Batch, Chain, Writer};
 
 /// A write-ahead log, open for writing.
@@ -318,7 +317,9 @@ impl<D: Disk> Wal<D> {
             queue.check()?;
         }
         // From here on nothing can be appended that would have to be written behind the seal.
-        queue.state = State::Closed;
+        if !planted("appends-behind-the-seal") {
+            queue.state = State::Closed;
+        }
         self.lead(queue, Purpose::Seal)?;
         self.writer.lock().mark_clean()?;
         let mut pool = self.pool.lock();
@@ -415,7 +416,7 @@ impl<D: Disk> Wal<D> {
         // The next leader first: its sync is what everybody else will wait for.
         if let Some(next) = next {
             next.give_turn();
-            if result.is_err() {
+            if result.is_err() && !planted("followers-not-told-of-a-failure") {
                 // Nobody will lead it any more.
                 next.end(false);
             }

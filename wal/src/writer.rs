@@ -4,8 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
-
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
@@ -16,6 +14,7 @@ use crate::recover::{Kept, Scan};
 use crate::segment::{Link, SegmentHeader, segment_name};
 use crate::spare::Spare;
 use crate::stats::Counters;
+use crate::sync::Mutex;
 
 /// What the log keeps, shared between the writer and whoever drops old segments.
 pub(crate) struct Chain {

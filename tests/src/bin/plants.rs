@@ -13,13 +13,15 @@ use std::time::{Duration, Instant};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What a layer is called, the package and test target it is, and which of its tests.
-const LAYERS: [(&str, &str, &str, &str); 9] = [
+const LAYERS: [(&str, &str, &str, &str); 11] = [
     ("codecs", "icn-wal", "icn_wal", ""),
     ("log", "icn-wal", "suite", "log::"),
+    ("schedules", "icn-wal", "shuttle", ""),
     ("crash points", "icn-wal", "suite", "crash_points::"),
     ("faults", "icn-wal", "suite", "faults::"),
     ("table", "icn-wal", "suite", "recovery_table::"),
     ("media", "icn-wal", "suite", "media::"),
+    ("reuse", "icn-wal", "suite", "reuse::"),
     ("all losses", "icn-tests", "log", ""),
     ("2nd reader", "icn-tests", "reader", ""),
     ("node", "icn-tests", "node", ""),
@@ -56,13 +58,19 @@ fn bugs(root: &Path) -> Outcome<BTreeSet<String>> {
     Ok(bugs)
 }
 
-/// Builds the test programs and says where they are, by package and target.
-fn build(root: &Path) -> Outcome<Vec<(String, String, PathBuf)>> {
+/// Builds test programs and says where they are, by package and target.
+fn build(
+    root: &Path,
+    flags: &str,
+    target: &str,
+    what: &[&str],
+) -> Outcome<Vec<(String, String, PathBuf)>> {
     let output = Command::new("cargo")
-        .args(["test", "--no-run", "--message-format=json", "-p", "icn-wal", "-p", "icn-tests"])
+        .args(["test", "--no-run", "--message-format=json"])
+        .args(what)
         .arg("--target-dir")
-        .arg(root.join("target/plant"))
-        .env("RUSTFLAGS", "--cfg plant")
+        .arg(root.join("target").join(target))
+        .env("RUSTFLAGS", flags)
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()?;
@@ -114,7 +122,11 @@ fn passes(program: &Path, filter: &str, bug: &str) -> Outcome<bool> {
 fn main() -> Outcome<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
     let only: Vec<String> = std::env::args().skip(1).collect();
-    let programs = build(root)?;
+    let all = ["-p", "icn-wal", "-p", "icn-tests"];
+    let threads = ["-p", "icn-wal", "--test", "shuttle"];
+    let mut programs = build(root, "--cfg plant", "plant", &all)?;
+    programs.retain(|(_, target, _)| target != "shuttle");
+    programs.extend(build(root, "--cfg plant --cfg shuttle", "plant-shuttle", &threads)?);
     let mut out = std::io::stdout();
     let mut layers = Vec::new();
     for (name, package, target, filter) in LAYERS {

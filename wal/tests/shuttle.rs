@@ -1,0 +1,170 @@
+//! The group commit, its threads in every order that chance finds: `.ci/shuttle`.
+//!
+//! The promise: whoever is told that its record is durable would find it after a power cut at that
+//! moment, whoever is told of a failure is told of the first one, and nobody waits for ever.
+
+#![cfg(shuttle)]
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use icn_wal::{Error, Faults, From, SimDisk, Wal};
+use shuttle::thread;
+
+const COMMITS: usize = 3;
+
+/// How often, unless `ICN_SCHEDULES` says otherwise.
+fn schedules() -> usize {
+    std::env::var("ICN_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000)
+}
+
+fn log(disk: &SimDisk) -> Arc<Wal<SimDisk>> {
+    let opened = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+    Arc::new(opened.expect("open").0)
+}
+
+fn records(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
+    let mut found = Vec::new();
+    let visit = |record: icn_wal::Record<'_>| {
+        found.push((record.lsn.get(), record.bytes.to_vec()));
+        ControlFlow::Continue(())
+    };
+    Wal::open(disk.clone(), From::Beginning, visit).expect("recovers");
+    found
+}
+
+/// Commits, and looks whether what was acknowledged is on the disk. Returns how many were.
+fn commit(wal: &Wal<SimDisk>, disk: &SimDisk, writer: usize) -> usize {
+    for number in 0..COMMITS {
+        let record = format!("{writer}/{number}").into_bytes();
+        match wal.commit(0, &[&record]) {
+            Ok(lsns) => {
+                let kept = records(&disk.power_loss(0));
+                assert!(kept.contains(&(lsns.end().get(), record)), "{lsns:?} is not durable");
+            }
+            Err(Error::Poisoned { .. } | Error::NotAppended { .. }) => return number,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    COMMITS
+}
+
+#[test]
+fn what_is_acknowledged_is_durable_and_nobody_waits_for_ever() {
+    let scenario = || {
+        let disk = SimDisk::new(1);
+        let wal = log(&disk);
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                thread::spawn(move || commit(&wal, &disk, writer))
+            })
+            .collect();
+        let house = {
+            let wal = Arc::clone(&wal);
+            thread::spawn(move || {
+                wal.prepare().expect("room");
+                wal.note().expect("note");
+            })
+        };
+        let mut acknowledged = 0;
+        for writer in writers {
+            acknowledged += writer.join().expect("a writer");
+        }
+        house.join().expect("the housekeeper");
+        assert_eq!(acknowledged, 4 * COMMITS);
+        assert_eq!(records(&disk.power_loss(0)).len(), acknowledged);
+    };
+    shuttle::check_random(scenario, schedules());
+    shuttle::check_pct(scenario, schedules() / 4, 3);
+}
+
+#[test]
+fn a_failed_sync_is_told_to_everybody_who_waits() {
+    let scenario = || {
+        let disk = SimDisk::new(1);
+        let wal = log(&disk);
+        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 2), ..Faults::default() });
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                thread::spawn(move || {
+                    let mut count = 0;
+                    while let Ok(lsns) = wal.commit(0, &[[writer; 8]]) {
+                        let kept = records(&disk.power_loss(0));
+                        assert!(kept.iter().any(|(lsn, _)| *lsn == lsns.end().get()));
+                        count += 1;
+                    }
+                    assert!(matches!(wal.commit(0, &["more"]), Err(Error::Poisoned { .. })));
+                    count
+                })
+            })
+            .collect();
+        let counts = writers.into_iter().map(|writer| writer.join().expect("a writer"));
+        let acknowledged: usize = counts.sum();
+        assert!(acknowledged <= records(&disk.power_loss(0)).len());
+    };
+    shuttle::check_random(scenario, schedules());
+}
+
+#[test]
+fn a_stop_lets_nothing_be_written_behind_the_seal() {
+    let scenario = || {
+        let disk = SimDisk::new(1);
+        let wal = log(&disk);
+        let writers: Vec<_> = (0..3)
+            .map(|writer| {
+                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                thread::spawn(move || commit(&wal, &disk, writer))
+            })
+            .collect();
+        wal.close().expect("close");
+        let counts = writers.into_iter().map(|writer| writer.join().expect("a writer"));
+        let acknowledged: usize = counts.sum();
+        drop(wal);
+        let mut found = 0;
+        let visit = |_: icn_wal::Record<'_>| {
+            found += 1;
+            ControlFlow::Continue(())
+        };
+        let (_, recovery) = Wal::open(disk.kill(), From::Beginning, visit).expect("recovers");
+        assert!(recovery.clean);
+        assert!(found >= acknowledged);
+    };
+    shuttle::check_random(scenario, schedules());
+}
+
+#[test]
+fn segments_change_hands_without_a_loss() {
+    let scenario = || {
+        let disk = SimDisk::new(1).with_segment_bytes_max(1 << 20);
+        let wal = log(&disk);
+        let record = vec![7; 400_000];
+        let writers: Vec<_> = (0..3)
+            .map(|_| {
+                let (wal, record) = (Arc::clone(&wal), record.clone());
+                thread::spawn(move || {
+                    for _ in 0..3 {
+                        let lsn = *wal.commit(0, &[&record]).expect("commit").end();
+                        wal.drop_through(lsn).expect("drop");
+                    }
+                })
+            })
+            .collect();
+        let house = {
+            let wal = Arc::clone(&wal);
+            thread::spawn(move || (0..3).for_each(|_| wal.prepare().expect("room")))
+        };
+        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+        house.join().expect("the housekeeper");
+        drop(wal);
+        let mut last = 0;
+        let visit = |record: icn_wal::Record<'_>| {
+            last = record.lsn.get();
+            ControlFlow::Continue(())
+        };
+        Wal::open(disk.power_loss(0), From::Oldest, visit).expect("recovers");
+        assert_eq!(last, 9);
+    };
+    shuttle::check_random(scenario, schedules() / 10);
+}
