@@ -1,25 +1,30 @@
 //! A real directory.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, OFlags};
+use rustix::fs::{Advice, AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::{Disk, DiskFile};
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::plant::planted;
 
 const LOCK_NAME: &str = "LOCK";
-const FILE_MODE: u32 = 0o600;
-const DIR_MODE: u32 = 0o700;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+const DIR_MODE: Mode = Mode::RWXU;
 
 /// A directory of the file system. Files are created 0600 and directories 0700, and a symbolic
 /// link where a file is expected is refused.
+///
+/// It is the directory that is held, not its path: whoever moves it or puts another one in its
+/// place never makes this one write into the other.
 #[derive(Clone, Debug)]
 pub struct FsDisk {
+    directory: Arc<File>,
     path: Arc<PathBuf>,
     writable: bool,
     segment_bytes_max: u64,
@@ -31,10 +36,8 @@ impl FsDisk {
     /// # Errors
     /// Whatever the file system says when the directory cannot be created or synced.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if !path.is_dir() {
-            create_durably(path)?;
-        }
-        Ok(Self::new(path, true))
+        create_durably(path)?;
+        Self::open(path, true)
     }
 
     /// Opens `path` for reading only: nothing is created, changed or locked.
@@ -42,14 +45,7 @@ impl FsDisk {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such directory.
     pub fn read_only(path: &Path) -> io::Result<Self> {
-        if !fs::metadata(path)?.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        Ok(Self::new(path, false))
-    }
-
-    fn new(path: &Path, writable: bool) -> Self {
-        Self { path: Arc::new(path.into()), writable, segment_bytes_max: SEGMENT_BYTES_MAX }
+        Self::open(path, false)
     }
 
     /// The same directory with segments that stop doubling at `bytes`, 1 MiB at the least. Besides
@@ -66,8 +62,19 @@ impl FsDisk {
         &self.path
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+    fn open(path: &Path, writable: bool) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY.bits().cast_signed();
+        let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let (directory, path) = (Arc::new(directory), Arc::new(path.to_path_buf()));
+        Ok(Self { directory, path, writable, segment_bytes_max: SEGMENT_BYTES_MAX })
+    }
+
+    fn open_at(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::io::retry_on_intr(|| {
+            rustix::fs::openat(&*self.directory, name, flags, FILE_MODE)
+        })?
+        .into())
     }
 }
 
@@ -78,12 +85,17 @@ fn create_durably(path: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        // Who made it may have been killed before its name was durable. A parent that may not be
+        // read was not made by us.
+        return File::open(parent).map_or(Ok(()), |parent| parent.sync_all());
+    }
     if !parent.is_dir() {
         create_durably(parent)?;
     }
-    match DirBuilder::new().mode(DIR_MODE).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        other => other?,
+    match rustix::fs::mkdir(path, DIR_MODE) {
+        Err(Errno::EXIST) if path.is_dir() => {}
+        made => made?,
     }
     File::open(parent)?.sync_all()
 }
@@ -93,10 +105,7 @@ impl Disk for FsDisk {
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).mode(FILE_MODE);
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        let mut lock = options.open(self.file(LOCK_NAME))?;
+        let mut lock = self.open_at(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted("lock-not-taken") => {}
@@ -111,47 +120,61 @@ impl Disk for FsDisk {
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
-        let path = self.file(name);
-        let disk = if self.writable { Self::create(&path) } else { Self::read_only(&path) };
-        Ok(disk?.with_segment_bytes_max(self.segment_bytes_max))
+        if self.writable {
+            match rustix::fs::mkdirat(&*self.directory, name, DIR_MODE) {
+                Err(Errno::EXIST) => {}
+                made => made?,
+            }
+            // Also when it was there: who made it may have been killed before its name was durable.
+            self.sync_dir()?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&*self.directory, name, flags, Mode::empty())?;
+        let path = Arc::new(self.path.join(name));
+        Ok(Self { directory: Arc::new(directory.into()), path, ..self.clone() })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in fs::read_dir(&*self.path)? {
+        for entry in Dir::read_from(&*self.directory)? {
             let entry = entry?;
+            let stat = match rustix::fs::statat(
+                &*self.directory,
+                entry.file_name(),
+                AtFlags::SYMLINK_NOFOLLOW,
+            ) {
+                // Gone since it was listed.
+                Err(Errno::NOENT) => continue,
+                stat => stat?,
+            };
             // A name that is not UTF-8 cannot be one of ours.
-            if let (true, Ok(name)) =
-                (entry.file_type()?.is_file(), entry.file_name().into_string())
+            if let (FileType::RegularFile, Ok(name)) =
+                (FileType::from_raw_mode(stat.st_mode), entry.file_name().to_str())
             {
-                names.push(name);
+                names.push(name.to_owned());
             }
         }
         Ok(names)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(FILE_MODE).open(self.file(name))
+        self.open_at(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(self.writable);
-        options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-        options.open(self.file(name))
+        self.open_at(name, if self.writable { OFlags::RDWR } else { OFlags::RDONLY })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.file(from), self.file(to))
+        Ok(rustix::fs::renameat(&*self.directory, from, &*self.directory, to)?)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.file(name))
+        Ok(rustix::fs::unlinkat(&*self.directory, name, AtFlags::empty())?)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        File::open(&*self.path)?.sync_all()
+        self.directory.sync_all()
     }
 
     fn random(&self, out: &mut [u8]) -> io::Result<()> {
@@ -163,7 +186,7 @@ impl Disk for FsDisk {
     }
 
     fn describe(&self, name: &str) -> String {
-        self.file(name).display().to_string()
+        self.path.join(name).display().to_string()
     }
 }
 

@@ -5,5 +5,6 @@ mod crash_points;
 mod faults;
 mod log;
 mod media;
+mod owner;
 mod recovery_table;
 mod reuse;
