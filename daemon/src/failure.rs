@@ -40,6 +40,8 @@ pub mod exit {
     pub const REFUSED: u8 = 19;
     /// What was asked for lies outside the restore window.
     pub const OUTSIDE_WINDOW: u8 = 21;
+    /// The store cannot be used where it is or with what lies in it.
+    pub const UNSUITABLE: u8 = 23;
     /// Stopped by a second Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
     /// A write or sync failed; restart, and recovery decides what is there.
@@ -113,6 +115,12 @@ impl From<icn_wal::Error> for Failure {
                 message,
                 "Nothing was changed. Look closer: icnctl wal verify --offline. \
                  Check the disk before anything else.",
+            ),
+            Error::Stranger { .. } => Self::new(
+                "ICN-E0208",
+                exit::UNSUITABLE,
+                message,
+                "Nothing was changed. Move it away, and what it stands for back to its place.",
             ),
             Error::Format { .. } => Self::new(
                 "ICN-E0150",

@@ -94,6 +94,12 @@ fn recover(
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
     }
+    if let Some(first) = recovery.log.ignored.first() {
+        let names = counted(recovery.log.ignored.len() as u64, "name");
+        tracing::warn!(
+            "{names} in the log's directory, such as {first:?}: not the log's, left alone"
+        );
+    }
     if recovery.log.last_lsn > 0 {
         tracing::info!(
             "Gossip state restored: {}, {}, {}, {}",

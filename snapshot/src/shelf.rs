@@ -122,7 +122,7 @@ impl<D: Disk> Shelf<D> {
     /// Removes what crashes have left behind. Only the owner of the store may.
     pub(crate) fn sweep(&mut self, store: StoreId) -> Result<(), Error> {
         self.manifest.store = store;
-        for name in self.disk.list().on("list", self.disk.describe(""))? {
+        for name in files(&self.disk)? {
             let listed = SnapshotId::from_file_name(&name)
                 .is_none_or(|id| self.manifest.entries.iter().any(|entry| entry.id() == id));
             if name.ends_with(".tmp") || !listed {
@@ -136,7 +136,7 @@ impl<D: Disk> Shelf<D> {
 
     fn from_files(disk: &D) -> Result<Manifest, Error> {
         let mut manifest = Manifest { next_generation: 1, ..Manifest::default() };
-        for name in disk.list().on("list", disk.describe(""))? {
+        for name in files(disk)? {
             if let Some(id) = SnapshotId::from_file_name(&name) {
                 let file = disk.open(&name).on("open", disk.describe(&name))?;
                 let bytes = file.size().on("read", disk.describe(&name))?;
@@ -317,6 +317,13 @@ impl<D: Disk> Reader<D> {
         }
         Ok((header, state))
     }
+}
+
+/// The names of the plain files; whatever else lies there is left alone.
+fn files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
+    let entries = disk.list().on("list", disk.describe(""))?;
+    let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
+    Ok(plain.map(|entry| entry.name).collect())
 }
 
 fn decode(bytes: &[u8]) -> Option<Manifest> {

@@ -14,6 +14,8 @@ pub use fs::FsDisk;
 use std::io;
 
 use crate::limits::SEGMENT_BYTES_MAX;
+/// Says for people who owns the directory.
+pub(crate) const LOCK_NAME: &str = "LOCK";
 
 /// One directory. Clones are handles to the same directory.
 pub trait Disk: Clone + Send + Sync + 'static {
@@ -33,13 +35,14 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// that the new name is durable) when it is missing.
     fn subdir(&self, name: &str) -> io::Result<Self>;
 
-    /// The names of all plain files here, in no particular order.
-    fn list(&self) -> io::Result<Vec<String>>;
+    /// Everything that has a name here, in no particular order.
+    fn list(&self) -> io::Result<Vec<Entry>>;
 
     /// Creates a file that does not exist yet.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens an existing file.
+    /// Opens an existing file. What is no plain file is refused without being touched: no link is
+    /// followed, and nothing waits for the other end of a FIFO.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
     /// Renames a file, replacing the target if there is one.
@@ -69,6 +72,15 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
     /// What to call the file in a message to a person.
     fn describe(&self, name: &str) -> String;
+}
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name. What is not UTF-8 in it is replaced, so that it is never one of ours.
+    pub name: String,
+    /// What carries it, in words, if that is no plain file: `a directory`, `a symbolic link`.
+    pub stranger: Option<&'static str>,
 }
 
 /// An open file. All methods take positions: there is no cursor to get wrong.

@@ -32,6 +32,15 @@ pub enum Error {
     #[error("{0}")]
     Corrupt(Damage),
 
+    /// What carries a name of the log's own is no plain file. Nothing was changed; move it away.
+    #[error("{file} is {what} and not a file of the log")]
+    Stranger {
+        /// The name.
+        file: String,
+        /// What it is.
+        what: &'static str,
+    },
+
     /// A file in a format this build does not know. Nothing was changed on disk.
     #[error("{file} has format {format}; this build reads format {known}")]
     Format {

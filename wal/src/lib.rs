@@ -61,7 +61,7 @@ mod writer;
 
 #[cfg(feature = "sim")]
 pub use disk::sim::{Faults, Losses, SimDisk};
-pub use disk::{Disk, DiskFile, FsDisk};
+pub use disk::{Disk, DiskFile, Entry, FsDisk};
 pub use error::{Damage, Error, Reason};
 pub use housekeeper::Housekeeper;
 pub use lsn::Lsn;

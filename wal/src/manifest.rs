@@ -10,7 +10,7 @@ use crate::frame::u64_at;
 use crate::segment::{Link, StoreId};
 use crate::twin::{Twin, TwinFile};
 
-const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
+const FILE: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALM\0" };
 const BYTES: usize = 72;
 
 /// The content of the manifest.
@@ -28,6 +28,10 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
+    pub(crate) const NAME: &str = "MANIFEST";
+    /// Under which the next one is written.
+    pub(crate) const TEMPORARY: &str = "MANIFEST.tmp";
+
     /// Reads the manifest; `None` when there is none.
     pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Self>, Error> {
         match FILE.read(disk)? {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Entry, LOCK_NAME};
 use crate::error::{Damage, Error, OnFile, Reason};
 use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
@@ -17,6 +17,7 @@ use crate::reader::{Beyond, FrameReader};
 use crate::segment::{
     FORMAT, HeaderFault, Link, SegmentHeader, StoreId, segment_name, segment_number,
 };
+use crate::spare::is_spare_name;
 
 /// One record, lent to the visitor of a replay.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,8 @@ pub struct Recovery {
     pub clean: bool,
     /// How many times this log has been opened for writing, this time included.
     pub incarnation: u64,
+    /// Names in the directory that are none of the log's. They are left alone.
+    pub ignored: Vec<String>,
 }
 
 /// One segment of the chain that leads from the oldest to the newest.
@@ -109,13 +112,23 @@ pub(crate) fn scan<D: Disk>(
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
     let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
+    // Before anything is opened, and again behind the manifest: beside a writer, a manifest may name
+    // a segment that an older list does not.
+    refuse_strangers(disk, &list(disk)?)?;
     let manifest = Manifest::read(disk)?;
-    let names = disk.list().on("list", disk.describe(""))?;
-    let mut stale: Vec<String> =
-        names.iter().filter(|name| name.ends_with(".tmp")).cloned().collect();
-    let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
+    let entries = list(disk)?;
+    let (mut stale, mut numbers, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+    for Entry { name, stranger } in entries {
+        if let Some(number) = segment_number(&name) {
+            numbers.push(number);
+        } else if stranger.is_none() && name.ends_with(".tmp") {
+            stale.push(name);
+        } else if ![LOCK_NAME, Manifest::NAME].contains(&name.as_str()) {
+            ignored.push(name);
+        }
+    }
     numbers.sort_unstable();
-    let newest_seen = numbers.last().copied().unwrap_or(0);
+    ignored.sort_unstable();
 
     let Some(manifest) = manifest else {
         // A crash in the very first open leaves a segment without frames and no manifest.
@@ -128,8 +141,9 @@ pub(crate) fn scan<D: Disk>(
         if let From::After(known) = from {
             return Err(Error::Behind { known, last: 0 });
         }
-        let next_segment = newest_seen + 1;
-        return Ok(Scan { next_lsn: 1, next_frame: 1, next_segment, stale, ..Scan::default() });
+        let recovery = Recovery { ignored, ..Recovery::default() };
+        let (next_lsn, next_frame, next_segment) = (1, 1, 1);
+        return Ok(Scan { recovery, next_lsn, next_frame, next_segment, stale, ..Scan::default() });
     };
 
     let mut headers = BTreeMap::new();
@@ -163,12 +177,14 @@ pub(crate) fn scan<D: Disk>(
         visit,
         scan: Scan {
             store: Some(manifest.store),
-            next_segment: newest_seen.max(manifest.newest) + 1,
+            // Not that of any higher name: nothing but a name says how high it may be.
+            next_segment: manifest.newest + 1,
             stale,
             ..Scan::default()
         },
     };
     walk.scan.recovery.incarnation = manifest.incarnation;
+    walk.scan.recovery.ignored = ignored;
     let oldest = &headers[&chain[0]];
     walk.scan.next_lsn = oldest.first_lsn;
     walk.scan.next_frame = oldest.first_frame;
@@ -188,6 +204,24 @@ pub(crate) fn scan<D: Disk>(
         return Err(Error::Behind { known, last: scan.end.lsn });
     }
     Ok(scan)
+}
+
+fn list<D: Disk>(disk: &D) -> Result<Vec<Entry>, Error> {
+    disk.list().on("list", disk.describe(""))
+}
+
+/// What carries a name of the log's own has to be a plain file: anything else would be written
+/// through, replaced or waited for.
+fn refuse_strangers<D: Disk>(disk: &D, entries: &[Entry]) -> Result<(), Error> {
+    for Entry { name, stranger } in entries {
+        let fixed = [Manifest::NAME, Manifest::TEMPORARY].contains(&name.as_str());
+        if let Some(what) = *stranger
+            && (fixed || is_spare_name(name) || segment_number(name).is_some())
+        {
+            return Err(Error::Stranger { file: disk.describe(name), what });
+        }
+    }
+    Ok(())
 }
 
 /// The segments from the oldest to the newest, as each one names the one before it.

@@ -55,6 +55,14 @@ impl<F: DiskFile> Spare<F> {
     }
 }
 
+/// Whether a spare may have this name.
+pub(crate) fn is_spare_name(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some_and(|stem| {
+        let number = stem.strip_prefix("spare-").or_else(|| stem.strip_prefix("retired-"));
+        number.is_some_and(|number| number.parse::<u64>().is_ok())
+    })
+}
+
 /// Where spares come from: segments that were dropped, or else new files.
 pub(crate) struct Pool<F> {
     retired: Vec<Spare<F>>,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, Entry, LOCK_NAME};
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::plant::planted;
 
-const LOCK_NAME: &str = "LOCK";
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
 
@@ -69,8 +69,32 @@ impl FsDisk {
         Ok(Self { directory, path, writable, segment_bytes_max: SEGMENT_BYTES_MAX })
     }
 
+    /// What carries `name` if that is no plain file; `None` also when nothing does.
+    fn stranger(&self, name: impl Arg) -> io::Result<Option<&'static str>> {
+        let stat = match rustix::fs::statat(&*self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            stat => stat?,
+        };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => None,
+            FileType::Directory => Some("a directory"),
+            FileType::Symlink => Some("a symbolic link"),
+            FileType::Fifo => Some("a FIFO"),
+            FileType::Socket => Some("a socket"),
+            _ => Some("a device"),
+        })
+    }
+
+    fn open_plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        if let Some(what) = self.stranger(name)? {
+            return Err(io::Error::other(format!("it is {what} and not a plain file")));
+        }
+        self.open_at(name, flags)
+    }
+
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // For what changed since somebody looked.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(rustix::io::retry_on_intr(|| {
             rustix::fs::openat(&*self.directory, name, flags, FILE_MODE)
         })?
@@ -105,7 +129,7 @@ impl Disk for FsDisk {
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
-        let mut lock = self.open_at(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
+        let mut lock = self.open_plain(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted("lock-not-taken") => {}
@@ -134,27 +158,17 @@ impl Disk for FsDisk {
         Ok(Self { directory: Arc::new(directory.into()), path, ..self.clone() })
     }
 
-    fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
         for entry in Dir::read_from(&*self.directory)? {
             let entry = entry?;
-            let stat = match rustix::fs::statat(
-                &*self.directory,
-                entry.file_name(),
-                AtFlags::SYMLINK_NOFOLLOW,
-            ) {
-                // Gone since it was listed.
-                Err(Errno::NOENT) => continue,
-                stat => stat?,
-            };
-            // A name that is not UTF-8 cannot be one of ours.
-            if let (FileType::RegularFile, Ok(name)) =
-                (FileType::from_raw_mode(stat.st_mode), entry.file_name().to_str())
-            {
-                names.push(name.to_owned());
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                let stranger = self.stranger(name)?;
+                entries.push(Entry { name: name.to_string_lossy().into_owned(), stranger });
             }
         }
-        Ok(names)
+        Ok(entries)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
@@ -162,7 +176,7 @@ impl Disk for FsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        self.open_at(name, if self.writable { OFlags::RDWR } else { OFlags::RDONLY })
+        self.open_plain(name, if self.writable { OFlags::RDWR } else { OFlags::RDONLY })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use self::content::Content;
 use self::dice::Dice;
 use self::names::{NameChange, Names};
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, Entry};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::plant::planted;
 
@@ -258,11 +258,12 @@ impl Disk for SimDisk {
         Ok(Self { directory, ..self.clone() })
     }
 
-    fn list(&self) -> io::Result<Vec<String>> {
+    fn list(&self) -> io::Result<Vec<Entry>> {
         let world = self.world.lock();
         world.powered()?;
         let names = world.directories.get(&self.directory);
-        Ok(names.map(|names| names.live.keys().cloned().collect()).unwrap_or_default())
+        let names = names.into_iter().flat_map(|names| names.live.keys());
+        Ok(names.map(|name| Entry { name: name.clone(), stranger: None }).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {

@@ -8,3 +8,4 @@ mod media;
 mod owner;
 mod recovery_table;
 mod reuse;
+mod strangers;
