@@ -24,8 +24,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Held for as long as the directory is owned; dropping it releases the directory.
     type Lock: Send + Sync + 'static;
 
-    /// Takes the exclusive lock of this directory without waiting. The lock file is never
-    /// unlinked: a second inode under the same name would let two owners in.
+    /// Takes the exclusive lock of this directory without waiting. It hangs on the directory and on
+    /// no file in it: whoever removes a file must not let a second owner in.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when another owner holds it.

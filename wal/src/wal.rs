@@ -489,14 +489,16 @@ pub fn read<D: Disk>(
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
     let (mut at, mut last, mut replayed) = (from, None, 0);
+    // One that cannot be read names nothing here; what that means is for the scan to say.
+    let manifest = || Manifest::read(disk).ok().flatten().unwrap_or_default();
     loop {
-        let before = Manifest::read(disk)?.unwrap_or_default();
+        let before = manifest();
         let scanned = scan(disk, Beside::Writer, at, &mut |record| {
             last = Some(record.lsn);
             replayed += 1;
             visit(record)
         });
-        let oldest = Manifest::read(disk)?.unwrap_or_default().oldest;
+        let oldest = manifest().oldest;
         let gone = match &scanned {
             // A segment that is dropped while it is read may be gone, or be another one by now.
             Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => {

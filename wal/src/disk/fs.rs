@@ -1,7 +1,7 @@
 //! A real directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -102,6 +102,11 @@ impl FsDisk {
     }
 }
 
+fn open_directory_at(directory: &File, name: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
+}
+
 /// Creates `path` and its missing parents, each one synced into the directory that names it: a
 /// power cut can lose the name of a fully synced directory.
 fn create_durably(path: &Path) -> io::Result<()> {
@@ -129,18 +134,19 @@ impl Disk for FsDisk {
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
-        let mut lock = self.open_plain(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
-        match lock.try_lock() {
+        // Opened anew: a lock belongs to the opening, and clones of this disk share theirs.
+        let owned = open_directory_at(&self.directory, ".")?;
+        match owned.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if planted("lock-not-taken") => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Only information for a person; ownership is the lock itself and never this number.
-        lock.set_len(0)?;
-        lock.seek(SeekFrom::Start(0))?;
-        writeln!(lock, "{}", std::process::id())?;
-        Ok(lock)
+        let note = self.open_plain(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
+        // Only for people, and no reason to stay out of a directory on a full disk. As wide as any
+        // other, so that nothing has to be cut off.
+        let _ = note.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
+        Ok(owned)
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
@@ -152,10 +158,8 @@ impl Disk for FsDisk {
             // Also when it was there: who made it may have been killed before its name was durable.
             self.sync_dir()?;
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(&*self.directory, name, flags, Mode::empty())?;
-        let path = Arc::new(self.path.join(name));
-        Ok(Self { directory: Arc::new(directory.into()), path, ..self.clone() })
+        let directory = Arc::new(open_directory_at(&self.directory, name)?);
+        Ok(Self { directory, path: Arc::new(self.path.join(name)), ..self.clone() })
     }
 
     fn list(&self) -> io::Result<Vec<Entry>> {

@@ -41,3 +41,28 @@ fn a_directory_that_is_moved_takes_its_log_along() {
     assert_eq!(open(&here).expect("open").1, 8);
     assert_eq!(open(&there).expect("open").1, 9);
 }
+
+#[test]
+fn whoever_removes_the_lock_file_lets_nobody_in() {
+    let around = tempfile::tempdir().expect("dir");
+    let dir = around.path();
+    let (first, _) = open(dir).expect("open");
+    let refused = || matches!(open(dir), Err(Error::Locked { .. }));
+    assert!(refused());
+    fs::remove_file(dir.join("LOCK")).expect("remove");
+    assert!(refused(), "LOCK is gone");
+    fs::write(dir.join("LOCK"), "1\n").expect("write");
+    assert!(refused(), "LOCK is another file");
+    fs::write(dir.join("new"), "1\n").expect("write");
+    fs::rename(dir.join("new"), dir.join("LOCK")).expect("rename");
+    assert!(refused(), "LOCK is another file once more");
+    go_on(&first);
+    first.close().expect("close");
+    drop(first);
+    let (second, records) = open(dir).expect("the lock goes with its owner");
+    assert_eq!(records, 8);
+    // The owner says who it is, in whatever file is there.
+    let pid = fs::read_to_string(dir.join("LOCK")).expect("read");
+    assert_eq!(pid.trim(), std::process::id().to_string());
+    drop(second);
+}

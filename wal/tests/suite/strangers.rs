@@ -206,3 +206,35 @@ fn the_highest_number_is_only_a_name() {
     assert_eq!(records.len(), 3);
     assert!(dir.join(segment(4)).exists() && !dir.join(segment(u64::MAX)).exists());
 }
+
+#[test]
+fn a_copy_by_hard_links_and_the_log_go_their_own_ways() {
+    let around = tempfile::tempdir().expect("dir");
+    let (dir, copy) = (around.path().join("log"), around.path().join("copy"));
+    log(&dir);
+    let (wal, ..) = open(&dir).expect("open");
+    wal.commit(0, &["four"]).expect("commit");
+    // As `cp -al` does beside the running log: also its newest segment has two names now.
+    fs::create_dir(&copy).expect("create");
+    for entry in fs::read_dir(&dir).expect("read") {
+        let from = entry.expect("entry").path();
+        fs::hard_link(&from, copy.join(from.file_name().expect("a name"))).expect("link");
+    }
+    wal.commit(0, &["five"]).expect("commit");
+    let (other, _, mut theirs) = open(&copy).expect("a log of its own");
+    assert!(theirs.starts_with(&[b"two".to_vec(), b"three".to_vec(), b"four".to_vec()]));
+    for number in 0..8 {
+        let record = vec![number; 1 << 19];
+        other.commit(0, std::slice::from_ref(&record)).expect("commit");
+        theirs.push(record);
+        wal.commit(0, &[vec![100 + number; 1 << 19]]).expect("commit");
+    }
+    wal.drop_through(Lsn::new(3).expect("lsn")).expect("drop");
+    other.close().expect("close");
+    wal.close().expect("close");
+    drop((wal, other));
+    assert!(open(&copy).expect("open").2 == theirs, "the copy has changed with the log");
+    let (.., ours) = open(&dir).expect("open");
+    assert_eq!(ours[0..2], [b"four".to_vec(), b"five".to_vec()]);
+    assert!(ours[2..].iter().all(|record| record[0] >= 100) && ours.len() == 10);
+}
