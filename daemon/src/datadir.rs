@@ -5,7 +5,7 @@ use std::path::Path;
 
 use icn_wal::{Disk, FsDisk};
 
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, NO_SPACE, exit, is_full};
 use crate::keyfile;
 
 /// What may lie in a directory before a node moves in.
@@ -104,9 +104,7 @@ fn in_use(path: &Path) -> Failure {
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     let (exit, advice) = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            (exit::NO_SPACE, "Free some space on the disk and try again.")
-        }
+        _ if is_full(error) => (exit::NO_SPACE, NO_SPACE),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             (exit::FAILED, "The node must be able to write there; choose another with --data-dir.")
         }

@@ -2,6 +2,7 @@
 //! code; and the exit codes that stand for it.
 
 use std::fmt;
+use std::io;
 
 use icn_gossip::Reject;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,14 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
     /// A write or sync failed; restart, and recovery decides what is there.
     pub const POISONED: u8 = 74;
+}
+
+/// What to do when the disk is full.
+pub(crate) const NO_SPACE: &str = "Nothing is lost. Free some space on the disk and try again.";
+
+/// Whether the disk, or what may be used of it, is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A refusal or an error on its way to whoever asked.
@@ -135,12 +144,10 @@ impl From<icn_wal::Error> for Failure {
                 "Nothing was changed. A part of the data directory is missing or of another time; \
                  put it back.",
             ),
-            Error::NoSpace { .. } => Self::new(
-                "ICN-E0203",
-                exit::NO_SPACE,
-                message,
-                "Nothing is lost. Free some space on the disk and try again.",
-            ),
+            Error::NoSpace { .. } => Self::new("ICN-E0203", exit::NO_SPACE, message, NO_SPACE),
+            Error::Io { ref source, .. } if is_full(source) => {
+                Self::new("ICN-E0203", exit::NO_SPACE, message, NO_SPACE)
+            }
             Error::Poisoned { .. } => Self::new(
                 "ICN-E0204",
                 exit::POISONED,
@@ -150,8 +157,7 @@ impl From<icn_wal::Error> for Failure {
             Error::Refused { .. } => Self::new("ICN-E0205", exit::FAILED, message, ""),
             Error::Io { ref source, .. } => {
                 let advice = match source.kind() {
-                    std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                         "The node must be able to write to its data directory; choose another \
                          with --data-dir."
                     }
@@ -215,4 +221,21 @@ impl From<icn_snapshot::Error> for Failure {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_one() {
+        let code = |kind: io::ErrorKind| {
+            let (action, file) = ("write", "MANIFEST.tmp".into());
+            let failure = Failure::from(icn_wal::Error::Io { action, file, source: kind.into() });
+            (failure.code, failure.exit)
+        };
+        assert_eq!(code(io::ErrorKind::StorageFull), ("ICN-E0203".into(), exit::NO_SPACE));
+        assert_eq!(code(io::ErrorKind::QuotaExceeded), ("ICN-E0203".into(), exit::NO_SPACE));
+        assert_eq!(code(io::ErrorKind::Other), ("ICN-E0206".into(), exit::FAILED));
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use icn_gossip::{KeyCard, Keypair};
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, NO_SPACE, exit, is_full};
 
 const NAME: &str = "identity.key";
 const HEADER: &str = "icn-key-v0";
@@ -50,7 +50,7 @@ pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
 pub fn read_or_create(directory: &Path, now_ms: u64) -> Result<KeyFile, Failure> {
     let path = directory.join(NAME);
     if !path.exists() {
-        create(directory, now_ms).map_err(|error| failed(&path, &error))?;
+        create(directory, now_ms).map_err(|error| not_made(&path, &error))?;
         return Ok(KeyFile { created: true, ..read(directory)? });
     }
     let mode = fs::metadata(&path).map_err(|error| failed(&path, &error))?.permissions().mode();
@@ -96,6 +96,15 @@ fn parse(text: &str) -> Option<KeyFile> {
     let public = x25519_dalek::PublicKey::from(&x25519_dalek::StaticSecret::from(x25519));
     let card = KeyCard::sign(&keypair, public.to_bytes(), issued_ms);
     Some(KeyFile { keypair, card, created: false })
+}
+
+fn not_made(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("The key file {} cannot be made: {error}.", path.display());
+    if is_full(error) {
+        return Failure::new("ICN-E0103", exit::NO_SPACE, message, NO_SPACE);
+    }
+    let advice = "There was no node here yet. Check the disk and try again.";
+    Failure::new("ICN-E0103", exit::FAILED, message, advice)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
