@@ -176,7 +176,12 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     assert_eq!(last["seq"], published.len() as u64 + 1);
     let live = rig.digest();
     drop(rig);
-    let again = Rig::open(&disk.power_loss(0), Due::default(), 2).expect("recover");
+    let image = disk.power_loss(0);
+    image.set_faults(Faults { room: Some(0), ..Faults::default() });
+    let refusal = Rig::open(&image, Due::default(), 2).err().expect("a start needs some room");
+    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
+    image.set_faults(Faults::default());
+    let again = Rig::open(&image, Due::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
 }
 

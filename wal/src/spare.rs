@@ -46,12 +46,24 @@ impl<F: DiskFile> Spare<F> {
             // Best effort: what is left is removed at the next open.
             let _ = disk.discard(&name);
         }
-        written.map(|()| Self { file, name, bytes, reused: false })
+        written.map_err(no_space)?;
+        Ok(Self { file, name, bytes, reused: false })
     }
 
     /// Gives the room back.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
         disk.discard(&self.name).on("remove", disk.describe(&self.name))
+    }
+}
+
+/// A full disk is told apart: nothing is wrong with it.
+fn no_space(error: Error) -> Error {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error {
+        Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+            Error::NoSpace { source }
+        }
+        other => other,
     }
 }
 

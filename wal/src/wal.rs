@@ -441,20 +441,9 @@ impl<D: Disk> Wal<D> {
         if let Some(small) = small {
             small.discard(&self.disk)?;
         }
-        let spare = pool.take(&self.disk, wanted).map_err(no_space)?;
+        let spare = pool.take(&self.disk, wanted)?;
         self.queue.lock().spare = Some(spare);
         Ok(())
-    }
-}
-
-/// A full disk is told apart: nothing is wrong with it.
-fn no_space(error: Error) -> Error {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    match error {
-        Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
-            Error::NoSpace { source }
-        }
-        other => other,
     }
 }
 

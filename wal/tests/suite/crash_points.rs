@@ -131,3 +131,19 @@ fn a_full_disk_refuses_appends_and_loses_nothing() {
     drop(wal);
     assert_eq!(records(&disk).expect("open").len(), taken + 1);
 }
+
+#[test]
+fn a_full_disk_refuses_the_open_and_takes_no_room() {
+    let disk = SimDisk::new(6);
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    wal.commit(0, &["there"]).expect("commit");
+    drop(wal);
+    let files = disk.files();
+    disk.set_faults(Faults { room: Some(500_000), ..Faults::default() });
+    let error = records(&disk).expect_err("an open needs a segment of its own");
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    assert_eq!(disk.files(), files);
+    disk.set_faults(Faults::default());
+    assert_eq!(records(&disk).expect("there is room again").len(), 1);
+}
