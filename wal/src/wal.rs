@@ -286,13 +286,16 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Writes a frame that carries nothing but the proof that everything before it was durable.
-    /// Does nothing while records are pending or being written: they will carry the proof.
+    /// Does nothing while records are pending or being written: they will carry the proof. And
+    /// nothing before the first of them: what is older is proven by the header of this segment,
+    /// and one that holds no frame is reclaimed at the next open.
     ///
     /// # Errors
     /// [`Error::Poisoned`].
     pub fn note(&self) -> Result<(), Error> {
         let queue = self.queue.lock();
-        if queue.busy || !queue.pending.is_empty() || !queue.admits_note() {
+        let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
+        if unused || queue.busy || !queue.pending.is_empty() || !queue.admits_note() {
             return Ok(());
         }
         queue.check()?;
