@@ -75,11 +75,12 @@ impl<D: Disk> Shell<D> {
         node: Node<D>,
         disk: D,
         gauges: &Gauges,
-        poisoned: impl Fn(&Failure) + Send + 'static,
+        poisoned: impl Fn(&Failure) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let wal = Arc::clone(node.store().wal());
         let compactor = node.store().compactor().clone();
         let node = Arc::new(Mutex::new(node));
+        let poisoned = Arc::new(poisoned);
         let (jobs, todo) = std_mpsc::channel();
         let worker = {
             let (node, gauges) = (Arc::clone(&node), gauges.clone());
@@ -88,14 +89,14 @@ impl<D: Disk> Shell<D> {
         };
         let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
         let door = {
-            let meter = Arc::clone(&gauges.meter);
-            let door = move || release(&wal, &due, &jobs, &meter, &poisoned);
+            let (meter, poisoned) = (Arc::clone(&gauges.meter), Arc::clone(&poisoned));
+            let door = move || release(&wal, &due, &jobs, &meter, &*poisoned);
             thread::Builder::new().name("release".into()).spawn(door)?
         };
         let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
         let (turning, gauges) = (Arc::clone(&node), gauges.clone());
         let thread = thread::Builder::new().name("core".into()).spawn(move || {
-            take_turns(&turning, requests, &turns, &gauges);
+            take_turns(&turning, requests, &turns, &gauges, &*poisoned);
             drop(turns);
             // Both end because their channels do.
             let _ = door.join();
@@ -124,6 +125,7 @@ fn take_turns<D: Disk>(
     mut requests: mpsc::Receiver<Asked>,
     turns: &std_mpsc::SyncSender<Vec<Output<Answer>>>,
     gauges: &Gauges,
+    poisoned: &impl Fn(&Failure),
 ) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
         tracing::error!("the system has no timer to give; the node cannot run");
@@ -143,6 +145,11 @@ fn take_turns<D: Disk>(
         let inputs = batch.drain(..).map(|asked| (asked.answer, asked.request)).collect();
         let mut outputs = {
             let mut node = node.lock();
+            // What fails while nobody waits, such as a note, is met by nobody at the door.
+            if let Err(error) = node.store().wal().check() {
+                poisoned(&error.into());
+                return;
+            }
             let mut outputs = node.step(now, inputs);
             if now >= next_tick {
                 outputs.extend(node.tick(now));
@@ -251,5 +258,44 @@ fn work<D: Disk>(
                 let _ = answer.send(reply.map_err(Failure::from));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::{KeyCard, Keypair};
+    use icn_snapshot::Due;
+    use icn_wal::{Faults, SimDisk};
+
+    use super::*;
+    use crate::failure::exit;
+    use crate::node::{Chance, Identity};
+
+    struct Luck;
+
+    impl Chance for Luck {
+        fn next(&mut self) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn a_log_that_fails_while_nobody_asks_ends_the_node() {
+        let disk = SimDisk::new(1);
+        let keypair = Keypair::from_seed([7; 32]);
+        let card = KeyCard::sign(&keypair, [8; 32], 1);
+        let identity = Identity { keypair, card, network: [9; 32] };
+        let node = Node::open(&disk, Due::default(), identity, Box::new(Luck), 1).unwrap();
+        let wal = Arc::clone(node.store().wal());
+        let meter = Arc::new(Meter::new().unwrap());
+        let gauges = Gauges { meter, health: Arc::new(Health::new(1, 1000)) };
+        let (failed, failures) = std_mpsc::channel();
+        let poisoned = move |failure: &Failure| drop(failed.send(failure.clone()));
+        let shell = Shell::start(node, disk.clone(), &gauges, poisoned).unwrap();
+        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+        wal.note().unwrap_err();
+        let failure = failures.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!((failure.code.as_str(), failure.exit), ("ICN-E0204", exit::POISONED));
+        drop(shell.stop());
     }
 }

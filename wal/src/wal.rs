@@ -223,6 +223,14 @@ impl<D: Disk> Wal<D> {
         self.store
     }
 
+    /// Whether appends are still taken: a write or sync may have failed while nobody waited.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close).
+    pub fn check(&self) -> Result<(), Error> {
+        self.queue.lock().check()
+    }
+
     /// Counts and sizes.
     #[must_use]
     pub fn stats(&self) -> Stats {
