@@ -24,6 +24,9 @@ pub struct Flags {
     /// The configuration file [default: icn.toml in the data directory]
     #[arg(long, env = "ICN_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// Also live on NFS, SMB, 9p or FUSE, where what is acknowledged may be lost
+    #[arg(long, global = true)]
+    pub unsafe_fs: bool,
 }
 
 /// What can be said in the file.
@@ -51,6 +54,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether that is the default.
     pub usual_directory: bool,
+    /// Whether the node may live on a file system that is no place for one.
+    pub unsafe_fs: bool,
     /// Where HTTP is served. Default 127.0.0.1:8080; if that port is taken and nobody asked for
     /// it, any free one.
     pub http: SocketAddr,
@@ -103,6 +108,7 @@ impl Config {
         Ok(Self {
             usual_directory: flags.data_dir.is_none() || from_environment(),
             data_dir,
+            unsafe_fs: flags.unsafe_fs,
             http,
             http_explicit: asked.is_some(),
             network: icn_net::network_id(network),

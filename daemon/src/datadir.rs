@@ -5,7 +5,7 @@ use std::path::Path;
 
 use icn_wal::{Disk, FsDisk};
 
-use crate::failure::{Failure, NO_SPACE, exit, is_full};
+use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, exit, is_full};
 use crate::keyfile;
 
 /// What may lie in a directory before a node moves in.
@@ -21,10 +21,12 @@ impl DataDir {
     /// Makes the directory if it is missing, and takes it.
     ///
     /// # Errors
-    /// `ICN-E0100` when it cannot be used, `ICN-E0101` when another process has it, `ICN-E0104`
+    /// `ICN-E0100` when it cannot be used, `ICN-E0109` when its file system is no place for a node
+    /// and nobody insists (`anywhere`), `ICN-E0101` when another process has it, `ICN-E0104`
     /// when it holds something else, `ICN-E0103` when it holds a node whose key is missing.
-    pub(crate) fn own(path: &Path) -> Result<Self, Failure> {
-        let disk = FsDisk::create(path).map_err(|error| unusable(path, &error))?;
+    pub(crate) fn own(path: &Path, anywhere: bool) -> Result<Self, Failure> {
+        let disk = if anywhere { FsDisk::create_anywhere(path) } else { FsDisk::create(path) };
+        let disk = disk.map_err(|error| unusable(path, &error))?;
         check_inhabitant(path)?;
         let lock = disk.lock().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => in_use(path),
@@ -105,6 +107,10 @@ fn in_use(path: &Path) -> Failure {
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     let (exit, advice) = match error.kind() {
         _ if is_full(error) => (exit::NO_SPACE, NO_SPACE),
+        io::ErrorKind::Unsupported => {
+            let message = format!("The data directory {} cannot be used: {error}.", path.display());
+            return Failure::new("ICN-E0109", exit::UNSUITABLE, message, LOCAL_DISK);
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             (exit::FAILED, "The node must be able to write there; choose another with --data-dir.")
         }

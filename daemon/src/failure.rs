@@ -57,6 +57,10 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// What to do about a file system that is no place for a node.
+pub(crate) const LOCAL_DISK: &str = "Nothing was changed. Choose a directory on a local disk with \
+                                     --data-dir, or insist with --unsafe-fs.";
+
 /// A refusal or an error on its way to whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -155,6 +159,9 @@ impl From<icn_wal::Error> for Failure {
                 "Start icnd again: recovery decides what is there. Check the disk.",
             ),
             Error::Refused { .. } => Self::new("ICN-E0205", exit::FAILED, message, ""),
+            Error::Io { ref source, .. } if source.kind() == io::ErrorKind::Unsupported => {
+                Self::new("ICN-E0109", exit::UNSUITABLE, message, LOCAL_DISK)
+            }
             Error::Io { ref source, .. } => {
                 let advice = match source.kind() {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {

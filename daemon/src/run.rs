@@ -34,7 +34,7 @@ const LINGER: Duration = Duration::from_millis(200);
 /// # Errors
 /// Why it could not start, or, with exit code 74, that its log failed.
 pub fn run(config: &Config) -> Result<(), Failure> {
-    let directory = DataDir::own(&config.data_dir)?;
+    let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let outside = Outside::open(config)?;
     let (node, created, took) = recover(config, &directory, &outside.gauges)?;
     let recovery = node.recovery().clone();
@@ -61,7 +61,7 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
     if keyfile::exists(&config.data_dir) {
         return Ok((keyfile::read(&config.data_dir)?.card.did, false));
     }
-    let directory = DataDir::own(&config.data_dir)?;
+    let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let (node, ..) = recover(config, &directory, &gauges(config)?)?;
     let did = node.did();
     node.close()?;

@@ -25,7 +25,8 @@
 //!
 //! **What is assumed of the disk.** A sync that returns without error has made everything written
 //! before durable; bytes that are not being written do not change, not even in a sector where others
-//! are (SQLite calls that a powersafe overwrite). Damage of any
+//! are (SQLite calls that a powersafe overwrite). [`FsDisk::create`] refuses the file systems that
+//! promise neither: NFS, SMB, 9p, FUSE; tmpfs keeps nothing over a power loss. Damage of any
 //! other kind is noticed by checksum, with one exception: damage to what was written within the
 //! last 20 ms before a crash (nothing after it can then prove that it had been durable) looks like
 //! a torn tail.

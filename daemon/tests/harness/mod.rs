@@ -89,6 +89,21 @@ impl House {
         (status.code().unwrap_or(-1), daemon.log())
     }
 
+    /// Runs `icnd` to its end by the command `under`, which starts what is behind it.
+    pub(crate) fn run_under(&self, under: &[&str], arguments: &[&str]) -> (i32, String) {
+        let mut command = Command::new(under[0]);
+        command
+            .args(&under[1..])
+            .arg(env!("CARGO_BIN_EXE_icnd"))
+            .arg("--data-dir")
+            .arg(self.path());
+        command.args(["--http", "127.0.0.1:0"]).args(arguments).stdin(Stdio::null());
+        command.env_remove("ICN_DATA_DIR").env_remove("ICN_CONFIG");
+        let output = command.output().expect("run icnd");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap_or(-1), text)
+    }
+
     fn spawn(&self, arguments: &[&str]) -> Daemon {
         let log = self.around.path().join("icnd.log");
         let out = self.around.path().join("icnd.out");

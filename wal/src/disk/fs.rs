@@ -1,5 +1,7 @@
 //! A real directory.
 
+mod medium;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -22,22 +24,47 @@ const DIR_MODE: Mode = Mode::RWXU;
 ///
 /// It is the directory that is held, not its path: whoever moves it or puts another one in its
 /// place never makes this one write into the other.
+///
+/// The file system must be a local one: NFS, SMB, 9p and FUSE are refused for writing. On tmpfs
+/// everything works and nothing survives a power loss.
 #[derive(Clone, Debug)]
 pub struct FsDisk {
     directory: Arc<File>,
     path: Arc<PathBuf>,
-    writable: bool,
     segment_bytes_max: u64,
+    access: Access,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+    /// Also on a file system that is no place for a log.
+    WriteAnywhere,
 }
 
 impl FsDisk {
     /// Opens `path` for reading and writing, creating it with all its missing parents.
     ///
     /// # Errors
-    /// Whatever the file system says when the directory cannot be created or synced.
+    /// [`io::ErrorKind::Unsupported`] when the file system is no place for a log, and whatever the
+    /// system says when the directory cannot be created or synced.
     pub fn create(path: &Path) -> io::Result<Self> {
+        // Before anything is created there.
+        let there = path.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));
+        medium::check(&open_directory(there)?)?;
         create_durably(path)?;
-        Self::open(path, true)
+        Self::open(path, Access::Write)
+    }
+
+    /// [`create`](Self::create) without a look at the file system, for those who know that its locks
+    /// and its syncs hold.
+    ///
+    /// # Errors
+    /// Whatever the system says when the directory cannot be created or synced.
+    pub fn create_anywhere(path: &Path) -> io::Result<Self> {
+        create_durably(path)?;
+        Self::open(path, Access::WriteAnywhere)
     }
 
     /// Opens `path` for reading only: nothing is created, changed or locked.
@@ -45,7 +72,7 @@ impl FsDisk {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such directory.
     pub fn read_only(path: &Path) -> io::Result<Self> {
-        Self::open(path, false)
+        Self::open(path, Access::Read)
     }
 
     /// The same directory with segments that stop doubling at `bytes`, 1 MiB at the least. Besides
@@ -62,11 +89,10 @@ impl FsDisk {
         &self.path
     }
 
-    fn open(path: &Path, writable: bool) -> io::Result<Self> {
-        let flags = OFlags::DIRECTORY.bits().cast_signed();
-        let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        let (directory, path) = (Arc::new(directory), Arc::new(path.to_path_buf()));
-        Ok(Self { directory, path, writable, segment_bytes_max: SEGMENT_BYTES_MAX })
+    fn open(path: &Path, access: Access) -> io::Result<Self> {
+        let directory = Arc::new(open_directory(path)?);
+        let path = Arc::new(path.to_path_buf());
+        Ok(Self { directory, path, access, segment_bytes_max: SEGMENT_BYTES_MAX })
     }
 
     /// What carries `name` if that is no plain file; `None` also when nothing does.
@@ -100,6 +126,11 @@ impl FsDisk {
         })?
         .into())
     }
+}
+
+fn open_directory(path: &Path) -> io::Result<File> {
+    let flags = OFlags::DIRECTORY.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn open_directory_at(directory: &File, name: &str) -> io::Result<File> {
@@ -150,7 +181,7 @@ impl Disk for FsDisk {
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
-        if self.writable {
+        if self.access != Access::Read {
             match rustix::fs::mkdirat(&*self.directory, name, DIR_MODE) {
                 Err(Errno::EXIST) => {}
                 made => made?,
@@ -159,6 +190,10 @@ impl Disk for FsDisk {
             self.sync_dir()?;
         }
         let directory = Arc::new(open_directory_at(&self.directory, name)?);
+        if self.access == Access::Write {
+            // It may be a link to elsewhere.
+            medium::check(&directory)?;
+        }
         Ok(Self { directory, path: Arc::new(self.path.join(name)), ..self.clone() })
     }
 
@@ -180,7 +215,10 @@ impl Disk for FsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        self.open_plain(name, if self.writable { OFlags::RDWR } else { OFlags::RDONLY })
+        self.open_plain(
+            name,
+            if self.access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR },
+        )
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
