@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod lines;
+mod moment;
 mod render;
 mod wal;
 
@@ -220,11 +221,10 @@ impl Ctl {
         match command {
             WalCommand::List(_) => self.tell(&wal::list(&disk)?, View::Segments),
             WalCommand::Verify(_) => self.tell(&wal::verify(&disk)?, View::LogVerified),
-            WalCommand::Dump { from, to, limit, .. } => {
-                let range = wal::Range { from, to, limit };
-                let mut out = io::BufWriter::new(io::stdout().lock());
-                wal::dump(&disk, range, self.as_json, &mut out)?;
-                out.flush().map_err(|error| unwritable(&error))
+            WalCommand::Dump { from, to, limit, since, until, types, .. } => {
+                let filter = wal::Filter { from, to, limit, since, until, types };
+                let out = io::BufWriter::new(io::stdout().lock());
+                wal::dump(&disk, filter, self.as_json, out)
             }
         }
     }

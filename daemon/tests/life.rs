@@ -153,6 +153,26 @@ fn what_is_read_from_the_files_is_what_the_node_says() {
     let kinds: Vec<_> = records.iter().map(|record| record["type"].clone()).collect();
     let expected = json!(["init", "topic", "subscribe", "subscribe", "entry", "entry", "entry"]);
     assert_eq!(json!(kinds), expected);
+    for (filter, wanted) in [
+        (&["--type", "entry,topic"][..], &[2, 5, 6, 7][..]),
+        (&["--type", "entry", "--from", "6", "--limit", "1"], &[6]),
+        (&["--to", "3"], &[1, 2, 3]),
+        (&["--since", "1h"], &[1, 2, 3, 4, 5, 6, 7]),
+        (&["--until", "1h"], &[]),
+        (
+            &["--since", "1970-01-01T00:00:00Z", "--until", "2999-12-31T00:00:00Z"],
+            &[1, 2, 3, 4, 5, 6, 7],
+        ),
+        (&["--since", "2999-12-31T00:00:00Z"], &[]),
+    ] {
+        assert_eq!(house.dumped(filter), wanted, "{filter:?}");
+    }
+    for (wrong, told) in [(["--type", "letter"], "topic-gone"), (["--since", "soon"], "15m")] {
+        let output = house.icnctl(&["wal", "dump"]).args(wrong).output().expect("run");
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(told), "{text}");
+    }
     assert_eq!(house.get(&["wal", "verify"])["records"], 7);
     assert_eq!(house.get(&["wal", "list"])["segments"][0]["records"], 7);
 }

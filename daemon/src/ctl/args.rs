@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
+
+use super::{moment, wal};
 
 /// Sees and steers an ICN node.
 #[derive(Debug, Parser)]
@@ -219,6 +222,20 @@ pub(super) enum WalCommand {
         /// At most so many
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
+        /// From this moment on: 2026-11-24T15:00:00Z, or 15m, 2h or 3d for so long ago
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        since: Option<u64>,
+        /// Up to this moment
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        until: Option<u64>,
+        /// Only these types, separated by commas
+        #[arg(
+            long = "type",
+            value_name = "TYPE",
+            value_delimiter = ',',
+            value_parser = PossibleValuesParser::new(wal::TYPES)
+        )]
+        types: Vec<String>,
         #[command(flatten)]
         source: Source,
     },

@@ -14,12 +14,31 @@ use super::unwritable;
 use crate::failure::{Failure, exit};
 use crate::report::moment;
 
+/// The types of records, as they are shown; `?` is one that makes no sense to this build.
+pub(super) const TYPES: [&str; 11] = [
+    "init",
+    "topic",
+    "topic-gone",
+    "subscribe",
+    "unsubscribe",
+    "entry",
+    "prune",
+    "peer",
+    "peer-gone",
+    "restore",
+    "?",
+];
+
 /// Which records.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Range {
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
     pub(super) from: Option<u64>,
     pub(super) to: Option<u64>,
     pub(super) limit: Option<u64>,
+    pub(super) since: Option<u64>,
+    pub(super) until: Option<u64>,
+    /// All of them when there is none.
+    pub(super) types: Vec<String>,
 }
 
 #[derive(Default)]
@@ -81,32 +100,81 @@ pub(super) fn verify(disk: &FsDisk) -> Result<Value, Failure> {
     }))
 }
 
-/// Writes one line for every record in `range`.
+/// Writes one line for every record that passes `filter`.
 pub(super) fn dump(
     disk: &FsDisk,
-    range: Range,
+    filter: Filter,
     as_json: bool,
-    out: &mut impl Write,
+    out: impl Write,
 ) -> Result<(), Failure> {
-    let from = match range.from.and_then(|from| Lsn::new(from.saturating_sub(1))) {
-        Some(before) => From::After(before),
-        None => From::Oldest,
-    };
-    let mut left = range.limit.unwrap_or(u64::MAX);
+    let from = filter.start();
+    let mut lines = Lines { left: filter.limit.unwrap_or(u64::MAX), filter, as_json, out };
+    lines.head()?;
     let mut done = false;
-    if !as_json {
-        let line = Table::line(&COLUMNS, &["LSN", "TIME", "TYPE", "BYTES", "WHERE", "DETAIL"]);
-        writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
-    }
     let scanned = scan(disk, from, |record| {
-        if left == 0 || range.to.is_some_and(|to| record.lsn.get() > to) {
-            done = true;
-            return Err(Failure::new("", exit::OK, "", ""));
+        done = lines.record(record)?.is_break();
+        if done { Err(Failure::new("", exit::OK, "", "")) } else { Ok(()) }
+    });
+    match scanned {
+        Err(_) if done => {}
+        other => lines.tail(&other?)?,
+    }
+    lines.flush()
+}
+
+impl Filter {
+    fn start(&self) -> From {
+        match self.from.and_then(|from| Lsn::new(from.saturating_sub(1))) {
+            Some(before) => From::After(before),
+            None => From::Oldest,
         }
-        left -= 1;
-        let (kind, detail) = describe(record)?;
-        let place = format!("{}:{}", record.segment, record.frame_offset);
-        let line = if as_json {
+    }
+}
+
+/// The widths of the columns: the rows come too late to measure them all.
+const COLUMNS: [usize; 6] = [8, 20, 11, 6, 12, 0];
+
+/// Records on their way to somebody.
+struct Lines<W> {
+    filter: Filter,
+    left: u64,
+    as_json: bool,
+    out: W,
+}
+
+impl<W: Write> Lines<W> {
+    fn head(&mut self) -> Result<(), Failure> {
+        if self.as_json {
+            return Ok(());
+        }
+        self.write(&Table::line(&COLUMNS, &["LSN", "TIME", "TYPE", "BYTES", "WHERE", "DETAIL"]))
+    }
+
+    /// Shows the record if it passes the filter; breaks when none behind it can.
+    fn record(&mut self, record: Record<'_>) -> Result<ControlFlow<()>, Failure> {
+        let filter = &self.filter;
+        // Neither numbers nor times ever go back.
+        let lsn = record.lsn.get();
+        let behind = filter.to.is_some_and(|to| lsn > to)
+            || filter.until.is_some_and(|until| record.time_ms > until);
+        if behind || self.left == 0 {
+            return Ok(ControlFlow::Break(()));
+        }
+        let last = filter.to == Some(lsn);
+        let (kind, detail) = describe(record);
+        debug_assert!(TYPES.contains(&kind));
+        let wanted = (filter.types.is_empty() || filter.types.iter().any(|wanted| wanted == kind))
+            && filter.since.is_none_or(|since| record.time_ms >= since);
+        if wanted {
+            self.left -= 1;
+            self.show(record, kind, &detail)?;
+        }
+        let done = last || self.left == 0;
+        Ok(if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn show(&mut self, record: Record<'_>, kind: &str, detail: &str) -> Result<(), Failure> {
+        let line = if self.as_json {
             json!({
                 "lsn": record.lsn.get(),
                 "time": record.time_ms,
@@ -118,36 +186,40 @@ pub(super) fn dump(
             })
             .to_string()
         } else {
-            let lsn = record.lsn.to_string();
-            let bytes = record.bytes.len().to_string();
-            Table::line(&COLUMNS, &[&lsn, &moment(record.time_ms), kind, &bytes, &place, &detail])
+            let (lsn, bytes) = (record.lsn.to_string(), record.bytes.len().to_string());
+            let place = format!("{}:{}", record.segment, record.frame_offset);
+            Table::line(&COLUMNS, &[&lsn, &moment(record.time_ms), kind, &bytes, &place, detail])
         };
-        writeln!(out, "{line}").map_err(|error| unwritable(&error))
-    });
-    let found = match scanned {
-        Err(_) if done => return Ok(()),
-        other => other?,
-    };
-    if !as_json && range.to.is_none() {
+        self.write(&line)
+    }
+
+    fn tail(&mut self, found: &Recovery) -> Result<(), Failure> {
+        if self.as_json {
+            return Ok(());
+        }
         let torn = match found.torn_bytes {
             0 => String::new(),
             torn => format!("; {torn} bytes behind it were never acknowledged"),
         };
-        writeln!(out, "The log ends with #{}{torn}.", found.last_lsn)
-            .map_err(|error| unwritable(&error))?;
+        self.write(&format!("The log ends with #{}{torn}.", found.last_lsn))
     }
-    Ok(())
+
+    fn write(&mut self, line: &str) -> Result<(), Failure> {
+        writeln!(self.out, "{line}").map_err(|error| unwritable(&error))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| unwritable(&error))
+    }
 }
 
-/// The widths of the columns: the rows come too late to measure them all.
-const COLUMNS: [usize; 6] = [8, 20, 11, 6, 12, 0];
-
-fn describe(record: Record<'_>) -> Result<(&'static str, String), Failure> {
-    let bytes = match LogRecord::decode(record.lsn, record.bytes)? {
-        LogRecord::Mutation(bytes) => bytes,
-        LogRecord::Restore { id, .. } => return Ok(("restore", format!("to snapshot {id}"))),
+fn describe(record: Record<'_>) -> (&'static str, String) {
+    let bytes = match LogRecord::decode(record.lsn, record.bytes) {
+        Ok(LogRecord::Mutation(bytes)) => bytes,
+        Ok(LogRecord::Restore { id, .. }) => return ("restore", format!("to snapshot {id}")),
+        Err(error) => return ("?", error.to_string()),
     };
-    Ok(match Mutation::decode(bytes) {
+    match Mutation::decode(bytes) {
         Err(error) => ("?", error.to_string()),
         Ok(Mutation::Init { did, .. }) => ("init", did.to_string()),
         Ok(Mutation::CreateTopic(genesis)) => {
@@ -165,7 +237,7 @@ fn describe(record: Record<'_>) -> Result<(&'static str, String), Failure> {
         Ok(Mutation::Prune { topic, through }) => ("prune", format!("{topic} to {through}")),
         Ok(Mutation::AddPeer { card, .. }) => ("peer", card.did.to_string()),
         Ok(Mutation::RemovePeer(did)) => ("peer-gone", did.to_string()),
-    })
+    }
 }
 
 /// Reads the log; `visit` may stop it with a failure of its own.

@@ -165,6 +165,16 @@ impl House {
         entries["entries"].as_array().expect("entries").iter().map(text).collect()
     }
 
+    /// The LSNs that `icnctl wal dump` shows.
+    pub(crate) fn dumped(&self, filter: &[&str]) -> Vec<u64> {
+        let mut command = self.icnctl(&["wal", "dump", "--json"]);
+        let output = command.args(filter).output().expect("run icnctl");
+        assert!(output.status.success(), "{filter:?}: {output:?}");
+        let lsn = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["lsn"].as_u64();
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().map(|line| lsn(line).expect("an LSN")).collect()
+    }
+
     /// Publishes `lines` and returns the output of `icnctl`.
     pub(crate) fn publish_lines(&self, topic: &str, lines: &str) -> Output {
         let mut command = self.icnctl(&["gossip", "publish", topic, "--lines"]);
