@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use crate::lsn::Lsn;
-use crate::segment::segment_number;
 
 /// Why the log refused.
 #[derive(Debug, thiserror::Error)]
@@ -114,24 +113,14 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The segment it is about.
-    pub(crate) fn segment(&self) -> Option<u64> {
-        match self {
-            Self::Corrupt(Damage { file, .. }) | Self::Io { file, .. } => {
-                segment_number(file.rsplit('/').next()?)
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Where a store is damaged and why that cannot be a torn tail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
     pub file: String,
-    /// The offset in it.
+    /// The number of the segment, 0 for the manifest.
+    pub segment: u64,
+    /// The offset in the file.
     pub offset: u64,
     /// What proves the damage. Each reason is a row of the recovery table in `docs/FORMAT.md`.
     pub reason: Reason,

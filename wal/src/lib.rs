@@ -40,12 +40,14 @@
 //! Invariant: every access to the outside goes through [`Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.
 
+mod chain;
 mod disk;
 mod error;
 mod frame;
 mod group;
 mod housekeeper;
 pub mod limits;
+mod list;
 mod lsn;
 mod manifest;
 mod plant;
@@ -65,6 +67,7 @@ pub use disk::sim::{Faults, Losses, SimDisk};
 pub use disk::{Disk, DiskFile, Entry, FsDisk};
 pub use error::{Damage, Error, Reason};
 pub use housekeeper::Housekeeper;
+pub use list::{Segment, segments};
 pub use lsn::Lsn;
 pub use recover::{From, Record, Recovery};
 pub use segment::{FORMAT, StoreId};

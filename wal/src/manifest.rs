@@ -43,7 +43,7 @@ impl Manifest {
 
     pub(crate) fn damage<D: Disk>(disk: &D) -> Error {
         let file = disk.describe(FILE.name);
-        Error::Corrupt(Damage { file, offset: 0, reason: Reason::ManifestDamaged })
+        Error::Corrupt(Damage { file, segment: 0, offset: 0, reason: Reason::ManifestDamaged })
     }
 
     pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! The frames of one segment, one after the other, in bounded memory.
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameHeader, Records, Salt};
 use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
@@ -21,16 +21,10 @@ pub(crate) struct FrameReader<F> {
 }
 
 impl<F: DiskFile> FrameReader<F> {
-    /// A reader from the first frame on, which treats `end` as the end of the file.
-    pub(crate) fn new<D: Disk<File = F>>(
-        disk: &D,
-        file: F,
-        name: &str,
-        salt: Salt,
-        end: u64,
-    ) -> Self {
+    /// A reader from the first frame on, which treats `end` as the end of the file. `name` is what
+    /// a person is told.
+    pub(crate) fn new(file: F, name: String, salt: Salt, end: u64) -> Self {
         let offset = SEGMENT_HEADER_BYTES;
-        let name = disk.describe(name);
         Self { file, name, salt, offset, end, buffer: Vec::new(), base: offset }
     }
 

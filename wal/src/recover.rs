@@ -4,19 +4,20 @@
 //! middle of a recovery leaves what the recovery found.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::ControlFlow;
 
+use crate::chain::{chain, continues_another, damage, holds_frames, read_header};
 use crate::disk::{Disk, DiskFile, Entry, LOCK_NAME};
 use crate::error::{Damage, Error, OnFile, Reason};
 use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
+use crate::list::Segment;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::reader::{Beyond, FrameReader};
-use crate::segment::{
-    FORMAT, HeaderFault, Link, SegmentHeader, StoreId, segment_name, segment_number,
-};
+use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
 use crate::spare::is_spare_name;
 
 /// One record, lent to the visitor of a replay.
@@ -73,6 +74,8 @@ pub(crate) struct Scan {
     pub(crate) store: Option<StoreId>,
     pub(crate) recovery: Recovery,
     pub(crate) kept: Vec<Kept>,
+    /// All segments of the chain, unused ones too.
+    pub(crate) segments: Vec<Segment>,
     /// Where the log ends: the link the next segment starts with.
     pub(crate) end: Link,
     pub(crate) next_lsn: u64,
@@ -108,14 +111,65 @@ pub enum From {
 pub(crate) fn scan<D: Disk>(
     disk: &D,
     beside: Beside,
+    mut from: From,
+    visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
+) -> Result<Scan, Error> {
+    let mut replayed = 0;
+    loop {
+        // Before anything is opened, and again behind the manifest: beside a writer, a manifest may
+        // name a segment that an older list does not.
+        refuse_strangers(disk, &list(disk)?)?;
+        let manifest = Manifest::read(disk)?;
+        let mut last = None;
+        let outcome = attempt(disk, beside, manifest, from, &mut |record| {
+            last = Some(record.lsn);
+            replayed += 1;
+            visit(record)
+        });
+        if beside == Beside::Writer
+            && !planted("change-under-a-reader-ignored")
+            && changed_under(&outcome, manifest, Manifest::read(disk)?)
+        {
+            from = last.map_or(from, From::After);
+            continue;
+        }
+        return outcome.map(|scan| {
+            let recovery = Recovery { replayed, ..scan.recovery };
+            Scan { recovery, ..scan }
+        });
+    }
+}
+
+/// Whether an outcome comes from what a writer did meanwhile. A writer that drops segments, or starts
+/// anew, says so in the manifest before it removes a file or uses it again.
+fn changed_under(
+    outcome: &Result<Scan, Error>,
+    before: Option<Manifest>,
+    now: Option<Manifest>,
+) -> bool {
+    let oldest = now.map_or(0, |manifest| manifest.oldest);
+    match outcome {
+        // Where it ended was not the end, if the segment it ended in is another one by now.
+        Ok(_) | Err(Error::Behind { .. }) => {
+            before.is_some_and(|manifest| manifest.newest < oldest)
+        }
+        Err(Error::Corrupt(Damage { segment, reason, .. })) => {
+            let absent = matches!(reason, Reason::SegmentMissing | Reason::ManifestDamaged);
+            (absent && before != now) || (*segment > 0 && *segment < oldest)
+        }
+        Err(Error::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound && before != now,
+        Err(_) => false,
+    }
+}
+
+fn attempt<D: Disk>(
+    disk: &D,
+    beside: Beside,
+    manifest: Option<Manifest>,
     from: From,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
     let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
-    // Before anything is opened, and again behind the manifest: beside a writer, a manifest may name
-    // a segment that an older list does not.
-    refuse_strangers(disk, &list(disk)?)?;
-    let manifest = Manifest::read(disk)?;
     let entries = list(disk)?;
     let (mut stale, mut numbers, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
     for Entry { name, stranger } in entries {
@@ -157,8 +211,8 @@ pub(crate) fn scan<D: Disk>(
                 return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
             }
             stale.push(name);
-        } else {
-            headers.insert(number, read_header(disk, number, &manifest.store)?);
+        } else if let Some(header) = read_header(disk, number, &manifest.store)? {
+            headers.insert(number, header);
         }
     }
     let chain = chain(disk, &manifest, &headers)?;
@@ -224,30 +278,6 @@ fn refuse_strangers<D: Disk>(disk: &D, entries: &[Entry]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The segments from the oldest to the newest, as each one names the one before it.
-fn chain<D: Disk>(
-    disk: &D,
-    manifest: &Manifest,
-    headers: &BTreeMap<u64, SegmentHeader>,
-) -> Result<Vec<u64>, Error> {
-    let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
-    let mut chain = Vec::new();
-    let mut number = manifest.newest;
-    while number >= manifest.oldest && number > 0 {
-        let header = headers.get(&number).ok_or_else(|| missing(number))?;
-        chain.push(number);
-        if header.previous.segment >= number {
-            return Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged));
-        }
-        number = header.previous.segment;
-    }
-    if chain.last() != Some(&manifest.oldest) {
-        return Err(missing(manifest.oldest));
-    }
-    chain.reverse();
-    Ok(chain)
-}
-
 struct Walk<'a, D> {
     disk: &'a D,
     beside: Beside,
@@ -285,13 +315,13 @@ impl<D: Disk> Walk<'_, D> {
             }
         }
         let end = successor.map_or(size, |link| link.end.min(size));
-        let mut reader = FrameReader::new(self.disk, file, &name, header.salt, end);
-        let mut last = Last { durable: SEGMENT_HEADER_BYTES, sealed: false, frames: 0 };
+        let mut reader = FrameReader::new(file, describe(), header.salt, end);
+        let mut last = Last { durable: SEGMENT_HEADER_BYTES, frames: 0, found: Segment::default() };
         let before = self.scan.next_lsn;
         let (stop, beyond) = loop {
             let offset = reader.offset;
             if self.frame(number, &mut reader, &mut last)?.is_ok() {
-                if last.sealed && successor.is_none() {
+                if last.found.sealed && successor.is_none() {
                     break (reader.offset, None);
                 }
             } else if successor.is_some() {
@@ -328,7 +358,7 @@ impl<D: Disk> Walk<'_, D> {
             }
             self.judge_tail(header, stop, beyond)?;
         }
-        self.scan.recovery.clean = last.sealed;
+        self.scan.recovery.clean = last.found.sealed;
         self.scan.recovery.bytes += size;
         // What a reused segment holds behind its header may be old frames or a torn first one.
         let blank = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
@@ -341,6 +371,14 @@ impl<D: Disk> Walk<'_, D> {
             self.scan.stale.push(name);
         }
         self.scan.recovery.last_lsn = lsn;
+        self.scan.segments.push(Segment {
+            number,
+            incarnation: header.incarnation,
+            bytes: size,
+            used_bytes: stop,
+            torn_bytes: self.scan.recovery.torn_bytes,
+            ..last.found
+        });
         Ok(())
     }
 
@@ -359,7 +397,7 @@ impl<D: Disk> Walk<'_, D> {
             && header.number == self.scan.next_frame
             && header.time_ms >= self.scan.time_ms
             && header.durable >= last.durable
-            && !last.sealed;
+            && !last.found.sealed;
         if !continues {
             return Err(damage(self.disk, number, frame_offset, Reason::OutOfSequence));
         }
@@ -377,18 +415,26 @@ impl<D: Disk> Walk<'_, D> {
                 if (self.visit)(record).is_break() {
                     return Err(Error::Stopped { lsn: at });
                 }
-                self.scan.recovery.replayed += 1;
             }
+            last.found.record_bytes += bytes.len() as u64;
             lsn += 1;
         }
         if lsn - header.first_lsn != u64::from(header.records) {
             return Err(damage(self.disk, number, frame_offset, Reason::RecordsMalformed));
         }
+        if header.records > 0 {
+            let found = &mut last.found;
+            if found.records == 0 {
+                (found.first_lsn, found.first_ms) = (header.first_lsn, header.time_ms);
+            }
+            (found.last_lsn, found.last_ms) = (lsn - 1, header.time_ms);
+            found.records += u64::from(header.records);
+        }
         self.scan.next_lsn = lsn;
         self.scan.next_frame = header.number + 1;
         self.scan.time_ms = header.time_ms;
         last.durable = header.durable;
-        last.sealed = header.kind == FrameKind::Seal;
+        last.found.sealed = header.kind == FrameKind::Seal;
         last.frames += 1;
         Ok(Ok(()))
     }
@@ -421,59 +467,9 @@ impl<D: Disk> Walk<'_, D> {
     }
 }
 
+/// What the frames of a segment have told so far.
 struct Last {
     durable: u64,
-    sealed: bool,
     frames: u64,
-}
-
-fn damage<D: Disk>(disk: &D, number: u64, offset: u64, reason: Reason) -> Error {
-    Error::Corrupt(Damage { file: disk.describe(&segment_name(number)), offset, reason })
-}
-
-fn read_header<D: Disk>(disk: &D, number: u64, store: &StoreId) -> Result<SegmentHeader, Error> {
-    let name = segment_name(number);
-    let file = disk.open(&name).on("open", disk.describe(&name))?;
-    let mut bytes = [0; SECTOR_BYTES];
-    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
-    match SegmentHeader::decode(&bytes) {
-        Ok(header) if header.store != *store && !planted("foreign-segment-accepted") => {
-            Err(damage(disk, number, 0, Reason::SegmentForeign))
-        }
-        Ok(header) if header.number == number => {
-            if !planted("size-of-a-segment-ignored")
-                && header.bytes != file.size().on("read", disk.describe(&name))?
-            {
-                return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
-            }
-            Ok(header)
-        }
-        Ok(_) | Err(HeaderFault::Damaged) => {
-            Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged))
-        }
-        Err(HeaderFault::Format(format)) => {
-            Err(Error::Format { file: disk.describe(&name), format, known: FORMAT })
-        }
-    }
-}
-
-/// Whether a segment says that others came before it.
-fn continues_another<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
-    let name = segment_name(number);
-    let file = disk.open(&name).on("open", disk.describe(&name))?;
-    let mut bytes = [0; SECTOR_BYTES];
-    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
-    Ok(SegmentHeader::decode(&bytes).is_ok_and(|header| header.first_lsn > 1))
-}
-
-/// Whether a segment that should be empty holds any frame at all.
-fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
-    let name = segment_name(number);
-    let file = disk.open(&name).on("open", disk.describe(&name))?;
-    let mut bytes = [0; SECTOR_BYTES];
-    file.read_at(0, &mut bytes).on("read", disk.describe(&name))?;
-    let Ok(header) = SegmentHeader::decode(&bytes) else { return Ok(false) };
-    let size = file.size().on("read", disk.describe(&name))?;
-    let mut reader = FrameReader::new(disk, file, &name, header.salt, size);
-    Ok(reader.next_frame()?.is_ok())
+    found: Segment,
 }

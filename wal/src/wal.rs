@@ -478,8 +478,8 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
 
 /// Reads a log without a lock and without changing anything, also beside a running writer: every
 /// record from `from` on is lent to `visit`. With a writer at work the end is wherever its frames
-/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say. What the writer
-/// drops meanwhile is passed over.
+/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say. What the writer drops
+/// before it was read is [missing](Error::Missing).
 ///
 /// # Errors
 /// Those of [`Wal::open`] except [`Error::Locked`].
@@ -488,34 +488,5 @@ pub fn read<D: Disk>(
     from: From,
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
-    let (mut at, mut last, mut replayed) = (from, None, 0);
-    // One that cannot be read names nothing here; what that means is for the scan to say.
-    let manifest = || Manifest::read(disk).ok().flatten().unwrap_or_default();
-    loop {
-        let before = manifest();
-        let scanned = scan(disk, Beside::Writer, at, &mut |record| {
-            last = Some(record.lsn);
-            replayed += 1;
-            visit(record)
-        });
-        let oldest = manifest().oldest;
-        let gone = match &scanned {
-            // A segment that is dropped while it is read may be gone, or be another one by now.
-            Err(error @ (Error::Corrupt(_) | Error::Io { .. })) => {
-                error.segment().is_some_and(|segment| segment < oldest)
-            }
-            // Where it ended was not the end, if the segment it ended in is gone.
-            Ok(_) | Err(Error::Behind { .. }) => before.newest < oldest,
-            Err(Error::Missing { .. }) => from == From::Oldest && last.is_some(),
-            Err(_) => false,
-        };
-        if !gone || planted("change-under-a-reader-ignored") {
-            return scanned.map(|scan| Recovery { replayed, ..scan.recovery });
-        }
-        at = match (scanned, last) {
-            (Err(Error::Missing { .. }), _) => From::Oldest,
-            (_, Some(last)) => From::After(last),
-            (_, None) => from,
-        };
-    }
+    Ok(scan(disk, Beside::Writer, from, &mut visit)?.recovery)
 }

@@ -1,5 +1,6 @@
 //! The promises of the log, each against what could break it.
 
+mod beside;
 mod common;
 mod crash_points;
 mod faults;

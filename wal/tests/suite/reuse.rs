@@ -127,22 +127,24 @@ fn read_under_way(from: From, at: u64, most: usize) -> (Result<(), Error>, Vec<u
 }
 
 #[test]
-fn a_reader_of_whatever_is_there_passes_over_what_is_dropped_under_it() {
-    for at in [1, 5, 15, 40, 85, 99, 100] {
-        let (recovery, seen) = read_under_way(From::Oldest, at, 250);
-        recovery.expect("no damage");
-        assert!(seen.is_sorted_by(|a, b| a < b), "at {at}");
-        assert_eq!(seen.last(), Some(&250), "at {at}: the end was not the end");
+fn a_reader_is_told_when_what_it_needs_was_written_over() {
+    let (mut whole, mut missing) = (0, 0);
+    for at in [1, 5, 15, 40, 85, 90, 95, 98, 99, 100] {
+        for from in [From::Oldest, From::Beginning, From::After(Lsn::FIRST)] {
+            let (recovery, seen) = read_under_way(from, at, 250);
+            assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "at {at}: {seen:?}");
+            match recovery {
+                Ok(()) => {
+                    assert_eq!(seen.last(), Some(&250), "at {at}: the end was not the end");
+                    whole += 1;
+                }
+                Err(Error::Missing { .. }) => missing += 1,
+                Err(error) => panic!("at {at}: {error}"),
+            }
+        }
     }
-}
-
-#[test]
-fn a_reader_of_everything_is_told_that_something_is_missing() {
-    for from in [From::Beginning, From::After(Lsn::FIRST)] {
-        let (recovery, seen) = read_under_way(from, 15, 250);
-        assert!(matches!(recovery, Err(Error::Missing { .. })), "{recovery:?}");
-        assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
-    }
+    println!("{whole} whole, {missing} missing");
+    assert!(missing > 0);
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! The segments that make up the log, by their headers.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Damage, Error, OnFile, Reason};
+use crate::limits::SECTOR_BYTES;
+use crate::manifest::Manifest;
+use crate::plant::planted;
+use crate::reader::FrameReader;
+use crate::segment::{FORMAT, HeaderFault, SegmentHeader, StoreId, segment_name};
+
+/// The segments from the oldest to the newest, as each one names the one before it.
+pub(crate) fn chain<D: Disk>(
+    disk: &D,
+    manifest: &Manifest,
+    headers: &BTreeMap<u64, SegmentHeader>,
+) -> Result<Vec<u64>, Error> {
+    let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
+    let mut chain = Vec::new();
+    let mut number = manifest.newest;
+    while number >= manifest.oldest && number > 0 {
+        let header = headers.get(&number).ok_or_else(|| missing(number))?;
+        chain.push(number);
+        if header.previous.segment >= number {
+            return Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged));
+        }
+        number = header.previous.segment;
+    }
+    if chain.last() != Some(&manifest.oldest) {
+        return Err(missing(manifest.oldest));
+    }
+    chain.reverse();
+    Ok(chain)
+}
+
+/// The header of segment `number`; `None` when the file is gone.
+pub(crate) fn read_header<D: Disk>(
+    disk: &D,
+    number: u64,
+    store: &StoreId,
+) -> Result<Option<SegmentHeader>, Error> {
+    let name = segment_name(number);
+    let Some(file) = open_segment(disk, &name)? else { return Ok(None) };
+    match SegmentHeader::decode(&first_sector(disk, &file, &name)?) {
+        Ok(header) if header.store != *store && !planted("foreign-segment-accepted") => {
+            Err(damage(disk, number, 0, Reason::SegmentForeign))
+        }
+        Ok(header) if header.number == number => {
+            if !planted("size-of-a-segment-ignored")
+                && header.bytes != file.size().on("read", disk.describe(&name))?
+            {
+                return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
+            }
+            Ok(Some(header))
+        }
+        Ok(_) | Err(HeaderFault::Damaged) => {
+            Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged))
+        }
+        Err(HeaderFault::Format(format)) => {
+            Err(Error::Format { file: disk.describe(&name), format, known: FORMAT })
+        }
+    }
+}
+
+/// Whether a segment that should be empty holds any frame at all.
+pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
+    let name = segment_name(number);
+    let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
+    let sector = first_sector(disk, &file, &name)?;
+    let Ok(header) = SegmentHeader::decode(&sector) else { return Ok(false) };
+    let name = disk.describe(&name);
+    let size = file.size().on("read", name.clone())?;
+    Ok(FrameReader::new(file, name, header.salt, size).next_frame()?.is_ok())
+}
+
+/// Whether a segment says that others came before it.
+pub(crate) fn continues_another<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
+    let name = segment_name(number);
+    let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
+    let sector = first_sector(disk, &file, &name)?;
+    Ok(SegmentHeader::decode(&sector).is_ok_and(|header| header.first_lsn > 1))
+}
+
+/// What is wrong with segment `number`.
+pub(crate) fn damage<D: Disk>(disk: &D, number: u64, offset: u64, reason: Reason) -> Error {
+    let file = disk.describe(&segment_name(number));
+    Error::Corrupt(Damage { file, segment: number, offset, reason })
+}
+
+/// The file; `None` when it is gone, as an unused segment may be at any time beside a writer.
+fn open_segment<D: Disk>(disk: &D, name: &str) -> Result<Option<D::File>, Error> {
+    match disk.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.on("open", disk.describe(name)).map(Some),
+    }
+}
+
+/// What stands where the header should.
+fn first_sector<D: Disk>(
+    disk: &D,
+    file: &D::File,
+    name: &str,
+) -> Result<[u8; SECTOR_BYTES], Error> {
+    let mut bytes = [0; SECTOR_BYTES];
+    file.read_at(0, &mut bytes).on("read", disk.describe(name))?;
+    Ok(bytes)
+}

@@ -1,0 +1,180 @@
+//! Reading beside a writer that goes on between any two looks of the reader.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use crate::common::open;
+use icn_wal::{Disk, Entry, Error, From, Lsn, SimDisk, Wal, read, segments};
+
+/// What somebody else does.
+type Act = Box<dyn FnOnce() + Send>;
+
+/// A disk on which somebody else does something right before the reader's n-th look.
+#[derive(Clone)]
+struct Shared {
+    disk: SimDisk,
+    due: Arc<Mutex<(usize, Option<Act>)>>,
+}
+
+impl Shared {
+    fn new(disk: &SimDisk, at: usize, act: impl FnOnce() + Send + 'static) -> Self {
+        Self { disk: disk.clone(), due: Arc::new(Mutex::new((at, Some(Box::new(act))))) }
+    }
+
+    /// Whether the reader has looked often enough.
+    fn done(&self) -> bool {
+        self.due.lock().expect("due").1.is_none()
+    }
+
+    fn look(&self) {
+        let act = {
+            let mut due = self.due.lock().expect("due");
+            let (left, act) = &mut *due;
+            *left = left.saturating_sub(1);
+            if *left == 0 { act.take() } else { None }
+        };
+        if let Some(act) = act {
+            act();
+        }
+    }
+}
+
+impl Disk for Shared {
+    type File = <SimDisk as Disk>::File;
+    type Lock = <SimDisk as Disk>::Lock;
+
+    fn lock(&self) -> io::Result<Self::Lock> {
+        self.disk.lock()
+    }
+
+    fn subdir(&self, name: &str) -> io::Result<Self> {
+        Ok(Self { disk: self.disk.subdir(name)?, due: Arc::clone(&self.due) })
+    }
+
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        self.look();
+        let names = self.disk.list();
+        self.look();
+        names
+    }
+
+    fn create(&self, name: &str) -> io::Result<Self::File> {
+        self.disk.create(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Self::File> {
+        self.look();
+        self.disk.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+
+    fn random(&self, out: &mut [u8]) -> io::Result<()> {
+        self.disk.random(out)
+    }
+
+    fn describe(&self, name: &str) -> String {
+        self.disk.describe(name)
+    }
+}
+
+/// A log of four segments with a record each and a new one without, and its writer.
+fn log() -> (SimDisk, Wal<SimDisk>) {
+    let disk = SimDisk::new(3);
+    for number in 1..=4 {
+        open(&disk).commit(0, &[format!("record {number}")]).expect("commit");
+    }
+    let wal = open(&disk);
+    (disk, wal)
+}
+
+/// What is read from the oldest record on while `act` happens at the reader's `at`-th look; `None`
+/// once the reader has no more looks.
+fn read_beside(
+    at: usize,
+    act: impl FnOnce(SimDisk, Wal<SimDisk>) + Send + 'static,
+) -> Option<Result<Vec<u64>, Error>> {
+    let (disk, wal) = log();
+    let shared = Shared::new(&disk, at, {
+        let disk = disk.clone();
+        move || act(disk, wal)
+    });
+    let mut lsns = Vec::new();
+    let found = read(&shared, From::Oldest, |record| {
+        assert_eq!(record.bytes, format!("record {}", record.lsn).as_bytes());
+        lsns.push(record.lsn.get());
+        ControlFlow::Continue(())
+    });
+    if let Ok(found) = &found {
+        assert_eq!(found.replayed, lsns.len() as u64);
+    }
+    let shared = shared.done().then_some(shared)?;
+    segments(&shared).expect("a whole log");
+    Some(found.map(|_| lsns))
+}
+
+#[test]
+fn segments_that_are_dropped_while_one_reads_are_no_damage() {
+    let mut missed = 0;
+    for at in 1.. {
+        let found = read_beside(at, |_, wal| {
+            assert_eq!(wal.drop_through(Lsn::new(3).expect("an LSN")).expect("drop"), 3);
+        });
+        match found {
+            None => break,
+            Some(Ok(lsns)) => assert!(lsns == [1, 2, 3, 4] || lsns == [4], "look {at}: {lsns:?}"),
+            // What was read before and what is there now leave a hole, and that is told.
+            Some(Err(Error::Missing { first: 4, .. })) => missed += 1,
+            Some(Err(error)) => panic!("look {at}: {error}"),
+        }
+        assert!(at < 100);
+    }
+    assert!(missed > 0);
+}
+
+#[test]
+fn a_writer_that_starts_anew_while_one_reads_is_no_damage() {
+    for at in 1.. {
+        // The next start removes the segment that was never used.
+        let found = read_beside(at, |disk, wal| {
+            drop(wal);
+            open(&disk).commit(0, &["record 5"]).expect("commit");
+        });
+        match found {
+            None => break,
+            Some(Ok(lsns)) => assert!(lsns.len() >= 4 && lsns.is_sorted(), "look {at}: {lsns:?}"),
+            Some(Err(error)) => panic!("look {at}: {error}"),
+        }
+        assert!(at < 100);
+    }
+}
+
+#[test]
+fn a_log_that_is_made_while_one_reads_is_no_damage() {
+    for at in 1.. {
+        let disk = SimDisk::new(3);
+        let shared = Shared::new(&disk, at, {
+            let disk = disk.clone();
+            move || {
+                open(&disk).commit(0, &["record 1"]).expect("commit");
+            }
+        });
+        let found = read(&shared, From::Oldest, |_| ControlFlow::Continue(()));
+        if !shared.done() {
+            break;
+        }
+        assert!(found.expect("no damage").replayed <= 1);
+        assert!(at < 100);
+    }
+}
