@@ -72,6 +72,22 @@ pub struct Failure {
     pub advice: String,
     /// The exit code that stands for it.
     pub exit: u8,
+    /// Where the damage is, when that is what happened.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Box<Place>>,
+}
+
+/// Where a log is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The number of the segment, 0 for the manifest.
+    pub segment: u64,
+    /// The offset in the file.
+    pub offset: u64,
+    /// The row of the recovery table in `docs/FORMAT.md`, or why a record makes no sense.
+    pub reason: String,
 }
 
 impl Failure {
@@ -82,7 +98,8 @@ impl Failure {
         message: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { code: code.into(), message: message.into(), advice: advice.into(), exit }
+        let (message, advice) = (message.into(), advice.into());
+        Self { code: code.into(), message, advice, exit, place: None }
     }
 }
 
@@ -122,13 +139,18 @@ impl From<icn_wal::Error> for Failure {
                 message,
                 "Use the running node (icnctl status), or stop it first.",
             ),
-            Error::Corrupt(_) => Self::new(
-                "ICN-E0201",
-                exit::DAMAGE,
-                message,
-                "Nothing was changed. Look closer: icnctl wal verify --offline. \
-                 Check the disk before anything else.",
-            ),
+            Error::Corrupt(damage) => {
+                let place = Place {
+                    file: damage.file,
+                    segment: damage.segment,
+                    offset: damage.offset,
+                    reason: format!("{:?}", damage.reason),
+                };
+                let advice = "Nothing was changed. Check the disk and copy the data directory; \
+                              then see what can still be read: icnctl wal salvage --dry-run";
+                let failure = Self::new("ICN-E0201", exit::DAMAGE, message, advice);
+                Self { place: Some(Box::new(place)), ..failure }
+            }
             Error::Stranger { .. } => Self::new(
                 "ICN-E0208",
                 exit::UNSUITABLE,

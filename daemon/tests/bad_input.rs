@@ -14,7 +14,7 @@ use icn_daemon::machine::Machine;
 use icn_gossip::{Access, AccessBytes, Entry, Genesis, Keypair, Mutation, Position, TopicSpec};
 use icn_snapshot::{Due, Store};
 use icn_wal::FsDisk;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn assert_refused(house: &House, exit: i32, code: &str) {
     let (status, text) = house.run(&[]);
@@ -63,7 +63,13 @@ fn a_corrupt_segment_stops_the_start_and_changes_nothing() {
     bad[600] ^= 1;
     fs::write(&path, &bad).expect("write");
     assert_refused(&house, 5, "ICN-E0201");
-    assert_eq!(house.fails(&["wal", "verify"]), (5, "ICN-E0201".into()));
+    let (code, told) = house.ask(&["wal", "verify"]);
+    assert_eq!((code, &told["error"]["code"]), (5, &json!("ICN-E0201")), "{told}");
+    let error = &told["error"];
+    assert_eq!(error["file"].as_str(), path.to_str());
+    assert_eq!((&error["segment"], &error["offset"]), (&json!(1), &json!(512)));
+    assert_eq!(error["reason"], "DamagedBeforeDurableMark");
+    assert!(error["advice"].as_str().expect("advice").contains("icnctl wal salvage"), "{told}");
     assert_eq!(fs::read(&path).expect("read"), bad);
     fs::write(&path, &good).expect("write");
     let _daemon = house.start();

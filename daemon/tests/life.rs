@@ -174,7 +174,31 @@ fn what_is_read_from_the_files_is_what_the_node_says() {
         assert!(text.contains(told), "{text}");
     }
     assert_eq!(house.get(&["wal", "verify"])["records"], 7);
-    assert_eq!(house.get(&["wal", "list"])["segments"][0]["records"], 7);
+    let listed = house.get(&["wal", "list"]);
+    let segment = &listed["segments"][0];
+    for (field, wanted) in [
+        ("segment", json!(1)),
+        ("state", json!("sealed")),
+        ("incarnation", json!(1)),
+        ("first_lsn", json!(1)),
+        ("last_lsn", json!(7)),
+        ("records", json!(7)),
+        ("torn_bytes", json!(0)),
+        ("bytes", json!(1 << 20)),
+        ("first_time", records[0]["time"].clone()),
+        ("last_time", records[6]["time"].clone()),
+    ] {
+        assert_eq!(segment[field], wanted, "{field} in {listed}");
+    }
+    let _daemon = house.start();
+    house.get(&["gossip", "publish", "coop:ledger", "four"]);
+    let listed = house.get(&["wal", "list"]);
+    let states: Vec<_> = (0..2).map(|at| listed["segments"][at]["state"].clone()).collect();
+    assert_eq!(json!(states), json!(["sealed", "active"]));
+    assert_eq!(
+        (&listed["segments"][1]["incarnation"], &listed["last_lsn"]),
+        (&json!(2), &json!(8))
+    );
 }
 
 #[test]

@@ -279,18 +279,46 @@ fn snapshots(data: &Value, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn segments(data: &Value, out: &mut impl Write) -> io::Result<()> {
-    let mut table = Table::new(&["SEGMENT", "FIRST LSN", "LAST LSN", "RECORDS", "RECORD BYTES"]);
+    let mut table = Table::new(&[
+        "SEGMENT",
+        "STATE",
+        "START",
+        "FIRST LSN",
+        "LAST LSN",
+        "RECORDS",
+        "FROM",
+        "TO",
+        "USED",
+        "SIZE",
+    ]);
+    let mut torn = 0;
     for segment in list(data, "segments") {
-        let cell = |key: &str| segment[key].to_string();
+        let number = |key: &str| segment[key].as_u64().unwrap_or(0);
+        // A segment without records has neither numbers nor times.
+        let some = |key: &str| match number(key) {
+            0 => "-".to_owned(),
+            _ if key.ends_with("time") => moment(number(key)),
+            count => count.to_string(),
+        };
+        torn += number("torn_bytes");
         table.row([
-            cell("segment"),
-            cell("first_lsn"),
-            cell("last_lsn"),
-            cell("records"),
-            cell("record_bytes"),
+            number("segment").to_string(),
+            text(segment, "state"),
+            number("incarnation").to_string(),
+            some("first_lsn"),
+            some("last_lsn"),
+            number("records").to_string(),
+            some("first_time"),
+            some("last_time"),
+            bytes(number("used_bytes")),
+            bytes(number("bytes")),
         ]);
     }
-    table.write(out)
+    table.write(out)?;
+    match torn {
+        0 => Ok(()),
+        torn => writeln!(out, "{torn} bytes behind the end were never acknowledged."),
+    }
 }
 
 fn list<'a>(data: &'a Value, key: &str) -> &'a [Value] {

@@ -1,17 +1,16 @@
 //! `icnctl wal`: the log, read from its files.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
 use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
-use icn_wal::{Disk, Error, From, FsDisk, Lsn, Record, Recovery, read};
+use icn_wal::{Disk, Error, From, FsDisk, Lsn, Record, Recovery, Segment, read, segments};
 use serde_json::{Value, json};
 
 use super::render::Table;
 use super::unwritable;
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.
@@ -41,54 +40,53 @@ pub(super) struct Filter {
     pub(super) types: Vec<String>,
 }
 
-#[derive(Default)]
-struct Segment {
-    first: u64,
-    last: u64,
-    records: u64,
-    bytes: u64,
-}
-
-/// The segments that hold records.
+/// The segments and what they hold.
 pub(super) fn list(disk: &FsDisk) -> Result<Value, Failure> {
-    let mut segments = BTreeMap::<u64, Segment>::new();
-    let found = scan(disk, From::Oldest, |record| {
-        let segment = segments.entry(record.segment).or_default();
-        if segment.records == 0 {
-            segment.first = record.lsn.get();
-        }
-        segment.last = record.lsn.get();
-        segment.records += 1;
-        segment.bytes += record.bytes.len() as u64;
-        Ok(())
-    })?;
-    let segments: Vec<_> = segments
+    let segments = segments(&log(disk)?)?;
+    let newest = segments.last().map_or(0, |segment| segment.number);
+    let rows: Vec<_> = segments
         .iter()
-        .map(|(number, segment)| {
+        .map(|segment| {
+            let state = match segment {
+                Segment { sealed: true, .. } => "sealed",
+                segment if segment.number == newest => "active",
+                _ => "closed",
+            };
             json!({
-                "segment": number,
-                "first_lsn": segment.first,
-                "last_lsn": segment.last,
+                "segment": segment.number,
+                "state": state,
+                "incarnation": segment.incarnation,
+                "first_lsn": segment.first_lsn,
+                "last_lsn": segment.last_lsn,
                 "records": segment.records,
-                "record_bytes": segment.bytes,
+                "record_bytes": segment.record_bytes,
+                "first_time": segment.first_ms,
+                "last_time": segment.last_ms,
+                "bytes": segment.bytes,
+                "used_bytes": segment.used_bytes,
+                "torn_bytes": segment.torn_bytes,
             })
         })
         .collect();
-    Ok(json!({ "segments": segments, "bytes": found.bytes, "last_lsn": found.last_lsn }))
+    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    let last_lsn = segments.iter().map(|segment| segment.last_lsn).max();
+    Ok(json!({ "segments": rows, "bytes": bytes, "last_lsn": last_lsn }))
 }
 
 /// Reads everything there is.
 pub(super) fn verify(disk: &FsDisk) -> Result<Value, Failure> {
     let mut records = 0_u64;
-    let found = scan(disk, From::Oldest, |record| {
+    let found = scan(&log(disk)?, From::Oldest, |record| {
         records += 1;
-        match LogRecord::decode(record.lsn, record.bytes)? {
-            LogRecord::Mutation(bytes) => Mutation::decode(bytes).map(drop).map_err(|error| {
-                icn_snapshot::Error::Record { lsn: record.lsn.get(), why: error.to_string() }
-            })?,
-            LogRecord::Restore { .. } => {}
-        }
-        Ok(())
+        makes_sense(record).map_err(|error| {
+            let place = Place {
+                file: disk.describe(&format!("wal/{:020}.wal", record.segment)),
+                segment: record.segment,
+                offset: record.frame_offset,
+                reason: error.to_string(),
+            };
+            Failure { place: Some(Box::new(place)), ..error.into() }
+        })
     })?;
     Ok(json!({
         "records": records,
@@ -98,6 +96,15 @@ pub(super) fn verify(disk: &FsDisk) -> Result<Value, Failure> {
         "bytes": found.bytes,
         "torn_bytes": found.torn_bytes,
     }))
+}
+
+fn makes_sense(record: Record<'_>) -> Result<(), icn_snapshot::Error> {
+    match LogRecord::decode(record.lsn, record.bytes)? {
+        LogRecord::Restore { .. } => Ok(()),
+        LogRecord::Mutation(bytes) => Mutation::decode(bytes).map(drop).map_err(|error| {
+            icn_snapshot::Error::Record { lsn: record.lsn.get(), why: error.to_string() }
+        }),
+    }
 }
 
 /// Writes one line for every record that passes `filter`.
@@ -111,7 +118,7 @@ pub(super) fn dump(
     let mut lines = Lines { left: filter.limit.unwrap_or(u64::MAX), filter, as_json, out };
     lines.head()?;
     let mut done = false;
-    let scanned = scan(disk, from, |record| {
+    let scanned = scan(&log(disk)?, from, |record| {
         done = lines.record(record)?.is_break();
         if done { Err(Failure::new("", exit::OK, "", "")) } else { Ok(()) }
     });
@@ -240,17 +247,21 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
     }
 }
 
+/// The directory of the log.
+fn log(disk: &FsDisk) -> Result<FsDisk, Failure> {
+    disk.subdir("wal").map_err(|source| {
+        Failure::from(Error::Io { action: "open", file: disk.describe("wal"), source })
+    })
+}
+
 /// Reads the log; `visit` may stop it with a failure of its own.
 fn scan(
-    disk: &FsDisk,
+    log: &FsDisk,
     from: From,
     mut visit: impl FnMut(Record<'_>) -> Result<(), Failure>,
 ) -> Result<Recovery, Failure> {
-    let log = disk.subdir("wal").map_err(|error| {
-        Failure::from(Error::Io { action: "open", file: disk.describe("wal"), source: error })
-    })?;
     let mut stopped = None;
-    let outcome = read(&log, from, |record| match visit(record) {
+    let outcome = read(log, from, |record| match visit(record) {
         Ok(()) => ControlFlow::Continue(()),
         Err(failure) => {
             stopped = Some(failure);
