@@ -41,6 +41,7 @@
 //! appended, always.
 
 mod chain;
+mod committer;
 mod disk;
 mod error;
 mod frame;
@@ -58,10 +59,12 @@ mod segment;
 mod spare;
 mod stats;
 mod sync;
+mod ticket;
 mod twin;
 mod wal;
 mod writer;
 
+pub use committer::Committer;
 #[cfg(feature = "sim")]
 pub use disk::sim::{Faults, Losses, SimDisk};
 pub use disk::{Disk, DiskFile, Entry, FsDisk};
@@ -72,5 +75,6 @@ pub use lsn::Lsn;
 pub use recover::{From, Record, Recovery};
 pub use segment::{FORMAT, StoreId};
 pub use stats::Stats;
+pub use ticket::Ticket;
 pub use twin::{Twin, TwinFile};
 pub use wal::{Wal, read};

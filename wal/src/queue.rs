@@ -1,6 +1,7 @@
 //! What has been appended and waits for the disk, and who is to take it there.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use crate::error::Error;
 use crate::frame::{FrameBuffer, padded};
@@ -22,6 +23,8 @@ pub(crate) struct Queue<F> {
     pub(crate) group: Arc<Group>,
     pub(crate) elected: bool,
     pub(crate) followers: u32,
+    /// The tickets of those who wait for `pending` without a thread.
+    pub(crate) wakers: Vec<Waker>,
     /// Somebody is writing; what it will have made durable when it is done, and where that is told.
     pub(crate) busy: bool,
     pub(crate) flight: Flight,
@@ -37,6 +40,7 @@ pub(crate) struct Queue<F> {
 pub(crate) struct Flight {
     pub(crate) durable_through: u64,
     pub(crate) group: Arc<Group>,
+    pub(crate) wakers: Vec<Waker>,
 }
 
 pub(crate) enum State {
@@ -56,6 +60,7 @@ impl<F> Queue<F> {
             group: Arc::default(),
             elected: false,
             followers: 0,
+            wakers: Vec::new(),
             busy: false,
             flight: Flight::default(),
             room,

@@ -3,7 +3,9 @@
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
 
+use crate::committer::Bell;
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind};
@@ -20,6 +22,7 @@ use crate::segment::StoreId;
 use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
 use crate::sync::{AtomicU64, Mutex, MutexGuard};
+use crate::ticket::Ticket;
 use crate::writer::{Batch, Chain, Writer};
 
 /// A write-ahead log, open for writing.
@@ -39,6 +42,7 @@ pub struct Wal<D: Disk> {
     chain: Arc<Mutex<Chain>>,
     counters: Arc<Counters>,
     durable: AtomicU64,
+    bell: Arc<Bell>,
     _lock: D::Lock,
 }
 
@@ -99,6 +103,7 @@ impl<D: Disk> Wal<D> {
             chain,
             counters,
             durable: AtomicU64::new(scan.end.lsn),
+            bell: Arc::default(),
             _lock: lock,
         };
         Ok((wal, recovery))
@@ -189,6 +194,57 @@ impl<D: Disk> Wal<D> {
             return self.follow(&group);
         }
         self.take_turn(queue, Purpose::Sync)
+    }
+
+    /// A future of [`wait`](Self::wait): thousands of commits can be on their way without a thread
+    /// for each. Their groups are led by a [`Committer`](crate::Committer), or by whoever waits
+    /// besides; where there is neither, a poll leads, and blocks for as long as that takes.
+    pub fn ticket(&self, lsn: Lsn) -> Ticket<'_, D> {
+        Ticket { wal: self, lsn }
+    }
+
+    pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<Result<(), Error>> {
+        let lsn = lsn.get();
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Poll::Ready(Ok(()));
+        }
+        let mut queue = self.queue.lock();
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Poll::Ready(Ok(()));
+        }
+        queue.check_poison()?;
+        if lsn >= queue.next_lsn {
+            return Poll::Ready(Err(Error::NotAppended { lsn }));
+        }
+        if queue.busy && lsn <= queue.flight.durable_through {
+            queue.flight.wakers.push(waker.clone());
+        } else if !queue.wakers.is_empty() || self.bell.ring() {
+            queue.wakers.push(waker.clone());
+        } else {
+            return Poll::Ready(self.take_turn(queue, Purpose::Sync));
+        }
+        Poll::Pending
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// Takes groups to the disk for as long as there are tickets that wait for one.
+    pub(crate) fn commit_for_tickets(&self) {
+        loop {
+            let queue = self.queue.lock();
+            // A failure is told to the tickets themselves.
+            if queue.wakers.is_empty() || self.take_turn(queue, Purpose::Sync).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Has all who wait for the pending group look again.
+    pub(crate) fn call_on_tickets(&self) {
+        let wakers = std::mem::take(&mut self.queue.lock().wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Appends and waits.
@@ -373,7 +429,8 @@ impl<D: Disk> Wal<D> {
         queue.busy = true;
         queue.elected = false;
         let followers = std::mem::take(&mut queue.followers);
-        let sync = purpose != Purpose::Write || followers > 0;
+        let wakers = std::mem::take(&mut queue.wakers);
+        let sync = purpose != Purpose::Write || followers > 0 || !wakers.is_empty();
         let mut frame = queue.other.take().unwrap_or_else(FrameBuffer::new);
         std::mem::swap(&mut frame, &mut queue.pending);
         let kind = match purpose {
@@ -390,7 +447,7 @@ impl<D: Disk> Wal<D> {
         };
         let group = std::mem::take(&mut queue.group);
         let durable_through = if sync { through } else { 0 };
-        queue.flight = Flight { durable_through, group: Arc::clone(&group) };
+        queue.flight = Flight { durable_through, group: Arc::clone(&group), wakers };
         drop(queue);
 
         let written = {
@@ -423,6 +480,10 @@ impl<D: Disk> Wal<D> {
         };
         let next = queue.elected.then(|| Arc::clone(&queue.group));
         queue.busy = next.is_some() && result.is_ok();
+        let mut wakers = std::mem::take(&mut queue.flight.wakers);
+        if result.is_err() {
+            wakers.append(&mut queue.wakers);
+        }
         drop(queue);
         // The next leader first: its sync is what everybody else will wait for.
         if let Some(next) = next {
@@ -433,6 +494,7 @@ impl<D: Disk> Wal<D> {
             }
         }
         group.end(result.is_ok());
+        wakers.into_iter().for_each(Waker::wake);
         result
     }
 

@@ -10,3 +10,4 @@ mod owner;
 mod recovery_table;
 mod reuse;
 mod strangers;
+mod tickets;

@@ -1,0 +1,110 @@
+//! Commits without a thread each.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_wal::{Committer, Error, Faults, From, Lsn, SimDisk, Wal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+
+use crate::common::{open, records};
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
+}
+
+/// Nothing here takes this long unless it is broken.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("a ticket waits for ever")
+}
+
+/// Tasks that commit one record after the other; returns how many were acknowledged.
+async fn commit(wal: &Arc<Wal<SimDisk>>, tasks: usize, each: usize) -> usize {
+    let mut set = JoinSet::new();
+    for task in 0..tasks {
+        let wal = Arc::clone(wal);
+        set.spawn(async move {
+            let mut done = 0;
+            for number in 0..each {
+                let Ok(lsns) = wal.append(0, &[format!("{task}/{number}")]) else { break };
+                if wal.ticket(*lsns.end()).await.is_err() {
+                    break;
+                }
+                done += 1;
+            }
+            done
+        });
+    }
+    soon(set.join_all()).await.into_iter().sum()
+}
+
+#[test]
+fn many_tasks_commit_with_a_committer_and_without_one() {
+    for with in [true, false] {
+        let disk = SimDisk::new(1);
+        let wal = Arc::new(open(&disk));
+        let committer = with.then(|| Committer::start(Arc::clone(&wal)).expect("a thread"));
+        assert_eq!(runtime().block_on(commit(&wal, 200, 20)), 4000);
+        assert!(!with || wal.stats().syncs < 3000, "no group was ever shared");
+        drop((committer, wal));
+        assert_eq!(records(&disk.power_loss(0)).expect("recovers").len(), 4000);
+    }
+}
+
+#[test]
+fn tickets_and_threads_share_groups() {
+    let disk = SimDisk::new(1);
+    let wal = Arc::new(open(&disk));
+    let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let wal = &wal;
+            scope.spawn(move || {
+                for number in 0..200 {
+                    wal.commit(0, &[format!("thread {thread}/{number}")]).expect("commit");
+                }
+            });
+        }
+        assert_eq!(runtime().block_on(commit(&wal, 50, 20)), 1000);
+    });
+    assert_eq!(records(&disk.power_loss(0)).expect("recovers").len(), 1800);
+}
+
+#[test]
+fn a_failed_sync_is_told_to_every_ticket() {
+    let disk = SimDisk::new(1);
+    let wal = Arc::new(open(&disk));
+    let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
+    disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 5), ..Faults::default() });
+    let acknowledged = runtime().block_on(commit(&wal, 50, 100));
+    assert!(acknowledged < 5000);
+    let error = runtime().block_on(soon(wal.ticket(wal.last().expect("appended"))));
+    assert!(matches!(error, Err(Error::Poisoned { .. })), "{error:?}");
+    assert!(records(&disk.power_loss(0)).expect("recovers").len() >= acknowledged);
+}
+
+#[test]
+fn a_committer_that_goes_leaves_no_ticket_waiting() {
+    let disk = SimDisk::new(1);
+    let wal = Arc::new(open(&disk));
+    runtime().block_on(async {
+        for _ in 0..50 {
+            let committer = Committer::start(Arc::clone(&wal)).expect("a thread");
+            let (wal, tasks) = (Arc::clone(&wal), 20);
+            let work = tokio::spawn(async move { commit(&wal, tasks, 5).await });
+            tokio::task::spawn_blocking(move || drop(committer)).await.expect("a drop");
+            assert_eq!(soon(work).await.expect("a task"), 100);
+        }
+    });
+}
+
+#[test]
+fn a_ticket_for_what_was_never_appended_is_refused() {
+    let disk = SimDisk::new(1);
+    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let lsn = Lsn::new(7).expect("an LSN");
+    let error = runtime().block_on(soon(wal.ticket(lsn)));
+    assert!(matches!(error, Err(Error::NotAppended { lsn: 7 })), "{error:?}");
+}
