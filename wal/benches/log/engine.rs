@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use icn_wal::{From, FsDisk, Housekeeper, Wal};
+use icn_wal::{Committer, From, FsDisk, Housekeeper, Wal};
 
 use crate::Outcome;
 use crate::peers::{OkayWal, OpenWal, RaftEngine};
@@ -18,6 +18,9 @@ pub(crate) trait Engine: Sync {
     /// Appends `count` times `record`, one by one, and syncs once; `None` where that is not
     /// offered.
     fn bulk(&self, record: &[u8], count: usize) -> Option<Outcome<()>>;
+
+    /// Lets go of everything before now, as a compaction does.
+    fn forget(&self) -> Outcome<()>;
 }
 
 type Open = fn(&Path) -> Outcome<Box<dyn Engine>>;
@@ -32,6 +35,7 @@ pub(crate) const ENGINES: [(&str, Open); 4] = [
 
 pub(crate) struct IcnWal {
     pub(crate) wal: Arc<Wal<FsDisk>>,
+    _committer: Committer,
     _housekeeper: Housekeeper,
 }
 
@@ -40,7 +44,9 @@ impl IcnWal {
         let disk = FsDisk::create(path)?;
         let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(()))?;
         let wal = Arc::new(wal);
-        Ok(Self { _housekeeper: Housekeeper::start(Arc::clone(&wal))?, wal })
+        let housekeeper = Housekeeper::start(Arc::clone(&wal))?;
+        let committer = Committer::start(Arc::clone(&wal))?;
+        Ok(Self { wal, _committer: committer, _housekeeper: housekeeper })
     }
 }
 
@@ -58,5 +64,12 @@ impl Engine for IcnWal {
             Ok(self.wal.wait(self.wal.last().ok_or("nothing was appended")?)?)
         };
         Some(append())
+    }
+
+    fn forget(&self) -> Outcome<()> {
+        if let Some(durable) = self.wal.durable() {
+            self.wal.drop_through(durable)?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The workloads.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -83,12 +83,48 @@ pub(crate) fn commits(
     Ok(Run { count, rate: count as f64 / took })
 }
 
-/// Bytes per second of records one by one with one sync.
-pub(crate) fn bulk(engine: &dyn Engine, record: &[u8], bytes: usize) -> Outcome<Option<f64>> {
+/// How a log grows while it is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nothing is dropped.
+    All,
+    /// Everything is dropped now and then, as compaction does.
+    Short,
+}
+
+/// After so many bytes a log that is kept short drops what it has.
+const SLICE_BYTES: usize = 25 << 20;
+
+/// Bytes per second, in slices.
+fn sliced(
+    engine: &dyn Engine,
+    bytes: usize,
+    kept: Kept,
+    mut slice: impl FnMut(usize) -> Outcome<()>,
+) -> Outcome<f64> {
+    let size = if kept == Kept::Short { SLICE_BYTES } else { bytes };
     let start = clock();
-    let Some(result) = engine.bulk(record, bytes / record.len()) else { return Ok(None) };
-    result?;
-    Ok(Some(bytes as f64 / start.elapsed().as_secs_f64()))
+    for _ in 0..bytes / size {
+        slice(size)?;
+        if kept == Kept::Short {
+            engine.forget()?;
+        }
+    }
+    Ok(bytes as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Bytes per second of records one by one with one sync for each slice.
+pub(crate) fn bulk(
+    engine: &dyn Engine,
+    record: &[u8],
+    bytes: usize,
+    kept: Kept,
+) -> Outcome<Option<f64>> {
+    if engine.bulk(record, 1).is_none() {
+        return Ok(None);
+    }
+    let slice = |size: usize| engine.bulk(record, size / record.len()).unwrap_or(Ok(()));
+    sliced(engine, bytes, kept, slice).map(Some)
 }
 
 /// Bytes per second of batches, each durable before the next.
@@ -97,35 +133,61 @@ pub(crate) fn batches(
     record: &[u8],
     count: usize,
     bytes: usize,
+    kept: Kept,
 ) -> Outcome<f64> {
-    let batches = bytes / record.len() / count;
-    let start = clock();
-    for _ in 0..batches {
-        engine.commit(0, record, count)?;
-    }
-    Ok((batches * count * record.len()) as f64 / start.elapsed().as_secs_f64())
+    sliced(engine, bytes, kept, |size| {
+        let batches = size / record.len() / count;
+        (0..batches).try_for_each(|_| engine.commit(0, record, count))
+    })
 }
 
-/// Bytes per second of commits that one thread starts and another acknowledges in order, at most
+/// Commits per second that one thread starts and acknowledges in order by what is durable, at most
 /// `in_flight` of them not yet durable.
-pub(crate) fn tickets(path: &Path, record: &[u8], in_flight: usize, count: usize) -> Outcome<f64> {
-    let engine = IcnWal::open(path)?;
+pub(crate) fn in_order(
+    engine: &IcnWal,
+    record: &[u8],
+    in_flight: usize,
+    count: usize,
+) -> Outcome<f64> {
     let wal = &engine.wal;
-    let mut tickets = VecDeque::with_capacity(in_flight);
+    let mut waiting = VecDeque::with_capacity(in_flight);
     let start = clock();
     for _ in 0..count {
-        if tickets.len() == in_flight {
-            // Every ticket that is durable by now is answered without another wait.
-            wal.wait(tickets[0])?;
+        if waiting.len() == in_flight {
+            wal.wait(waiting[0])?;
             let durable = wal.durable();
-            while tickets.front().is_some_and(|&lsn| Some(lsn) <= durable) {
-                tickets.pop_front();
+            while waiting.front().is_some_and(|&lsn| Some(lsn) <= durable) {
+                waiting.pop_front();
             }
         }
-        tickets.push_back(*wal.append(0, &[record])?.end());
+        waiting.push_back(*wal.append(0, &[record])?.end());
     }
-    if let Some(&last) = tickets.back() {
+    if let Some(&last) = waiting.back() {
         wal.wait(last)?;
     }
-    Ok((count * record.len()) as f64 / start.elapsed().as_secs_f64())
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Commits per second of `tasks` tasks on one thread, each of which awaits its ticket before it
+/// commits again.
+pub(crate) fn tickets(engine: &IcnWal, record: &[u8], tasks: usize, count: usize) -> Outcome<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let start = clock();
+    runtime.block_on(async {
+        let mut set = tokio::task::JoinSet::new();
+        for _ in 0..tasks {
+            let (wal, record) = (Arc::clone(&engine.wal), record.to_vec());
+            set.spawn(async move {
+                for _ in 0..count / tasks {
+                    wal.ticket(*wal.append(0, &[&record])?.end()).await?;
+                }
+                Ok::<_, icn_wal::Error>(())
+            });
+        }
+        while let Some(done) = set.join_next().await {
+            done??;
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    })?;
+    Ok((count / tasks * tasks) as f64 / start.elapsed().as_secs_f64())
 }

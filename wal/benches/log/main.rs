@@ -2,7 +2,7 @@
 //! shared and noisy, so that all sides take turns in every round, and only the medians of the
 //! rounds, and the ratios inside them, are told.
 //!
-//! What it prints is the body of `docs/BENCHMARKS.md`. `cargo bench -- writers` (or `bulk`, or
+//! What it prints is the body of `docs/BENCHMARKS.md`. `cargo bench -- writers` (or `bulk`, `tickets`,
 //! `recovery`) measures one part of it.
 
 mod disk;
@@ -15,8 +15,8 @@ mod rounds;
 use std::error::Error;
 use std::io::Write;
 
-use crate::engine::{ENGINES, Engine};
-use crate::load::{Latencies, bulk, commits, tickets};
+use crate::engine::{ENGINES, Engine, IcnWal};
+use crate::load::{Kept, Latencies, bulk, commits};
 use crate::rounds::Rounds;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -47,16 +47,21 @@ fn main() -> Outcome<()> {
     }
     let raw = directory.path().join("raw");
     let sections: Vec<_> = arguments[1..].iter().filter(|word| !word.starts_with('-')).collect();
-    let wanted = |section: &str| sections.is_empty() || sections.iter().any(|word| *word == section);
+    let wanted =
+        |section: &str| sections.is_empty() || sections.iter().any(|word| *word == section);
 
     writeln!(out, "Medians of {ROUNDS} rounds in which all take turns.")?;
     if wanted("writers") {
         blocking_writers(&mut out, &engines, &raw)?;
     }
     if wanted("bulk") {
-        in_bulk(&mut out, &engines, &raw)?;
+        in_bulk(&mut out, &engines, &raw, Kept::All)?;
+        in_bulk(&mut out, &engines, &raw, Kept::Short)?;
     }
     drop(engines);
+    if wanted("tickets") {
+        without_threads(&mut out, directory.path())?;
+    }
     if wanted("recovery") {
         recovered(&mut out, directory.path())?;
     }
@@ -121,26 +126,34 @@ fn in_bulk(
     out: &mut impl Write,
     engines: &[(&'static str, Box<dyn Engine>)],
     raw: &std::path::Path,
+    kept: Kept,
 ) -> Outcome<()> {
     let (small, large) = (load::record(SMALL), load::record(LARGE));
     let mut limit = Rounds::default();
-    let [mut one_sync, mut batches, mut large_batches, mut flying] =
-        [(); 4].map(|()| Rounds::default());
+    let [mut one_sync, mut batches, mut large_batches] = [(); 3].map(|()| Rounds::default());
+    if kept == Kept::Short {
+        // Until there is something to use again.
+        for (_, engine) in engines {
+            load::batches(engine.as_ref(), &large, BATCH, 4 * BULK_BYTES, kept)?;
+        }
+    }
     for _ in 0..ROUNDS {
         limit.push(LIMIT, disk::bulk_writes(raw, BULK_BYTES)?);
         for (name, engine) in engines {
-            if let Some(rate) = bulk(engine.as_ref(), &small, BULK_BYTES)? {
+            let engine = engine.as_ref();
+            if let Some(rate) = bulk(engine, &small, BULK_BYTES, kept)? {
                 one_sync.push(name, rate);
             }
-            batches.push(name, load::batches(engine.as_ref(), &small, BATCH, BULK_BYTES)?);
-            large_batches.push(name, load::batches(engine.as_ref(), &large, BATCH, BULK_BYTES)?);
+            batches.push(name, load::batches(engine, &small, BATCH, BULK_BYTES, kept)?);
+            large_batches.push(name, load::batches(engine, &large, BATCH, BULK_BYTES, kept)?);
         }
-        let path = raw.with_file_name("tickets");
-        flying.push(ENGINES[0].0, tickets(&path, &small, IN_FLIGHT, TICKETS)?);
-        std::fs::remove_dir_all(path)?;
     }
     let mib = |rate: f64| rate / f64::from(1 << 20);
-    writeln!(out, "\n### In bulk\n")?;
+    let what = match kept {
+        Kept::All => "a log that only grows",
+        Kept::Short => "a log that is kept short",
+    };
+    writeln!(out, "\n### In bulk, {what}\n")?;
     writeln!(out, "Raw 1 MiB writes into a recycled file and one fdatasync: {:.0} MiB/s.\n", {
         mib(limit.median(LIMIT))
     })?;
@@ -162,12 +175,23 @@ fn in_bulk(
         }
         writeln!(out)?;
     }
-    writeln!(
-        out,
-        "\nCommits without a thread each, {IN_FLIGHT} in flight, {SMALL} B: {:.0} commits/s, {:.2} × raw.",
-        flying.median(ENGINES[0].0) / SMALL as f64,
-        flying.ratio(ENGINES[0].0, &limit, LIMIT),
-    )?;
+    Ok(())
+}
+
+fn without_threads(out: &mut impl Write, directory: &std::path::Path) -> Outcome<()> {
+    let record = load::record(SMALL);
+    let engine = IcnWal::open(&directory.join("tickets"))?;
+    let [mut in_order, mut tickets] = [(); 2].map(|()| Rounds::default());
+    for _ in 0..ROUNDS {
+        in_order.push(LIMIT, load::in_order(&engine, &record, IN_FLIGHT, TICKETS)?);
+        engine.forget()?;
+        tickets.push(LIMIT, load::tickets(&engine, &record, IN_FLIGHT, TICKETS)?);
+        engine.forget()?;
+    }
+    writeln!(out, "\n### Without a thread for each commit, {IN_FLIGHT} in flight, {SMALL} B\n")?;
+    writeln!(out, "| | commits/s |\n|---|--:|")?;
+    writeln!(out, "| acknowledged in order by what is durable | {:.0} |", in_order.median(LIMIT))?;
+    writeln!(out, "| each a task that awaits its ticket | {:.0} |", tickets.median(LIMIT))?;
     Ok(())
 }
 
@@ -176,7 +200,7 @@ fn recovered(out: &mut impl Write, directory: &std::path::Path) -> Outcome<()> {
     let path = |name: &str| directory.join(format!("{name}-recovered"));
     for (name, open) in ENGINES {
         let engine = open(&path(name))?;
-        load::batches(engine.as_ref(), &record, BATCH, RECOVERED * SMALL)?;
+        load::batches(engine.as_ref(), &record, BATCH, RECOVERED * SMALL, Kept::All)?;
     }
     let mut rates = Rounds::default();
     let mut resident = Rounds::default();

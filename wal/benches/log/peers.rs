@@ -42,6 +42,9 @@ impl RaftEngine {
             dir: path.to_string_lossy().into_owned(),
             // The others do not compress.
             batch_compression_threshold: ReadableSize::kb(0),
+            // What is dropped is used again, as in the others that can.
+            purge_threshold: ReadableSize::mb(128),
+            enable_log_recycle: true,
             ..Config::default()
         };
         Ok(raft_engine::Engine::open(config)?)
@@ -96,6 +99,14 @@ impl Engine for RaftEngine {
             Ok(self.engine.sync()?)
         };
         Some(append())
+    }
+
+    fn forget(&self) -> Outcome<()> {
+        for (region, next) in self.next.iter().enumerate() {
+            self.engine.compact_to(region as u64, next.load(Ordering::Relaxed));
+        }
+        self.engine.purge_expired_files()?;
+        Ok(())
     }
 }
 
@@ -161,6 +172,10 @@ impl Engine for OkayWal {
     fn bulk(&self, _: &[u8], _: usize) -> Option<Outcome<()>> {
         None
     }
+
+    fn forget(&self) -> Outcome<()> {
+        Ok(self.0.checkpoint_active()?)
+    }
 }
 
 /// For one writer, so that several take turns in a mutex.
@@ -200,5 +215,11 @@ impl Engine for OpenWal {
 
     fn bulk(&self, record: &[u8], count: usize) -> Option<Outcome<()>> {
         Some(self.append(record, count))
+    }
+
+    fn forget(&self) -> Outcome<()> {
+        let mut wal = self.0.lock().map_err(|_| "a writer panicked")?;
+        let durable = wal.durable_lsn();
+        Ok(wal.checkpoint(durable)?)
     }
 }
