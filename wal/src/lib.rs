@@ -1,5 +1,19 @@
 //! A crash-safe write-ahead log: bytes in, LSNs out.
 //!
+//! ```text
+//! directory   MANIFEST · <number>.wal … · *.tmp (room that is prepared)       one owner, by flock
+//! segment     header (one sector: store, number, where the one before ends, salt) | frame | frame | …
+//! frame       one group commit: header with a CRC of its own | records | padding to 8
+//! record      bytes (u32) | bytes
+//! ```
+//!
+//! Both checksums of a frame are seeded with the random salt of its segment and its offset there, so
+//! that a stale, moved or foreign frame is never valid, and neither are zeros. Each frame says how far
+//! the log was durable when it was written: that is what tells a torn tail from damage. All of it is in
+//! `docs/FORMAT.md`, from which a reader can be written without looking here (one was).
+//!
+//! # Quick start
+//!
 //! ```
 //! use std::ops::ControlFlow;
 //! use icn_wal::{From, FsDisk, Wal};
@@ -18,24 +32,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **What each `Ok` means.** [`Wal::append`]: the records have numbers and a place in the order;
-//! they may vanish in a crash, together with everything appended after them. [`Wal::wait`]: they
-//! are on the disk and will be replayed by every later [`Wal::open`] until they are dropped. An
-//! append is one unit: all of its records are there after a crash or none is.
+//! A log that is to be fast also has a [`Housekeeper`], which prepares segments beside the commits and
+//! proves the last one durable 20 ms after it; and tasks that do not want a thread each have a
+//! [`Committer`] and await a [`Ticket`]. `examples/counter.rs` is a whole program.
 //!
-//! **What is assumed of the disk.** A sync that returns without error has made everything written
-//! before durable; bytes that are not being written do not change, not even in a sector where others
-//! are (SQLite calls that a powersafe overwrite). [`FsDisk::create`] refuses the file systems that
-//! promise neither: NFS, SMB, 9p, FUSE; tmpfs keeps nothing over a power loss. Damage of any
-//! other kind is noticed by checksum, with one exception: damage to what was written within the
-//! last 20 ms before a crash (nothing after it can then prove that it had been durable) looks like
-//! a torn tail.
+//! # What each `Ok` means
 //!
-//! **What it is not.** No reader of the log while it is being written but [`read`]; no encryption;
-//! no replication; no types, only bytes.
+//! | call | after `Ok` |
+//! |---|---|
+//! | [`Wal::open`] | everything from the place asked for on has been lent to the visitor, in order, once, and is durable; the [`Recovery`] says what was found, a torn tail included |
+//! | [`Wal::append`] | the records have numbers and a place in the order; they may vanish in a crash, together with everything appended after them |
+//! | [`Wal::wait`], [`Wal::commit`], [`Wal::ticket`] | they are on the disk and will be replayed by every later open until they are dropped |
+//! | [`Wal::drop_through`] | the manifest no longer names the segments; their files are gone or will be used again |
+//! | [`Wal::close`] | all of it is durable, and the next open knows that nothing is missing behind it |
 //!
-//! The bytes on disk are described in `docs/FORMAT.md`, which is written so that a reader can be
-//! made from it without looking here.
+//! An append is one unit: all of its records are there after a crash or none is. What was appended and
+//! not acknowledged may be there or not; what is there is a prefix. No LSN is given out twice.
+//!
+//! # What an error asks of the caller
+//!
+//! [`Error::Refused`]: send something smaller. [`Error::NoSpace`]: nothing was appended; free some space
+//! and try again. [`Error::Poisoned`]: a write or sync has failed, and what was not acknowledged is
+//! indeterminate; drop the log and open it again, because a sync that is asked twice proves nothing.
+//! [`Error::Corrupt`]: something that was durable is damaged; nothing was changed, and nothing will be
+//! replayed over the hole. [`Error::Locked`]: another process owns the directory. The others name what
+//! does not fit.
+//!
+//! # What is assumed of the disk
+//!
+//! A sync that returns without error has made everything written before durable; bytes that are not
+//! being written do not change, not even in a sector where others are (SQLite calls that a powersafe
+//! overwrite); a name that was synced stays. Damage of any other kind is noticed by checksum, with one
+//! exception: damage to what was written within the last 20 ms before a crash (nothing after it can
+//! then prove that it had been durable) looks like a torn tail.
+//!
+//! # What it is not
+//!
+//! No index: records are read in order. No encryption, no replication, no types. No second writer. No
+//! place for a network file system. A copy of the directory of a running log is no backup, because
+//! segments are used again.
 //!
 //! Invariant: every access to the outside goes through [`Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.
@@ -76,5 +111,6 @@ pub use recover::{From, Record, Recovery};
 pub use segment::{FORMAT, StoreId};
 pub use stats::Stats;
 pub use ticket::Ticket;
+#[doc(hidden)]
 pub use twin::{Twin, TwinFile};
 pub use wal::{Wal, read};
