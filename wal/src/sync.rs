@@ -19,6 +19,9 @@ mod real {
 
     use super::UNSET;
 
+    /// Unset, and somebody waits.
+    const AWAITED: u32 = u32::MAX;
+
     /// A number that is set once, and threads that wait for that: one futex.
     #[derive(Debug, Default)]
     pub(crate) struct Word(AtomicU32);
@@ -28,16 +31,22 @@ mod real {
         pub(crate) fn get(&self) -> u32 {
             loop {
                 match self.0.load(Ordering::Acquire) {
-                    UNSET => wait(&self.0, UNSET),
+                    AWAITED => wait(&self.0, AWAITED),
+                    UNSET => {
+                        // Lost to whoever sets it or waits too: the next look shows to whom.
+                        let relaxed = Ordering::Relaxed;
+                        let _ = self.0.compare_exchange(UNSET, AWAITED, relaxed, relaxed);
+                    }
                     said => return said,
                 }
             }
         }
 
-        /// Sets the word and wakes all who wait.
+        /// Sets the word and wakes all who wait, which costs a system call only if somebody does.
         pub(crate) fn set(&self, said: u32) {
-            self.0.store(said, Ordering::Release);
-            wake_all(&self.0);
+            if self.0.swap(said, Ordering::Release) == AWAITED {
+                wake_all(&self.0);
+            }
         }
     }
 }
