@@ -358,7 +358,8 @@ impl<D: Disk> Walk<'_, D> {
             }
             self.judge_tail(header, stop, beyond)?;
         }
-        self.scan.recovery.clean = last.found.sealed;
+        let unused = Link { segment: number, end: SEGMENT_HEADER_BYTES, lsn };
+        self.scan.recovery.clean = last.found.sealed || self.clean == unused;
         self.scan.recovery.bytes += size;
         // What a reused segment holds behind its header may be old frames or a torn first one.
         let blank = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;

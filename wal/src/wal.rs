@@ -366,8 +366,9 @@ impl<D: Disk> Wal<D> {
         self.lead(queue, Purpose::Note)
     }
 
-    /// Makes everything durable, seals the log and says so in the manifest. Later appends are
-    /// refused, and prepared room is given back. Dropping a log without this is a crash as far as recovery is concerned.
+    /// Makes everything durable, seals what was written and says so in the manifest. Later appends
+    /// are refused, and prepared room is given back. Dropping a log without this is a crash as far as
+    /// recovery is concerned.
     ///
     /// # Errors
     /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written or a file
@@ -387,7 +388,13 @@ impl<D: Disk> Wal<D> {
         if !planted("appends-behind-the-seal") {
             queue.state = State::Closed;
         }
-        self.lead(queue, Purpose::Seal)?;
+        // Without a seal the next open reclaims a segment that nothing was written to.
+        let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
+        if unused && queue.pending.is_empty() {
+            drop(queue);
+        } else {
+            self.lead(queue, Purpose::Seal)?;
+        }
         self.writer.lock().mark_clean()?;
         let mut pool = self.pool.lock();
         let spare = self.queue.lock().spare.take();

@@ -157,4 +157,10 @@ fn opening_again_and_again_does_not_fill_the_disk() {
         wal.note().expect("note");
     }
     assert_eq!(files(), 4, "and one segment more, that of the record");
+    for round in 0..20 {
+        let (wal, recovery, _) = open(dir.path(), From::Beginning).expect("open");
+        assert_eq!(recovery.clean, round > 0);
+        wal.close().expect("close");
+    }
+    assert_eq!(files(), 4, "and none for orderly stops");
 }
