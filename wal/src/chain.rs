@@ -5,7 +5,7 @@ use std::io;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Damage, Error, OnFile, Reason};
-use crate::limits::SECTOR_BYTES;
+use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::reader::FrameReader;
@@ -64,15 +64,19 @@ pub(crate) fn read_header<D: Disk>(
     }
 }
 
-/// Whether a segment that should be empty holds any frame at all.
+/// Whether a segment that should be empty holds a frame anywhere or, under a header that is damaged,
+/// anything at all: what nothing leads to is removed, and that must not be somebody's records.
 pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
     let name = segment_name(number);
     let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
-    let sector = first_sector(disk, &file, &name)?;
-    let Ok(header) = SegmentHeader::decode(&sector) else { return Ok(false) };
+    let header = SegmentHeader::decode(&first_sector(disk, &file, &name)?);
     let name = disk.describe(&name);
     let size = file.size().on("read", name.clone())?;
-    Ok(FrameReader::new(file, name, header.salt, size).next_frame()?.is_ok())
+    let (salt, first_frame) =
+        header.map(|header| (header.salt, header.first_frame)).unwrap_or_default();
+    let beyond =
+        FrameReader::new(file, name, salt, size).survey(SEGMENT_HEADER_BYTES, first_frame)?;
+    Ok(beyond.frames > 0 || header.is_err() && beyond.bytes > 0)
 }
 
 /// Whether a segment says that others came before it.

@@ -199,6 +199,8 @@ fn attempt<D: Disk>(
         let (next_lsn, next_frame, next_segment) = (1, 1, 1);
         return Ok(Scan { recovery, next_lsn, next_frame, next_segment, stale, ..Scan::default() });
     };
+    // Not behind the highest name there is: a stray file may have the highest of all.
+    let next_segment = manifest.newest.checked_add(1).ok_or_else(|| Manifest::damage(disk))?;
 
     let mut headers = BTreeMap::new();
     for number in numbers {
@@ -229,13 +231,7 @@ fn attempt<D: Disk>(
         clean: manifest.clean,
         after,
         visit,
-        scan: Scan {
-            store: Some(manifest.store),
-            // Not that of any higher name: nothing but a name says how high it may be.
-            next_segment: manifest.newest + 1,
-            stale,
-            ..Scan::default()
-        },
+        scan: Scan { store: Some(manifest.store), next_segment, stale, ..Scan::default() },
     };
     walk.scan.recovery.incarnation = manifest.incarnation;
     walk.scan.recovery.ignored = ignored;

@@ -85,6 +85,14 @@ fn no_manifest_but_frames_is_manifest_damaged() {
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     refused(&disk, Reason::ManifestDamaged);
+    // Nor are frames gone because the first of them or the header is damaged too.
+    for at in [130, FIRST_FRAME + 20] {
+        let disk = log(&["two", "three"]);
+        disk.remove_file("MANIFEST");
+        disk.remove_file(&segment(1));
+        flip(&disk, &segment(2), at);
+        refused(&disk, Reason::ManifestDamaged);
+    }
 }
 
 #[test]
@@ -149,6 +157,15 @@ fn a_segment_newer_than_the_manifest_without_a_frame_is_removed() {
     drop(open(&disk));
     disk.write_file("MANIFEST", &manifest);
     holds(&disk, &["one"]);
+}
+
+#[test]
+fn a_stray_file_with_the_highest_name_of_all_is_removed() {
+    let disk = log(&["two"]);
+    disk.write_file(&segment(u64::MAX), b"not a segment");
+    holds(&disk, &["one", "two"]);
+    open(&disk).commit(0, &["three"]).expect("commit");
+    holds(&disk.kill(), &["one", "two", "three"]);
 }
 
 #[test]
