@@ -17,6 +17,7 @@ use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use icn_wal::{Disk, DiskFile, StoreId};
+use rmp_serde::encode;
 
 use crate::error::{Error, OnFile};
 use crate::machine::StateMachine;
@@ -99,8 +100,13 @@ pub(crate) fn write<S: StateMachine, D: Disk>(
     let file = disk.create(name).on("create", describe())?;
     let mut packer = Packer::new(&file);
     packer.put(&encode_header(header, S::SCHEMA)).on("write", describe())?;
-    rmp_serde::encode::write(&mut packer, state)
-        .map_err(|error| Error::Unusable { file: describe(), why: error.to_string() })?;
+    encode::write(&mut packer, state).map_err(|error| match error {
+        // Full chunks are written under way: this is the disk's word, not one about the state.
+        encode::Error::InvalidValueWrite(error) => {
+            Error::Io { action: "write", file: describe(), source: error.into() }
+        }
+        other => Error::Unusable { file: describe(), why: other.to_string() },
+    })?;
     let bytes = packer.finish().on("write", describe())?;
     file.sync().on("sync", describe())?;
     Ok(bytes)

@@ -299,6 +299,46 @@ fn a_log_that_is_gone_is_noticed_when_a_snapshot_remembers_it() {
     assert!(matches!(open(&disk), Err(Error::Log(icn_wal::Error::Behind { .. }))));
 }
 
+/// A state that fills several chunks, and not with zeros.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Large(Vec<u32>);
+
+impl StateMachine for Large {
+    type Mutation = ();
+    type Outcome = ();
+    const SCHEMA: u32 = 8;
+
+    fn encode((): &(), _: &mut Vec<u8>) {}
+
+    fn decode(_: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn apply(&mut self, _: Lsn, (): ()) {
+        self.0.extend((0..1 << 19).map(|number: u32| number.wrapping_mul(0x9e37_79b1)));
+    }
+}
+
+#[test]
+fn a_disk_that_fills_under_a_large_snapshot_is_full_and_nothing_is_damaged() {
+    let disk = SimDisk::new(7);
+    let (mut store, _) = Store::<Large, _>::open(&disk, Due::default()).expect("open");
+    store.commit(1, ()).expect("commit");
+    for room in [0, 200, 1 << 20] {
+        disk.set_faults(Faults { room: Some(room), ..Faults::default() });
+        let image = store.image(5).expect("something is committed");
+        match store.compactor().save(image) {
+            Err(Error::Io { source, .. }) => {
+                assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{room}");
+            }
+            other => panic!("with room for {room} bytes: {other:?}"),
+        }
+    }
+    disk.set_faults(Faults::default());
+    let image = store.image(5).expect("something is committed");
+    store.compactor().save(image).expect("save");
+}
+
 #[test]
 fn ids_have_one_spelling_and_are_never_paths() {
     assert_eq!("12-3".parse(), Ok(SnapshotId { lsn: 12, generation: 3 }));
