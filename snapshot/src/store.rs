@@ -148,12 +148,16 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             });
             replay.outcome(opened)?
         };
-        let recovery = Recovery { snapshot: replay.snapshot, passed_over, log: found };
         replay.check_store(wal.store())?;
         shelf.sweep(wal.store())?;
-        for (id, _) in &recovery.passed_over {
-            shelf.mark_damaged(*id)?;
+        for (id, error) in &passed_over {
+            // One that could not be opened or read this time may be whole.
+            if matches!(error, Error::Unusable { .. }) {
+                shelf.mark_damaged(*id)?;
+            }
         }
+        let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
+        let recovery = Recovery { snapshot: replay.snapshot, passed_over, log: found };
         let wal = Arc::new(wal);
         let compactor = Compactor { shelf: Arc::new(Mutex::new(shelf)), wal: Arc::clone(&wal) };
         let Replay { state, timeline, .. } = replay;
@@ -326,7 +330,7 @@ impl<S: StateMachine> Replay<S> {
     fn start<D: Disk>(
         shelf: &Shelf<D>,
         upto: Option<Lsn>,
-    ) -> Result<(Self, Vec<(SnapshotId, String)>), Error> {
+    ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
         let mut passed_over = Vec::new();
         let reachable = |id: &SnapshotId| upto.is_none_or(|upto| id.lsn <= upto.get());
         for id in shelf.newest_first().into_iter().filter(reachable) {
@@ -341,7 +345,7 @@ impl<S: StateMachine> Replay<S> {
                 }
                 // An older one would hide that this build is too old for the data.
                 Err(error @ Error::Newer { .. }) => return Err(error),
-                Err(error) => passed_over.push((id, error.to_string())),
+                Err(error) => passed_over.push((id, error)),
             }
         }
         let state = S::default();

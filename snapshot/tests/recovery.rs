@@ -299,6 +299,29 @@ fn a_log_that_is_gone_is_noticed_when_a_snapshot_remembers_it() {
     assert!(matches!(open(&disk), Err(Error::Log(icn_wal::Error::Behind { .. }))));
 }
 
+#[test]
+fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
+    let mut passed_over = 0;
+    for opening in 1..40 {
+        let disk = SimDisk::new(8);
+        let (mut store, _) = open(&disk).expect("open");
+        put(&mut store, 1, 1);
+        let id = save(&mut store);
+        drop(store);
+        disk.set_faults(Faults { open_error_at: Some(opening), ..Faults::default() });
+        // Most files are needed to start at all.
+        let Ok((store, recovery)) = open(&disk) else { continue };
+        if let [(passed, why)] = &recovery.passed_over[..] {
+            assert_eq!(*passed, id);
+            assert!(why.contains("cannot open"), "{why}");
+            passed_over += 1;
+        }
+        assert!(store.compactor().list()[0].verified, "opening {opening}");
+        assert_eq!(store.state().values.len(), 1);
+    }
+    assert_eq!(passed_over, 1);
+}
+
 /// A state that fills several chunks, and not with zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Large(Vec<u32>);
