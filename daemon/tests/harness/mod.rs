@@ -41,7 +41,24 @@ impl House {
 
     /// A data directory with this path inside another.
     pub(crate) fn at(path: &str) -> Self {
-        let around = tempfile::tempdir().expect("a directory");
+        Self::inside(tempfile::tempdir().expect("a directory"), path)
+    }
+
+    /// A data directory in memory where there is such a place, for many short lives: what a killed
+    /// process has written stays there as well as on a disk.
+    pub(crate) fn quick() -> Self {
+        let around = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::inside(around.expect("a directory"), "data")
+    }
+
+    /// Another one with the same files.
+    pub(crate) fn copy(&self) -> Self {
+        let house = Self::quick();
+        copy_files(self.path(), house.path());
+        house
+    }
+
+    fn inside(around: tempfile::TempDir, path: &str) -> Self {
         let data = around.path().join(path);
         Self { around, data }
     }
@@ -59,12 +76,37 @@ impl House {
         &self.data
     }
 
-    /// What would run `icnd` here.
-    fn icnd(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_icnd"));
+    /// The directory that holds the data directory.
+    pub(crate) fn around(&self) -> &Path {
+        self.around.path()
+    }
+
+    /// What would run `icnd` here, by itself or, when `under` is not empty, under another program.
+    pub(crate) fn icnd(&self, under: &[&str]) -> Command {
+        let icnd = env!("CARGO_BIN_EXE_icnd");
+        let mut command = match under {
+            [] => Command::new(icnd),
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(icnd);
+                command
+            }
+        };
         command.arg("--data-dir").arg(self.path());
         command.env_remove("ICN_DATA_DIR").env_remove("ICN_CONFIG").stdin(Stdio::null());
+        command.stderr(File::create(self.log_path()).expect("create"));
+        command.stdout(File::create(self.out_path()).expect("create"));
         command
+    }
+
+    /// Where `icnd` logs to.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.around.path().join("icnd.log")
+    }
+
+    /// Where `icnd` prints to.
+    pub(crate) fn out_path(&self) -> PathBuf {
+        self.around.path().join("icnd.out")
     }
 
     /// Starts `icnd` and waits until it takes requests.
@@ -105,16 +147,8 @@ impl House {
     }
 
     fn spawn(&self, arguments: &[&str]) -> Daemon {
-        let log = self.around.path().join("icnd.log");
-        let out = self.around.path().join("icnd.out");
-        let child = self
-            .icnd()
-            .args(arguments)
-            .stderr(File::create(&log).expect("create"))
-            .stdout(File::create(&out).expect("create"))
-            .spawn()
-            .expect("spawn icnd");
-        Daemon { child, log, out }
+        let child = self.icnd(&[]).args(arguments).spawn().expect("spawn icnd");
+        Daemon { child, log: self.log_path(), out: self.out_path() }
     }
 
     /// What would run `icnctl` here.
@@ -192,6 +226,20 @@ impl House {
         let output = child.wait_with_output().expect("wait");
         writer.join().expect("join");
         output
+    }
+}
+
+/// Copies directories and plain files.
+fn copy_files(source: &Path, target: &Path) {
+    std::fs::create_dir(target).expect("create");
+    for entry in std::fs::read_dir(source).expect("read") {
+        let entry = entry.expect("entry");
+        let (kind, target) = (entry.file_type().expect("a type"), target.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_files(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).expect("copy");
+        }
     }
 }
 

@@ -1,0 +1,17 @@
+//! A real `icnd` struck at every one of its file-system calls: killed before, within and after it, or
+//! given an error instead. Then it starts again, and whatever was acknowledged must be there.
+//!
+//! `cargo test` takes a sample. `ICN_SWEEP=all cargo test -p icn-daemon --test syscalls -- --nocapture`
+//! takes every call.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "../harness/mod.rs"]
+mod harness;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sweep;
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[test]
+fn every_file_system_call() {
+    println!("skipped: only the system calls of Linux on x86_64 are known");
+}
