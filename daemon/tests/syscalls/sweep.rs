@@ -214,6 +214,32 @@ fn a_node_whose_disk_fails_at_any_call_says_so_and_loses_nothing() {
     }
 }
 
+/// A process that is killed leaves names and bytes that only memory knows. Nothing may be built on
+/// them before they are on the disk or gone.
+#[test]
+fn what_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
+    let friend = Friend::new();
+    let Some(peace) = peace(Script::SHORT, &friend) else { return };
+    let counts: Counts = |call| call.kind == Kind::Sync;
+    let calls = count(&peace, counts);
+    let killed = sweep(calls, calls as u64, |at| {
+        let plan = Plan { counts, at, strike: Strike::KillBefore };
+        let house = House::quick();
+        let _case = Case(&house, plan);
+        let (_, report) = live(Script::SHORT, &friend, &house, plan);
+        let Some(missed) = report.struck else { return false };
+        let node = Traced::start(&house, Plan::PEACE).expect("tracing");
+        assert!(is_ready(&house, &node), "it starts");
+        node.signal(Signal::SIGKILL);
+        let report = node.finish();
+        let synced = |call: &Call| call.kind == Kind::Sync && call.path == missed.path;
+        let gone = !house.around().join(&missed.path).exists();
+        assert!(gone || report.calls.iter().any(synced), "{missed} was never made good");
+        true
+    });
+    println!("killed before {killed} syncs");
+}
+
 /// Whether the node ended as `docs/ARCHITECTURE.md` has it.
 fn judge(strike: Strike, call: &Call, promised: &Promised, report: &Report, house: &House) {
     if !promised.ready {

@@ -1,6 +1,8 @@
 //! The log on a real directory: what is appended comes back.
 
+use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -143,7 +145,7 @@ fn a_second_owner_is_refused() {
 #[test]
 fn opening_again_and_again_does_not_fill_the_disk() {
     let dir = tempfile::tempdir().expect("dir");
-    let files = || std::fs::read_dir(dir.path()).expect("dir").count();
+    let files = || fs::read_dir(dir.path()).expect("dir").count();
     for _ in 0..20 {
         drop(open(dir.path(), From::Beginning).expect("open"));
     }
@@ -163,4 +165,16 @@ fn opening_again_and_again_does_not_fill_the_disk() {
         wal.close().expect("close");
     }
     assert_eq!(files(), 4, "and none for orderly stops");
+}
+
+#[test]
+fn a_directory_in_a_place_that_cannot_be_read_is_as_good_as_any() {
+    let dir = tempfile::tempdir().expect("dir");
+    let place = dir.path().join("place");
+    let log = place.join("log");
+    fs::create_dir_all(&log).expect("create");
+    fs::set_permissions(&place, Permissions::from_mode(0o311)).expect("permissions");
+    let opened = FsDisk::create(&log).map(drop);
+    fs::set_permissions(&place, Permissions::from_mode(0o700)).expect("permissions");
+    opened.expect("it was there before");
 }
