@@ -32,12 +32,35 @@ impl DataDir {
             io::ErrorKind::WouldBlock => in_use(path),
             _ => unusable(path, &error),
         })?;
+        keep_private(&disk);
+        for name in ["wal", "snapshots"] {
+            if path.join(name).is_dir()
+                && let Ok(inside) = disk.subdir(name)
+            {
+                keep_private(&inside);
+            }
+        }
         Ok(Self { disk, _lock: lock })
     }
 
     /// The directory as a disk.
     pub(crate) fn disk(&self) -> &FsDisk {
         &self.disk
+    }
+}
+
+/// What is in there is for its owner only. That others could see it is no reason not to start.
+fn keep_private(disk: &FsDisk) {
+    match disk.make_private() {
+        Ok(changed) => {
+            for path in changed {
+                tracing::warn!("{} was open to others; now it is not", path.display());
+            }
+        }
+        Err(error) => {
+            let path = disk.path().display();
+            tracing::warn!("{path} may be open to others, and that cannot be changed: {error}");
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use icn_gossip::{KeyCard, Keypair};
@@ -42,8 +42,7 @@ pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
     })
 }
 
-/// Reads the key file in `directory`, or makes one if there is none. Permissions that let others
-/// read it are taken away.
+/// Reads the key file in `directory`, or makes one if there is none.
 ///
 /// # Errors
 /// `ICN-E0103`.
@@ -52,12 +51,6 @@ pub fn read_or_create(directory: &Path, now_ms: u64) -> Result<KeyFile, Failure>
     if !path.exists() {
         create(directory, now_ms).map_err(|error| not_made(&path, &error))?;
         return Ok(KeyFile { created: true, ..read(directory)? });
-    }
-    let mode = fs::metadata(&path).map_err(|error| failed(&path, &error))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        tracing::warn!("{} could be read by others; its permissions are 0600 now", path.display());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
-            .map_err(|error| failed(&path, &error))?;
     }
     read(directory)
 }

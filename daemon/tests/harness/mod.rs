@@ -270,6 +270,11 @@ impl Daemon {
     pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
         let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill").success());
+        self.end()
+    }
+
+    /// Waits for the end and returns its exit code.
+    pub(crate) fn end(&mut self) -> Option<i32> {
         until("the end of icnd", || self.child.try_wait().expect("wait")).code()
     }
 

@@ -2,9 +2,9 @@
 
 mod medium;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +81,35 @@ impl FsDisk {
     pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes.max(SEGMENT_BYTES_MIN);
         self
+    }
+
+    /// Takes away what anybody but the owner may do with the directory and the plain files in it,
+    /// and says where there was something to take.
+    ///
+    /// # Errors
+    /// When they belong to somebody else.
+    pub fn make_private(&self) -> io::Result<Vec<PathBuf>> {
+        let mut changed = Vec::new();
+        let mut restrict = |file: &File, path: PathBuf| -> io::Result<()> {
+            let mode = file.metadata()?.permissions().mode();
+            if mode & 0o077 != 0 {
+                file.set_permissions(Permissions::from_mode(mode & !0o077))?;
+                changed.push(path);
+            }
+            Ok(())
+        };
+        restrict(&self.directory, self.path.to_path_buf())?;
+        for Entry { name, stranger } in self.list()? {
+            if stranger.is_some() {
+                continue;
+            }
+            match self.open_plain(&name, OFlags::RDONLY) {
+                // Gone, or not the whole name.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => restrict(&file?, self.path.join(name))?,
+            }
+        }
+        Ok(changed)
     }
 
     /// The path of the directory.
@@ -165,6 +194,14 @@ impl Disk for FsDisk {
     type Lock = File;
 
     fn lock(&self) -> io::Result<File> {
+        // Whoever cannot write here learns it before anything is begun. Where this cannot be asked, the
+        // first file that is created tells.
+        let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        if let Err(error @ (Errno::ACCESS | Errno::ROFS)) =
+            rustix::fs::accessat(&*self.directory, ".", wanted, AtFlags::EACCESS)
+        {
+            return Err(error.into());
+        }
         // Opened anew: a lock belongs to the opening, and clones of this disk share theirs.
         let owned = open_directory_at(&self.directory, ".")?;
         match owned.try_lock() {
