@@ -1,8 +1,10 @@
 //! Who owns a directory, whatever happens to its name and to the files in it.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use icn_wal::{Error, From, FsDisk, Wal};
 
@@ -65,4 +67,72 @@ fn whoever_removes_the_lock_file_lets_nobody_in() {
     let pid = fs::read_to_string(dir.join("LOCK")).expect("read");
     assert_eq!(pid.trim(), std::process::id().to_string());
     drop(second);
+}
+
+/// Names the directory in the processes that a test starts from its own program.
+const OWNED: &str = "ICN_TEST_OWNED";
+
+/// The directory, in a process that was started for it.
+fn owned() -> Option<PathBuf> {
+    std::env::var_os(OWNED).map(PathBuf::from)
+}
+
+/// Runs the test `name` in another process, which finds `dir` in [`owned`].
+fn process(name: &str, dir: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["--exact", name, "--nocapture"]).env(OWNED, dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn")
+}
+
+#[test]
+fn another_process_is_refused_until_the_owner_is_gone() {
+    if let Some(dir) = owned() {
+        let (wal, _) = open(&dir).expect("open");
+        wal.commit(1, &["from the other process"]).expect("commit");
+        println!("owned");
+        // Until it is killed, or whoever started it ends.
+        std::io::stdin().read_to_end(&mut Vec::new()).expect("read");
+        return;
+    }
+    let around = tempfile::tempdir().expect("dir");
+    let dir = around.path();
+    let mut owner = process("owner::another_process_is_refused_until_the_owner_is_gone", dir);
+    let said = BufReader::new(owner.stdout.take().expect("stdout")).lines();
+    assert!(said.map_while(Result::ok).any(|line| line.ends_with("owned")));
+    let pid = fs::read_to_string(dir.join("LOCK")).expect("read");
+    assert_eq!(pid.trim(), owner.id().to_string());
+    let refused = || matches!(open(dir), Err(Error::Locked { .. }));
+    assert!(refused());
+    fs::remove_file(dir.join("LOCK")).expect("remove");
+    assert!(refused(), "LOCK is gone");
+    owner.kill().expect("kill");
+    owner.wait().expect("wait");
+    assert_eq!(open(dir).expect("its owner is gone").1, 1);
+}
+
+#[test]
+fn processes_take_turns_while_the_lock_file_is_removed_again_and_again() {
+    const NAME: &str = "owner::processes_take_turns_while_the_lock_file_is_removed_again_and_again";
+    if let Some(dir) = owned() {
+        let (wal, records) = loop {
+            match open(&dir) {
+                Err(Error::Locked { .. }) => std::thread::yield_now(),
+                opened => break opened.expect("nothing else is wrong"),
+            }
+        };
+        let lsns = wal.commit(1, &[std::process::id().to_le_bytes()]).expect("commit");
+        assert_eq!(lsns.end().get(), records as u64 + 1);
+        wal.close().expect("close");
+        return;
+    }
+    let around = tempfile::tempdir().expect("dir");
+    let dir = around.path();
+    let mut processes: Vec<_> = (0..6).map(|_| process(NAME, dir)).collect();
+    let mut removed = 0;
+    while processes.iter_mut().any(|process| process.try_wait().expect("wait").is_none()) {
+        removed += usize::from(fs::remove_file(dir.join("LOCK")).is_ok());
+    }
+    assert!(processes.iter_mut().all(|process| process.wait().expect("wait").success()));
+    assert!(removed > 0, "LOCK was never there to be removed");
+    assert_eq!(open(dir).expect("open").1, processes.len());
 }
