@@ -1,0 +1,34 @@
+//! Any life of a log on a disk that fails, then a power cut, also one inside the recovery: what was
+//! promised is there.
+#![no_main]
+
+use icn_fuzz::Ops;
+use icn_fuzz::life::Witness;
+use icn_wal::{Faults, SimDisk};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let ops = Ops::new(input);
+    let disk = SimDisk::new(1);
+    disk.set_faults(ops.faults.clone());
+    let mut witness = Witness::default();
+    let end = witness.live(&disk, &ops.plan);
+    disk.set_faults(Faults::default());
+    let check = |image: &SimDisk, what: &str| {
+        if let Err(broken) = witness.check(image) {
+            panic!("{what}: {broken}; the life ended with {end:?}; {ops:?}");
+        }
+    };
+    check(&disk.kill(), "killed");
+    for loss in 0..4 {
+        let image = disk.power_loss(ops.seed + loss);
+        if let Some(at) = ops.inside {
+            let again = image.fork();
+            let power_loss_at = Some(image.operations() + at);
+            again.set_faults(Faults { power_loss_at, ..Faults::default() });
+            let _ = Witness::default().live(&again, &[]);
+            check(&again.power_loss(ops.seed / 4 + loss), "power gone, again in the recovery");
+        }
+        check(&image, &format!("power gone, loss {loss}"));
+    }
+});

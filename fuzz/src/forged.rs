@@ -1,0 +1,79 @@
+//! A frame as a faulty writer would make it.
+
+use icn_wal::SimDisk;
+
+use crate::layout::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal};
+use crate::log::segments;
+
+/// A frame of any content for the place of the first one of the newest segment.
+pub struct Forged {
+    name: String,
+    segment: Vec<u8>,
+    /// The header of the frame that was there.
+    written: Vec<u8>,
+    header: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Forged {
+    /// The frame that `input` is, header and body, but for the checksums and the length; and each
+    /// bit of the first byte that is not set leaves one field as it was.
+    pub fn new(disk: &SimDisk, input: &[u8]) -> Option<Self> {
+        let (header, body) = input.split_at_checked(FRAME_HEADER_BYTES)?;
+        let name = segments(disk).pop()?;
+        let segment = disk.read_file(&name)?;
+        let written = segment[SEGMENT_HEADER_BYTES..][..FRAME_HEADER_BYTES].to_vec();
+        let (mut header, body) = (header.to_vec(), body.to_vec());
+        let fields = [16..24, 24..32, 32..40, 40..48, 52..53, 53..64];
+        for (bit, field) in fields.into_iter().enumerate() {
+            if header[0] & 1 << bit == 0 {
+                header[field.clone()].copy_from_slice(&written[field]);
+            }
+        }
+        header[0..4].copy_from_slice(b"ICNf");
+        header[8..12].copy_from_slice(&u32::try_from(body.len()).ok()?.to_le_bytes());
+        Some(Self { name, segment, written, header, body })
+    }
+
+    /// Writes it, with right checksums and nothing behind it.
+    pub fn put(&self, disk: &SimDisk) {
+        let mut segment = self.segment.clone();
+        let end = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + self.body.len();
+        segment[SEGMENT_HEADER_BYTES..].fill(0);
+        segment[SEGMENT_HEADER_BYTES..end]
+            .copy_from_slice(&[&self.header[..], &self.body].concat());
+        seal(&mut segment, SEGMENT_HEADER_BYTES, end.next_multiple_of(8));
+        disk.write_file(&self.name, &segment);
+    }
+
+    /// Whether it is a frame at all.
+    pub fn is_valid(&self) -> bool {
+        number(&self.header[32..40]) <= SEGMENT_HEADER_BYTES as u64
+            && (1..=3).contains(&self.header[52])
+            && self.header[53..].iter().all(|&byte| byte == 0)
+            && number(&self.header[12..16]) <= 1 << 20
+    }
+
+    /// Whether it goes on where the segment before has ended.
+    pub fn continues(&self) -> bool {
+        self.header[16..32] == self.written[16..32]
+            && number(&self.header[32..40]) >= SEGMENT_HEADER_BYTES as u64
+            && number(&self.header[40..48]) >= number(&self.segment[104..112])
+    }
+
+    /// The records that it divides into, if it does and if they are as many as it says.
+    pub fn records(&self) -> Option<Vec<Vec<u8>>> {
+        let (mut records, mut rest) = (Vec::new(), &self.body[..]);
+        while !rest.is_empty() {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (record, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            records.push(record.to_vec());
+            rest = behind;
+        }
+        (records.len() as u64 == number(&self.header[12..16])).then_some(records)
+    }
+}
+
+fn number(field: &[u8]) -> u64 {
+    field.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}

@@ -1,0 +1,75 @@
+//! The bytes of a segment, read and written as `docs/FORMAT.md` says and not as the log does it.
+
+use crc32fast::Hasher;
+
+/// Where the first frame starts.
+pub const SEGMENT_HEADER_BYTES: usize = 512;
+/// Where the body of a frame starts.
+pub const FRAME_HEADER_BYTES: usize = 64;
+
+/// What a frame header with a right checksum says.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Where it stands.
+    pub offset: usize,
+    /// Where its frame ends.
+    pub end: usize,
+    /// Up to where the segment was durable.
+    pub durable: u64,
+    /// The kind of the frame.
+    pub kind: u8,
+    /// Whether the checksum of the body is right too.
+    pub whole: bool,
+}
+
+/// Whether a segment's header has a right checksum.
+pub fn is_sound(segment: &[u8]) -> bool {
+    let header = segment.first_chunk::<SEGMENT_HEADER_BYTES>();
+    header.is_some_and(|header| crc32fast::hash(&header[..508]).to_le_bytes() == header[508..])
+}
+
+/// Every frame header with a right checksum, wherever it stands.
+pub fn headers(segment: &[u8]) -> Vec<Header> {
+    let places = (SEGMENT_HEADER_BYTES..used(segment)).step_by(8);
+    places.filter_map(|at| header(segment, at)).collect()
+}
+
+/// The bytes up to the last one that is not zero.
+pub fn used(bytes: &[u8]) -> usize {
+    // A segment is mostly zeros: whole blocks of them are passed at once.
+    static ZEROS: [u8; 4096] = [0; 4096];
+    let blank = bytes.rchunks_exact(ZEROS.len()).take_while(|block| **block == ZEROS).count();
+    let rest = &bytes[..bytes.len() - blank * ZEROS.len()];
+    rest.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
+}
+
+fn header(segment: &[u8], offset: usize) -> Option<Header> {
+    let header = segment.get(offset..offset + FRAME_HEADER_BYTES)?;
+    if header[..4] != *b"ICNf" || header[4..8] != crc(segment, offset, &header[8..]) {
+        return None;
+    }
+    let body = u32::from_le_bytes(header[8..12].try_into().ok()?) as usize;
+    let durable = u64::from_le_bytes(header[32..40].try_into().ok()?);
+    let end = offset + FRAME_HEADER_BYTES + body.next_multiple_of(8);
+    let whole = segment
+        .get(offset + FRAME_HEADER_BYTES..end)
+        .is_some_and(|body| header[48..52] == crc(segment, offset, body));
+    let possible = (1..=3).contains(&header[52]) && durable <= offset as u64;
+    possible.then_some(Header { offset, end, durable, kind: header[52], whole })
+}
+
+/// Makes the checksums of the frame from `offset` to `end` right.
+pub fn seal(segment: &mut [u8], offset: usize, end: usize) {
+    let body = crc(segment, offset, &segment[offset + FRAME_HEADER_BYTES..end]);
+    segment[offset + 48..offset + 52].copy_from_slice(&body);
+    let header = crc(segment, offset, &segment[offset + 8..offset + FRAME_HEADER_BYTES]);
+    segment[offset + 4..offset + 8].copy_from_slice(&header);
+}
+
+fn crc(segment: &[u8], offset: usize, bytes: &[u8]) -> [u8; 4] {
+    let mut hasher = Hasher::new();
+    hasher.update(&segment[88..104]);
+    hasher.update(&(offset as u64).to_le_bytes());
+    hasher.update(bytes);
+    hasher.finalize().to_le_bytes()
+}

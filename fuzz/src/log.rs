@@ -1,0 +1,162 @@
+//! The logs that are damaged, and what recovery may make of them.
+
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
+
+use arbitrary::Arbitrary;
+use icn_wal::{Error, From, SimDisk, Wal};
+
+use crate::layout::{headers, is_sound, used};
+
+/// How the last life of a log ended.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In the middle.
+    Kill,
+    /// In the middle, when everything had been proved durable.
+    Note,
+    /// In order.
+    Close,
+}
+
+/// A log of three lives in three segments.
+pub struct Log {
+    disk: SimDisk,
+    /// What it holds, the record of LSN 1 first.
+    pub records: Vec<Replayed>,
+    end: End,
+}
+
+/// One record, and the segment and the frame it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Its number.
+    pub lsn: u64,
+    /// The number of its segment.
+    pub segment: u64,
+    /// Where its frame starts.
+    pub offset: u64,
+    /// What was appended.
+    pub bytes: Vec<u8>,
+}
+
+impl Log {
+    /// The log that ended so.
+    pub fn that_ended(end: End) -> &'static Self {
+        static LOGS: LazyLock<[Log; 3]> =
+            LazyLock::new(|| [End::Kill, End::Note, End::Close].map(Log::new));
+        &LOGS[end as usize]
+    }
+
+    fn new(end: End) -> Self {
+        let mut disk = SimDisk::new(1);
+        for (life, end) in [End::Close, End::Kill, end].into_iter().enumerate() {
+            let (wal, _) = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()))
+                .expect("open");
+            for turn in 0..6_u8 {
+                let record = |at: u8| vec![b'a' + turn; usize::from(at * turn) * 9];
+                let records: Vec<_> = (0..=turn % 3).map(record).collect();
+                wal.commit(life as u64 * 10 + u64::from(turn), &records).expect("commit");
+            }
+            match end {
+                End::Kill => {}
+                End::Note => wal.note().expect("note"),
+                End::Close => wal.close().expect("close"),
+            }
+            drop(wal);
+            disk = disk.kill();
+        }
+        let records = replay(&disk.fork()).expect("sound");
+        Self { disk, records, end }
+    }
+
+    /// A copy of the disk.
+    pub fn disk(&self) -> SimDisk {
+        self.disk.fork()
+    }
+
+    /// Recovers `disk`, a damaged copy of this log, goes on with it, and holds the verdict against
+    /// the promises.
+    ///
+    /// # Panics
+    /// When one is broken.
+    pub fn check(&self, disk: &SimDisk) {
+        let before = disk.fork();
+        let mut read = Vec::new();
+        let beside = icn_wal::read(&before, From::Beginning, |record| {
+            read.push(record.bytes.to_vec());
+            ControlFlow::Continue(())
+        });
+        let Ok(found) = replay(disk) else {
+            assert!(disk.image_hash() == before.image_hash(), "what was refused has changed");
+            return;
+        };
+        beside.expect("refused beside a writer, but not alone");
+        assert!(read.iter().eq(found.iter().map(|record| &record.bytes)), "two verdicts");
+        assert!(self.records.starts_with(&found), "not what was written");
+        if let Some(lost) = self.records.get(found.len()) {
+            assert!(self.excuses(&before, lost), "silent loss from {lost:?} on");
+        }
+        assert_eq!(replay(disk).expect("a second recovery"), found);
+        let wal = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let lsns = wal.expect("a third").0.commit(99, &["afterwards"]).expect("commit");
+        assert!(lsns.end().get() > found.len() as u64, "a number given out twice");
+        let mut after = replay(&disk.power_loss(0)).expect("a fourth");
+        assert_eq!(after.pop().expect("what was committed").bytes, b"afterwards");
+        assert_eq!(after, found);
+    }
+
+    /// Whether the loss of `lost` and of everything behind it is one that nothing on the disk can
+    /// speak against.
+    fn excuses(&self, disk: &SimDisk, lost: &Replayed) -> bool {
+        let segments = segments(disk);
+        if !manifest_stands(disk) {
+            // Without a manifest a log is new unless a segment holds something.
+            return segments.iter().all(|name| {
+                let bytes = disk.read_file(name).expect("a segment");
+                if is_sound(&bytes) { headers(&bytes).is_empty() } else { used(&bytes) <= 512 }
+            });
+        }
+        let newest = self.records.last().expect("records").segment;
+        let Some(name) = segments.iter().find(|name| **name == format!("{newest:020}.wal")) else {
+            return false;
+        };
+        let valid = headers(&disk.read_file(name).expect("a segment"));
+        // A frame that claims to be the end is believed: no medium makes one.
+        let sealed = valid
+            .iter()
+            .any(|frame| frame.kind == 3 && frame.whole && frame.offset < lost.offset as usize);
+        let proven = valid.iter().any(|frame| frame.durable > lost.offset);
+        lost.segment == newest && (sealed || self.end != End::Close && !proven)
+    }
+}
+
+fn manifest_stands(disk: &SimDisk) -> bool {
+    let Some(bytes) = disk.read_file("MANIFEST") else { return false };
+    let stands = |copy: &[u8]| copy.len() == 92 && crc32fast::hash(&copy[..88]) == crc_at(copy);
+    bytes.chunks(92).take(2).any(stands) || stands(&bytes[bytes.len() / 2..])
+}
+
+fn crc_at(copy: &[u8]) -> u32 {
+    copy[88..].try_into().map_or(0, u32::from_le_bytes)
+}
+
+/// The segments of a log, oldest first.
+pub fn segments(disk: &SimDisk) -> Vec<String> {
+    disk.files().into_iter().filter(|name| name.ends_with(".wal")).collect()
+}
+
+/// The records that opening the log gives.
+pub fn replay(disk: &SimDisk) -> Result<Vec<Replayed>, Error> {
+    let mut found = Vec::new();
+    Wal::open(disk.clone(), From::Beginning, |record| {
+        found.push(Replayed {
+            lsn: record.lsn.get(),
+            segment: record.segment,
+            offset: record.frame_offset,
+            bytes: record.bytes.to_vec(),
+        });
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,52 @@
+//! Choices made by the fuzzer: a life, and what goes wrong in it.
+
+use arbitrary::Unstructured;
+use icn_wal::Faults;
+
+use crate::life::{Step, plan};
+
+/// The input as a source of numbers; zeros behind its end.
+pub struct Dice<'a>(Unstructured<'a>);
+
+impl Dice<'_> {
+    /// A number below `end`, which must not be 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0.int_in_range(0..=end - 1).unwrap_or(0)
+    }
+
+    fn maybe(&mut self, most: u64) -> Option<u64> {
+        (self.below(4) == 1).then(|| 1 + self.below(most))
+    }
+}
+
+/// One life of a log and its end.
+#[derive(Debug)]
+pub struct Ops {
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Which losses of power are looked at.
+    pub seed: u64,
+    /// The operation of the recovery at which the power goes again.
+    pub inside: Option<u64>,
+    /// What is done.
+    pub plan: Vec<Step>,
+}
+
+impl Ops {
+    /// What `input` says.
+    pub fn new(input: &[u8]) -> Self {
+        let mut dice = Dice(Unstructured::new(input));
+        let faults = Faults {
+            power_loss_at: dice.maybe(250),
+            sync_error_at: dice.maybe(100),
+            sync_error_keeps: dice.below(2) == 1,
+            write_error_at: dice.maybe(100),
+            open_error_at: dice.maybe(50),
+            read_error_at: dice.maybe(50),
+            room: dice.maybe(16 << 20),
+        };
+        let (seed, inside) = (dice.below(1 << 16), dice.maybe(40));
+        let plan = plan(&mut dice, input.len().min(120) / 4, true);
+        Self { faults, seed, inside, plan }
+    }
+}
