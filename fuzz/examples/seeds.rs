@@ -1,0 +1,220 @@
+//! Writes the seeds of every target: `cargo run --release --example seeds` in this directory.
+//!
+//! Where a target reads bytes, what the crates themselves write; where it reads a script, the
+//! shortest random one for each verdict that a script can lead to.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::{Bytes, BytesMut};
+use icn_fuzz::life::Witness;
+use icn_fuzz::{Edit, End, Log, Ops, edit, headers, replay, segments, snapshot};
+use icn_gossip::{
+    Access, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, TopicSpec,
+};
+use icn_net::{Frame, Hello, Local, Role, SPOKEN, Session};
+use icn_wal::{Error, SimDisk};
+
+type Seeds = BTreeMap<String, Vec<u8>>;
+
+fn main() -> io::Result<()> {
+    let all = [
+        ("frame", frame()),
+        ("segment", shortest(20_000, segment)),
+        ("ops", shortest(4000, ops)),
+        ("snapshot", snapshots()),
+        ("entry", entry()),
+        ("wire", wire()),
+    ];
+    for (target, seeds) in all {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+        if dir.is_dir() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        let bytes: usize = seeds.values().map(Vec::len).sum();
+        println!("{target}: {} seeds, {bytes} bytes", seeds.len());
+        for (name, bytes) in seeds {
+            fs::write(dir.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of `tries` random inputs, ever longer ones, the first for each name that `name` gives.
+fn shortest(tries: usize, name: fn(&[u8]) -> Option<String>) -> Seeds {
+    let mut seeds = Seeds::new();
+    let mut random = 1_u64;
+    for turn in 0..tries {
+        let input: Vec<u8> = (0..4 + turn * 96 / tries)
+            .map(|_| {
+                random = random.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+                (random >> 56) as u8
+            })
+            .collect();
+        if let Some(name) = name(&input) {
+            seeds.entry(name).or_insert(input);
+        }
+    }
+    seeds
+}
+
+fn variant(error: &Error) -> String {
+    match error {
+        Error::Corrupt(damage) => format!("{:?}", damage.reason),
+        other => format!("{other:?}").chars().take_while(char::is_ascii_alphanumeric).collect(),
+    }
+}
+
+fn segment(input: &[u8]) -> Option<String> {
+    let (end, edits) = <(End, Vec<Edit>)>::arbitrary_take_rest(Unstructured::new(input)).ok()?;
+    let log = Log::that_ended(end);
+    let disk = log.disk();
+    edit(&disk, &edits);
+    let verdict = match replay(&disk) {
+        Err(error) => variant(&error),
+        Ok(found) => format!("{}-lost", log.records.len() - found.len()),
+    };
+    Some(format!("{end:?}-{verdict}").to_lowercase())
+}
+
+fn ops(input: &[u8]) -> Option<String> {
+    let ops = Ops::new(input);
+    let disk = SimDisk::new(1);
+    disk.set_faults(ops.faults.clone());
+    let faults = [
+        ("power", ops.faults.power_loss_at.is_some()),
+        ("sync", ops.faults.sync_error_at.is_some()),
+        ("write", ops.faults.write_error_at.is_some()),
+        ("open", ops.faults.open_error_at.is_some()),
+        ("read", ops.faults.read_error_at.is_some()),
+        ("room", ops.faults.room.is_some()),
+    ];
+    let mut planned = faults.iter().filter(|(_, planned)| *planned).map(|(name, _)| *name);
+    let (fault, None) = (planned.next().unwrap_or("none"), planned.next()) else { return None };
+    let end = Witness::default().live(&disk, &ops.plan);
+    let end = end.map_or_else(|error| variant(&error), |()| "done".into());
+    Some(format!("{fault}-{end}-{}", ops.plan.len() / 8).to_lowercase())
+}
+
+/// Frames of real logs: as they are, and with every field of their own.
+fn frame() -> Seeds {
+    let mut seeds = Seeds::new();
+    for end in [End::Note, End::Close] {
+        let disk = Log::that_ended(end).disk();
+        let segment = segments(&disk).pop().and_then(|name| disk.read_file(&name));
+        let segment = segment.expect("a segment");
+        for (index, frame) in headers(&segment).into_iter().enumerate() {
+            for own in [0, 0xFF] {
+                let mut bytes = segment[frame.offset..frame.end].to_vec();
+                bytes[0] = own;
+                seeds.insert(format!("{index}-kind{}-{own:02x}", frame.kind), bytes);
+            }
+        }
+    }
+    seeds
+}
+
+/// One changed byte in each field of a snapshot, with and without right checksums; cuts.
+fn snapshots() -> Seeds {
+    let (disk, name) = snapshot();
+    let length = disk.read_file(&name).expect("a snapshot").len();
+    let header = [0, 8, 12, 16, 32, 40, 48, 56, 64, 92];
+    let chunk = [96, 100, 104, 108, 120, (108 + length - 64) / 2];
+    let trailer = [64, 56, 48, 40, 8, 4, 1].map(|behind| length - behind);
+    let mut seeds = Seeds::new();
+    for place in header.into_iter().chain(chunk).chain(trailer) {
+        for repaired in [0, 1] {
+            let mut script = vec![repaired];
+            script.extend_from_slice(&u32::try_from(place).expect("small").to_le_bytes()[..3]);
+            script.push(0xA5);
+            seeds.insert(format!("byte{place}-{repaired}"), script);
+        }
+    }
+    for part in [0, 1, 128, 255] {
+        seeds.insert(format!("cut{part}"), vec![0, 0xFF, 0xFF, 0xFF, part]);
+    }
+    seeds
+}
+
+fn keypair() -> Keypair {
+    Keypair::from_seed([1; 32])
+}
+
+fn card() -> KeyCard {
+    KeyCard::sign(&keypair(), [2; 32], 1)
+}
+
+fn entry() -> Seeds {
+    let (did, network) = (keypair().did(), icn_net::network_id("icn"));
+    let genesis = |access: &Access| {
+        let spec = TopicSpec::new("news".into(), access.encode(), 1);
+        Genesis::sign(&keypair(), network, spec, 7)
+    };
+    let rules = [
+        ("public", Access::public()),
+        ("participants", Access::participants(vec![did])),
+        ("trust", Access::min_trust(3)),
+    ];
+    let topic = genesis(&rules[0].1).id();
+    let position = Position {
+        network,
+        topic,
+        epoch: 1,
+        seq: 1,
+        previous: [0; 32],
+        access_version: 0,
+        time_ms: 5,
+    };
+    let entry = Entry::sign(&keypair(), &position, Bytes::from_static(b"hello"));
+    let (name, by) = (String::from("news"), Provenance::Local);
+    let mutations = [
+        ("init", Mutation::Init { did, network, epoch: 1 }),
+        ("create", Mutation::CreateTopic(genesis(&rules[1].1))),
+        ("delete", Mutation::DeleteTopic(topic)),
+        ("subscribe", Mutation::Subscribe { topic: name.clone(), by, time_ms: 5 }),
+        ("unsubscribe", Mutation::Unsubscribe { topic: name, by: Provenance::Peer(did) }),
+        ("append", Mutation::Append { entry: entry.clone(), received_ms: 6 }),
+        ("prune", Mutation::Prune { topic, through: 1 }),
+        ("peer", Mutation::AddPeer { card: card(), time_ms: 5 }),
+        ("forget", Mutation::RemovePeer(did)),
+    ];
+    let mut seeds = Seeds::new();
+    seeds.insert("entry".into(), entry.encode());
+    seeds.insert("empty".into(), Entry::sign(&keypair(), &position, Bytes::new()).encode());
+    for (name, access) in rules {
+        seeds.insert(format!("access-{name}"), access.encode().as_bytes().to_vec());
+    }
+    for (name, mutation) in mutations {
+        let mut bytes = Vec::new();
+        mutation.encode(&mut bytes);
+        seeds.insert(format!("mutation-{name}"), bytes);
+    }
+    seeds
+}
+
+/// Frames in pieces of different lengths, and a Hello of another session.
+fn wire() -> Seeds {
+    let (keypair, card, network) = (keypair(), card(), icn_net::network_id("icn"));
+    let peer = Keypair::from_seed([3; 32]);
+    let local = Local { keypair: &peer, card: &card, network, versions: SPOKEN, capabilities: 0 };
+    let session = Session { binding: [5; 32], role: Role::Dialer, peer: keypair.did() };
+    let hello = Hello::sign(&local, &session);
+    let mut seeds = Seeds::new();
+    for (piece, bodies) in [(0, vec![0, 1, 2]), (2, vec![3, 0, 40]), (255, vec![700, 5])] {
+        let mut wire = BytesMut::from(&[piece][..]);
+        for (kind, bytes) in bodies.into_iter().enumerate() {
+            let body = vec![b'.'; bytes];
+            Frame::new(kind as u8, body).expect("small").encode(&mut wire);
+        }
+        seeds.insert(format!("frames-in-pieces-of-{}", u16::from(piece) + 1), wire.to_vec());
+    }
+    let mut framed = BytesMut::from(&[63][..]);
+    Frame::new(1, hello.clone()).expect("small").encode(&mut framed);
+    seeds.insert("framed-hello".into(), framed.to_vec());
+    seeds.insert("hello".into(), [&[0], &hello[..]].concat());
+    seeds.insert("too-large".into(), vec![3, 1, 0xFF, 0xFF, 0xFF, 0]);
+    seeds
+}
