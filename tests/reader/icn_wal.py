@@ -93,9 +93,16 @@ def records(fields, body):
 
 
 def holds_frames(raw):
-    if len(raw) < HEADER or zlib.crc32(raw[:508]) != struct.unpack_from("<I", raw, 508)[0]:
+    if len(raw) < HEADER:
         return False
-    return frame(raw, HEADER, raw[88:104]) is not None
+    if zlib.crc32(raw[:508]) != struct.unpack_from("<I", raw, 508)[0]:
+        return any(raw[HEADER:])
+    at = raw.find(b"ICNf", HEADER)
+    while at >= 0:
+        if at % 8 == 0 and frame(raw, at, raw[88:104], whole=False):
+            return True
+        at = raw.find(b"ICNf", at + 1)
+    return False
 
 
 def is_history(raw):
