@@ -8,6 +8,9 @@ use crate::segment::segment_name;
 /// How many segments that were dropped wait to be used again.
 const RETIRED_MAX: usize = 2;
 
+/// Zeros are synced so many at a time: a disk that is handed 64 MiB at once lets every commit wait for
+/// all of them.
+const PIECE_BYTES: u64 = 4 << 20;
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// One of them.
@@ -38,8 +41,11 @@ impl<F: DiskFile> Spare<F> {
                 let count = (bytes - offset).min(ZEROS.len() as u64);
                 file.write_at(offset, &ZEROS[..usize::try_from(count).unwrap_or(ZEROS.len())])?;
                 offset += count;
+                if offset.is_multiple_of(PIECE_BYTES) || offset == bytes {
+                    file.sync()?;
+                }
             }
-            file.sync()
+            Ok(())
         };
         let written = zeros().on("write", describe());
         if written.is_err() {
