@@ -1,0 +1,246 @@
+//! Group commit: whoever waits first takes what has been appended to the disk, for all who wait.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+
+use super::{Locked, Wal};
+use crate::committer::Bell;
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::frame::{FrameBuffer, FrameKind};
+use crate::group::Group;
+use crate::lsn::Lsn;
+use crate::plant::planted;
+use crate::queue::{Flight, State};
+use crate::ticket::Ticket;
+use crate::writer::Batch;
+
+/// What a group is taken to the disk for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Write,
+    Sync,
+    Note,
+    Seal,
+}
+
+impl<D: Disk> Wal<D> {
+    /// Appends and waits.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append) and [`wait`](Self::wait).
+    pub fn commit<R: AsRef<[u8]>>(
+        &self,
+        time_ms: u64,
+        records: &[R],
+    ) -> Result<RangeInclusive<Lsn>, Error> {
+        let (queue, lsns) = self.enqueue(time_ms, records)?;
+        self.await_durable(queue, lsns.end().get())?;
+        Ok(lsns)
+    }
+
+    /// Returns once everything up to `lsn` is durable.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] when the write or sync failed: whether the record is there is then
+    /// decided by recovery. [`Error::NotAppended`] when there is no such record.
+    pub fn wait(&self, lsn: Lsn) -> Result<(), Error> {
+        if self.durable.load(Ordering::Acquire) >= lsn.get() {
+            return Ok(());
+        }
+        self.await_durable(self.queue.lock(), lsn.get())
+    }
+
+    /// A future of [`wait`](Self::wait): thousands of commits can be on their way without a thread
+    /// for each. Their groups are led by a [`Committer`](crate::Committer), or by whoever waits
+    /// besides; where there is neither, a poll leads, and blocks for as long as that takes.
+    pub fn ticket(&self, lsn: Lsn) -> Ticket<'_, D> {
+        Ticket { wal: self, lsn }
+    }
+
+    /// Writes a frame that carries nothing but the proof that everything before it was durable.
+    /// Does nothing while records are pending or being written: they will carry the proof. And
+    /// nothing before the first of them: what is older is proven by the header of this segment,
+    /// and one that holds no frame is reclaimed at the next open.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn note(&self) -> Result<(), Error> {
+        let queue = self.queue.lock();
+        let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
+        if unused || queue.busy || !queue.pending.is_empty() || !queue.admits_note() {
+            return Ok(());
+        }
+        queue.check()?;
+        self.lead(queue, Purpose::Note)
+    }
+
+    fn await_durable(&self, queue: Locked<'_, D>, lsn: u64) -> Result<(), Error> {
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Ok(());
+        }
+        queue.check_poison()?;
+        if lsn >= queue.next_lsn {
+            return Err(Error::NotAppended { lsn });
+        }
+        if queue.busy && lsn <= queue.flight.durable_through {
+            let group = Arc::clone(&queue.flight.group);
+            drop(queue);
+            return self.follow(&group);
+        }
+        self.take_turn(queue, Purpose::Sync)
+    }
+
+    pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<Result<(), Error>> {
+        let lsn = lsn.get();
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Poll::Ready(Ok(()));
+        }
+        let mut queue = self.queue.lock();
+        if self.durable.load(Ordering::Acquire) >= lsn {
+            return Poll::Ready(Ok(()));
+        }
+        queue.check_poison()?;
+        if lsn >= queue.next_lsn {
+            return Poll::Ready(Err(Error::NotAppended { lsn }));
+        }
+        if queue.busy && lsn <= queue.flight.durable_through {
+            queue.flight.wakers.push(waker.clone());
+        } else if !queue.wakers.is_empty() || self.bell.ring() {
+            queue.wakers.push(waker.clone());
+        } else {
+            return Poll::Ready(self.take_turn(queue, Purpose::Sync));
+        }
+        Poll::Pending
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    /// Takes groups to the disk for as long as there are tickets that wait for one.
+    pub(crate) fn commit_for_tickets(&self) {
+        loop {
+            let queue = self.queue.lock();
+            // A failure is told to the tickets themselves.
+            if queue.wakers.is_empty() || self.take_turn(queue, Purpose::Sync).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Has all who wait for the pending group look again.
+    pub(crate) fn call_on_tickets(&self) {
+        let wakers = std::mem::take(&mut self.queue.lock().wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Joins the group that is gathering: leads it when its turn has come, follows who does. What
+    /// was pending is written when this returns; durable unless the purpose is only to write.
+    pub(super) fn take_turn(
+        &self,
+        mut queue: Locked<'_, D>,
+        purpose: Purpose,
+    ) -> Result<(), Error> {
+        if !queue.busy {
+            return self.lead(queue, purpose);
+        }
+        let group = Arc::clone(&queue.group);
+        if queue.elected {
+            queue.followers += 1;
+            drop(queue);
+            return self.follow(&group);
+        }
+        queue.elected = true;
+        drop(queue);
+        group.await_turn();
+        let queue = self.queue.lock();
+        queue.check_poison()?;
+        self.lead(queue, purpose)
+    }
+
+    /// Waits for the end of a group that somebody else leads.
+    fn follow(&self, group: &Group) -> Result<(), Error> {
+        if group.await_end() {
+            return Ok(());
+        }
+        self.queue.lock().check_poison()
+    }
+
+    /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
+    /// the lead with `busy` set.
+    pub(super) fn lead(&self, mut queue: Locked<'_, D>, purpose: Purpose) -> Result<(), Error> {
+        queue.busy = true;
+        queue.elected = false;
+        let followers = std::mem::take(&mut queue.followers);
+        let wakers = std::mem::take(&mut queue.wakers);
+        let sync = purpose != Purpose::Write || followers > 0 || !wakers.is_empty();
+        let mut frame = queue.other.take().unwrap_or_else(FrameBuffer::new);
+        std::mem::swap(&mut frame, &mut queue.pending);
+        let kind = match purpose {
+            Purpose::Note => FrameKind::Note,
+            Purpose::Seal => FrameKind::Seal,
+            Purpose::Write | Purpose::Sync => FrameKind::Data,
+        };
+        let through = queue.next_lsn - 1;
+        let first_lsn = if frame.is_empty() { queue.next_lsn } else { queue.first_lsn };
+        let batch = Batch { kind, first_lsn, time_ms: queue.time_ms, sync };
+        let next = match kind {
+            FrameKind::Data if frame.is_empty() => None,
+            _ => queue.take_room(frame.frame_bytes() as u64),
+        };
+        let group = std::mem::take(&mut queue.group);
+        let durable_through = if sync { through } else { 0 };
+        queue.flight = Flight { durable_through, group: Arc::clone(&group), wakers };
+        drop(queue);
+
+        let written = {
+            let mut writer = self.writer.lock();
+            match writer.write(&mut frame, batch, next) {
+                Err(_) if planted("failed-sync-tried-again") => {
+                    frame.clear();
+                    writer.write(&mut frame, batch, None)
+                }
+                Err(_) if planted("failed-write-ignored") => Ok(through),
+                written => written,
+            }
+        };
+
+        let mut queue = self.queue.lock();
+        frame.clear();
+        queue.other = Some(frame);
+        let result = match written {
+            Ok(durable) => {
+                self.durable.fetch_max(durable, Ordering::AcqRel);
+                Ok(())
+            }
+            Err(error) => {
+                let cause = error.to_string();
+                if !planted("failure-forgotten") {
+                    queue.state = State::Poisoned(cause.clone());
+                }
+                Err(Error::Poisoned { cause })
+            }
+        };
+        let next = queue.elected.then(|| Arc::clone(&queue.group));
+        queue.busy = next.is_some() && result.is_ok();
+        let mut wakers = std::mem::take(&mut queue.flight.wakers);
+        if result.is_err() {
+            wakers.append(&mut queue.wakers);
+        }
+        drop(queue);
+        // The next leader first: its sync is what everybody else will wait for.
+        if let Some(next) = next {
+            next.give_turn();
+            if result.is_err() && !planted("followers-not-told-of-a-failure") {
+                // Nobody will lead it any more.
+                next.end(false);
+            }
+        }
+        group.end(result.is_ok());
+        wakers.into_iter().for_each(Waker::wake);
+        result
+    }
+}
