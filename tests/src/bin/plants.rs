@@ -28,7 +28,7 @@ const LAYERS: [(&str, &str, &str, &str); 11] = [
 ];
 
 /// A bug may make a test wait for ever: that is seen too.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const BEGIN: &str = "<!-- written by the program plants -->";
 const END: &str = "<!-- end -->";
