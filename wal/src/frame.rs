@@ -328,6 +328,27 @@ mod tests {
         assert_eq!(other, Err(FrameFault::Header));
     }
 
+    /// The header of a frame as somebody makes it who knows the checksum.
+    fn forged(at: usize, field: &[u8]) -> Result<FrameHeader, FrameFault> {
+        let mut bytes = frame(&[b"one"], 512);
+        bytes[at..at + field.len()].copy_from_slice(field);
+        let crc = seeded(&SALT, 512, &bytes[8..FRAME_HEADER_BYTES]);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+        FrameHeader::decode(&bytes, &SALT, 512)
+    }
+
+    #[test]
+    fn a_header_over_a_limit_is_none() {
+        let body = u32::try_from(FRAME_BODY_BYTES_MAX).unwrap();
+        for (at, most) in [(8, body), (12, FRAME_RECORDS_MAX), (32, 512)] {
+            assert!(forged(at, &most.to_le_bytes()).is_ok(), "{at}");
+            assert_eq!(forged(at, &(most + 1).to_le_bytes()), Err(FrameFault::Header), "{at}");
+        }
+        for at in 52..FRAME_HEADER_BYTES {
+            assert_eq!(forged(at, &[4]), Err(FrameFault::Header), "{at}");
+        }
+    }
+
     #[test]
     fn zeros_and_ones_are_never_a_frame() {
         assert_eq!(decode(&[0; 128], 0), Err(FrameFault::Blank));

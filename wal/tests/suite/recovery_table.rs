@@ -2,7 +2,7 @@
 
 use crate::common::{open, records};
 use crc32fast::Hasher;
-use icn_wal::{Error, Reason, SimDisk};
+use icn_wal::{Damage, Error, Lsn, Reason, SimDisk, TwinFile};
 
 const FIRST_FRAME: usize = 512;
 const FRAME_BYTES: usize = 72;
@@ -45,6 +45,12 @@ fn refused(disk: &SimDisk, wanted: Reason) {
     assert_eq!(disk.image_hash(), before, "recovery has changed what it refused");
 }
 
+/// Numbers of a segment's header, by offset.
+fn numbers(disk: &SimDisk, name: &str, fields: &[usize]) -> Vec<u64> {
+    let bytes = disk.read_file(name).expect("a segment");
+    fields.iter().map(|&at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).collect()
+}
+
 #[track_caller]
 fn holds(disk: &SimDisk, wanted: &[&str]) {
     let found = records(disk).expect("recovers");
@@ -77,7 +83,12 @@ fn no_manifest_and_no_segment_with_frames_is_a_new_log() {
     let disk = SimDisk::new(1);
     drop(open(&disk));
     disk.remove_file("MANIFEST");
+    let blank = disk.read_file(&segment(1)).expect("a segment");
+    disk.write_file(&segment(5), &blank);
     holds(&disk, &[]);
+    assert_eq!(disk.files(), [&segment(1), "MANIFEST"], "what carries nothing is removed");
+    // First segment, first LSN and first frame: numbers start at 1.
+    assert_eq!(numbers(&disk, &segment(1), &[32, 48, 56]), [1, 1, 1]);
 }
 
 #[test]
@@ -102,6 +113,16 @@ fn no_valid_copy_of_the_manifest_is_manifest_damaged() {
     holds(&disk.fork(), &["one"]);
     flip(&disk, "MANIFEST", 92 + 20);
     refused(&disk, Reason::ManifestDamaged);
+}
+
+#[test]
+fn a_manifest_of_another_length_is_manifest_damaged() {
+    const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
+    for length in [0, 71, 73] {
+        let disk = log(&[]);
+        MANIFEST.replace(&disk, &vec![1; length]).expect("replace");
+        refused(&disk, Reason::ManifestDamaged);
+    }
 }
 
 #[test]
@@ -164,6 +185,7 @@ fn a_stray_file_with_the_highest_name_of_all_is_removed() {
     let disk = log(&["two"]);
     disk.write_file(&segment(u64::MAX), b"not a segment");
     holds(&disk, &["one", "two"]);
+    assert!(!disk.files().contains(&segment(u64::MAX)));
     open(&disk).commit(0, &["three"]).expect("commit");
     holds(&disk.kill(), &["one", "two", "three"]);
 }
@@ -225,9 +247,35 @@ fn an_invalid_frame_that_nothing_proves_durable_is_torn() {
     let before = disk.read_file(&segment(2));
     holds(&disk, &["one", "two"]);
     assert_eq!(disk.read_file(&segment(2)), before, "a torn tail stays as evidence");
-    // Its number is not given out again: somebody may have seen it.
+    // Its number is not given out again: somebody may have seen it. Nor is that of its frame.
     let lsns = open(&disk).commit(0, &["four"]).expect("commit");
     assert_eq!(lsns.end().get(), 4);
+    let newest = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
+    assert_eq!(numbers(&disk, &newest, &[48, 56]), [4, 4]);
+}
+
+#[test]
+fn a_segment_with_nothing_but_a_torn_frame_stays_as_evidence() {
+    let disk = log(&["two"]);
+    flip(&disk, &segment(2), FIRST_FRAME + 66);
+    let before = disk.read_file(&segment(2));
+    holds(&disk, &["one"]);
+    assert_eq!(disk.read_file(&segment(2)), before);
+}
+
+#[test]
+fn a_trace_moves_the_next_number_and_not_the_last_one() {
+    let disk = log(&["two", "three"]);
+    flip(&disk, &segment(2), FIRST_FRAME + FRAME_BYTES + 66);
+    // A segment without records behind it, but with a frame.
+    open(&disk).note().expect("note");
+    let disk = disk.kill();
+    let wal = open(&disk);
+    assert_eq!(wal.durable().map(Lsn::get), Some(2));
+    wal.commit(0, &["four"]).expect("commit");
+    drop(wal);
+    let found = records(&disk).expect("recovers");
+    assert_eq!(found.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(), [1, 2, 4]);
 }
 
 #[test]
@@ -241,6 +289,20 @@ fn frames_that_do_not_continue_one_another() {
 }
 
 #[test]
+fn a_segment_whose_numbers_go_back() {
+    // First LSN and first frame of a segment without frames: nothing else would notice.
+    for field in [48, 56] {
+        let disk = log(&[]);
+        change(&disk, &segment(2), |bytes| {
+            bytes[field] = 1;
+            let crc = crc32fast::hash(&bytes[..508]);
+            bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+        });
+        refused(&disk, Reason::OutOfSequence);
+    }
+}
+
+#[test]
 fn a_frame_that_does_not_divide_into_its_records() {
     let disk = log(&["two", "three"]);
     change(&disk, &segment(2), |bytes| {
@@ -248,6 +310,34 @@ fn a_frame_that_does_not_divide_into_its_records() {
         reseal(bytes, FIRST_FRAME);
     });
     refused(&disk, Reason::RecordsMalformed);
+}
+
+#[test]
+fn every_reason_is_told_in_its_own_words_with_the_place() {
+    let reasons = [
+        Reason::ManifestDamaged,
+        Reason::SegmentMissing,
+        Reason::SegmentHeaderDamaged,
+        Reason::SegmentResized,
+        Reason::SegmentForeign,
+        Reason::SegmentUnlinked,
+        Reason::SegmentNewerThanManifest,
+        Reason::DamagedBeforeSuccessor,
+        Reason::DamagedBeforeDurableMark,
+        Reason::DamagedBeforeCleanStop,
+        Reason::OutOfSequence,
+        Reason::RecordsMalformed,
+    ];
+    let words: std::collections::BTreeSet<_> =
+        reasons.iter().map(ToString::to_string).filter(|words| words.len() > 20).collect();
+    assert_eq!(words.len(), reasons.len());
+    for reason in reasons {
+        let damage = Damage { file: "a/file".into(), segment: 1, offset: 4711, reason };
+        let told = Error::Corrupt(damage).to_string();
+        for part in ["a/file", "4711", &reason.to_string()] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }
 
 #[test]

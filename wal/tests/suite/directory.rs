@@ -1,0 +1,89 @@
+//! A real directory as the log needs it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Barrier;
+
+use icn_wal::{Disk, DiskFile, FsDisk};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("metadata").permissions().mode() & 0o777
+}
+
+#[test]
+fn missing_directories_and_files_are_made_for_their_owner_alone() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("a/b/c");
+    let disk = FsDisk::create(&path).expect("create");
+    for made in ["a", "a/b", "a/b/c"] {
+        assert_eq!(mode(&dir.path().join(made)), 0o700, "{made}");
+    }
+    let file = disk.create("file").expect("create");
+    assert_eq!(mode(&path.join("file")), 0o600);
+    file.write_at(3, b"bytes").expect("write");
+    let mut out = [9; 10];
+    assert_eq!(file.read_at(1, &mut out).expect("read"), 7);
+    assert_eq!(out, *b"\0\0bytes\x09\x09\x09");
+    assert_eq!(file.size().expect("size"), 8);
+}
+
+#[test]
+fn a_name_alone_is_a_directory_here() {
+    let dir = tempfile::tempdir_in(".").expect("dir");
+    fs::remove_dir(dir.path()).expect("remove");
+    let name = Path::new(dir.path().file_name().expect("a name"));
+    FsDisk::create(name).expect("create");
+    assert!(name.is_dir());
+}
+
+#[test]
+fn what_is_no_directory_is_refused() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("write");
+    assert!(FsDisk::create(&file).is_err());
+    let kind = |path: &Path| FsDisk::read_only(path).expect_err("refused").kind();
+    assert_eq!(kind(&file), ErrorKind::NotADirectory);
+    assert_eq!(kind(&dir.path().join("missing")), ErrorKind::NotFound);
+    assert!(!dir.path().join("missing").exists());
+}
+
+#[test]
+fn whoever_makes_a_directory_at_the_same_time_gets_it() {
+    let dir = tempfile::tempdir().expect("dir");
+    for turn in 0..50 {
+        let path = dir.path().join(turn.to_string());
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    FsDisk::create(&path).expect("create");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_file_is_discarded_whether_it_is_there_or_not_and_nothing_else_is() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    drop(disk.create("file").expect("create"));
+    disk.discard("file").expect("there");
+    disk.discard("file").expect("not there");
+    disk.subdir("directory").expect("subdir");
+    disk.discard("directory").expect_err("not a file");
+}
+
+#[test]
+fn nobody_predicts_what_is_random_and_every_file_has_its_path() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    let mut random = [[0; 16]; 2];
+    random.iter_mut().for_each(|out| disk.random(out).expect("random"));
+    assert!(random[0] != random[1] && random[0] != [0; 16]);
+    assert_eq!(disk.describe("file"), dir.path().join("file").display().to_string());
+}

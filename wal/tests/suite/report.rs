@@ -1,0 +1,97 @@
+//! What the log says about itself: the recovery report, counts, refusals.
+
+use std::ops::ControlFlow;
+
+use icn_wal::{Error, From, Lsn, Recovery, SimDisk, Wal};
+
+use crate::common::open;
+
+const SEGMENT_BYTES: u64 = 1 << 20;
+
+fn reopen(disk: &SimDisk, from: From) -> Result<Recovery, Error> {
+    Wal::open(disk.clone(), from, |_| ControlFlow::Continue(())).map(|(_, recovery)| recovery)
+}
+
+fn lsn(number: u64) -> Lsn {
+    Lsn::new(number).expect("an LSN")
+}
+
+/// Two segments of three records each, and a torn one at the end.
+fn log() -> SimDisk {
+    let disk = SimDisk::new(1);
+    for _ in 0..2 {
+        let wal = open(&disk);
+        for _ in 0..3 {
+            wal.commit(0, &["record"]).expect("commit");
+        }
+    }
+    let disk = disk.kill();
+    let newest = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
+    let mut bytes = disk.read_file(&newest).expect("bytes");
+    let last = bytes.iter().rposition(|&byte| byte != 0).expect("a record");
+    bytes[last] ^= 1;
+    disk.write_file(&newest, &bytes);
+    disk
+}
+
+#[test]
+fn the_recovery_report_is_exact() {
+    let wanted = Recovery {
+        first_lsn: 1,
+        last_lsn: 5,
+        replayed: 5,
+        segments: 2,
+        bytes: 2 * SEGMENT_BYTES,
+        // Header, length and text of the frame that is torn.
+        torn_bytes: 64 + 4 + 6,
+        clean: false,
+        incarnation: 3,
+        ignored: Vec::new(),
+    };
+    assert_eq!(reopen(&log(), From::Beginning).expect("open"), wanted);
+    let after = reopen(&log(), From::After(lsn(3))).expect("open");
+    assert_eq!(after, Recovery { replayed: 2, ..wanted });
+}
+
+#[test]
+fn a_log_can_be_joined_at_its_end_and_not_behind() {
+    let disk = log();
+    assert_eq!(reopen(&disk, From::After(lsn(5))).expect("at the end").replayed, 0);
+    match reopen(&disk, From::After(lsn(6))) {
+        Err(Error::Behind { known, last: 5 }) => assert_eq!(known, lsn(6)),
+        other => panic!("{other:?}"),
+    }
+    let wal = open(&disk);
+    wal.drop_through(lsn(3)).expect("drop");
+    drop(wal);
+    for (from, first_wanted) in [(From::Beginning, 1), (From::After(lsn(2)), 3)] {
+        match reopen(&disk, from) {
+            Err(Error::Missing { wanted, first: 4 }) => assert_eq!(wanted, first_wanted),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(reopen(&disk, From::After(lsn(3))).expect("behind what is gone").replayed, 2);
+    assert_eq!(reopen(&disk, From::Oldest).expect("what there is").first_lsn, 4);
+}
+
+#[test]
+fn what_is_done_is_counted() {
+    let wal = open(&SimDisk::new(1));
+    for _ in 0..10 {
+        wal.append(0, &["one", "two"]).expect("append");
+    }
+    let appended = wal.stats();
+    assert_eq!((appended.appends, appended.last_lsn, appended.durable_lsn), (20, 20, 0));
+    wal.wait(lsn(20)).expect("wait");
+    let stats = wal.stats();
+    // Appends that nobody has waited for gather: one frame, one sync.
+    assert_eq!((stats.frames, stats.syncs), (1, 1));
+    assert_eq!(stats.bytes, 64 + 20 * 7 + 4, "a frame is padded to a multiple of 8");
+    assert_eq!((stats.last_lsn, stats.durable_lsn, stats.poisoned), (20, 20, false));
+    assert_eq!((stats.segments, stats.size_bytes), (1, SEGMENT_BYTES));
+}
+
+#[test]
+fn a_number_is_written_as_one() {
+    assert_eq!(format!("{} {:?} {:>4}", lsn(7), lsn(7), lsn(7)), "7 Lsn(7)    7");
+}
