@@ -147,3 +147,29 @@ fn a_full_disk_refuses_the_open_and_takes_no_room() {
     disk.set_faults(Faults::default());
     assert_eq!(records(&disk).expect("there is room again").len(), 1);
 }
+
+#[test]
+fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
+    let disk = SimDisk::new(3);
+    let (wal, _) =
+        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    wal.commit(0, &["one"]).expect("commit");
+    for number in 0..4u8 {
+        // Frames that nobody syncs.
+        wal.append(0, &[vec![number; 700_000]]).expect("append");
+    }
+    drop(wal);
+    let mut jumped = 0;
+    for seed in 0..64 {
+        let image = disk.power_loss(seed);
+        let open = || Wal::open(image.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let (wal, recovery) = open().expect("open");
+        let last = wal.last();
+        jumped += usize::from(last.map(Lsn::get) > Some(recovery.last_lsn));
+        wal.close().expect("close");
+        drop(wal);
+        let (wal, again) = open().expect("open");
+        assert!(again.clean && again.last_lsn == recovery.last_lsn && wal.last() == last);
+    }
+    assert!(jumped > 0, "no torn tail has left a number behind");
+}
