@@ -214,6 +214,25 @@ fn a_node_whose_disk_fails_at_any_call_says_so_and_loses_nothing() {
     }
 }
 
+/// A note is written when the log is idle, and nobody waits for it.
+#[test]
+fn a_node_whose_log_fails_while_nobody_asks_ends_all_the_same() {
+    let counts: Counts = |call| call.kind == Kind::Sync && call.is_on_segment();
+    // The first is that of the record that makes the node.
+    let plan = Plan { counts, at: 2, strike: Strike::Fail(Errno::EIO) };
+    let house = House::quick();
+    let _case = Case(&house, plan);
+    let node = match Traced::start(&house, plan) {
+        Ok(node) => node,
+        Err(error) => {
+            println!("skipped: no process can be traced here: {error}");
+            return;
+        }
+    };
+    assert!(is_ready(&house, &node), "it starts");
+    assert_eq!(exit_code(&node.finish(), &house), 74);
+}
+
 /// A process that is killed leaves names and bytes that only memory knows. Nothing may be built on
 /// them before they are on the disk or gone.
 #[test]
