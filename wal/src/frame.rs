@@ -209,7 +209,7 @@ impl FrameBuffer {
 }
 
 /// Where and as what a frame is written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) salt: &'a Salt,
     pub(crate) offset: u64,

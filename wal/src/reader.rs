@@ -55,19 +55,8 @@ impl<F: DiskFile> FrameReader<F> {
     pub(crate) fn survey(&mut self, offset: u64, number: u64) -> Result<Beyond, Error> {
         let mut beyond = Beyond::default();
         self.offset = offset;
-        while self.offset < self.end {
-            self.fill(FRAME_HEADER_BYTES)?;
-            let here = self.offset;
-            let base = self.base;
-            let ahead = &self.buffer[position(here, base)..];
-            if ahead.is_empty() {
-                break;
-            }
-            let zeros = leading_zeros(ahead);
-            if zeros >= 8 {
-                self.offset += (zeros - zeros % 8) as u64;
-                continue;
-            }
+        while self.pass_zeros()? {
+            let (here, ahead) = (self.offset, self.ahead());
             let word = ahead.len().min(8);
             if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
                 beyond.bytes = here + last as u64 + 1 - offset;
@@ -87,10 +76,37 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(beyond)
     }
 
+    /// Goes on to the next place where a frame header is valid; `None` when there is none.
+    pub(crate) fn seek(&mut self) -> Result<Option<FrameHeader>, Error> {
+        while self.pass_zeros()? {
+            if let Ok(header) = FrameHeader::decode(self.ahead(), &self.salt, self.offset) {
+                return Ok(Some(header));
+            }
+            self.offset += 8;
+        }
+        Ok(None)
+    }
+
     /// Goes on at `offset`, with what the file holds by now.
     pub(crate) fn rewind(&mut self, offset: u64) {
         self.buffer.clear();
         (self.offset, self.base) = (offset, offset);
+    }
+
+    /// Passes over zeros, eight at a time; whether anything else lies ahead.
+    fn pass_zeros(&mut self) -> Result<bool, Error> {
+        while self.offset < self.end {
+            self.fill(FRAME_HEADER_BYTES)?;
+            let zeros = match self.ahead() {
+                [] => break,
+                ahead => leading_zeros(ahead),
+            };
+            if zeros < 8 {
+                return Ok(true);
+            }
+            self.offset += (zeros - zeros % 8) as u64;
+        }
+        Ok(false)
     }
 
     fn ahead(&self) -> &[u8] {
@@ -99,7 +115,7 @@ impl<F: DiskFile> FrameReader<F> {
 
     /// Reads on until `count` bytes lie ahead or the end is reached.
     fn fill(&mut self, count: usize) -> Result<(), Error> {
-        let behind = position(self.offset, self.base);
+        let behind = position(self.offset, self.base).min(self.buffer.len());
         if self.buffer.len() - behind >= count {
             return Ok(());
         }

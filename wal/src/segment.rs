@@ -113,13 +113,18 @@ impl SegmentHeader {
         if format != FORMAT {
             return Err(HeaderFault::Format(format));
         }
+        Ok(Self::as_it_stands(bytes))
+    }
+
+    /// What the fields say, whether they are right or not.
+    pub(crate) fn as_it_stands(bytes: &[u8; HEADER_BYTES]) -> Self {
         let mut store = StoreId::default();
         store.copy_from_slice(&bytes[16..32]);
         let mut salt = Salt::default();
         salt.copy_from_slice(&bytes[88..104]);
         let previous =
             Link { segment: u64_at(bytes, 64), end: u64_at(bytes, 72), lsn: u64_at(bytes, 80) };
-        Ok(Self {
+        Self {
             store,
             number: u64_at(bytes, 32),
             incarnation: u64_at(bytes, 40),
@@ -130,7 +135,7 @@ impl SegmentHeader {
             time_ms: u64_at(bytes, 104),
             bytes: u64_at(bytes, 112),
             reused: bytes[120] != 0,
-        })
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod owner;
 mod recovery_table;
 mod report;
 mod reuse;
+mod salvage;
 mod strangers;
 mod tickets;
 mod twin;

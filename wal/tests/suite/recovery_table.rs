@@ -59,7 +59,7 @@ fn holds(disk: &SimDisk, wanted: &[&str]) {
 }
 
 /// Makes the checksums of the frame at `at` right again, as `docs/FORMAT.md` says.
-fn reseal(segment: &mut [u8], at: usize) {
+pub(crate) fn reseal(segment: &mut [u8], at: usize) {
     let (salt, length) = (
         segment[88..104].to_vec(),
         u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap()),

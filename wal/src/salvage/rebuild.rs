@@ -1,0 +1,209 @@
+//! Writing the new log.
+
+use std::io;
+
+use super::patient::Patient;
+use super::spine::Spine;
+use super::{Piece, Run};
+use crate::disk::{Disk, DiskFile, Entry, LOCK_NAME};
+use crate::error::{Error, OnFile};
+use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::manifest::Manifest;
+use crate::reader::FrameReader;
+use crate::recover::{Beside, From, scan};
+use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
+use crate::twin::{Twin, TwinFile};
+
+/// Stands in the place of the manifest until the new log is whole: a log refuses to open with it.
+const UNFINISHED: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALS\0" };
+
+/// Writes `run` into `target`.
+pub(super) fn rebuild<D: Disk>(
+    source: &D,
+    target: &D,
+    spine: &Spine,
+    run: &Run,
+    store: StoreId,
+    next_lsn: u64,
+) -> Result<(), Error> {
+    // Before the lock, which is a file that must not appear in somebody else's directory.
+    leftovers(target)?;
+    let _lock = match target.lock() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(Error::Locked { directory: target.describe("") });
+        }
+        other => other.on("lock", target.describe("LOCK"))?,
+    };
+    let leftovers = leftovers(target)?;
+    UNFINISHED.replace(target, &[])?;
+    for name in leftovers {
+        target.discard(&name).on("remove", target.describe(&name))?;
+    }
+    let mut log = Rebuild {
+        source,
+        target,
+        header: SegmentHeader {
+            store,
+            // No number of the old log is used again: files of the two can never be taken for one
+            // another.
+            number: spine.segment,
+            incarnation: spine.incarnation.saturating_add(1),
+            first_lsn: 0,
+            first_frame: 1,
+            reused: false,
+            previous: Link { segment: 0, end: 0, lsn: run.after },
+            salt: Salt::default(),
+            time_ms: 0,
+            bytes: 0,
+        },
+        next_frame: 1,
+    };
+    let oldest = spine.segment + 1;
+    let nothing = [Piece { first_lsn: run.after + 1, last_lsn: run.after, ..Piece::default() }];
+    // A log has one segment at least.
+    let pieces = if run.pieces.is_empty() { &nothing[..] } else { &run.pieces };
+    for (index, piece) in pieces.iter().enumerate() {
+        log.segment(piece, index + 1 == pieces.len())?;
+    }
+    target.sync_dir().on("sync the directory of", target.describe(""))?;
+    let manifest = Manifest {
+        store,
+        incarnation: log.header.incarnation,
+        oldest,
+        newest: log.header.number,
+        clean: log.header.previous,
+        next_lsn,
+    };
+    manifest.write(target)?;
+    check(target, run)
+}
+
+/// What an unfinished salvage has left in `target`.
+fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
+    let entries = target.list().on("list", target.describe(""))?;
+    let unfinished = matches!(UNFINISHED.read(target)?, Twin::Content(..));
+    let ours = |Entry { name, stranger }: &Entry| {
+        let temporary = name.strip_suffix(".tmp") == Some(Manifest::NAME);
+        let segment = segment_number(name).is_some() || name == Manifest::NAME;
+        stranger.is_none() && (name == LOCK_NAME || temporary || (unfinished && segment))
+    };
+    if !entries.iter().all(ours) {
+        let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not empty");
+        return Err(Error::Io { action: "salvage into", file: target.describe(""), source });
+    }
+    let names = entries.into_iter().map(|entry| entry.name);
+    Ok(names.filter(|name| segment_number(name).is_some()).collect())
+}
+
+/// Reads the new log from the disk.
+fn check<D: Disk>(target: &D, run: &Run) -> Result<(), Error> {
+    let mut pass = |_: crate::Record<'_>| std::ops::ControlFlow::Continue(());
+    let found = scan(target, Beside::Writer, From::Oldest, &mut pass)?.recovery;
+    if (found.replayed, found.first_lsn, found.last_lsn) == (run.records, run.first_lsn, run.end())
+    {
+        return Ok(());
+    }
+    let source = io::Error::other("what was read back is not what was written");
+    Err(Error::Io { action: "check", file: target.describe(""), source })
+}
+
+struct Rebuild<'a, D> {
+    source: &'a D,
+    target: &'a D,
+    /// Of the segment that is being written; between two, what the next one continues.
+    header: SegmentHeader,
+    next_frame: u64,
+}
+
+impl<D: Disk> Rebuild<'_, D> {
+    /// Writes one segment with the records of `piece`; the last one is sealed.
+    fn segment(&mut self, piece: &Piece, last: bool) -> Result<(), Error> {
+        self.header.number += 1;
+        self.header.first_lsn = piece.first_lsn;
+        self.header.first_frame = self.next_frame;
+        self.header.time_ms = piece.time_ms;
+        let salt = &mut self.header.salt;
+        self.target.random(salt).on("make a salt for", self.target.describe(""))?;
+        let name = segment_name(self.header.number);
+        let describe = || self.target.describe(&name);
+        let file = self.target.create(&name).on("create", describe())?;
+
+        let mut place = Place {
+            salt: &self.header.salt,
+            offset: SEGMENT_HEADER_BYTES,
+            first_lsn: piece.first_lsn,
+            number: self.next_frame,
+            durable: SEGMENT_HEADER_BYTES,
+            time_ms: piece.time_ms,
+        };
+        if piece.end > 0 {
+            self.copy(piece, &file, &name, &mut place)?;
+        }
+        if last {
+            file.sync().on("sync", describe())?;
+            place.durable = place.offset;
+            write(FrameBuffer::new(), FrameKind::Seal, &file, &mut place)
+                .on("write", describe())?;
+        }
+        let (end, next_frame) = (place.offset, place.number);
+        self.next_frame = next_frame;
+        self.header.bytes = end;
+        file.write_at(0, &self.header.encode()).on("write", describe())?;
+        file.sync().on("sync", describe())?;
+        file.drop_cache(0).on("drop the cache of", describe())?;
+        self.header.previous = Link { segment: self.header.number, end, lsn: piece.last_lsn };
+        Ok(())
+    }
+
+    /// Writes the records of `piece`, each frame as it was but for its checksums and its number.
+    fn copy(
+        &self,
+        piece: &Piece,
+        file: &D::File,
+        name: &str,
+        place: &mut Place<'_>,
+    ) -> Result<(), Error> {
+        let mut reader = self.reader(piece)?;
+        while reader.offset < piece.end {
+            let Ok((frame, mut records)) = reader.next_frame()? else {
+                let source = io::Error::other("it is not what it was a moment ago");
+                let file = self.source.describe(&piece.name);
+                return Err(Error::Io { action: "read again", file, source });
+            };
+            let mut buffer = FrameBuffer::new();
+            while let Some(Ok(record)) = records.next_record() {
+                buffer.push(record);
+            }
+            if !buffer.is_empty() {
+                place.time_ms = frame.time_ms;
+                write(buffer, FrameKind::Data, file, place)
+                    .on("write", self.target.describe(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reader(&self, piece: &Piece) -> Result<FrameReader<Patient<D::File>>, Error> {
+        let name = self.source.describe(&piece.name);
+        let file = self.source.open(&piece.name).on("open", name.clone())?;
+        let mut reader = FrameReader::new(Patient(file), name, piece.salt, piece.end);
+        reader.rewind(piece.start);
+        Ok(reader)
+    }
+}
+
+/// Writes a frame at `place` and moves `place` behind it.
+fn write<F: DiskFile>(
+    mut frame: FrameBuffer,
+    kind: FrameKind,
+    file: &F,
+    place: &mut Place<'_>,
+) -> io::Result<()> {
+    let bytes = frame.finish(place, kind);
+    file.write_at(place.offset, bytes)?;
+    place.offset += bytes.len() as u64;
+    place.number += 1;
+    place.first_lsn += u64::from(frame.records());
+    Ok(())
+}

@@ -1,0 +1,628 @@
+//! Salvage: every kind of damage, nothing invented, no hole passed over, nothing changed.
+
+use std::ops::{ControlFlow, RangeInclusive};
+
+use crate::common::{Life, live, open, record};
+use icn_wal::{Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage};
+
+/// LSN, time and bytes.
+type Found = Vec<(u64, u64, Vec<u8>)>;
+
+const FIRST_FRAME: usize = 512;
+const FRAME_BYTES: usize = 72;
+
+fn segment(number: u64) -> String {
+    format!("{number:020}.wal")
+}
+
+fn found(disk: &SimDisk, from: From) -> Result<Found, Error> {
+    let mut found = Vec::new();
+    read(disk, from, |record| {
+        found.push((record.lsn.get(), record.time_ms, record.bytes.to_vec()));
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn after(lsn: u64) -> From {
+    Lsn::new(lsn).map_or(From::Beginning, From::After)
+}
+
+/// The files of the log in the root of `disk`.
+fn log_files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    let names = disk.files().into_iter().filter(|name| !name.contains('/'));
+    names.map(|name| (name.clone(), disk.read_file(&name).expect("bytes"))).collect()
+}
+
+/// Salvages the log of `disk` into a directory of it and checks what must hold whatever is wrong
+/// with the log: the log is not changed; the new one holds exactly the run that is told, opens for a
+/// state that has everything up to `after` and for no other, and gives out only higher numbers.
+#[track_caller]
+fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
+    let before = log_files(disk);
+    let target = disk.subdir("new").expect("a directory");
+    let dry = salvage(disk, None, from).expect("a dry run");
+    assert!(target.list().expect("list").is_empty(), "a dry run writes nothing");
+    let told = salvage(disk, Some(&target), from).expect("salvages");
+    assert_eq!(told, dry, "a dry run tells what is done");
+    assert!(log_files(disk) == before, "the source has changed");
+    let Some(kept) = &told.kept else {
+        assert!(target.list().expect("list").is_empty());
+        return (told, Vec::new());
+    };
+    let records = found(&target, From::Oldest).expect("a whole log");
+    assert_eq!(records.len() as u64, kept.records);
+    if let (Some(first), Some(last)) = (records.first(), records.last()) {
+        assert_eq!((first.0, last.0), (kept.first_lsn, kept.last_lsn));
+        assert_eq!((first.1, last.1), (kept.first_ms, kept.last_ms));
+    }
+    assert_eq!(found(&target, after(kept.after)).expect("it continues"), records);
+    if let Some(earlier) = kept.after.checked_sub(1) {
+        assert!(matches!(found(&target, after(earlier)), Err(Error::Missing { .. })));
+    }
+    let later = kept.last_lsn.max(kept.after) + 1;
+    assert!(matches!(found(&target, after(later)), Err(Error::Behind { .. })));
+
+    let (wal, _) = Wal::open(target.clone(), From::Oldest, |_| ControlFlow::Continue(()))
+        .expect("opens for writing");
+    let next = wal.commit(0, &["next"]).expect("commit").start().get();
+    assert_eq!(next, told.next_lsn);
+    for run in &told.runs {
+        assert!(next > run.last_lsn);
+    }
+    drop(wal);
+    assert_eq!(found(&target, From::Oldest).expect("goes on").len(), records.len() + 1);
+    (told, records)
+}
+
+/// A log of four segments: three lives that were killed, with three records each that a note has
+/// proved durable, and one that ended in order, with one.
+fn log() -> (SimDisk, Found) {
+    let disk = SimDisk::new(7);
+    for life in 0..4_u64 {
+        let wal = open(&disk);
+        for number in 0..if life < 3 { 3 } else { 1 } {
+            wal.commit(life * 10 + number, &[format!("{life}.{number}")]).expect("commit");
+        }
+        wal.note().expect("note");
+        if life == 3 {
+            wal.close().expect("close");
+        }
+    }
+    let disk = disk.kill();
+    let records = found(&disk, From::Beginning).expect("a whole log");
+    assert_eq!(records.len(), 10);
+    (disk, records)
+}
+
+fn change(disk: &SimDisk, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = disk.read_file(name).expect("the file");
+    change(&mut bytes);
+    disk.write_file(name, &bytes);
+}
+
+fn flip(disk: &SimDisk, name: &str, at: usize) {
+    change(disk, name, |bytes| bytes[at] ^= 1);
+}
+
+/// The place of the `number`-th frame of a segment of [`log`], from 0.
+fn frame(number: usize) -> usize {
+    FIRST_FRAME + number * FRAME_BYTES
+}
+
+/// What is told about a log that was damaged in some way.
+#[track_caller]
+fn told(
+    damage: impl FnOnce(&SimDisk),
+    runs: &[RangeInclusive<u64>],
+    missing: &[RangeInclusive<u64>],
+    reasons: &[Reason],
+) -> Salvage {
+    let (disk, records) = log();
+    damage(&disk);
+    let (told, kept) = salvaged(&disk, From::Oldest);
+    let ranges: Vec<_> = told.runs.iter().map(|run| run.first_lsn..=run.last_lsn).collect();
+    assert_eq!(ranges, runs, "{told:?}");
+    assert_eq!(told.missing, missing, "{told:?}");
+    let why: Vec<_> = told.skipped.iter().map(|skipped| skipped.damage.reason).collect();
+    assert_eq!(why, reasons, "{told:?}");
+    let first = |lsn| runs.first().is_some_and(|run| run.contains(&lsn));
+    let wanted: Found = records.into_iter().filter(|record| first(record.0)).collect();
+    assert!(kept == wanted, "the first run, and nothing else");
+    assert_eq!(told.is_whole(), runs == [1..=10] && missing.is_empty());
+    told
+}
+
+const END: u64 = u64::MAX;
+
+#[test]
+fn a_whole_log_is_kept_record_for_record() {
+    let told = told(|_| (), &[1..=10], &[], &[]);
+    assert_eq!(told.next_lsn, 11);
+}
+
+#[test]
+fn the_manifest_is_missing_or_damaged() {
+    let reasons = [Reason::ManifestDamaged];
+    // Nothing can tell whether newer segments were there.
+    told(|disk| disk.remove_file("MANIFEST"), &[1..=10], &[11..=END], &reasons);
+    let both = |disk: &SimDisk| {
+        flip(disk, "MANIFEST", 20);
+        flip(disk, "MANIFEST", 92 + 20);
+    };
+    let told = told(both, &[1..=10], &[11..=END], &reasons);
+    assert!(told.next_lsn > 10 + (64 << 20) / 4, "numbers that may have been given out");
+}
+
+#[test]
+fn a_segment_is_missing() {
+    let gone = |number: u64| move |disk: &SimDisk| disk.remove_file(&segment(number));
+    let reasons = [Reason::SegmentMissing];
+    // What was there before it may have been dropped or lost; a state needs it all the same.
+    let first = told(gone(1), &[4..=10], &[1..=3], &reasons);
+    assert_eq!(first.kept.expect("a run").after, 3);
+    told(gone(2), &[1..=3, 7..=10], &[4..=6], &reasons);
+    told(gone(4), &[1..=9], &[10..=END], &reasons);
+}
+
+#[test]
+fn a_segment_header_is_damaged() {
+    let reasons = [Reason::SegmentHeaderDamaged];
+    // Anywhere but in the salt, the number and the store the frames can still be checked.
+    for number in 1..=4 {
+        told(|disk| flip(disk, &segment(number), 300), &[1..=10], &[], &reasons);
+    }
+    for at in [20, 33, 90] {
+        let lost = |number: u64| move |disk: &SimDisk| flip(disk, &segment(number), at);
+        told(lost(2), &[1..=3, 7..=10], &[4..=6], &reasons);
+        let told = told(lost(4), &[1..=9], &[10..=END], &reasons);
+        assert_eq!(told.skipped[0].bytes, 1 << 20);
+    }
+}
+
+#[test]
+fn a_segment_is_in_the_place_of_another() {
+    let over = |disk: &SimDisk| {
+        disk.write_file(&segment(2), &disk.read_file(&segment(1)).expect("a segment"));
+    };
+    told(over, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
+    let swap = |disk: &SimDisk| {
+        let (one, two) = (disk.read_file(&segment(1)), disk.read_file(&segment(2)));
+        disk.write_file(&segment(2), &one.expect("a segment"));
+        disk.write_file(&segment(1), &two.expect("a segment"));
+    };
+    told(swap, &[1..=10], &[], &[]);
+}
+
+#[test]
+fn a_segment_is_longer_or_shorter_than_it_was_made() {
+    let reasons = [Reason::SegmentResized];
+    for number in [1, 4] {
+        let longer = |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.push(0));
+        told(longer, &[1..=10], &[], &reasons);
+    }
+    let cut = |number: u64, length: usize| {
+        move |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.truncate(length))
+    };
+    told(cut(1, frame(4)), &[1..=10], &[], &reasons);
+    let both = [Reason::SegmentResized, Reason::DamagedBeforeSuccessor];
+    told(cut(2, frame(1)), &[1..=4, 7..=10], &[5..=6], &both);
+    // The clean stop tells what was there; behind it nothing can be told.
+    let both = [Reason::SegmentResized, Reason::DamagedBeforeCleanStop];
+    told(cut(4, frame(0)), &[1..=9], &[10..=END], &both);
+    told(cut(4, 0), &[1..=9], &[10..=END], &[Reason::SegmentHeaderDamaged]);
+}
+
+#[test]
+fn a_segment_is_of_another_store() {
+    let foreign = |disk: &SimDisk| {
+        let other = SimDisk::new(8);
+        open(&other).commit(0, &["foreign"]).expect("commit");
+        disk.write_file(&segment(2), &other.read_file(&segment(1)).expect("a segment"));
+    };
+    told(foreign, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentForeign]);
+    // A manifest that knows none of the segments is itself what is foreign.
+    let manifest = |disk: &SimDisk| {
+        let other = SimDisk::new(8);
+        drop(open(&other));
+        disk.write_file("MANIFEST", &other.read_file("MANIFEST").expect("a manifest"));
+    };
+    told(manifest, &[1..=10], &[11..=END], &[Reason::ManifestDamaged]);
+    // Without a manifest the store is that of most segments.
+    let alone = |disk: &SimDisk| {
+        foreign(disk);
+        disk.remove_file("MANIFEST");
+    };
+    let reasons = [Reason::ManifestDamaged, Reason::SegmentForeign];
+    told(alone, &[1..=3, 7..=10], &[4..=6, 11..=END], &reasons);
+}
+
+#[test]
+fn a_segment_is_newer_than_the_manifest() {
+    // A manifest that has been put back: the segment continues what it knows.
+    let (disk, _) = log();
+    let manifest = disk.read_file("MANIFEST").expect("a manifest");
+    let wal = open(&disk);
+    wal.commit(50, &["newer"]).expect("commit");
+    drop(wal);
+    let disk = disk.kill();
+    disk.write_file("MANIFEST", &manifest);
+    let (told, records) = salvaged(&disk, From::Oldest);
+    assert_eq!(records.last().expect("a record").2, b"newer");
+    assert!(told.is_whole() && records.len() == 11, "{told:?}");
+
+    // A segment of a copy that went another way: there are records where it says the log ended.
+    let (disk, records) = log();
+    let mut alien = disk.read_file(&segment(4)).expect("a segment");
+    alien[32..40].copy_from_slice(&5_u64.to_le_bytes());
+    alien[64..72].copy_from_slice(&3_u64.to_le_bytes());
+    alien[72..80].copy_from_slice(&(frame(1) as u64).to_le_bytes());
+    alien[80..88].copy_from_slice(&7_u64.to_le_bytes());
+    let crc = crc32fast::hash(&alien[..508]);
+    alien[508..512].copy_from_slice(&crc.to_le_bytes());
+    disk.write_file(&segment(5), &alien);
+    let (told, kept) = salvaged(&disk, From::Oldest);
+    assert!(kept == records, "{told:?}");
+    assert_eq!(told.skipped[0].damage.reason, Reason::SegmentNewerThanManifest);
+}
+
+#[test]
+fn a_segment_no_other_leads_to() {
+    let disk = SimDisk::new(7);
+    open(&disk).commit(0, &["one"]).expect("commit");
+    let used = disk.kill();
+    open(&used).commit(0, &["another two"]).expect("commit");
+    let used = used.read_file(&segment(2)).expect("a segment");
+    drop(open(&disk));
+    open(&disk).commit(0, &["two"]).expect("commit");
+    let disk = disk.kill();
+    disk.write_file(&segment(2), &used);
+    let (told, kept) = salvaged(&disk, From::Oldest);
+    let kept: Vec<_> = kept.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
+    assert_eq!(kept, [b"one", b"two"], "{told:?}");
+    assert_eq!(told.skipped[0].damage.reason, Reason::SegmentUnlinked);
+    assert!(told.is_whole());
+}
+
+#[test]
+fn a_frame_is_damaged() {
+    let at = |number: u64, place: usize| move |disk: &SimDisk| flip(disk, &segment(number), place);
+    // In its body or in its header.
+    for inside in [0, 66] {
+        let reasons = [Reason::DamagedBeforeSuccessor];
+        told(at(1, frame(0) + inside), &[2..=10], &[1..=1], &reasons);
+        told(at(2, frame(1) + inside), &[1..=4, 6..=10], &[5..=5], &reasons);
+        told(at(2, frame(2) + inside), &[1..=5, 7..=10], &[6..=6], &reasons);
+        told(at(4, frame(0) + inside), &[1..=9], &[10..=10], &[Reason::DamagedBeforeCleanStop]);
+    }
+    // Frames without records: the note, and the seal.
+    let note = frame(3);
+    told(at(2, note), &[1..=10], &[], &[Reason::DamagedBeforeSuccessor]);
+    told(at(4, frame(1) + 64), &[1..=10], &[], &[Reason::DamagedBeforeCleanStop]);
+}
+
+#[test]
+fn a_frame_is_damaged_that_only_a_later_one_proves() {
+    let killed = |damage: &dyn Fn(&SimDisk)| {
+        let (disk, _) = log();
+        let wal = open(&disk);
+        for number in 1..=3 {
+            wal.commit(50, &[record(number)]).expect("commit");
+        }
+        wal.note().expect("note");
+        drop(wal);
+        let disk = disk.kill();
+        damage(&disk);
+        salvaged(&disk, From::Oldest)
+    };
+    let (whole, records) = killed(&|_| ());
+    assert!(whole.is_whole() && records.len() == 13);
+    let frame = |number: usize| FIRST_FRAME + number * 88;
+    let (told, kept) = killed(&|disk| flip(disk, &segment(5), frame(1) + 70));
+    assert!(kept == records[..11], "{told:?}");
+    assert_eq!(told.missing, [12..=12]);
+    assert_eq!(told.skipped[0].damage.reason, Reason::DamagedBeforeDurableMark);
+    assert_eq!((told.skipped[0].damage.offset, told.skipped[0].bytes), (frame(1) as u64, 88));
+    assert_eq!(told.runs.len(), 2);
+    // All three, and the note tells how many there were.
+    let (told, kept) = killed(&|disk| {
+        change(disk, &segment(5), |bytes| bytes[frame(0)..frame(3)].fill(0));
+    });
+    assert!(kept == records[..10], "{told:?}");
+    assert_eq!(told.missing, [11..=13]);
+    // The note itself proves nothing about itself.
+    let (told, kept) = killed(&|disk| flip(disk, &segment(5), frame(3) + 8));
+    assert!(kept == records && told.is_whole() && told.torn_bytes > 0, "{told:?}");
+}
+
+#[test]
+fn frames_are_out_of_sequence_or_malformed() {
+    let reseal = |disk: &SimDisk, number: u64, at: usize, field: usize| {
+        change(disk, &segment(number), |bytes| {
+            bytes[at + field] ^= 1;
+            crate::recovery_table::reseal(bytes, at);
+        });
+    };
+    // LSN 5 says that it is 4.
+    let reasons = [Reason::OutOfSequence];
+    told(|disk| reseal(disk, 2, frame(1), 16), &[1..=4, 6..=10], &[5..=5], &reasons);
+    let reasons = [Reason::RecordsMalformed];
+    told(|disk| reseal(disk, 2, frame(1), 64), &[1..=4, 6..=10], &[5..=5], &reasons);
+}
+
+#[test]
+fn nothing_can_be_read() {
+    let (disk, _) = log();
+    for number in 1..=4 {
+        disk.write_file(&segment(number), &vec![0xA5; 1 << 20]);
+    }
+    let (told, _) = salvaged(&disk, From::Oldest);
+    assert!(told.kept.is_none() && told.runs.is_empty() && !told.is_whole(), "{told:?}");
+    assert_eq!(told.skipped.len(), 4);
+    // The manifest still knows the store: a snapshot can go on.
+    let (told, _) = salvaged(&disk, after(10));
+    assert_eq!(told.kept.expect("an empty log").after, 10);
+    let (told, _) = salvaged(&SimDisk::new(1), From::Oldest);
+    assert!(told.kept.is_none() && told.skipped.is_empty());
+}
+
+#[test]
+fn a_newer_format_is_told() {
+    let (disk, _) = log();
+    change(&disk, &segment(2), |bytes| {
+        bytes[8] = 9;
+        let crc = crc32fast::hash(&bytes[..508]);
+        bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+    });
+    assert!(matches!(salvage(&disk, None, From::Oldest), Err(Error::Format { format: 9, .. })));
+}
+
+#[test]
+fn a_later_run_is_kept_for_a_state_that_it_continues() {
+    let (disk, records) = log();
+    disk.remove_file(&segment(2));
+    for lsn in 6..=10 {
+        let probe = disk.fork();
+        let (told, kept) = salvaged(&probe, after(lsn));
+        assert_eq!(told.kept.expect("a run").after, 6);
+        assert!(kept == records[6..], "after {lsn}");
+    }
+    for lsn in 1..=3 {
+        let (_, kept) = salvaged(&disk.fork(), after(lsn));
+        assert!(kept == records[..3], "after {lsn}");
+    }
+    // Nothing continues these; a snapshot of just that LSN can go on without the rest.
+    for lsn in [4, 5, 11, 500] {
+        let (told, kept) = salvaged(&disk.fork(), after(lsn));
+        assert_eq!(told.kept.as_ref().expect("an empty log").after, lsn);
+        assert!(kept.is_empty() && !told.is_whole() && told.next_lsn > lsn);
+    }
+    let (_, kept) = salvaged(&disk.fork(), From::Beginning);
+    assert!(kept == records[..3]);
+    disk.remove_file(&segment(1));
+    let refused = salvage(&disk, None, From::Beginning);
+    assert!(matches!(refused, Err(Error::Missing { wanted: 1, first: 7 })), "{refused:?}");
+}
+
+#[test]
+fn a_log_whose_records_have_been_dropped_is_whole() {
+    let (disk, _) = log();
+    let wal = open(&disk);
+    wal.drop_through(Lsn::new(10).expect("an LSN")).expect("drop");
+    drop(wal);
+    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    assert!(kept.is_empty() && told.is_whole(), "{told:?}");
+    assert_eq!(told.kept.expect("a log").after, 10);
+
+    let (disk, records) = log();
+    open(&disk).drop_through(Lsn::new(6).expect("an LSN")).expect("drop");
+    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    assert!(kept == records[6..] && told.is_whole(), "{told:?}");
+}
+
+/// Two records, and a third that was torn.
+fn log_with_a_torn_tail() -> SimDisk {
+    let disk = SimDisk::new(7);
+    let wal = open(&disk);
+    for text in ["one", "two", "three"] {
+        wal.commit(0, &[text]).expect("commit");
+    }
+    drop(wal);
+    let disk = disk.kill();
+    flip(&disk, &segment(1), frame(2) + 66);
+    disk
+}
+
+#[test]
+fn numbers_that_left_a_trace_stay_out_of_use() {
+    let disk = log_with_a_torn_tail();
+    open(&disk).commit(1, &["four"]).expect("commit");
+    let disk = disk.kill();
+    let (told, kept) = salvaged(&disk, From::Oldest);
+    let lsns: Vec<_> = kept.iter().map(|(lsn, ..)| *lsn).collect();
+    assert_eq!(lsns, [1, 2, 4], "{told:?}");
+    assert!(told.is_whole() && told.runs.len() == 1, "a number nobody got is no hole");
+
+    // Also when a life without a record lies between.
+    let disk = log_with_a_torn_tail();
+    open(&disk).close().expect("close");
+    open(&disk).commit(1, &["four"]).expect("commit");
+    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    assert_eq!(kept.len(), 3);
+    assert!(told.is_whole() && told.runs.len() == 1, "{told:?}");
+}
+
+#[test]
+fn a_target_that_is_not_empty_is_refused_untouched() {
+    let (disk, _) = log();
+    for name in ["notes.txt", "MANIFEST", &segment(1), "notes.tmp"] {
+        let probe = disk.fork();
+        probe.write_file(&format!("new/{name}"), b"mine");
+        let target = probe.subdir("new").expect("a directory");
+        let before = probe.image_hash();
+        match salvage(&probe, Some(&target), From::Oldest) {
+            Err(Error::Io { source, .. }) => {
+                assert_eq!(source.kind(), std::io::ErrorKind::AlreadyExists);
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        assert_eq!(probe.image_hash(), before);
+        assert!(probe.read_file("new/LOCK").is_none());
+    }
+    // Into a log, whole or salvaged, neither.
+    let probe = disk.fork();
+    assert!(salvage(&probe, Some(&probe), From::Oldest).is_err());
+    let target = probe.subdir("new").expect("a directory");
+    salvage(&probe, Some(&target), From::Oldest).expect("salvages");
+    assert!(salvage(&probe, Some(&target), From::Oldest).is_err());
+}
+
+#[test]
+fn every_crash_image_of_a_life_is_kept_as_recovery_keeps_it() {
+    let mut whole = 0;
+    let disk = SimDisk::new(1);
+    live(&disk, &mut Life::default()).expect("a life");
+    for at in 1..=disk.operations() {
+        let disk = SimDisk::new(1);
+        disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
+        assert!(live(&disk, &mut Life::default()).is_err());
+        for seed in 0..4 {
+            let image = disk.power_loss(seed);
+            let wanted = found(&image, From::Beginning).expect("recovers");
+            let (told, kept) = salvaged(&image, From::Oldest);
+            assert!(kept == wanted, "operation {at}, seed {seed}: {told:?}");
+            assert!(told.is_whole() || told.kept.is_none() && wanted.is_empty(), "{told:?}");
+            whole += usize::from(told.is_whole());
+        }
+    }
+    assert!(whole > 200, "{whole}");
+}
+
+/// Damages a log by seed: bits, sectors, lengths, files.
+fn damage(disk: &SimDisk, seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut below = |limit: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % limit as u64).expect("small")
+    };
+    let mut told = String::new();
+    for _ in 0..=below(3) {
+        let mut files: Vec<_> = log_files(disk);
+        files.retain(|(_, bytes)| !bytes.is_empty());
+        if files.is_empty() {
+            break;
+        }
+        let (name, mut bytes) = files[below(files.len())].clone();
+        let used = bytes.iter().rposition(|&byte| byte != 0).map_or(1, |last| last + 1);
+        let (at, kind) = (below(used), below(6));
+        match kind {
+            0 => disk.remove_file(&name),
+            1 => bytes.truncate(at),
+            2 => bytes[at / 512 * 512..].iter_mut().take(512).for_each(|byte| *byte = 0),
+            3 => bytes[at..].iter_mut().take(100).for_each(|byte| *byte ^= 0x5A),
+            4 => bytes = files[below(files.len())].1.clone(),
+            _ => bytes[at] ^= 1 << below(8),
+        }
+        if kind > 0 {
+            disk.write_file(&name, &bytes);
+        }
+        told.push_str(&format!("{name} {at} {kind}; "));
+    }
+    told
+}
+
+#[test]
+fn whatever_is_damaged_nothing_is_invented_and_no_hole_is_passed_over() {
+    let (mut lossy, mut later) = (0, 0);
+    for seed in 0..400 {
+        let (disk, records) = log();
+        let what = damage(&disk, seed);
+        let what = format!("seed {seed}: {what}");
+        let dry = salvage(&disk, None, From::Oldest).expect("a dry run");
+        for (index, run) in dry.runs.iter().enumerate() {
+            let probe = disk.fork();
+            let from = if index == 0 { From::Oldest } else { after(run.last_lsn) };
+            let (told, kept) = salvaged(&probe, from);
+            let start = records.iter().position(|record| record.0 == run.first_lsn);
+            let start = start.unwrap_or_else(|| panic!("{what}: an invented record: {told:?}"));
+            let original = records.get(start..start + kept.len());
+            assert!(original == Some(&kept[..]), "{what}: not as it was, or over a hole: {told:?}");
+            later += usize::from(index > 0);
+        }
+        // What is in no run is told as missing.
+        for (lsn, ..) in &records {
+            let there = dry.runs.iter().any(|run| (run.first_lsn..=run.last_lsn).contains(lsn));
+            let told = dry.missing.iter().any(|missing| missing.contains(lsn));
+            assert!(there != told || dry.kept.is_none(), "{what}: #{lsn} in {dry:?}");
+        }
+        assert!(dry.next_lsn > 10 || dry.kept.is_none(), "{what}: {dry:?}");
+        lossy += usize::from(!dry.is_whole());
+    }
+    assert!(lossy > 200 && later > 60, "{lossy} with losses, {later} later runs");
+}
+
+#[test]
+fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_start_over() {
+    let (disk, records) = log();
+    flip(&disk, &segment(2), frame(1) + 66);
+    let (mut refused, mut empty, mut done) = (0, 0, 0);
+    for at in 1.. {
+        let probe = disk.fork();
+        let target = probe.subdir("new").expect("a directory");
+        let power_loss_at = Some(probe.operations() + at);
+        probe.set_faults(Faults { power_loss_at, ..Faults::default() });
+        if salvage(&probe, Some(&target), From::Oldest).is_ok() {
+            break;
+        }
+        for seed in 0..8 {
+            let image = probe.power_loss(seed);
+            let target = image.subdir("new").expect("a directory");
+            let names = target.list().expect("list");
+            if names.iter().all(|Entry { name, .. }| name == "LOCK" || name.ends_with(".tmp")) {
+                empty += 1;
+            } else {
+                match found(&target, From::Oldest) {
+                    Err(Error::Corrupt(damage)) => {
+                        assert_eq!(damage.reason, Reason::ManifestDamaged);
+                        let opened =
+                            Wal::open(target.clone(), From::Oldest, |_| ControlFlow::Continue(()));
+                        assert!(opened.is_err());
+                        refused += 1;
+                    }
+                    Ok(found) => {
+                        assert!(found == records[..4], "operation {at}, seed {seed}");
+                        done += 1;
+                        continue;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            salvage(&image, Some(&target), From::Oldest).expect("starts over");
+            assert!(found(&target, From::Oldest).expect("a log") == records[..4]);
+        }
+    }
+    assert!(refused > 50 && empty > 10 && done > 0, "{refused} {empty} {done}");
+}
+
+#[test]
+fn a_read_that_fails_once_costs_nothing() {
+    let (disk, records) = log();
+    let reads = {
+        let probe = disk.fork();
+        let before = probe.traffic()[1];
+        salvage(&probe, None, From::Oldest).expect("a dry run");
+        probe.traffic()[1] - before
+    };
+    assert!(reads > 10);
+    for at in 1..=reads {
+        let probe = disk.fork();
+        let read_error_at = Some(probe.traffic()[1] + at);
+        probe.set_faults(Faults { read_error_at, ..Faults::default() });
+        let target = probe.subdir("new").expect("a directory");
+        let told = salvage(&probe, Some(&target), From::Oldest).expect("salvages");
+        assert_eq!(told.runs.len(), 1, "read {at}");
+        assert!(found(&target, From::Oldest).expect("a log") == records, "read {at}");
+    }
+}
