@@ -5,6 +5,7 @@ mod client;
 mod lines;
 mod moment;
 mod render;
+mod salvage;
 mod wal;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -217,14 +218,19 @@ impl Ctl {
     }
 
     fn wal(&self, command: WalCommand) -> Result<(), Failure> {
-        let disk = datadir::read_only(&self.directory)?;
+        let disk = || datadir::read_only(&self.directory);
         match command {
-            WalCommand::List(_) => self.tell(&wal::list(&disk)?, View::Segments),
-            WalCommand::Verify(_) => self.tell(&wal::verify(&disk)?, View::LogVerified),
+            WalCommand::List(_) => self.tell(&wal::list(&disk()?)?, View::Segments),
+            WalCommand::Verify(_) => self.tell(&wal::verify(&disk()?)?, View::LogVerified),
             WalCommand::Dump { from, to, limit, since, until, types, .. } => {
                 let filter = wal::Filter { from, to, limit, since, until, types };
                 let out = io::BufWriter::new(io::stdout().lock());
-                wal::dump(&disk, filter, self.as_json, out)
+                wal::dump(&disk()?, filter, self.as_json, out)
+            }
+            WalCommand::Salvage { to, from, .. } => {
+                let found = salvage::run(&self.directory, to.as_deref(), from)?;
+                self.tell(&found, View::Salvaged)?;
+                salvage::verdict(&found)
             }
         }
     }

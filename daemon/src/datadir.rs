@@ -112,7 +112,7 @@ fn check_inhabitant(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn in_use(path: &Path) -> Failure {
+pub(crate) fn in_use(path: &Path) -> Failure {
     // The number is written by the owner, for people; it may be stale for a moment.
     let pid = std::fs::read_to_string(path.join("LOCK")).unwrap_or_default();
     let owner = match pid.trim() {

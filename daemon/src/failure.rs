@@ -15,6 +15,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// The command line is wrong.
     pub const USAGE: u8 = 2;
+    /// Done in part.
+    pub const IN_PART: u8 = 3;
     /// Damage was found.
     pub const DAMAGE: u8 = 5;
     /// The configuration is invalid.

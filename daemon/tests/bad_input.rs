@@ -77,6 +77,56 @@ fn a_corrupt_segment_stops_the_start_and_changes_nothing() {
 }
 
 #[test]
+fn a_damaged_log_is_salvaged_beside_and_the_node_starts_on_what_is_kept() {
+    let house = House::new();
+    let daemon = house.start();
+    house.get(&["topic", "create", "coop:ledger"]);
+    let salvage = |to: &[&str]| house.ask(&[&["wal", "salvage"], to].concat());
+    assert_eq!(salvage(&["--dry-run"]).0, 11, "a running node may be writing");
+    for start in (0..500).step_by(25) {
+        let line = |number: i32| format!("{number:0>1000}\n");
+        let lines: String = (start..start + 25).map(line).collect();
+        assert!(house.publish_lines("coop:ledger", &lines).status.success());
+    }
+    daemon.kill();
+    let path = segments(&house).remove(0);
+    let good = fs::read(&path).expect("read");
+    // Somewhere in the middle of the messages.
+    let mut bad = good.clone();
+    bad[300_000] ^= 1;
+    fs::write(&path, &bad).expect("write");
+    assert_refused(&house, 5, "ICN-E0201");
+
+    let (code, told) = salvage(&["--dry-run"]);
+    assert_eq!(code, 3, "{told}");
+    let data = &told["data"];
+    let (kept, missing) = (data["kept"]["last_lsn"].as_u64().expect("a run"), &data["missing"][0]);
+    assert!(kept > 50, "{told}");
+    assert_eq!(missing["first_lsn"], kept + 1);
+    assert_eq!(data["skipped"][0]["reason"], "DamagedBeforeDurableMark");
+    assert_eq!(data["runs"].as_array().map(Vec::len), Some(2), "{told}");
+    let inside = house.path().join("wal/new");
+    let (code, told) = salvage(&["--to", inside.to_str().expect("UTF-8")]);
+    assert_eq!((code, &told["error"]["code"]), (1, &json!("ICN-E0209")));
+    assert!(!inside.exists());
+
+    let to = house.around().join("salvaged");
+    let to = to.to_str().expect("UTF-8");
+    assert_eq!(salvage(&["--to", to]).0, 3);
+    assert_eq!(salvage(&["--to", to]).0, 1, "it is not empty any more");
+    assert!(fs::read(&path).expect("read") == bad, "the log itself has changed");
+    fs::rename(house.path().join("wal"), house.around().join("damaged")).expect("rename");
+    fs::rename(to, house.path().join("wal")).expect("rename");
+    let _daemon = house.start();
+    let texts = house.texts("coop:ledger");
+    assert!((50..450).contains(&texts.len()), "{} messages", texts.len());
+    assert!(texts.iter().enumerate().all(|(at, text)| *text == format!("{at:0>1000}")));
+    let lsn = house.get(&["gossip", "publish", "coop:ledger", "afterwards"])["lsn"].as_u64();
+    let last = missing["last_lsn"].as_u64().expect("a known hole");
+    assert!(lsn > Some(last), "a number was given out twice");
+}
+
+#[test]
 fn a_segment_that_is_gone_or_from_elsewhere_is_noticed() {
     let (house, digest) = house_with_history();
     let path = segments(&house).remove(0);

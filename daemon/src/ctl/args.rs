@@ -241,6 +241,20 @@ pub(super) enum WalCommand {
     },
     /// Check every checksum and that every record makes sense; exit 5 when one does not.
     Verify(Source),
+    /// Write what can still be read of a damaged log into a new directory; exit 3 when something is
+    /// lost. The node must be stopped, and nothing is changed in place.
+    Salvage {
+        /// Where the new log goes: a directory that is empty or not there yet
+        #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
+        to: Option<PathBuf>,
+        /// Keep the records from this LSN on, for a snapshot of the one before, instead of the first
+        /// ones up to a hole
+        #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
+        from: Option<u64>,
+        /// Only say what can be read and what is lost
+        #[arg(long, conflicts_with = "to")]
+        dry_run: bool,
+    },
 }
 
 /// The state.

@@ -66,6 +66,7 @@ pub(super) enum View {
     Deleted,
     Segments,
     LogVerified,
+    Salvaged,
     Digest,
     Identity,
 }
@@ -147,6 +148,7 @@ impl View {
             ),
             Self::Deleted => writeln!(out, "Deleted snapshot {}", text(data, "deleted")),
             Self::Segments => segments(data, out),
+            Self::Salvaged => super::salvage::write(data, out),
             Self::LogVerified => {
                 let records = counted(number("records"), "record");
                 let segments = counted(number("segments"), "segment");

@@ -248,7 +248,7 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
 }
 
 /// The directory of the log.
-fn log(disk: &FsDisk) -> Result<FsDisk, Failure> {
+pub(super) fn log(disk: &FsDisk) -> Result<FsDisk, Failure> {
     disk.subdir("wal").map_err(|source| {
         Failure::from(Error::Io { action: "open", file: disk.describe("wal"), source })
     })

@@ -3,7 +3,9 @@
 use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::common::{Life, live, open, record};
-use icn_wal::{Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage};
+use icn_wal::{
+    Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage,
+};
 
 /// LSN, time and bytes.
 type Found = Vec<(u64, u64, Vec<u8>)>;
