@@ -1,35 +1,42 @@
 //! Reading beside a writer that goes on between any two looks of the reader.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
+use icn_wal::{Error, From, Lsn, SimDisk, Wal, read, segments};
+
 use crate::common::open;
-use icn_wal::{Disk, Entry, Error, From, Lsn, SimDisk, Wal, read, segments};
+use crate::watched::{Look, Watched};
 
 /// What somebody else does.
 type Act = Box<dyn FnOnce() + Send>;
 
-/// A disk on which somebody else does something right before the reader's n-th look.
+/// What somebody else does right before the reader's n-th look at a name.
 #[derive(Clone)]
-struct Shared {
-    disk: SimDisk,
-    due: Arc<Mutex<(usize, Option<Act>)>>,
-}
+struct Due(Arc<Mutex<(usize, Option<Act>)>>);
 
-impl Shared {
-    fn new(disk: &SimDisk, at: usize, act: impl FnOnce() + Send + 'static) -> Self {
-        Self { disk: disk.clone(), due: Arc::new(Mutex::new((at, Some(Box::new(act))))) }
+impl Due {
+    fn new(at: usize, act: impl FnOnce() + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new((at, Some(Box::new(act))))))
     }
 
     /// Whether the reader has looked often enough.
     fn done(&self) -> bool {
-        self.due.lock().expect("due").1.is_none()
+        self.0.lock().expect("due").1.is_none()
+    }
+
+    fn watch(&self, disk: &SimDisk) -> Watched {
+        let due = self.clone();
+        Watched::new(disk.clone(), move |look| {
+            if look != Look::Read {
+                due.look();
+            }
+        })
     }
 
     fn look(&self) {
         let act = {
-            let mut due = self.due.lock().expect("due");
+            let mut due = self.0.lock().expect("due");
             let (left, act) = &mut *due;
             *left = left.saturating_sub(1);
             if *left == 0 { act.take() } else { None }
@@ -37,55 +44,6 @@ impl Shared {
         if let Some(act) = act {
             act();
         }
-    }
-}
-
-impl Disk for Shared {
-    type File = <SimDisk as Disk>::File;
-    type Lock = <SimDisk as Disk>::Lock;
-
-    fn lock(&self) -> io::Result<Self::Lock> {
-        self.disk.lock()
-    }
-
-    fn subdir(&self, name: &str) -> io::Result<Self> {
-        Ok(Self { disk: self.disk.subdir(name)?, due: Arc::clone(&self.due) })
-    }
-
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        self.look();
-        let names = self.disk.list();
-        self.look();
-        names
-    }
-
-    fn create(&self, name: &str) -> io::Result<Self::File> {
-        self.disk.create(name)
-    }
-
-    fn open(&self, name: &str) -> io::Result<Self::File> {
-        self.look();
-        self.disk.open(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        self.disk.sync_dir()
-    }
-
-    fn random(&self, out: &mut [u8]) -> io::Result<()> {
-        self.disk.random(out)
-    }
-
-    fn describe(&self, name: &str) -> String {
-        self.disk.describe(name)
     }
 }
 
@@ -106,12 +64,12 @@ fn read_beside(
     act: impl FnOnce(SimDisk, Wal<SimDisk>) + Send + 'static,
 ) -> Option<Result<Vec<u64>, Error>> {
     let (disk, wal) = log();
-    let shared = Shared::new(&disk, at, {
+    let due = Due::new(at, {
         let disk = disk.clone();
         move || act(disk, wal)
     });
     let mut lsns = Vec::new();
-    let found = read(&shared, From::Oldest, |record| {
+    let found = read(&due.watch(&disk), From::Oldest, |record| {
         assert_eq!(record.bytes, format!("record {}", record.lsn).as_bytes());
         lsns.push(record.lsn.get());
         ControlFlow::Continue(())
@@ -119,8 +77,8 @@ fn read_beside(
     if let Ok(found) = &found {
         assert_eq!(found.replayed, lsns.len() as u64);
     }
-    let shared = shared.done().then_some(shared)?;
-    segments(&shared).expect("a whole log");
+    due.done().then_some(())?;
+    segments(&disk).expect("a whole log");
     Some(found.map(|_| lsns))
 }
 
@@ -164,14 +122,14 @@ fn a_writer_that_starts_anew_while_one_reads_is_no_damage() {
 fn a_log_that_is_made_while_one_reads_is_no_damage() {
     for at in 1.. {
         let disk = SimDisk::new(3);
-        let shared = Shared::new(&disk, at, {
+        let due = Due::new(at, {
             let disk = disk.clone();
             move || {
                 open(&disk).commit(0, &["record 1"]).expect("commit");
             }
         });
-        let found = read(&shared, From::Oldest, |_| ControlFlow::Continue(()));
-        if !shared.done() {
+        let found = read(&due.watch(&disk), From::Oldest, |_| ControlFlow::Continue(()));
+        if !due.done() {
             break;
         }
         assert!(found.expect("no damage").replayed <= 1);

@@ -1,104 +1,14 @@
 //! A reader without the lock: it changes nothing, and whatever a writer does between two of its
 //! reads, it sees a beginning of the log and never damage.
 
-use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use icn_wal::{Disk, DiskFile, Entry, Error, From, Reason, SimDisk, read};
+use icn_wal::{Error, From, Reason, SimDisk, read};
 
 use crate::common::{Life, live, open, record};
-
-/// A disk on which something happens before each reading of a file.
-#[derive(Clone)]
-struct Watched {
-    disk: SimDisk,
-    before_read: Arc<dyn Fn() + Send + Sync>,
-}
-
-struct WatchedFile {
-    file: <SimDisk as Disk>::File,
-    before_read: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Watched {
-    fn file(&self, file: <SimDisk as Disk>::File) -> WatchedFile {
-        WatchedFile { file, before_read: Arc::clone(&self.before_read) }
-    }
-}
-
-impl Disk for Watched {
-    type File = WatchedFile;
-    type Lock = <SimDisk as Disk>::Lock;
-
-    fn lock(&self) -> io::Result<Self::Lock> {
-        self.disk.lock()
-    }
-
-    fn subdir(&self, name: &str) -> io::Result<Self> {
-        Ok(Self { disk: self.disk.subdir(name)?, before_read: Arc::clone(&self.before_read) })
-    }
-
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        self.disk.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<WatchedFile> {
-        self.disk.create(name).map(|file| self.file(file))
-    }
-
-    fn open(&self, name: &str) -> io::Result<WatchedFile> {
-        self.disk.open(name).map(|file| self.file(file))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.disk.remove(name)
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        self.disk.sync_dir()
-    }
-
-    fn random(&self, out: &mut [u8]) -> io::Result<()> {
-        self.disk.random(out)
-    }
-
-    fn describe(&self, name: &str) -> String {
-        self.disk.describe(name)
-    }
-}
-
-impl DiskFile for WatchedFile {
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        (self.before_read)();
-        self.file.read_at(offset, out)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn has_one_name(&self) -> io::Result<bool> {
-        self.file.has_one_name()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync()
-    }
-
-    fn drop_cache(&self, offset: u64) -> io::Result<()> {
-        self.file.drop_cache(offset)
-    }
-}
+use crate::watched::{Look, Watched};
 
 fn large(number: u64) -> Vec<u8> {
     vec![number.to_le_bytes()[0]; 200_000]
@@ -118,15 +28,15 @@ fn whatever_is_written_between_two_reads_no_damage_is_seen() {
         let (reads, writer) = (Arc::new(AtomicU64::new(0)), Arc::clone(&wal));
         let counted = Arc::clone(&reads);
         // More than a reader has in its buffer, so that some of it is seen and some is not.
-        let before_read = Arc::new(move || {
-            if counted.fetch_add(1, Ordering::Relaxed) + 1 == at {
+        let between = move |look| {
+            if look == Look::Read && counted.fetch_add(1, Ordering::Relaxed) + 1 == at {
                 for number in before + 1..before + 9 {
                     writer.commit(0, &[large(number)]).expect("commit");
                 }
             }
-        });
+        };
         let mut found = 0;
-        let report = read(&Watched { disk, before_read }, From::Beginning, |record| {
+        let report = read(&Watched::new(disk, between), From::Beginning, |record| {
             found += 1;
             assert_eq!(record.lsn.get(), found);
             assert!(record.bytes == large(found), "record {found}");

@@ -17,3 +17,4 @@ mod salvage;
 mod strangers;
 mod tickets;
 mod twin;
+mod watched;
