@@ -54,10 +54,10 @@ fn what_is_no_directory_is_refused() {
 fn whoever_makes_a_directory_at_the_same_time_gets_it() {
     let dir = tempfile::tempdir().expect("dir");
     for turn in 0..50 {
-        let path = dir.path().join(turn.to_string());
-        let barrier = Barrier::new(4);
+        let path = dir.path().join(turn.to_string()).join("a/b/c");
+        let barrier = Barrier::new(8);
         std::thread::scope(|scope| {
-            for _ in 0..4 {
+            for _ in 0..8 {
                 scope.spawn(|| {
                     barrier.wait();
                     FsDisk::create(&path).expect("create");
