@@ -189,11 +189,23 @@ fn create_durably(path: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// The lock of a directory.
+#[derive(Debug)]
+pub struct FsLock(File);
+
+impl Drop for FsLock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a process that is just being started has the descriptor too,
+        // until it runs its program.
+        let _ = self.0.unlock();
+    }
+}
+
 impl Disk for FsDisk {
     type File = File;
-    type Lock = File;
+    type Lock = FsLock;
 
-    fn lock(&self) -> io::Result<File> {
+    fn lock(&self) -> io::Result<FsLock> {
         // Whoever cannot write here learns it before anything is begun. Where this cannot be asked, the
         // first file that is created tells.
         let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
@@ -214,7 +226,7 @@ impl Disk for FsDisk {
         // Only for people, and no reason to stay out of a directory on a full disk. As wide as any
         // other, so that nothing has to be cut off.
         let _ = note.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
-        Ok(owned)
+        Ok(FsLock(owned))
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use icn_wal::{Error, From, FsDisk, Wal};
+use icn_wal::{Disk, Error, From, FsDisk, Wal};
 
 fn open(dir: &Path) -> Result<(Wal<FsDisk>, usize), Error> {
     let mut records = 0;
@@ -135,4 +135,20 @@ fn processes_take_turns_while_the_lock_file_is_removed_again_and_again() {
     assert!(processes.iter_mut().all(|process| process.wait().expect("wait").success()));
     assert!(removed > 0, "LOCK was never there to be removed");
     assert_eq!(open(dir).expect("open").1, processes.len());
+}
+
+#[test]
+fn a_process_that_is_being_started_does_not_keep_the_lock() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    std::thread::scope(|scope| {
+        let starter = scope.spawn(|| {
+            for _ in 0..100 {
+                Command::new("true").status().expect("start");
+            }
+        });
+        while !starter.is_finished() {
+            drop(disk.lock().expect("nobody else owns it"));
+        }
+    });
 }
