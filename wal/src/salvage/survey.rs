@@ -65,7 +65,8 @@ impl Survey {
             spine.bones.last().is_some_and(|bone| bone.trusted && bone.size < bone.header.bytes);
         let lost = spine.lost_behind.unwrap_or(1).max(u64::from(cut));
         survey.next_lsn = survey.next_lsn.max(survey.lsn);
-        if lost > 0 && !spine.bones.is_empty() {
+        let nothing = spine.bones.is_empty() && survey.skipped.is_empty();
+        if lost > 0 && !nothing {
             survey.miss(survey.lsn.max(1)..=u64::MAX);
         }
         // Nobody can tell the numbers that were given out there, but how many they can have been.

@@ -363,6 +363,7 @@ fn nothing_can_be_read() {
     assert_eq!(told.skipped.len(), 4);
     // The manifest still knows the store: a snapshot can go on.
     let (told, _) = salvaged(&disk, after(10));
+    assert!(!told.is_whole() && told.missing == [1..=END], "{told:?}");
     assert_eq!(told.kept.expect("an empty log").after, 10);
     let (told, _) = salvaged(&SimDisk::new(1), From::Oldest);
     assert!(told.kept.is_none() && told.skipped.is_empty());
