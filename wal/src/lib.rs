@@ -32,7 +32,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A log that is to be fast also has a [`Housekeeper`], which prepares segments beside the commits and
+//! [`read`] and [`Follower`] read a log that another process is writing. A log that is to be fast also has a [`Housekeeper`], which prepares segments beside the commits and
 //! proves the last one durable 20 ms after it; and tasks that do not want a thread each have a
 //! [`Committer`] and await a [`Ticket`]. `examples/counter.rs` is a whole program.
 //!
@@ -79,6 +79,7 @@ mod chain;
 mod committer;
 mod disk;
 mod error;
+mod follow;
 mod frame;
 mod group;
 mod housekeeper;
@@ -105,6 +106,7 @@ pub use committer::Committer;
 pub use disk::sim::{Faults, Losses, SimDisk};
 pub use disk::{Disk, DiskFile, Entry, FsDisk};
 pub use error::{Damage, Error, Reason};
+pub use follow::Follower;
 pub use housekeeper::Housekeeper;
 pub use list::{Segment, segments};
 pub use lsn::Lsn;

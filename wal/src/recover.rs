@@ -153,12 +153,20 @@ fn changed_under(
         Ok(_) | Err(Error::Behind { .. }) => {
             before.is_some_and(|manifest| manifest.newest < oldest)
         }
-        Err(Error::Corrupt(Damage { segment, reason, .. })) => {
-            let absent = matches!(reason, Reason::SegmentMissing | Reason::ManifestDamaged);
-            (absent && before != now) || (*segment > 0 && *segment < oldest)
-        }
-        Err(Error::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound && before != now,
+        Err(error) if is_absence(error) && before != now => true,
+        Err(Error::Corrupt(Damage { segment, .. })) => *segment > 0 && *segment < oldest,
         Err(_) => false,
+    }
+}
+
+/// Whether something was not there that should have been.
+pub(crate) fn is_absence(error: &Error) -> bool {
+    match error {
+        Error::Corrupt(Damage { reason, .. }) => {
+            matches!(reason, Reason::SegmentMissing | Reason::ManifestDamaged)
+        }
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 

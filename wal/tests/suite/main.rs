@@ -6,6 +6,7 @@ mod common;
 mod crash_points;
 mod directory;
 mod faults;
+mod follow;
 mod housekeeper;
 mod log;
 mod media;

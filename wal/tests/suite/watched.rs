@@ -1,4 +1,4 @@
-//! A disk that says what a reader is about to look at, so that somebody else can act in between.
+//! A disk that says what is about to be done with it, so that somebody else can act in between.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub(crate) enum Look {
     Open,
     /// A file is read.
     Read,
+    /// Anything is changed or synced.
+    Change,
 }
 
 type Before = Arc<dyn Fn(Look) + Send + Sync>;
@@ -61,6 +63,7 @@ impl Disk for Watched {
     }
 
     fn create(&self, name: &str) -> io::Result<WatchedFile> {
+        (self.before)(Look::Change);
         self.disk.create(name).map(|file| self.file(file))
     }
 
@@ -70,14 +73,17 @@ impl Disk for Watched {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        (self.before)(Look::Change);
         self.disk.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        (self.before)(Look::Change);
         self.disk.remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
+        (self.before)(Look::Change);
         self.disk.sync_dir()
     }
 
@@ -101,6 +107,7 @@ impl DiskFile for WatchedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (self.before)(Look::Change);
         self.file.write_at(offset, bytes)
     }
 
@@ -109,6 +116,7 @@ impl DiskFile for WatchedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        (self.before)(Look::Change);
         self.file.sync()
     }
 

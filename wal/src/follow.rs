@@ -1,0 +1,254 @@
+//! Reading a log as it grows.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use crate::chain::{chain, damage, read_header};
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Damage, Error, OnFile, Reason};
+use crate::frame::{FrameHeader, Records};
+use crate::limits::SEGMENT_HEADER_BYTES;
+use crate::lsn::Lsn;
+use crate::manifest::Manifest;
+use crate::reader::FrameReader;
+use crate::recover::{From, Record, is_absence};
+use crate::segment::{SegmentHeader, segment_name, segment_number};
+
+/// Reads a log as it grows, without its lock, through rotations, drops and restarts of its writer.
+///
+/// It lends only records that no crash can take back: those that a later frame, a later segment or
+/// an orderly stop proves durable. That is known as soon as the writer goes on, or by its
+/// [note](crate::Wal::note); what a crash has left unproven is lent after the next start. Nothing
+/// here waits or reads a clock: the caller decides when to look again.
+pub struct Follower<D: Disk> {
+    disk: D,
+    from: From,
+    /// The last LSN that was lent or is not wanted.
+    after: u64,
+    at: Option<At<D::File>>,
+}
+
+type Visit<'a> = &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>;
+
+/// A place in the log.
+struct At<F> {
+    header: SegmentHeader,
+    reader: FrameReader<F>,
+    /// Frames before here have been lent, and what the next one must say.
+    lent: u64,
+    next_lsn: u64,
+    next_frame: u64,
+    /// Frames before here are valid.
+    seen: u64,
+    seen_frames: u64,
+    /// Frames before here are durable.
+    proven: u64,
+    /// Whether what lies behind the last frame has been searched for proof that one is damaged. It
+    /// costs the whole segment and is done once: damage that comes later is noticed when the next
+    /// segment says where this one ends.
+    searched: bool,
+}
+
+impl<D: Disk> Follower<D> {
+    /// A follower of the log in `disk` from `from` on. Neither the log nor the record need exist
+    /// yet.
+    #[must_use]
+    pub fn new(disk: D, from: From) -> Self {
+        let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
+        Self { disk, from, after, at: None }
+    }
+
+    /// Lends every record that has been proven durable since the last look. The next look goes on
+    /// behind the last record that was lent, also after an error.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when records that were not lent yet have been dropped; [`Error::Behind`]
+    /// when the log ends before what was lent; [`Error::Stopped`] when `visit` broke off;
+    /// [`Error::Corrupt`], [`Error::Format`], [`Error::Io`]. A write in progress is no damage.
+    pub fn poll(
+        &mut self,
+        mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let Some(manifest) = Manifest::read(&self.disk)? else { return Ok(()) };
+        match self.go_on(&manifest, &mut visit) {
+            Err(error) if self.changed_under(&error, &manifest)? => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether an error comes from what the writer did while we looked; the next look will find out
+    /// where it is. It changes the manifest before it removes a segment or uses its file again.
+    fn changed_under(&self, error: &Error, before: &Manifest) -> Result<bool, Error> {
+        let dropped = |now: &Manifest| match error {
+            Error::Corrupt(Damage { segment, .. }) => *segment > 0 && *segment < now.oldest,
+            _ => false,
+        };
+        let now = Manifest::read(&self.disk)?;
+        Ok(now != Some(*before) && (is_absence(error) || now.as_ref().is_some_and(dropped)))
+    }
+
+    fn go_on(&mut self, manifest: &Manifest, visit: Visit<'_>) -> Result<(), Error> {
+        let here = self.at.as_ref().map_or(0, |at| at.header.number);
+        if here > manifest.newest {
+            return Err(self.behind(manifest.next_lsn.saturating_sub(1)));
+        }
+        let chain = if here == manifest.newest { Vec::new() } else { self.chain(manifest)? };
+        for next in chain.iter().filter(|header| header.number > here) {
+            self.leave_for(next, manifest.oldest, visit)?;
+            self.enter(next)?;
+        }
+        self.newest(visit)
+    }
+
+    /// The segments of the log, from the oldest to the newest.
+    fn chain(&self, manifest: &Manifest) -> Result<Vec<SegmentHeader>, Error> {
+        let mut headers = BTreeMap::new();
+        let entries = self.disk.list().on("list", self.disk.describe(""))?;
+        let range = manifest.oldest..=manifest.newest;
+        for number in entries.iter().filter_map(|entry| segment_number(&entry.name)) {
+            if range.contains(&number)
+                && let Some(header) = read_header(&self.disk, number, &manifest.store)?
+            {
+                headers.insert(number, header);
+            }
+        }
+        let chain = chain(&self.disk, manifest, &headers)?;
+        Ok(chain.iter().map(|number| headers[number]).collect())
+    }
+
+    /// Goes to the first frame of a segment.
+    fn enter(&mut self, header: &SegmentHeader) -> Result<(), Error> {
+        let known = self.at.as_ref().map_or(0, |at| at.next_lsn - 1).max(self.after);
+        let anywhere = self.at.is_none() && self.from == From::Oldest;
+        if header.previous.lsn > known && !anywhere {
+            return Err(Error::Missing { wanted: known + 1, first: header.first_lsn });
+        }
+        let name = segment_name(header.number);
+        let describe = || self.disk.describe(&name);
+        let file = self.disk.open(&name).on("open", describe())?;
+        let size = file.size().on("read", describe())?;
+        self.at = Some(At {
+            header: *header,
+            reader: FrameReader::new(file, describe(), header.salt, size),
+            lent: SEGMENT_HEADER_BYTES,
+            next_lsn: header.first_lsn,
+            next_frame: header.first_frame,
+            seen: SEGMENT_HEADER_BYTES,
+            seen_frames: 0,
+            proven: SEGMENT_HEADER_BYTES,
+            searched: false,
+        });
+        Ok(())
+    }
+
+    /// Lends what is left of this segment, now that `next` says where it ends. Nothing when `next`
+    /// does not continue it: then it was never used, or has been dropped.
+    fn leave_for(
+        &mut self,
+        next: &SegmentHeader,
+        oldest: u64,
+        visit: Visit<'_>,
+    ) -> Result<(), Error> {
+        let Some(at) = self.at.as_mut() else { return Ok(()) };
+        let (link, number) = (next.previous, at.header.number);
+        if link.segment != number {
+            return Ok(());
+        }
+        at.proven = link.end;
+        match self.lend(Reason::DamagedBeforeSuccessor, visit) {
+            // It was dropped, and its file may be another segment by now.
+            Err(Error::Corrupt(_)) if number < oldest => return Ok(()),
+            other => other?,
+        }
+        match &self.at {
+            Some(at) if at.lent > link.end => Err(self.behind(link.lsn)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lends what is proven of the newest segment.
+    fn newest(&mut self, visit: Visit<'_>) -> Result<(), Error> {
+        let Some(at) = self.at.as_mut() else { return Ok(()) };
+        at.reader.rewind(at.seen);
+        let lost = loop {
+            if let Ok((header, _)) = at.reader.next_frame()? {
+                at.seen += header.frame_bytes() as u64;
+                at.seen_frames += 1;
+                at.proven = at.proven.max(header.durable);
+                continue;
+            }
+            if at.searched {
+                break false;
+            }
+            at.searched = true;
+            let number = at.header.first_frame.saturating_add(at.seen_frames);
+            let beyond = at.reader.survey(at.seen, number)?;
+            at.reader.rewind(at.seen);
+            // The header of a frame whose body is not there yet proves what lies before it, too.
+            at.proven = at.proven.max(beyond.durable.min(at.seen));
+            if beyond.durable <= at.seen {
+                break false;
+            }
+            // The writer may have gone on in between. What the frames behind it call durable was
+            // there before them, so that a second look must find it.
+            if at.reader.next_frame()?.is_err() {
+                break true;
+            }
+            at.reader.rewind(at.seen);
+        };
+        let (number, seen) = (at.header.number, at.seen);
+        let reason = Reason::DamagedBeforeDurableMark;
+        self.lend(reason, visit)?;
+        if lost { Err(damage(&self.disk, number, seen, reason)) } else { Ok(()) }
+    }
+
+    /// Lends what is proven and was not lent yet. What is not valid there is damaged, for `reason`.
+    fn lend(&mut self, reason: Reason, visit: Visit<'_>) -> Result<(), Error> {
+        let Some(at) = self.at.as_mut() else { return Ok(()) };
+        if at.lent < at.proven {
+            at.reader.rewind(at.lent);
+        }
+        while at.lent < at.proven {
+            let number = at.header.number;
+            let wrong = |reason| damage(&self.disk, number, at.lent, reason);
+            let Ok((header, records)) = at.reader.next_frame()? else { return Err(wrong(reason)) };
+            if (header.first_lsn, header.number) != (at.next_lsn, at.next_frame) {
+                return Err(wrong(Reason::OutOfSequence));
+            }
+            let place = (number, at.lent);
+            let next_lsn = lend_frame(&header, records, place, &mut self.after, visit)?;
+            at.next_lsn = next_lsn.ok_or_else(|| wrong(Reason::RecordsMalformed))?;
+            at.next_frame = header.number + 1;
+            at.lent += header.frame_bytes() as u64;
+        }
+        Ok(())
+    }
+
+    fn behind(&self, last: u64) -> Error {
+        Error::Behind { known: Lsn::new(self.after).unwrap_or(Lsn::FIRST), last }
+    }
+}
+
+/// Lends the records of a frame behind `after`; the LSN of the next one, or `None` when the frame
+/// does not divide into its records.
+fn lend_frame(
+    header: &FrameHeader,
+    mut records: Records<'_>,
+    (segment, frame_offset): (u64, u64),
+    after: &mut u64,
+    visit: Visit<'_>,
+) -> Result<Option<u64>, Error> {
+    let mut next = header.first_lsn;
+    while let Some(record) = records.next_record() {
+        let (Ok(bytes), Some(lsn)) = (record, Lsn::new(next)) else { return Ok(None) };
+        if next > *after {
+            *after = next;
+            let time_ms = header.time_ms;
+            if visit(Record { lsn, time_ms, segment, frame_offset, bytes }).is_break() {
+                return Err(Error::Stopped { lsn });
+            }
+        }
+        next += 1;
+    }
+    Ok((next - header.first_lsn == u64::from(header.records)).then_some(next))
+}

@@ -1,0 +1,354 @@
+//! Following a log: everything once and in order, nothing that a crash could take back, and no
+//! damage where there is only a writer at work.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+
+use icn_wal::limits::SEGMENT_BYTES_MIN;
+use icn_wal::{Disk, DiskFile, Error, Follower, From, Lsn, Reason, SimDisk, Wal};
+
+use crate::common::open;
+use crate::watched::{Look, Watched};
+
+/// Long enough that a segment holds a few of them.
+fn record(lsn: u64) -> Vec<u8> {
+    let mut bytes = format!("{lsn:>20}").into_bytes();
+    bytes.resize(150_000, b' ');
+    bytes
+}
+
+/// Looks once and adds what is lent.
+fn look<D: Disk>(follower: &mut Follower<D>, lent: &mut Vec<u64>) -> Result<(), Error> {
+    follower.poll(|found| {
+        assert_eq!(found.bytes, record(found.lsn.get()));
+        lent.push(found.lsn.get());
+        ControlFlow::Continue(())
+    })
+}
+
+fn small_segments() -> SimDisk {
+    SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN)
+}
+
+/// Three lives with rotations, notes and drops; every other one ends in order. `dropping` tells up
+/// to where the log may be dropped.
+fn live<D: Disk>(disk: &D, dropping: impl Fn() -> u64) -> u64 {
+    let mut lsn = 0;
+    for life in 0..3 {
+        let opened = Wal::open(disk.clone(), From::Oldest, |_| ControlFlow::Continue(()));
+        let wal = opened.expect("open").0;
+        for turn in 0..10 {
+            lsn += 1;
+            let last = *wal.append(lsn, &[record(lsn)]).expect("append").end();
+            assert_eq!(last.get(), lsn);
+            if turn % 3 > 0 || turn == 9 {
+                wal.wait(last).expect("wait");
+            }
+            if turn % 4 == 3 {
+                wal.note().expect("note");
+            }
+            if let Some(lsn) = Lsn::new(dropping()) {
+                wal.drop_through(lsn).expect("drop");
+            }
+        }
+        if life != 1 {
+            wal.close().expect("close");
+        }
+    }
+    lsn
+}
+
+#[test]
+fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
+    let disk = small_segments();
+    let lent = Arc::new(Mutex::new((Vec::new(), 0_u64, 0_u64)));
+    let watched = {
+        let (lent, disk) = (Arc::clone(&lent), disk.clone());
+        let follower = Mutex::new(Follower::new(disk.clone(), From::Oldest));
+        Watched::new(disk.clone(), move |what| {
+            if what != Look::Change {
+                return;
+            }
+            let (lent, looks, checked) = &mut *lent.lock().expect("lent");
+            let before = lent.len();
+            look(&mut follower.lock().expect("follower"), lent).expect("no damage");
+            *looks += 1;
+            if lent.len() == before && !looks.is_multiple_of(16) {
+                return;
+            }
+            for seed in 0..3 {
+                let image = disk.power_loss(seed);
+                let opened = Wal::open(image, From::Oldest, |_| ControlFlow::Continue(()));
+                let found = opened.expect("recovers").1;
+                let last = lent.last().copied().unwrap_or(0);
+                assert!(found.last_lsn >= last, "#{last} was lent: {found:?}");
+                *checked += 1;
+            }
+        })
+    };
+    let dropping = || lent.lock().expect("lent").0.last().copied().unwrap_or(0);
+    let last = live(&watched, dropping);
+    let mut lent = lent.lock().expect("lent").clone();
+    // The seal is what proves the last ones.
+    let rest = From::After(Lsn::new(*lent.0.last().expect("records")).expect("an LSN"));
+    look(&mut Follower::new(disk.clone(), rest), &mut lent.0).expect("no damage");
+    assert_eq!(lent.0, (1..=last).collect::<Vec<_>>());
+    let segments = disk.files().into_iter().filter(|name| name.ends_with(".wal")).count();
+    assert!(segments <= 4, "nothing was dropped: {segments}");
+    assert!(lent.1 > 100 && lent.2 > 50, "{} looks, {} images", lent.1, lent.2);
+}
+
+#[test]
+fn what_is_not_proven_waits_for_the_next_write_or_the_next_start() {
+    let disk = SimDisk::new(3);
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    look(&mut follower, &mut lent).expect("a log that is not there yet");
+    let wal = open(&disk);
+    wal.commit(0, &[record(1)]).expect("commit");
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [], "nothing proves the last commit");
+    wal.commit(0, &[record(2)]).expect("commit");
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1]);
+    wal.note().expect("note");
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2]);
+    wal.commit(0, &[record(3)]).expect("commit");
+    drop(wal);
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2]);
+    let wal = open(&disk);
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2, 3]);
+    // A life without a record leaves nothing behind that a follower could be held up by.
+    drop(wal);
+    drop(open(&disk));
+    let wal = open(&disk);
+    wal.commit(0, &[record(4)]).expect("commit");
+    wal.close().expect("close");
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2, 3, 4]);
+    // Who breaks off goes on behind the last one.
+    let mut from_two = Follower::new(disk.clone(), From::After(Lsn::FIRST));
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let stopped = from_two.poll(|record| {
+            seen.push(record.lsn.get());
+            ControlFlow::Break(())
+        });
+        assert!(matches!(stopped, Err(Error::Stopped { .. })), "{stopped:?}");
+    }
+    assert_eq!(seen, [2, 3, 4]);
+}
+
+/// A follower of a new log that holds LSN 1 to 20 and has lent 1 to 5, where `act` happens at its
+/// `at`-th look; what it lends then and at the next looks, or `None` once it has no more looks.
+fn follow_beside(
+    disk: SimDisk,
+    at: usize,
+    act: impl FnOnce(SimDisk, Wal<SimDisk>) + Send + 'static,
+) -> Option<Result<Vec<u64>, Error>> {
+    let wal = open(&disk);
+    (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+    let due = Arc::new(Mutex::new((usize::MAX, Some((act, disk.clone(), wal)))));
+    let watched = {
+        let due = Arc::clone(&due);
+        Watched::new(disk, move |_| {
+            let act = {
+                let (left, act) = &mut *due.lock().expect("due");
+                *left = left.saturating_sub(1);
+                if *left == 0 { act.take() } else { None }
+            };
+            if let Some((act, disk, wal)) = act {
+                act(disk, wal);
+            }
+        })
+    };
+    let mut follower = Follower::new(watched, From::Oldest);
+    let mut lent = Vec::new();
+    let stopped = follower.poll(|record| {
+        lent.push(record.lsn.get());
+        if record.lsn.get() == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(matches!(stopped, Err(Error::Stopped { .. })));
+    due.lock().expect("due").0 = at;
+    let mut outcome = look(&mut follower, &mut lent);
+    due.lock().expect("due").1.is_none().then_some(())?;
+    for _ in 0..3 {
+        outcome = outcome.and_then(|()| look(&mut follower, &mut lent));
+    }
+    Some(outcome.map(|()| lent))
+}
+
+fn done<T>(range: Result<T, Error>) {
+    range.expect("commit");
+}
+
+#[test]
+fn a_writer_that_goes_on_while_one_looks_is_no_damage() {
+    for at in 1.. {
+        // In a segment longer than what is read in one go, so that what comes is seen before what
+        // is between.
+        let found = follow_beside(SimDisk::new(3), at, |_, wal| {
+            (21..=40).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+            wal.close().expect("close");
+        });
+        let Some(found) = found else { break };
+        assert_eq!(found.expect("no damage"), (1..=40).collect::<Vec<_>>(), "look {at}");
+    }
+}
+
+#[test]
+fn a_writer_that_starts_anew_while_one_looks_is_no_damage() {
+    for at in 1.. {
+        let found = follow_beside(SimDisk::new(3), at, |disk, wal| {
+            drop(wal);
+            drop(open(&disk));
+            let wal = open(&disk);
+            wal.commit(0, &[record(21)]).expect("commit");
+            wal.close().expect("close");
+        });
+        let Some(found) = found else { break };
+        assert_eq!(found.expect("no damage"), (1..=21).collect::<Vec<_>>(), "look {at}");
+    }
+}
+
+#[test]
+fn segments_that_are_dropped_and_used_again_while_one_looks_are_told_as_missing_or_not_needed() {
+    let (mut missing, mut whole) = (0, 0);
+    for at in 1.. {
+        let found = follow_beside(small_segments(), at, |_, wal| {
+            for lsn in 21..=60 {
+                let last = *wal.commit(0, &[record(lsn)]).expect("commit").end();
+                wal.drop_through(last).expect("drop");
+            }
+            wal.close().expect("close");
+        });
+        match found {
+            None => break,
+            Some(Ok(lent)) => {
+                assert_eq!(lent, (1..=60).collect::<Vec<_>>(), "look {at}");
+                whole += 1;
+            }
+            Some(Err(Error::Missing { wanted, first })) => {
+                assert!(wanted > 5 && first > wanted, "look {at}");
+                missing += 1;
+            }
+            Some(Err(error)) => panic!("look {at}: {error}"),
+        }
+    }
+    println!("{whole} whole, {missing} missing");
+    assert!(missing > 0);
+}
+
+#[test]
+fn a_segment_that_is_dropped_between_two_looks() {
+    for reused in [false, true] {
+        let disk = small_segments();
+        let wal = open(&disk);
+        (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+        let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+        let stopped = follower.poll(|record| {
+            lent.push(record.lsn.get());
+            if record.lsn.get() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert!(matches!(stopped, Err(Error::Stopped { .. })));
+        // Only the first segment, which holds six.
+        assert_eq!(wal.drop_through(Lsn::new(6).expect("an LSN")).expect("drop"), 1);
+        if reused {
+            (21..=40).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+            let told = look(&mut follower, &mut lent);
+            assert!(matches!(told, Err(Error::Missing { wanted: 3, first: 7 })), "{told:?}");
+        } else {
+            look(&mut follower, &mut lent).expect("it is still there for who has it open");
+            assert_eq!(lent, (1..=19).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_write_in_progress_is_no_damage() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk);
+    wal.commit(0, &[record(1)]).expect("commit");
+    wal.commit(0, &[record(2)]).expect("commit");
+    let name = disk.files().into_iter().find(|name| name.ends_with(".wal")).expect("a segment");
+    let before = disk.read_file(&name).expect("bytes");
+    wal.commit(0, &[record(3)]).expect("commit");
+    wal.note().expect("note");
+    let after = disk.read_file(&name).expect("bytes");
+    drop(wal);
+    let disk = disk.kill();
+    let file = disk.open(&name).expect("open");
+    file.write_at(0, &before).expect("write");
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    let start = before.iter().zip(&after).position(|(before, after)| before != after);
+    let start = start.expect("a change");
+    let end = after.iter().rposition(|&byte| byte != 0).expect("bytes") + 1;
+    for piece in (start..=end).step_by(10_007) {
+        file.write_at(start as u64, &after[start..piece]).expect("write");
+        look(&mut follower, &mut lent).expect("no damage");
+        assert!(lent == [1] || lent == [1, 2], "at {piece}: {lent:?}");
+    }
+    file.write_at(0, &after).expect("write");
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2, 3]);
+}
+
+#[test]
+fn damage_is_told_behind_what_comes_before_it() {
+    for (segment, reason) in
+        [(1_u64, Reason::DamagedBeforeSuccessor), (2, Reason::DamagedBeforeDurableMark)]
+    {
+        let disk = SimDisk::new(3);
+        for lsn in [1, 5] {
+            let wal = open(&disk);
+            (lsn..lsn + 4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+            wal.note().expect("note");
+        }
+        let disk = disk.kill();
+        let name = format!("{segment:020}.wal");
+        let mut bytes = disk.read_file(&name).expect("bytes");
+        // In the third record.
+        bytes[512 + 2 * 150_072 + 1000] ^= 1;
+        disk.write_file(&name, &bytes);
+        let (mut follower, mut lent) = (Follower::new(disk, From::Oldest), Vec::new());
+        for _ in 0..2 {
+            match look(&mut follower, &mut lent) {
+                Err(Error::Corrupt(damage)) => {
+                    assert_eq!((damage.segment, damage.reason), (segment, reason));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(lent, (1..segment * 4 - 1).collect::<Vec<_>>());
+            if segment == 2 {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_was_set_back_is_told() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk);
+    (1..=2).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+    wal.note().expect("note");
+    drop(wal);
+    let old: Vec<_> = disk
+        .files()
+        .into_iter()
+        .map(|name| (name.clone(), disk.read_file(&name).unwrap()))
+        .collect();
+    let wal = open(&disk);
+    (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+    wal.close().expect("close");
+    drop(wal);
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2, 3, 4]);
+    disk.files().iter().for_each(|name| disk.remove_file(name));
+    old.iter().for_each(|(name, bytes)| disk.write_file(name, bytes));
+    let told = look(&mut follower, &mut lent);
+    assert!(matches!(told, Err(Error::Behind { .. })), "{told:?}");
+}
