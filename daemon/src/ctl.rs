@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod follow;
 mod lines;
 mod moment;
 mod render;
@@ -222,8 +223,11 @@ impl Ctl {
         match command {
             WalCommand::List(_) => self.tell(&wal::list(&disk()?)?, View::Segments),
             WalCommand::Verify(_) => self.tell(&wal::verify(&disk()?)?, View::LogVerified),
-            WalCommand::Dump { from, to, limit, since, until, types, .. } => {
+            WalCommand::Dump { from, to, limit, since, until, types, follow, .. } => {
                 let filter = wal::Filter { from, to, limit, since, until, types };
+                if follow {
+                    return follow::follow(wal::log(&disk()?)?, filter, self.as_json);
+                }
                 let out = io::BufWriter::new(io::stdout().lock());
                 wal::dump(&disk()?, filter, self.as_json, out)
             }

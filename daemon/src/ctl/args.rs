@@ -236,6 +236,10 @@ pub(super) enum WalCommand {
             value_parser = PossibleValuesParser::new(wal::TYPES)
         )]
         types: Vec<String>,
+        /// Go on with what comes, as soon as it is proven durable, until Ctrl-C; beside a running
+        /// node and through its restarts
+        #[arg(long, conflicts_with = "until")]
+        follow: bool,
         #[command(flatten)]
         source: Source,
     },

@@ -115,7 +115,7 @@ pub(super) fn dump(
     out: impl Write,
 ) -> Result<(), Failure> {
     let from = filter.start();
-    let mut lines = Lines { left: filter.limit.unwrap_or(u64::MAX), filter, as_json, out };
+    let mut lines = Lines::new(filter, as_json, out);
     lines.head()?;
     let mut done = false;
     let scanned = scan(&log(disk)?, from, |record| {
@@ -130,7 +130,8 @@ pub(super) fn dump(
 }
 
 impl Filter {
-    fn start(&self) -> From {
+    /// Where to begin to read.
+    pub(super) fn start(&self) -> From {
         match self.from.and_then(|from| Lsn::new(from.saturating_sub(1))) {
             Some(before) => From::After(before),
             None => From::Oldest,
@@ -142,7 +143,7 @@ impl Filter {
 const COLUMNS: [usize; 6] = [8, 20, 11, 6, 12, 0];
 
 /// Records on their way to somebody.
-struct Lines<W> {
+pub(super) struct Lines<W> {
     filter: Filter,
     left: u64,
     as_json: bool,
@@ -150,7 +151,11 @@ struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    fn head(&mut self) -> Result<(), Failure> {
+    pub(super) fn new(filter: Filter, as_json: bool, out: W) -> Self {
+        Self { left: filter.limit.unwrap_or(u64::MAX), filter, as_json, out }
+    }
+
+    pub(super) fn head(&mut self) -> Result<(), Failure> {
         if self.as_json {
             return Ok(());
         }
@@ -158,7 +163,7 @@ impl<W: Write> Lines<W> {
     }
 
     /// Shows the record if it passes the filter; breaks when none behind it can.
-    fn record(&mut self, record: Record<'_>) -> Result<ControlFlow<()>, Failure> {
+    pub(super) fn record(&mut self, record: Record<'_>) -> Result<ControlFlow<()>, Failure> {
         let filter = &self.filter;
         // Neither numbers nor times ever go back.
         let lsn = record.lsn.get();
@@ -215,7 +220,7 @@ impl<W: Write> Lines<W> {
         writeln!(self.out, "{line}").map_err(|error| unwritable(&error))
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| unwritable(&error))
     }
 }
@@ -270,6 +275,21 @@ fn scan(
     });
     match stopped {
         Some(failure) => Err(failure),
-        None => Ok(outcome?),
+        None => outcome.map_err(told),
+    }
+}
+
+/// What a reader of the log has to tell. To a reader, records that were dropped are no damage.
+pub(super) fn told(error: Error) -> Failure {
+    match error {
+        Error::Missing { wanted, first } => Failure::new(
+            "ICN-E0217",
+            exit::FAILED,
+            format!(
+                "Record #{wanted} has been dropped for a snapshot; the log starts at #{first}."
+            ),
+            "Ask for what is there: icnctl wal list shows it.",
+        ),
+        other => other.into(),
     }
 }
