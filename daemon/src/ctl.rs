@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use self::args::{
     Cli, Command, GossipCommand, IdentityCommand, PeerCommand, SnapshotCommand, Source,
-    StateCommand, TopicCommand, WalCommand,
+    StateCommand, TopicCommand, WalArgs, WalCommand,
 };
 use self::client::Client;
 use self::render::View;
@@ -218,21 +218,22 @@ impl Ctl {
         }
     }
 
-    fn wal(&self, command: WalCommand) -> Result<(), Failure> {
-        let disk = || datadir::read_only(&self.directory);
+    fn wal(&self, WalArgs { log, command }: WalArgs) -> Result<(), Failure> {
+        let log = log.as_deref();
+        let open = || wal::open(&self.directory, log);
         match command {
-            WalCommand::List(_) => self.tell(&wal::list(&disk()?)?, View::Segments),
-            WalCommand::Verify(_) => self.tell(&wal::verify(&disk()?)?, View::LogVerified),
+            WalCommand::List(_) => self.tell(&wal::list(&open()?)?, View::Segments),
+            WalCommand::Verify(_) => self.tell(&wal::verify(&open()?)?, View::LogVerified),
             WalCommand::Dump { from, to, limit, since, until, types, follow, .. } => {
                 let filter = wal::Filter { from, to, limit, since, until, types };
                 if follow {
-                    return follow::follow(wal::log(&disk()?)?, filter, self.as_json);
+                    return follow::follow(open()?, filter, self.as_json);
                 }
                 let out = io::BufWriter::new(io::stdout().lock());
-                wal::dump(&disk()?, filter, self.as_json, out)
+                wal::dump(&open()?, filter, self.as_json, out)
             }
             WalCommand::Salvage { to, from, .. } => {
-                let found = salvage::run(&self.directory, to.as_deref(), from)?;
+                let found = salvage::run(&self.directory, log, to.as_deref(), from)?;
                 self.tell(&found, View::Salvaged)?;
                 salvage::verdict(&found)
             }

@@ -249,7 +249,8 @@ impl From<icn_snapshot::Error> for Failure {
     }
 }
 
-fn capitalised(text: &str) -> String {
+/// The text as a sentence begins.
+pub(crate) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -48,8 +48,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
     /// The write-ahead log; always read from the files.
-    #[command(subcommand)]
-    Wal(WalCommand),
+    Wal(WalArgs),
     /// The state as a whole.
     #[command(subcommand)]
     State(StateCommand),
@@ -207,6 +206,17 @@ pub(super) enum SnapshotCommand {
 }
 
 /// The log.
+#[derive(Args, Debug)]
+pub(super) struct WalArgs {
+    /// Read the log in this directory instead of the node's: a copy, or what was salvaged
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(super) log: Option<PathBuf>,
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(super) command: WalCommand,
+}
+
+/// What can be done with a log.
 #[derive(Debug, Subcommand)]
 pub(super) enum WalCommand {
     /// The segments and what they hold.

@@ -4,30 +4,43 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
-use icn_wal::{From, FsDisk, Lsn, Run, Salvage, salvage};
+use icn_snapshot::{Snapshot, list};
+use icn_wal::{Error, From, FsDisk, Lsn, Run, Salvage, salvage};
 use serde_json::{Value, json};
 
-use super::wal::log;
+use super::wal;
 use crate::datadir;
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, capitalised, exit};
 use crate::report::moment;
 
-/// Salvages the log of the node in `directory` into `to`; without it, only says what can be read.
+/// Salvages the log of the node in `directory`, or the one in `log`, into `to`; without it, only
+/// says what can be read.
 pub(super) fn run(
     directory: &Path,
+    log: Option<&Path>,
     to: Option<&Path>,
     from: Option<u64>,
 ) -> Result<Value, Failure> {
-    let disk = datadir::read_only(directory)?;
-    let _nobody_else = alone(directory)?;
-    let source = log(&disk)?;
-    let target = to.map(|to| target(directory, to)).transpose()?;
+    let source = wal::open(directory, log)?;
+    let _nobody_else = alone(log.unwrap_or(directory))?;
+    let made = to.is_some_and(|to| !to.exists());
+    let target = to.map(|to| target(&[directory, source.path()], to)).transpose()?;
     let from = match from {
         None => From::Oldest,
         Some(lsn) => Lsn::new(lsn.saturating_sub(1)).map_or(From::Beginning, From::After),
     };
-    let found = salvage(&source, target.as_ref(), from)?;
-    Ok(told(&found, to))
+    let found = salvage(&source, target.as_ref(), from).map_err(|error| match &error {
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+            refused(capitalised(&error.to_string()), "Choose one that does not exist yet.")
+        }
+        _ => error.into(),
+    })?;
+    if let (Some(to), true, None) = (to, made, &found.kept) {
+        // It is empty; if not, it is somebody else's by now.
+        let _ = std::fs::remove_dir(to);
+    }
+    let snapshots = FsDisk::read_only(directory).ok().and_then(|disk| list(&disk).ok());
+    Ok(told(&found, to, &snapshots.unwrap_or_default()))
 }
 
 /// What the exit code says: everything is there, a part of it, or nothing.
@@ -55,23 +68,29 @@ fn alone(directory: &Path) -> Result<File, Failure> {
     }
 }
 
-fn target(directory: &Path, to: &Path) -> Result<FsDisk, Failure> {
-    let refused = |why: String, advice: &str| Failure::new("ICN-E0209", exit::FAILED, why, advice);
-    let inside = |path: &Path| match (path.canonicalize(), directory.canonicalize()) {
-        (Ok(path), Ok(directory)) => path.starts_with(directory),
-        _ => false,
+fn refused(why: String, advice: &str) -> Failure {
+    Failure::new("ICN-E0209", exit::FAILED, why, format!("Nothing was changed. {advice}"))
+}
+
+fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
+    let inside = |path: &Path| {
+        let within = |outer: &&Path| match (path.canonicalize(), outer.canonicalize()) {
+            (Ok(path), Ok(outer)) => path.starts_with(outer),
+            _ => false,
+        };
+        apart_from.iter().any(within)
     };
     if to.ancestors().any(inside) {
         let why = format!("{} lies in the data directory itself.", to.display());
-        return Err(refused(why, "Nothing was changed. Choose a directory outside of it."));
+        return Err(refused(why, "Choose a directory outside of it."));
     }
     FsDisk::create(to).map_err(|error| {
         let why = format!("Nothing can be written to {}: {error}.", to.display());
-        refused(why, "Nothing was changed. Choose another directory.")
+        refused(why, "Choose another directory.")
     })
 }
 
-fn told(found: &Salvage, to: Option<&Path>) -> Value {
+fn told(found: &Salvage, to: Option<&Path>, snapshots: &[Snapshot]) -> Value {
     let run = |run: &Run| {
         json!({
             "first_lsn": run.first_lsn,
@@ -106,6 +125,24 @@ fn told(found: &Salvage, to: Option<&Path>) -> Value {
         "skipped": skipped.collect::<Vec<_>>(),
         "torn_bytes": found.torn_bytes,
         "next_lsn": found.next_lsn,
+        "snapshot": fit(found.kept.as_ref(), snapshots),
+    })
+}
+
+/// Whether a node starts with what is kept: from its newest snapshot, or from nothing if it has
+/// none. If not, `from` keeps what continues that snapshot, and `fitting` is an older one.
+fn fit(kept: Option<&Run>, snapshots: &[Snapshot]) -> Value {
+    let continues =
+        |lsn: u64| kept.is_some_and(|run| (run.after..=run.last_lsn.max(run.after)).contains(&lsn));
+    let mut good = snapshots.iter().rev().filter(|snapshot| snapshot.verified).peekable();
+    let newest = good.peek().map(|snapshot| snapshot.id);
+    let lsn = newest.map_or(0, |id| id.lsn);
+    let fitting = good.map(|snapshot| snapshot.id).find(|id| continues(id.lsn));
+    json!({
+        "newest": newest.map(|id| id.to_string()),
+        "fits": continues(lsn),
+        "from": lsn + 1,
+        "fitting": fitting.map(|id| id.to_string()),
     })
 }
 
@@ -133,17 +170,53 @@ pub(super) fn write(data: &Value, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{mark:<8} #{first} to #{last}, {} records, {from} to {to}", run["records"])?;
     }
     let whole = data["whole"] == true;
-    match (data["to"].as_str(), data["kept"].is_null()) {
-        (_, true) => writeln!(out, "Nothing can be read, and nothing was written."),
-        (None, _) if whole => writeln!(out, "Everything can be read. Nothing was written."),
-        (None, _) => writeln!(out, "Nothing was written: --to DIR writes what is kept."),
-        (Some(to), _) => {
+    if data["kept"].is_null() {
+        writeln!(out, "Nothing can be read, and nothing was written.")?;
+    } else if data["kept"]["records"] == 0 {
+        let after = &data["kept"]["after"];
+        writeln!(out, "Kept     no record: the new log is empty and goes on behind #{after}")?;
+    }
+    write_fit(&data["snapshot"], out)?;
+    match data["to"].as_str().filter(|_| !data["kept"].is_null()) {
+        None if whole => writeln!(out, "Everything can be read. Nothing was written."),
+        None => writeln!(out, "Nothing was written: --to DIR writes what is kept."),
+        Some(to) => {
             writeln!(out, "The new log is in {to}.")?;
             writeln!(
                 out,
                 "To use it: stop the node, move its wal directory away (keep it), and put"
             )?;
-            writeln!(out, "this one in its place. The node refuses a snapshot that does not fit.")
+            writeln!(out, "this one in its place. The node refuses a snapshot that does not fit.")?;
+            if !whole {
+                writeln!(
+                    out,
+                    "Others may have seen what is lost. So once the node runs, begin a new epoch:"
+                )?;
+                writeln!(out, "  icnctl snapshot create")?;
+                writeln!(out, "  icnctl snapshot restore ID --yes")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write_fit(snapshot: &Value, out: &mut impl Write) -> io::Result<()> {
+    match (snapshot["newest"].as_str(), snapshot["fits"] == true) {
+        (None, true) => writeln!(out, "Fits     from the beginning, without a snapshot"),
+        (Some(id), true) => writeln!(out, "Fits     snapshot {id}, the newest"),
+        (None, false) => {
+            writeln!(out, "Fits     nothing: it does not begin at #1, and there is no snapshot")
+        }
+        (Some(id), false) => {
+            writeln!(out, "Fits     not snapshot {id}, the newest. What continues that one:")?;
+            writeln!(out, "           icnctl wal salvage --to DIR --from {}", snapshot["from"])?;
+            match snapshot["fitting"].as_str() {
+                None => Ok(()),
+                Some(older) => writeln!(
+                    out,
+                    "         It fits {older}: move the newer ones out of snapshots to go back to that"
+                ),
+            }
         }
     }
 }

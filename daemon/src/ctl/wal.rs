@@ -2,14 +2,16 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
-use icn_wal::{Disk, Error, From, FsDisk, Lsn, Record, Recovery, Segment, read, segments};
+use icn_wal::{Disk, Entry, Error, From, FsDisk, Lsn, Record, Recovery, Segment, read, segments};
 use serde_json::{Value, json};
 
 use super::render::Table;
 use super::unwritable;
+use crate::datadir;
 use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 
@@ -41,8 +43,8 @@ pub(super) struct Filter {
 }
 
 /// The segments and what they hold.
-pub(super) fn list(disk: &FsDisk) -> Result<Value, Failure> {
-    let segments = segments(&log(disk)?)?;
+pub(super) fn list(log: &FsDisk) -> Result<Value, Failure> {
+    let segments = segments(log)?;
     let newest = segments.last().map_or(0, |segment| segment.number);
     let rows: Vec<_> = segments
         .iter()
@@ -74,13 +76,13 @@ pub(super) fn list(disk: &FsDisk) -> Result<Value, Failure> {
 }
 
 /// Reads everything there is.
-pub(super) fn verify(disk: &FsDisk) -> Result<Value, Failure> {
+pub(super) fn verify(log: &FsDisk) -> Result<Value, Failure> {
     let mut records = 0_u64;
-    let found = scan(&log(disk)?, From::Oldest, |record| {
+    let found = scan(log, From::Oldest, |record| {
         records += 1;
         makes_sense(record).map_err(|error| {
             let place = Place {
-                file: disk.describe(&format!("wal/{:020}.wal", record.segment)),
+                file: log.describe(&format!("{:020}.wal", record.segment)),
                 segment: record.segment,
                 offset: record.frame_offset,
                 reason: error.to_string(),
@@ -109,7 +111,7 @@ fn makes_sense(record: Record<'_>) -> Result<(), icn_snapshot::Error> {
 
 /// Writes one line for every record that passes `filter`.
 pub(super) fn dump(
-    disk: &FsDisk,
+    log: &FsDisk,
     filter: Filter,
     as_json: bool,
     out: impl Write,
@@ -118,7 +120,7 @@ pub(super) fn dump(
     let mut lines = Lines::new(filter, as_json, out);
     lines.head()?;
     let mut done = false;
-    let scanned = scan(&log(disk)?, from, |record| {
+    let scanned = scan(log, from, |record| {
         done = lines.record(record)?.is_break();
         if done { Err(Failure::new("", exit::OK, "", "")) } else { Ok(()) }
     });
@@ -252,11 +254,23 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
     }
 }
 
-/// The directory of the log.
-pub(super) fn log(disk: &FsDisk) -> Result<FsDisk, Failure> {
-    disk.subdir("wal").map_err(|source| {
-        Failure::from(Error::Io { action: "open", file: disk.describe("wal"), source })
-    })
+/// The log in `log`, or else that of the node in `directory`, for reading only.
+pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failure> {
+    let unreadable = |path: &Path, source| {
+        Failure::from(Error::Io { action: "open", file: path.display().to_string(), source })
+    };
+    let Some(path) = log else {
+        let disk = datadir::read_only(directory)?;
+        return disk.subdir("wal").map_err(|error| unreadable(&directory.join("wal"), error));
+    };
+    let disk = FsDisk::read_only(path).map_err(|error| unreadable(path, error))?;
+    let entries = disk.list().map_err(|error| unreadable(path, error))?;
+    if entries.iter().any(|Entry { name, .. }| name == "MANIFEST" || name.ends_with(".wal")) {
+        return Ok(disk);
+    }
+    let message = format!("There is no log in {}.", path.display());
+    let advice = "That of a node is in the directory wal of its data directory.";
+    Err(Failure::new("ICN-E0218", exit::NO_NODE, message, advice))
 }
 
 /// Reads the log; `visit` may stop it with a failure of its own.
