@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use icn_tests::Dice;
 use icn_tests::life::{Witness, plan};
-use icn_wal::{Error, From, FsDisk, SimDisk, Wal, read};
+use icn_wal::{Error, From, FsDisk, Lsn, SimDisk, Wal, read, salvage};
 use serde_json::Value;
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reader/icn_wal.py");
@@ -110,5 +110,19 @@ fn another_reader_reads_a_log_of_a_real_disk() {
     let Some(output) = python(directory.path()) else { return };
     let found = theirs(&output).expect("a whole log");
     assert_eq!(found.len(), 150);
-    assert_eq!(Ok(found), ours(directory.path()));
+    assert_eq!(Ok(&found), ours(directory.path()).as_ref());
+
+    // What is salvaged of it behind a hole is a log like any other.
+    let around = tempfile::tempdir().expect("a directory");
+    let salvaged = around.path().join("salvaged");
+    let source = FsDisk::read_only(directory.path()).expect("a disk");
+    std::fs::remove_file(directory.path().join(format!("{:020}.wal", 2))).expect("remove");
+    let target = FsDisk::create(&salvaged).expect("a disk");
+    let from = From::After(Lsn::new(120).expect("an LSN"));
+    let told = salvage(&source, Some(&target), from).expect("salvages");
+    assert_eq!(told.kept.map(|run| run.after), Some(100));
+    let Some(output) = python(&salvaged) else { return };
+    let kept = theirs(&output).expect("a whole log");
+    assert_eq!(kept, found[100..]);
+    assert_eq!(Ok(kept), ours(&salvaged));
 }
