@@ -32,9 +32,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`read`] and [`Follower`] read a log that another process is writing. A log that is to be fast also has a [`Housekeeper`], which prepares segments beside the commits and
-//! proves the last one durable 20 ms after it; and tasks that do not want a thread each have a
-//! [`Committer`] and await a [`Ticket`]. `examples/counter.rs` is a whole program.
+//! [`read`] and [`Follower`] read a log that another process is writing. A log that is to be fast also
+//! has a [`Housekeeper`], which prepares segments beside the commits and proves the last one durable
+//! 20 ms after it; and tasks that do not want a thread each have a [`Committer`] and await a
+//! [`Ticket`]. `examples/counter.rs` is a whole program.
 //!
 //! # What each `Ok` means
 //!
