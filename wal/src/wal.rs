@@ -43,6 +43,9 @@ pub struct Wal<D: Disk> {
     chain: Arc<Mutex<Chain>>,
     counters: Arc<Counters>,
     durable: AtomicU64,
+    /// Below it every record was durable at the open, or never was: a torn tail leaves numbers
+    /// behind that are not given out again.
+    begin: u64,
     bell: Arc<Bell>,
     _lock: D::Lock,
 }
@@ -96,6 +99,7 @@ impl<D: Disk> Wal<D> {
             chain,
             counters,
             durable: AtomicU64::new(scan.end.lsn),
+            begin: scan.next_lsn,
             bell: Arc::default(),
             _lock: lock,
         };

@@ -47,7 +47,7 @@ impl<D: Disk> Wal<D> {
     /// [`Error::Poisoned`] when the write or sync failed: whether the record is there is then
     /// decided by recovery. [`Error::NotAppended`] when there is no such record.
     pub fn wait(&self, lsn: Lsn) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= lsn.get() {
+        if self.is_durable(lsn.get()) {
             return Ok(());
         }
         self.await_durable(self.queue.lock(), lsn.get())
@@ -77,8 +77,12 @@ impl<D: Disk> Wal<D> {
         self.lead(queue, Purpose::Note)
     }
 
+    fn is_durable(&self, lsn: u64) -> bool {
+        lsn < self.begin || self.durable.load(Ordering::Acquire) >= lsn
+    }
+
     fn await_durable(&self, queue: Locked<'_, D>, lsn: u64) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= lsn {
+        if self.is_durable(lsn) {
             return Ok(());
         }
         queue.check_poison()?;
@@ -95,11 +99,11 @@ impl<D: Disk> Wal<D> {
 
     pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<Result<(), Error>> {
         let lsn = lsn.get();
-        if self.durable.load(Ordering::Acquire) >= lsn {
+        if self.is_durable(lsn) {
             return Poll::Ready(Ok(()));
         }
         let mut queue = self.queue.lock();
-        if self.durable.load(Ordering::Acquire) >= lsn {
+        if self.is_durable(lsn) {
             return Poll::Ready(Ok(()));
         }
         queue.check_poison()?;

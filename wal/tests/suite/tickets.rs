@@ -108,3 +108,25 @@ fn a_ticket_for_what_was_never_appended_is_refused() {
     let error = runtime().block_on(soon(wal.ticket(lsn)));
     assert!(matches!(error, Err(Error::NotAppended { lsn: 7 })), "{error:?}");
 }
+
+#[test]
+fn a_ticket_for_a_number_that_only_a_torn_tail_has_used_is_no_endless_wait() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk);
+    wal.commit(0, &["one"]).expect("commit");
+    for number in 0..4u8 {
+        // Frames that nobody syncs.
+        wal.append(0, &[vec![number; 700_000]]).expect("append");
+    }
+    drop(wal);
+    let jumped = (0..64).map(|seed| disk.power_loss(seed)).find_map(|image| {
+        let (wal, recovery) =
+            Wal::open(image, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+        (wal.last().map(Lsn::get) > Some(recovery.last_lsn)).then_some(wal)
+    });
+    let wal = Arc::new(jumped.expect("a torn tail that leaves a number behind"));
+    let last = wal.last().expect("an LSN");
+    let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
+    runtime().block_on(soon(wal.ticket(last))).expect("nothing is missing before it");
+    wal.wait(last).expect("nothing is missing before it");
+}
