@@ -49,7 +49,7 @@ pub struct Faults {
     pub open_error_at: Option<u64>,
     /// The read, counted likewise, that fails.
     pub read_error_at: Option<u64>,
-    /// The bytes by which files may still grow.
+    /// The bytes by which files may still grow. Those of a file that is removed are added to it.
     pub room: Option<u64>,
 }
 
@@ -300,13 +300,17 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.names(|names, _| {
-            if !names.live.contains_key(name) {
+        let bytes = self.names(|names, files| {
+            let Some(&file) = names.live.get(name) else {
                 return Err(io::ErrorKind::NotFound.into());
-            }
+            };
             names.change(NameChange::Remove(name.into()));
-            Ok(())
-        })
+            Ok(files[file].live.len() as u64)
+        })?;
+        if let Some(room) = &mut self.world.lock().faults.room {
+            *room += bytes;
+        }
+        Ok(())
     }
 
     fn sync_dir(&self) -> io::Result<()> {

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use crate::common::{Life, check, live, record, records};
+use crate::common::{Life, check, live, open, record, records};
 
 use icn_wal::{Error, Faults, From, Lsn, SimDisk, Wal};
 
@@ -172,4 +172,17 @@ fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
         assert!(again.clean && again.last_lsn == recovery.last_lsn && wal.last() == last);
     }
     assert!(jumped > 0, "no torn tail has left a number behind");
+}
+
+#[test]
+fn what_a_crash_has_left_behind_makes_room_for_the_next_start() {
+    let disk = SimDisk::new(6);
+    let wal = open(&disk);
+    wal.commit(0, &["there"]).expect("commit");
+    wal.prepare().expect("room");
+    drop(wal);
+    let disk = disk.kill();
+    // Room for a manifest; the segment has to come from what was prepared and never used.
+    disk.set_faults(Faults { room: Some(4096), ..Faults::default() });
+    assert_eq!(records(&disk).expect("there is room").len(), 1);
 }
