@@ -168,3 +168,26 @@ fn segments_change_hands_without_a_loss() {
     };
     shuttle::check_random(scenario, schedules() / 10);
 }
+
+#[test]
+fn a_segment_that_pending_records_count_on_stays_where_it_is() {
+    let scenario = || {
+        let disk = SimDisk::new(1);
+        let wal = log(&disk);
+        // The active segment is almost full, and the next one is ready.
+        wal.commit(0, &[vec![1; 900_000]]).expect("commit");
+        wal.prepare().expect("room");
+        // One has no room but in it, while the other finds it too small and is about to replace it.
+        let writers = [vec![vec![2; 200_000]], vec![vec![3; 900_000]; 3]].map(|records| {
+            let wal = Arc::clone(&wal);
+            thread::spawn(move || {
+                let lsns = wal.append(0, &records).expect("append");
+                wal.wait(*lsns.end()).expect("durable");
+            })
+        });
+        writers.into_iter().for_each(|writer| writer.join().expect("a writer"));
+        drop(wal);
+        assert_eq!(records(&disk.power_loss(0)).len(), 5);
+    };
+    shuttle::check_random(scenario, schedules() / 2);
+}

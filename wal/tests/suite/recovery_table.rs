@@ -107,6 +107,15 @@ fn no_manifest_but_frames_is_manifest_damaged() {
 }
 
 #[test]
+fn no_manifest_but_a_segment_that_came_after_others_is_manifest_damaged() {
+    let disk = log(&[]);
+    disk.remove_file("MANIFEST");
+    disk.remove_file(&segment(1));
+    // What is left has no frame, and says that its first record would not be the first.
+    refused(&disk, Reason::ManifestDamaged);
+}
+
+#[test]
 fn no_valid_copy_of_the_manifest_is_manifest_damaged() {
     let disk = log(&[]);
     flip(&disk, "MANIFEST", 20);
@@ -225,6 +234,19 @@ fn damage_before_a_durable_mark() {
     let disk = log(&["two", "three"]);
     flip(&disk, &segment(2), FIRST_FRAME + 66);
     refused(&disk, Reason::DamagedBeforeDurableMark);
+}
+
+#[test]
+fn a_frame_of_an_earlier_segment_whose_checksum_is_right_by_chance_proves_nothing() {
+    let disk = log(&["two"]);
+    change(&disk, &segment(2), |bytes| {
+        let (end, at) = (FIRST_FRAME + FRAME_BYTES, FIRST_FRAME + 10 * FRAME_BYTES);
+        bytes.copy_within(FIRST_FRAME..end, at);
+        bytes[at + 24..at + 32].copy_from_slice(&1_u64.to_le_bytes());
+        bytes[at + 32..at + 40].copy_from_slice(&(at as u64).to_le_bytes());
+        reseal(bytes, at);
+    });
+    holds(&disk, &["one", "two"]);
 }
 
 #[test]

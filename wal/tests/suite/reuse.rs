@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Error, From, FsDisk, Lsn, SimDisk, Wal, read};
+use icn_wal::{Error, From, FsDisk, Lsn, Recovery, SimDisk, Wal, read};
 
 use crate::common::open;
 
@@ -17,26 +17,34 @@ fn record(number: usize) -> Vec<u8> {
     bytes
 }
 
-/// A log that has been full of records and keeps only the last few, in segments that were used
-/// before.
-fn log() -> (SimDisk, Wal<SimDisk>) {
+/// A log that has been full of records, so many, and keeps only the last few, in segments that were
+/// used before.
+fn log_of(records: usize) -> (SimDisk, Wal<SimDisk>) {
     let disk = SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let wal = open(&disk);
-    for number in 1..=55 {
+    for number in 1..=records {
         let last = *wal.commit(0, &[record(number)]).expect("commit").end();
         wal.drop_through(last).expect("drop");
     }
     (disk, wal)
 }
 
-fn kept(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
+fn log() -> (SimDisk, Wal<SimDisk>) {
+    log_of(55)
+}
+
+fn recover(disk: &SimDisk) -> (Recovery, Vec<(u64, Vec<u8>)>) {
     let mut found = Vec::new();
     let visit = |record: icn_wal::Record<'_>| {
         found.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     };
-    Wal::open(disk.clone(), From::Oldest, visit).expect("recovers");
-    found
+    let (_, recovery) = Wal::open(disk.clone(), From::Oldest, visit).expect("recovers");
+    (recovery, found)
+}
+
+fn kept(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
+    recover(disk).1
 }
 
 fn newest(disk: &SimDisk) -> Vec<u8> {
@@ -81,22 +89,40 @@ fn what_tears_in_a_used_segment_is_torn_and_not_what_was_there_before() {
 }
 
 #[test]
-fn a_used_segment_without_a_frame_is_kept_and_the_log_goes_on() {
+fn old_frames_are_no_torn_tail_and_a_torn_frame_is() {
     let (disk, wal) = log();
     drop(wal);
     let disk = disk.kill();
-    let found = kept(&disk.fork());
+    assert_eq!(recover(&disk.fork()).0.torn_bytes, 0);
     let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
     let mut bytes = newest(&disk);
-    // Its only commit tears so that nothing of it can be seen.
-    if found.len() == 1 {
-        bytes[512..512 + 64].fill(0xA5);
-        disk.write_file(&name, &bytes);
-    }
+    let frame = 64 + (4 + RECORD_BYTES).next_multiple_of(8);
+    // In the last of five records.
+    bytes[512 + 4 * frame + 1000] ^= 1;
+    disk.write_file(&name, &bytes);
+    let (recovery, found) = recover(&disk);
+    assert_eq!(recovery.torn_bytes, frame as u64);
+    assert_eq!(found.last().map(|(lsn, _)| *lsn), Some(54));
+}
+
+#[test]
+fn a_used_segment_without_a_frame_is_kept_and_the_log_goes_on() {
+    // The last record is the first of its segment.
+    let (disk, wal) = log_of(51);
+    drop(wal);
+    let disk = disk.kill();
+    let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
+    let mut bytes = newest(&disk);
+    assert_eq!(kept(&disk.fork()).last().map(|(lsn, _)| *lsn), Some(51));
+    // It tears so that nothing of it can be seen.
+    bytes[512..512 + 64].fill(0xA5);
+    disk.write_file(&name, &bytes);
     let wal = open_oldest(&disk);
     let lsn = *wal.commit(0, &["next"]).expect("commit").end();
-    assert!(lsn > Lsn::new(54).expect("lsn"));
+    assert!(lsn > Lsn::new(50).expect("an LSN"));
     assert!(disk.read_file(&name).is_some(), "the evidence is gone");
+    drop(wal);
+    assert_eq!(kept(&disk.kill()).last().map(|(found, _)| *found), Some(lsn.get()));
 }
 
 /// A log of several segments of 2 MiB, which a reader does not read in one go.
@@ -172,11 +198,18 @@ fn a_segment_with_another_name_is_not_used_again() {
 
 #[test]
 fn a_stop_gives_prepared_room_back() {
-    let (disk, wal) = log();
+    let disk = SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN);
+    let wal = open(&disk);
+    for number in 1..=55 {
+        wal.commit(0, &[record(number)]).expect("commit");
+    }
     wal.prepare().expect("room");
-    assert!(disk.files().iter().any(|name| name.ends_with(".tmp")));
+    // Several at once: more than is kept to be used again.
+    wal.drop_through(Lsn::new(55).expect("an LSN")).expect("drop");
+    let prepared = |disk: &SimDisk| disk.files().iter().filter(|n| n.ends_with(".tmp")).count();
+    assert_eq!(prepared(&disk), 3, "{:?}", disk.files());
     wal.close().expect("close");
-    assert!(!disk.files().iter().any(|name| name.ends_with(".tmp")), "{:?}", disk.files());
+    assert_eq!(prepared(&disk), 0, "{:?}", disk.files());
 }
 
 fn open_oldest(disk: &SimDisk) -> Wal<SimDisk> {
