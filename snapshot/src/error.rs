@@ -1,6 +1,6 @@
 //! What can go wrong, told apart by what the caller must do.
 
-use crate::file::SnapshotId;
+use crate::id::SnapshotId;
 
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]

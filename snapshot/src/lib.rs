@@ -46,16 +46,27 @@
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
+mod compactor;
 mod error;
 mod file;
+mod id;
+mod image;
 mod machine;
+mod past;
+mod policy;
 mod record;
+mod replay;
 mod shelf;
 mod store;
 
+pub use compactor::Compactor;
 pub use error::Error;
-pub use file::{BadSnapshotId, FORMAT, SnapshotId};
+pub use file::FORMAT;
+pub use id::{BadSnapshotId, SnapshotId};
+pub use image::Image;
 pub use machine::{StateMachine, digest};
+pub use past::state_at;
+pub use policy::Due;
 pub use record::LogRecord;
-pub use shelf::{Image, SNAPSHOTS_KEPT, Snapshot};
-pub use store::{Compactor, Due, Recovery, Store, list, state_at};
+pub use shelf::{SNAPSHOTS_KEPT, Snapshot, list};
+pub use store::{Recovery, Store};

@@ -3,7 +3,7 @@
 use icn_wal::Lsn;
 
 use crate::error::Error;
-use crate::file::SnapshotId;
+use crate::id::SnapshotId;
 
 const MUTATION: u8 = 0;
 const RESTORE: u8 = 1;

@@ -4,9 +4,12 @@ use icn_wal::{Disk, DiskFile, Lsn, StoreId, Twin, TwinFile, Wal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, OnFile};
-use crate::file::{self, Header, SnapshotId};
+use crate::file::{self, Header};
+use crate::id::SnapshotId;
+use crate::image::Draft;
 use crate::machine::StateMachine;
 
+const DIRECTORY: &str = "snapshots";
 const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
 
 /// How many verified snapshots stay, however old they are.
@@ -27,15 +30,6 @@ pub struct Snapshot {
     pub verified: bool,
     /// Why it is kept.
     pub kept_because: &'static str,
-}
-
-/// An image of the state that waits to be written.
-#[derive(Debug)]
-pub struct Image<S> {
-    pub(crate) state: S,
-    pub(crate) lsn: Lsn,
-    pub(crate) timeline: u64,
-    pub(crate) created_ms: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -66,38 +60,6 @@ impl Entry {
     }
 }
 
-/// A snapshot that is written and checked and has no name yet.
-pub(crate) struct Draft {
-    name: String,
-    header: Header,
-    bytes: u64,
-}
-
-impl Draft {
-    /// Writes `image` and reads it back from the disk, not from memory.
-    pub(crate) fn write<S: StateMachine, D: Disk>(
-        disk: &D,
-        generation: u64,
-        store: StoreId,
-        image: &Image<S>,
-    ) -> Result<Self, Error> {
-        let id = SnapshotId { lsn: image.lsn.get(), generation };
-        let header = Header { store, id, timeline: image.timeline, created_ms: image.created_ms };
-        let name = format!("{}.tmp", id.file_name());
-        let describe = || disk.describe(&name);
-        disk.discard(&name).on("remove", describe())?;
-        let bytes = file::write(disk, &name, &header, &image.state)?;
-        let file = disk.open(&name).on("open", describe())?;
-        file.drop_cache(0).on("drop the cache of", describe())?;
-        let (read, _) = file::read::<S, D>(disk, &name)?;
-        if read != header {
-            let why = "what was read back is not what was written".into();
-            return Err(Error::Unusable { file: describe(), why });
-        }
-        Ok(Self { name, header, bytes })
-    }
-}
-
 /// The directory of snapshots.
 pub(crate) struct Shelf<D: Disk> {
     disk: D,
@@ -105,9 +67,10 @@ pub(crate) struct Shelf<D: Disk> {
 }
 
 impl<D: Disk> Shelf<D> {
-    /// Reads what is kept. A lost or damaged manifest is made again from the files, each of which
+    /// Reads what is kept in the store on this disk. A lost or damaged manifest is made again from the files, each of which
     /// proves itself when it is read.
-    pub(crate) fn open(disk: D) -> Result<Self, Error> {
+    pub(crate) fn open(store: &D) -> Result<Self, Error> {
+        let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
         let manifest = match MANIFEST.read(&disk)? {
             Twin::Content(bytes, _) => decode(&bytes),
             Twin::Missing | Twin::Damaged => None,
@@ -299,6 +262,14 @@ impl<D: Disk> Shelf<D> {
         let bytes = rmp_serde::to_vec(&self.manifest).unwrap_or_default();
         Ok(MANIFEST.replace(&self.disk, &bytes)?)
     }
+}
+
+/// The snapshots in `disk`, oldest first, without a lock and without changing anything.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn list<D: Disk>(disk: &D) -> Result<Vec<Snapshot>, Error> {
+    Ok(Shelf::open(disk)?.list())
 }
 
 /// Reads snapshots.

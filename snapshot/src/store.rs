@@ -1,36 +1,21 @@
 //! The durable state machine: a log, the state it makes, and the snapshots that shorten it.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use icn_wal::{Disk, From as Start, Lsn, Record, StoreId, Wal};
+use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 
+use crate::compactor::Compactor;
 use crate::error::{Error, OnFile};
-use crate::file::SnapshotId;
+use crate::id::SnapshotId;
+use crate::image::Image;
 use crate::machine::StateMachine;
+use crate::policy::Due;
 use crate::record::LogRecord;
-use crate::shelf::{Draft, Image, Shelf, Snapshot};
+use crate::replay::Replay;
+use crate::shelf::Shelf;
 
 const LOG_DIRECTORY: &str = "wal";
-const SNAPSHOT_DIRECTORY: &str = "snapshots";
-
-/// When a snapshot is due: whatever comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Bytes of log since the last one. Default 64 MiB.
-    pub log_bytes: u64,
-    /// Records since the last one. Default 100 000.
-    pub records: u64,
-    /// Milliseconds since the last one, if anything has changed. Default 15 minutes.
-    pub age_ms: u64,
-}
-
-impl Default for Due {
-    fn default() -> Self {
-        Self { log_bytes: 64 << 20, records: 100_000, age_ms: 15 * 60 * 1000 }
-    }
-}
 
 /// What opening a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,63 +53,6 @@ struct Since {
     first_ms: Option<u64>,
 }
 
-/// Takes images to the disk, on whatever thread it is called.
-#[derive(Clone)]
-pub struct Compactor<D: Disk> {
-    shelf: Arc<Mutex<Shelf<D>>>,
-    wal: Arc<Wal<D>>,
-}
-
-impl<D: Disk> Compactor<D> {
-    /// Writes, verifies and lists `image`, retires older snapshots, and lets go of the log that no
-    /// kept snapshot needs.
-    ///
-    /// # Errors
-    /// The store is as it was, at worst with some files that are removed at the next open.
-    pub fn save<S: StateMachine>(&self, image: Image<S>) -> Result<Snapshot, Error> {
-        // The lock is not held while the state is written: lists stay readable meanwhile.
-        let (disk, generation) = self.shelf.lock().reserve();
-        let draft = Draft::write(&disk, generation, self.wal.store(), &image)?;
-        // A snapshot must never hold what the log has lost.
-        self.wal.wait(image.lsn)?;
-        self.shelf.lock().publish(&draft, &self.wal)
-    }
-
-    /// All snapshots, oldest first.
-    #[must_use]
-    pub fn list(&self) -> Vec<Snapshot> {
-        self.shelf.lock().list()
-    }
-
-    /// Reads a snapshot to its end and decodes it.
-    ///
-    /// # Errors
-    /// [`Error::Unusable`] and [`Error::Newer`] when it is not what was written.
-    pub fn verify<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
-        let reader = {
-            let shelf = self.shelf.lock();
-            if !shelf.newest_first().contains(&id) {
-                return Err(Error::NoSuchSnapshot { id });
-            }
-            shelf.reader()
-        };
-        // The lock is not held while the file is read: lists stay readable meanwhile.
-        let read = reader.load::<S>(id).map(drop);
-        if matches!(read, Err(Error::Unusable { .. })) {
-            self.shelf.lock().mark_damaged(id)?;
-        }
-        read
-    }
-
-    /// Retires a snapshot; its file goes with the next one that is taken.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest verified one.
-    pub fn delete(&self, id: SnapshotId) -> Result<(), Error> {
-        self.shelf.lock().delete(id)
-    }
-}
-
 impl<S: StateMachine, D: Disk> Store<S, D> {
     /// Opens the store in `disk`, a new one if there is none: the newest snapshot that can be used,
     /// and every record behind it.
@@ -133,10 +61,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when anything was written
     /// by a newer version; [`Error::Record`] when a record makes no sense.
     pub fn open(disk: &D, due: Due) -> Result<(Self, Recovery), Error> {
-        let log = disk.subdir(LOG_DIRECTORY).on("open", disk.describe(LOG_DIRECTORY))?;
-        let snapshots =
-            disk.subdir(SNAPSHOT_DIRECTORY).on("open", disk.describe(SNAPSHOT_DIRECTORY))?;
-        let mut shelf = Shelf::open(snapshots)?;
+        let log = log_directory(disk)?;
+        let mut shelf = Shelf::open(disk)?;
         let (mut replay, passed_over) = Replay::<S>::start(&shelf, None)?;
         let mut since = Since::default();
         let (wal, found) = {
@@ -271,135 +197,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     }
 }
 
-/// The state as it was at `upto` (the latest there is if `None`), and the LSN it is of. Reads only:
-/// no lock is taken and nothing is changed, also beside a running store.
-///
-/// # Errors
-/// [`Error::OutsideWindow`] when snapshots and log cannot show that state; those of
-/// [`Store::open`].
-pub fn state_at<S: StateMachine, D: Disk>(disk: &D, upto: Option<Lsn>) -> Result<(S, u64), Error> {
-    let log = disk.subdir(LOG_DIRECTORY).on("open", disk.describe(LOG_DIRECTORY))?;
-    let snapshots =
-        disk.subdir(SNAPSHOT_DIRECTORY).on("open", disk.describe(SNAPSHOT_DIRECTORY))?;
-    let shelf = Shelf::open(snapshots)?;
-    let (mut replay, _) = Replay::<S>::start(&shelf, upto)?;
-    let mut lsn = replay.snapshot.map_or(0, |id| id.lsn);
-    let wanted = upto.map_or(u64::MAX, Lsn::get);
-    let read = icn_wal::read(&log, replay.from(), |record| {
-        if record.lsn.get() > wanted {
-            return ControlFlow::Break(());
-        }
-        lsn = record.lsn.get();
-        replay.apply(&shelf, record)
-    });
-    match read {
-        Err(icn_wal::Error::Stopped { lsn }) if lsn.get() > wanted => {}
-        other => {
-            replay.outcome(other)?;
-        }
-    }
-    match upto {
-        Some(upto) if lsn != upto.get() => {
-            Err(Error::OutsideWindow { wanted: upto.get(), last: lsn })
-        }
-        _ => Ok((replay.state, lsn)),
-    }
-}
-
-/// The snapshots in `disk`, oldest first, without a lock and without changing anything.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn list<D: Disk>(disk: &D) -> Result<Vec<Snapshot>, Error> {
-    let snapshots =
-        disk.subdir(SNAPSHOT_DIRECTORY).on("open", disk.describe(SNAPSHOT_DIRECTORY))?;
-    Ok(Shelf::open(snapshots)?.list())
-}
-
-/// A state on its way from a snapshot to the end of the log.
-struct Replay<S> {
-    state: S,
-    timeline: u64,
-    snapshot: Option<SnapshotId>,
-    store: Option<StoreId>,
-    failure: Option<Error>,
-}
-
-impl<S: StateMachine> Replay<S> {
-    /// Starts from the newest snapshot at or before `upto` that can be used.
-    fn start<D: Disk>(
-        shelf: &Shelf<D>,
-        upto: Option<Lsn>,
-    ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
-        let mut passed_over = Vec::new();
-        let reachable = |id: &SnapshotId| upto.is_none_or(|upto| id.lsn <= upto.get());
-        for id in shelf.newest_first().into_iter().filter(reachable) {
-            match shelf.load::<S>(id) {
-                Ok((header, state)) => {
-                    let (timeline, store) = (header.timeline, Some(header.store));
-                    let snapshot = Some(id);
-                    return Ok((
-                        Self { state, timeline, snapshot, store, failure: None },
-                        passed_over,
-                    ));
-                }
-                // An older one would hide that this build is too old for the data.
-                Err(error @ Error::Newer { .. }) => return Err(error),
-                Err(error) => passed_over.push((id, error)),
-            }
-        }
-        let state = S::default();
-        Ok((Self { state, timeline: 0, snapshot: None, store: None, failure: None }, passed_over))
-    }
-
-    fn from(&self) -> Start {
-        match self.snapshot.and_then(|id| Lsn::new(id.lsn)) {
-            Some(lsn) => Start::After(lsn),
-            None => Start::Beginning,
-        }
-    }
-
-    fn apply<D: Disk>(&mut self, shelf: &Shelf<D>, record: Record<'_>) -> ControlFlow<()> {
-        match self.try_apply(shelf, record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                self.failure = Some(error);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    fn try_apply<D: Disk>(&mut self, shelf: &Shelf<D>, record: Record<'_>) -> Result<(), Error> {
-        let lsn = record.lsn;
-        match LogRecord::decode(lsn, record.bytes)? {
-            LogRecord::Mutation(bytes) => {
-                let wrong = |why| Error::Record { lsn: lsn.get(), why };
-                self.state.apply(lsn, S::decode(bytes).map_err(wrong)?);
-            }
-            LogRecord::Restore { id, branch } => {
-                let (_, image) = shelf.load::<S>(id)?;
-                self.state = self.state.restore(image, branch);
-                self.timeline += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// The result of a replay: our own reason for stopping goes before the log's.
-    fn outcome<T>(&mut self, result: Result<T, icn_wal::Error>) -> Result<T, Error> {
-        match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(result?),
-        }
-    }
-
-    fn check_store(&self, store: StoreId) -> Result<(), Error> {
-        match (self.store, self.snapshot) {
-            (Some(of_snapshot), Some(id)) if of_snapshot != store => {
-                let why = "it belongs to another store than the log beside it".into();
-                Err(Error::Unusable { file: id.file_name(), why })
-            }
-            _ => Ok(()),
-        }
-    }
+/// Where the log of a store is.
+pub(crate) fn log_directory<D: Disk>(disk: &D) -> Result<D, Error> {
+    disk.subdir(LOG_DIRECTORY).on("open", disk.describe(LOG_DIRECTORY))
 }

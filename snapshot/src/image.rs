@@ -1,0 +1,49 @@
+//! A state on its way to the disk.
+
+use icn_wal::{Disk, DiskFile, Lsn, StoreId};
+
+use crate::error::{Error, OnFile};
+use crate::file::{self, Header};
+use crate::id::SnapshotId;
+use crate::machine::StateMachine;
+
+/// An image of the state that waits to be written.
+#[derive(Debug)]
+pub struct Image<S> {
+    pub(crate) state: S,
+    pub(crate) lsn: Lsn,
+    pub(crate) timeline: u64,
+    pub(crate) created_ms: u64,
+}
+
+/// A snapshot that is written and checked and has no name yet.
+pub(crate) struct Draft {
+    pub(crate) name: String,
+    pub(crate) header: Header,
+    pub(crate) bytes: u64,
+}
+
+impl Draft {
+    /// Writes `image` and reads it back from the disk, not from memory.
+    pub(crate) fn write<S: StateMachine, D: Disk>(
+        disk: &D,
+        generation: u64,
+        store: StoreId,
+        image: &Image<S>,
+    ) -> Result<Self, Error> {
+        let id = SnapshotId { lsn: image.lsn.get(), generation };
+        let header = Header { store, id, timeline: image.timeline, created_ms: image.created_ms };
+        let name = format!("{}.tmp", id.file_name());
+        let describe = || disk.describe(&name);
+        disk.discard(&name).on("remove", describe())?;
+        let bytes = file::write(disk, &name, &header, &image.state)?;
+        let file = disk.open(&name).on("open", describe())?;
+        file.drop_cache(0).on("drop the cache of", describe())?;
+        let (read, _) = file::read::<S, D>(disk, &name)?;
+        if read != header {
+            let why = "what was read back is not what was written".into();
+            return Err(Error::Unusable { file: describe(), why });
+        }
+        Ok(Self { name, header, bytes })
+    }
+}
