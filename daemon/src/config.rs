@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use icn_snapshot::{Due, Policy, Rotation};
 use serde::Deserialize;
 
 use crate::failure::{Failure, exit};
 
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// What can be said on the command line of `icnd`.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,6 +48,9 @@ struct SnapshotSection {
     interval_seconds: Option<u64>,
     records: Option<u64>,
     log_mib: Option<u64>,
+    keep: Option<usize>,
+    keep_hours: Option<u64>,
+    keep_mib: Option<u64>,
 }
 
 /// A checked configuration.
@@ -63,8 +69,8 @@ pub struct Config {
     pub http_explicit: bool,
     /// The network, as the hash of its name. Default `icn`.
     pub network: [u8; 32],
-    /// When a snapshot is due.
-    pub due: icn_snapshot::Due,
+    /// When a snapshot is due, and which stay.
+    pub policy: Policy,
 }
 
 impl Config {
@@ -88,8 +94,21 @@ impl Config {
             }
             Err(error) => return Err(invalid(&path, &error.to_string())),
         };
-        let mut due = icn_snapshot::Due::default();
-        let SnapshotSection { interval_seconds, records, log_mib } = file.snapshot;
+        let mut due = Due::default();
+        let mut rotation = Rotation::default();
+        let SnapshotSection { interval_seconds, records, log_mib, keep, keep_hours, keep_mib } =
+            file.snapshot;
+        rotation.keep = keep.unwrap_or(rotation.keep);
+        rotation.age_ms = keep_hours.map_or(rotation.age_ms, |hours| hours.saturating_mul(HOUR_MS));
+        rotation.bytes = keep_mib.map_or(rotation.bytes, |mib| mib.saturating_mul(1 << 20));
+        if rotation.keep < Rotation::KEEP_MIN {
+            let why = format!(
+                "[snapshot] keep is {}; with fewer than {} a damaged one would leave nothing",
+                rotation.keep,
+                Rotation::KEEP_MIN
+            );
+            return Err(invalid(&path, &why));
+        }
         due.age_ms = interval_seconds.map_or(due.age_ms, |seconds| seconds.saturating_mul(1000));
         due.records = records.unwrap_or(due.records);
         due.log_bytes = log_mib.map_or(due.log_bytes, |mib| mib.saturating_mul(1 << 20));
@@ -112,7 +131,7 @@ impl Config {
             http,
             http_explicit: asked.is_some(),
             network: icn_net::network_id(network),
-            due,
+            policy: Policy { due, rotation },
         })
     }
 }

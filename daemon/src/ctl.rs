@@ -7,6 +7,7 @@ mod lines;
 mod moment;
 mod render;
 mod salvage;
+mod snapshot;
 mod wal;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -14,21 +15,21 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
-use icn_snapshot::state_at;
+use icn_snapshot::{At, state_at};
 use icn_wal::Lsn;
 use serde_json::{Value, json};
 
 use self::args::{
-    Cli, Command, GossipCommand, IdentityCommand, PeerCommand, SnapshotCommand, Source,
-    StateCommand, TopicCommand, WalArgs, WalCommand,
+    Cli, Command, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand, TopicCommand,
+    WalArgs, WalCommand,
 };
 use self::client::Client;
 use self::render::View;
 use crate::failure::{Failure, exit};
 use crate::machine::Machine;
 use crate::node::{ask, describe_digest, describe_identity, describe_snapshots};
-use crate::request::{Reply, Request};
-use crate::{config, datadir, keyfile};
+use crate::request::{Reply, Request, snapshot_id};
+use crate::{config, datadir, keyfile, offline, work};
 
 const ONLINE: Source = Source { offline: false };
 
@@ -182,42 +183,6 @@ impl Ctl {
         }
     }
 
-    fn snapshot(&self, command: SnapshotCommand) -> Result<(), Failure> {
-        match command {
-            SnapshotCommand::Create => {
-                self.show(ONLINE, &Request::SnapshotCreate, View::SnapshotCreated)
-            }
-            SnapshotCommand::List(source) => {
-                self.show(source, &Request::SnapshotList, View::Snapshots)
-            }
-            SnapshotCommand::Show { id, source } => {
-                let data = self.asker(source)?.ask(&Request::SnapshotList)?;
-                let found = data["snapshots"]
-                    .as_array()
-                    .and_then(|all| all.iter().find(|snapshot| snapshot["id"] == id.as_str()));
-                let snapshot = found.ok_or_else(|| {
-                    let message = format!("There is no snapshot {id:?}.");
-                    let advice = "icnctl snapshot list shows those there are.";
-                    Failure::new("ICN-E0212", exit::FAILED, message, advice)
-                })?;
-                self.tell(snapshot, View::Snapshot)
-            }
-            SnapshotCommand::Verify { id } => {
-                self.show(ONLINE, &Request::SnapshotVerify { id }, View::Verified)
-            }
-            SnapshotCommand::Restore { id, yes } => {
-                confirm(
-                    yes,
-                    &format!("set topics, subscriptions and peers back to snapshot {id}"),
-                )?;
-                self.show(ONLINE, &Request::SnapshotRestore { id }, View::Restored)
-            }
-            SnapshotCommand::Delete { id } => {
-                self.show(ONLINE, &Request::SnapshotDelete { id }, View::Deleted)
-            }
-        }
-    }
-
     fn wal(&self, WalArgs { log, command }: WalArgs) -> Result<(), Failure> {
         let log = log.as_deref();
         let open = || wal::open(&self.directory, log);
@@ -254,6 +219,15 @@ impl Ctl {
         written.and_then(|()| out.flush()).map_err(|error| unwritable(&error))
     }
 
+    /// The node, running or not.
+    fn owner(&self) -> Result<Asker<'_>, Failure> {
+        match Client::connect(&self.directory) {
+            Ok(client) => Ok(Asker::Node(Box::new(client))),
+            Err(failure) if failure.exit == exit::NOT_RUNNING => Ok(Asker::Owner(&self.directory)),
+            Err(failure) => Err(failure),
+        }
+    }
+
     fn asker(&self, source: Source) -> Result<Asker<'_>, Failure> {
         if source.offline {
             return Ok(Asker::Files(&self.directory));
@@ -266,6 +240,8 @@ impl Ctl {
 enum Asker<'a> {
     Node(Box<Client>),
     Files(&'a Path),
+    /// The files, for as long as the answer takes: no daemon has them.
+    Owner(&'a Path),
 }
 
 impl Asker<'_> {
@@ -273,6 +249,7 @@ impl Asker<'_> {
         match self {
             Self::Node(client) => client.ask(request),
             Self::Files(directory) => from_files(directory, request),
+            Self::Owner(directory) => offline::ask(directory, request.clone()),
         }
     }
 }
@@ -281,14 +258,25 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
     let disk = datadir::read_only(directory)?;
     match request {
         Request::Identity => Ok(describe_identity(&keyfile::read(directory)?.card)),
-        Request::SnapshotList => Ok(describe_snapshots(&icn_snapshot::list(&disk)?)),
-        Request::Digest { lsn } => {
-            let (state, lsn) = state_at::<Machine, _>(&disk, lsn.and_then(Lsn::new))?;
-            Ok(describe_digest(&state, lsn))
+        Request::SnapshotList => {
+            let rotation = offline::config(directory)?.policy.rotation;
+            let window = icn_snapshot::window(&disk)?;
+            Ok(describe_snapshots(&icn_snapshot::list(&disk, rotation)?, window))
         }
+        Request::Digest { lsn } => {
+            let at = lsn.and_then(Lsn::new).map_or(At::Latest, At::Lsn);
+            let past = state_at::<Machine, _>(&disk, at)?;
+            Ok(describe_digest(&past.state, past.lsn))
+        }
+        Request::SnapshotVerify { id } => {
+            state_at::<Machine, _>(&disk, At::Snapshot(snapshot_id(id)?))?;
+            Ok(json!({ "id": id, "verified": true }))
+        }
+        Request::SnapshotPreview { to } => work::preview_offline(&disk, to),
+        Request::SnapshotDiff { from, to } => work::compare(&disk, from.as_ref(), to.as_ref()),
         other => {
-            let (state, _) = state_at::<Machine, _>(&disk, None)?;
-            ask(&state.0, other).unwrap_or_else(|| {
+            let past = state_at::<Machine, _>(&disk, At::Latest)?;
+            ask(&past.state.0, other).unwrap_or_else(|| {
                 let message = "That cannot be read from the files.";
                 Err(Failure::new("ICN-E0508", exit::USAGE, message, "Ask the running node."))
             })

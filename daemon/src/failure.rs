@@ -240,7 +240,7 @@ impl From<icn_snapshot::Error> for Failure {
                 "ICN-E0213",
                 exit::REFUSED,
                 message,
-                "Take a newer one first: icnctl snapshot create",
+                "Why each one is kept: icnctl snapshot list",
             ),
             Error::OutsideWindow { .. } => {
                 Self::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")

@@ -6,6 +6,7 @@
 
 mod query;
 
+pub(crate) use query::describe_topic;
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 
 use bytes::Bytes;
@@ -15,16 +16,20 @@ use icn_gossip::{
     Access, Counts, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome,
     Position, Provenance, Reject, Scope, State, TopicSpec,
 };
-use icn_snapshot::{Due, Image, Recovery, SnapshotId, Store};
+use icn_snapshot::{Image, Policy, Recovery, Store, Target};
 use icn_wal::{Disk, Lsn};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, capitalised, exit};
 use crate::machine::Machine;
-use crate::request::{Reply, Request};
+use crate::request::{Moment, Reply, Request, snapshot_id};
+use crate::work::{Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
 const SAVES_MAX: u32 = 2;
+
+/// How long to leave a disk alone on which a snapshot has failed.
+const RETRY_MS: u64 = 30_000;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -51,12 +56,8 @@ pub enum Effect<T> {
     /// A snapshot is to be written, off this thread; whoever asked for it, if anybody did, is to
     /// be told.
     Save(Box<Draft>, Option<T>),
-    /// A state is to be hashed, off this thread.
-    Digest(Box<State>, u64, T),
-    /// The state at an LSN is to be rebuilt and hashed, off this thread.
-    DigestAt(Lsn, T),
-    /// A snapshot is to be read to its end, off this thread.
-    Verify(SnapshotId, T),
+    /// Something that takes long is to be done, off this thread, and its outcome told.
+    Work(Work, T),
 }
 
 /// A snapshot that is to be written.
@@ -76,6 +77,8 @@ pub struct Node<D: Disk> {
     chance: Box<dyn Chance>,
     recovery: Recovery,
     saves: u32,
+    /// When a snapshot that has failed is tried again.
+    retry_ms: Option<u64>,
 }
 
 /// Who a node is and where it belongs.
@@ -95,12 +98,12 @@ impl<D: Disk> Node<D> {
     /// Those of [`Store::open`]; `ICN-E0102` when the store belongs to another identity or network.
     pub fn open(
         disk: &D,
-        due: Due,
+        policy: Policy,
         identity: Identity,
         mut chance: Box<dyn Chance>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
-        let (mut store, recovery) = Store::<Machine, D>::open(disk, due)?;
+        let (mut store, recovery) = Store::<Machine, D>::open(disk, policy)?;
         let Identity { keypair, card, network } = identity;
         let epoch = chance.next();
         let ours = store.state().0.node();
@@ -117,7 +120,7 @@ impl<D: Disk> Node<D> {
                  --data-dir.",
             ));
         }
-        Ok(Self { store, keypair, card, chance, recovery, saves: 0 })
+        Ok(Self { store, keypair, card, chance, recovery, saves: 0, retry_ms: None })
     }
 
     /// One turn: everything that has come in, in order, at one moment.
@@ -140,8 +143,9 @@ impl<D: Disk> Node<D> {
             // Without room for the record the entries stay until there is some.
             let _ = self.commit(now_ms, Mutation::Prune { topic, through });
         }
+        let again = self.retry_ms.is_some_and(|retry_ms| retry_ms <= now_ms);
         if self.saves == 0
-            && self.store.snapshot_due(now_ms)
+            && (again || self.store.snapshot_due(now_ms))
             && let Some(draft) = self.draft(now_ms)
         {
             self.saves += 1;
@@ -153,7 +157,7 @@ impl<D: Disk> Node<D> {
 
     /// The last image before an orderly stop, if anything has changed since the one before.
     pub fn last_draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
-        if self.store.changed() { self.draft(now_ms) } else { None }
+        if self.store.changed() || self.retry_ms.is_some() { self.draft(now_ms) } else { None }
     }
 
     fn draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
@@ -161,9 +165,11 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// A snapshot of [`Effect::Save`] is written, or has failed.
-    pub fn saved(&mut self) {
-        self.saves -= 1;
+    /// A snapshot of [`Effect::Save`] is written, or has failed: then it is tried again after a while,
+    /// because the image counted as one when it was taken.
+    pub fn saved(&mut self, now_ms: u64, whole: bool) {
+        self.saves = self.saves.saturating_sub(1);
+        self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
     }
 
     /// The state as it is now, durable or not.
@@ -196,31 +202,25 @@ impl<D: Disk> Node<D> {
 
     fn handle<T>(&mut self, now_ms: u64, request: Request, asker: T) -> Effect<T> {
         let reply = match request {
-            Request::SnapshotCreate if self.saves >= SAVES_MAX => Err(Failure::new(
+            Request::SnapshotCreate { .. } if self.saves >= SAVES_MAX => Err(Failure::new(
                 "ICN-E0215",
                 exit::FAILED,
                 "A snapshot is being written, and another is waiting.",
                 "Try again in a moment.",
             )),
-            Request::SnapshotCreate => {
-                if let Some(draft) = self.draft(now_ms) {
-                    self.saves += 1;
-                    return Effect::Save(draft, Some(asker));
+            Request::SnapshotCreate { pin, labels } => {
+                match self.snapshot_create(now_ms, pin, &labels) {
+                    Ok(draft) => return Effect::Save(draft, Some(asker)),
+                    Err(failure) => Err(failure),
                 }
-                Err(Reject::Identity.into())
             }
-            Request::SnapshotVerify { id } => match snapshot_id(&id) {
-                Ok(id) => return Effect::Verify(id, asker),
+            Request::SnapshotVerify { .. }
+            | Request::SnapshotDiff { .. }
+            | Request::SnapshotPreview { .. }
+            | Request::SnapshotRestore { .. }
+            | Request::Digest { .. } => match self.work(now_ms, request) {
+                Ok(work) => return Effect::Work(work, asker),
                 Err(failure) => Err(failure),
-            },
-            Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
-                Some(lsn) if lsn.get() != self.store.lsn() => {
-                    return Effect::DigestAt(lsn, asker);
-                }
-                _ => {
-                    let state = Box::new(self.state().clone());
-                    return Effect::Digest(state, self.store.lsn(), asker);
-                }
             },
             Request::Publish { topic, text, base64 } => {
                 self.publish(now_ms, &topic, text, base64.as_deref())
@@ -240,11 +240,19 @@ impl<D: Disk> Node<D> {
                 .map_err(|error| bad_did(&did, &error))
                 .and_then(|did| self.commit(now_ms, Mutation::RemovePeer(did)))
                 .map(|(lsn, outcome)| json!({ "lsn": lsn, "was_known": outcome == Outcome::Done })),
-            Request::SnapshotRestore { id } => self.snapshot_restore(now_ms, &id),
             Request::SnapshotDelete { id } => snapshot_id(&id).and_then(|id| {
                 self.store.compactor().delete(id)?;
                 Ok(json!({ "deleted": id.to_string() }))
             }),
+            Request::SnapshotPin { id, pinned } => snapshot_id(&id).and_then(|id| {
+                self.store.compactor().pin(id, pinned)?;
+                Ok(json!({ "id": id.to_string(), "pinned": pinned }))
+            }),
+            Request::SnapshotPrune { dry_run } => {
+                let compactor = self.store.compactor();
+                let plan = if dry_run { Ok(compactor.plan()) } else { compactor.prune() };
+                plan.map(|plan| query::describe_plan(&plan)).map_err(Failure::from)
+            }
             question => self.answer(&question),
         };
         Effect::Reply(asker, reply)
@@ -361,7 +369,7 @@ impl<D: Disk> Node<D> {
         let genesis = Genesis::sign(&self.keypair, node.network, spec, self.chance.next());
         let id = genesis.id();
         let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
-        let topic = self.state().topic(&id).map(|topic| query::describe_topic(&id, topic));
+        let topic = self.state().topic(&id).map(|topic| describe_topic(&id, topic));
         Ok(json!({ "lsn": lsn, "topic": topic }))
     }
 
@@ -392,25 +400,78 @@ impl<D: Disk> Node<D> {
         Ok(json!({ "lsn": lsn, "did": did.to_string(), "already": already }))
     }
 
-    fn snapshot_restore(&mut self, now_ms: u64, id: &str) -> Reply {
-        let id = snapshot_id(id)?;
-        let branch = self.chance.next();
-        let lsn = self.store.restore(now_ms, id, branch)?;
-        Ok(
-            json!({ "lsn": lsn.get(), "restored": id.to_string(), "timeline": self.store.timeline() }),
-        )
+    fn snapshot_create(
+        &mut self,
+        now_ms: u64,
+        pin: bool,
+        labels: &[String],
+    ) -> Result<Box<Draft>, Failure> {
+        let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
+        if pin {
+            draft.image.pin();
+        }
+        for pair in labels {
+            draft.image.labels().set_pair(pair).map_err(|error| {
+                let message = format!("{pair:?} is no label.");
+                Failure::new("ICN-E0218", exit::USAGE, message, capitalised(&error.to_string()))
+            })?;
+        }
+        self.saves += 1;
+        Ok(draft)
     }
-}
 
-fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
-    text.parse().map_err(|error: icn_snapshot::BadSnapshotId| {
-        Failure::new(
-            "ICN-E0216",
-            exit::USAGE,
-            format!("{text:?} is no snapshot id."),
-            error.to_string(),
-        )
-    })
+    fn work(&mut self, now_ms: u64, request: Request) -> Result<Work, Failure> {
+        let side = |node: &Self, moment: Option<&Moment>| match moment {
+            Some(moment) => Ok(Side::Then(moment.at()?)),
+            None => Ok::<_, Failure>(Side::Now(Box::new(node.state().clone()), node.store.lsn())),
+        };
+        Ok(match request {
+            Request::SnapshotVerify { id } => Work::Verify(snapshot_id(&id)?),
+            Request::SnapshotDiff { from, to } => {
+                Work::Diff(side(self, from.as_ref())?, side(self, to.as_ref())?)
+            }
+            Request::SnapshotPreview { to } => {
+                Work::Preview(Box::new(self.state().clone()), self.store.lsn(), to.at()?)
+            }
+            Request::SnapshotRestore { to } => {
+                let at = to.at()?;
+                let present = self.store.image(now_ms).ok_or(Reject::Identity)?;
+                // Should it come to nothing, what the image was of is in no snapshot.
+                self.retry_ms = Some(now_ms + RETRY_MS);
+                Work::Restore(at, Box::new(present))
+            }
+            Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
+                Some(lsn) if lsn.get() != self.store.lsn() => Work::DigestAt(lsn),
+                _ => Work::Digest(Box::new(self.state().clone()), self.store.lsn()),
+            },
+            other => return Err(query::cannot(&other)),
+        })
+    }
+
+    /// Makes what [`Work::Restore`] has prepared the present state. What is returned may leave the node
+    /// once everything up to the LSN is durable.
+    ///
+    /// # Errors
+    /// Those of [`Store::restore`]; nothing has happened then.
+    pub fn restore(
+        &mut self,
+        now_ms: u64,
+        target: Target<Machine>,
+    ) -> Result<(Lsn, Value), Failure> {
+        let (id, undo) = (target.id(), target.undo());
+        let before = self.store.lsn();
+        let branch = self.chance.next();
+        let lsn = self.store.restore(now_ms, target, branch)?;
+        let told = json!({
+            "lsn": lsn.get(),
+            "restored": id.to_string(),
+            "restored_lsn": id.lsn,
+            "timeline": self.store.timeline(),
+            "undo": undo.to_string(),
+            "before": before,
+        });
+        Ok((lsn, told))
+    }
 }
 
 fn bad_did(text: &str, error: &icn_gossip::DidError) -> Failure {

@@ -8,10 +8,12 @@
 //!
 //! Answers come in the order of the requests; any number of requests may be under way.
 
+use icn_snapshot::{At, SnapshotId};
+use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::failure::{Failure, exit};
+use crate::failure::{Failure, capitalised, exit};
 
 /// The version of the protocol.
 pub const VERSION: u32 = 1;
@@ -97,7 +99,14 @@ pub enum Request {
         limit: Option<usize>,
     },
     /// Takes a snapshot now.
-    SnapshotCreate,
+    SnapshotCreate {
+        /// It stays until it is unpinned.
+        #[serde(default)]
+        pin: bool,
+        /// What to write on it, each `key=value`.
+        #[serde(default)]
+        labels: Vec<String>,
+    },
     /// All snapshots.
     SnapshotList,
     /// Reads one snapshot to its end.
@@ -105,10 +114,37 @@ pub enum Request {
         /// Its id.
         id: String,
     },
-    /// Goes back to a snapshot, as a step forward.
+    /// What lies between two moments.
+    SnapshotDiff {
+        /// From here; from the present state if there is none.
+        #[serde(default)]
+        from: Option<Moment>,
+        /// To here; to the present state if there is none.
+        #[serde(default)]
+        to: Option<Moment>,
+    },
+    /// What going back to a moment would change.
+    SnapshotPreview {
+        /// Which.
+        to: Moment,
+    },
+    /// Goes back to a moment, as a step forward.
     SnapshotRestore {
+        /// Which.
+        to: Moment,
+    },
+    /// Has a snapshot stay, or has the rules decide about it again.
+    SnapshotPin {
         /// Its id.
         id: String,
+        /// Whether it stays.
+        pinned: bool,
+    },
+    /// Retires what the rules do not keep.
+    SnapshotPrune {
+        /// Only say what would happen.
+        #[serde(default)]
+        dry_run: bool,
     },
     /// Removes a snapshot.
     SnapshotDelete {
@@ -133,6 +169,50 @@ pub enum Request {
         /// Its DID.
         did: String,
     },
+}
+
+/// A moment in the life of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// What the snapshot with this id holds.
+    Id(String),
+    /// Right after the record with this LSN.
+    Lsn(u64),
+    /// After the last record at or before this time: ms since 1970.
+    Time(u64),
+}
+
+impl Moment {
+    /// The same for the store.
+    ///
+    /// # Errors
+    /// `ICN-E0216` for an id that is none, `ICN-E0214` for LSN 0.
+    pub(crate) fn at(&self) -> Result<At, Failure> {
+        match self {
+            Self::Id(id) => Ok(At::Snapshot(snapshot_id(id)?)),
+            Self::Lsn(lsn) => Lsn::new(*lsn).map(At::Lsn).ok_or_else(|| {
+                let message = "There is no LSN 0; the first is 1.";
+                Failure::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")
+            }),
+            Self::Time(time_ms) => Ok(At::Time(*time_ms)),
+        }
+    }
+}
+
+/// The snapshot id in a text.
+///
+/// # Errors
+/// `ICN-E0216`.
+pub(crate) fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
+    text.parse().map_err(|error: icn_snapshot::BadSnapshotId| {
+        Failure::new(
+            "ICN-E0216",
+            exit::USAGE,
+            format!("{text:?} is no snapshot id."),
+            capitalised(&error.to_string()),
+        )
+    })
 }
 
 /// A request with the version of its protocol.

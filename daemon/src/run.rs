@@ -48,7 +48,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         took,
         has_topics: node.state().counts().topics > 0,
     };
-    let outcome = outside.serve(config, directory.disk(), node, &started);
+    let outcome = outside.serve(config, node, &started);
     outside.runtime.shutdown_timeout(LINGER);
     outcome
 }
@@ -68,7 +68,7 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
     Ok((did, true))
 }
 
-fn recover(
+pub(crate) fn recover(
     config: &Config,
     directory: &DataDir,
     gauges: &Gauges,
@@ -77,7 +77,7 @@ fn recover(
         keyfile::read_or_create(&config.data_dir, now_ms())?;
     let identity = Identity { keypair, card, network: config.network };
     let watch = Stopwatch::start();
-    let node = Node::open(directory.disk(), config.due, identity, Box::new(System), now_ms())?;
+    let node = Node::open(directory.disk(), config.policy, identity, Box::new(System), now_ms())?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();
@@ -140,7 +140,6 @@ impl Outside {
     fn serve(
         &self,
         config: &Config,
-        disk: &FsDisk,
         node: Node<FsDisk>,
         started: &Start<'_>,
     ) -> Result<(), Failure> {
@@ -154,7 +153,7 @@ impl Outside {
                 let _ = failed.send(failure.clone());
             }
         };
-        let shell = Shell::start(node, disk.clone(), gauges, poisoned);
+        let shell = Shell::start(node, gauges, poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {
             let signals = Signals::new().map_err(|error| no_resources(&error))?;
@@ -264,9 +263,9 @@ impl Chance for System {
     }
 }
 
-fn gauges(config: &Config) -> Result<Gauges, Failure> {
+pub(crate) fn gauges(config: &Config) -> Result<Gauges, Failure> {
     let meter = Meter::new().map_err(|error| no_resources(&io::Error::other(error)))?;
-    let health = Health::new(now_ms(), config.due.age_ms);
+    let health = Health::new(now_ms(), config.policy.due.age_ms);
     Ok(Gauges { meter: Arc::new(meter), health: Arc::new(health) })
 }
 

@@ -6,19 +6,18 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use icn_snapshot::{Compactor, state_at};
+use icn_snapshot::Compactor;
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
 use crate::failure::Failure;
 use crate::health::{Facts, Health};
-use crate::machine::Machine;
 use crate::meter::Meter;
-use crate::node::{Draft, Effect, Node, Output, describe_digest, describe_snapshot};
+use crate::node::{Draft, Effect, Node, Output, describe_snapshot};
 use crate::request::{Reply, Request};
+use crate::work::Work;
 
 /// Requests the core has not taken yet; beyond it connections wait.
 pub(crate) const INBOX_REQUESTS_MAX: usize = 4096;
@@ -44,9 +43,7 @@ type Answer = oneshot::Sender<Reply>;
 
 enum Job {
     Save(Box<Draft>, Option<Answer>),
-    Digest(Box<icn_gossip::State>, u64, Answer),
-    DigestAt(Lsn, Answer),
-    Verify(icn_snapshot::SnapshotId, Answer),
+    Work(Work, Answer),
 }
 
 /// What the threads tell the outside about themselves.
@@ -73,7 +70,6 @@ impl<D: Disk> Shell<D> {
     /// When the system has no thread to give.
     pub(crate) fn start(
         node: Node<D>,
-        disk: D,
         gauges: &Gauges,
         poisoned: impl Fn(&Failure) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
@@ -83,8 +79,8 @@ impl<D: Disk> Shell<D> {
         let poisoned = Arc::new(poisoned);
         let (jobs, todo) = std_mpsc::channel();
         let worker = {
-            let (node, gauges) = (Arc::clone(&node), gauges.clone());
-            let work = move || work(&node, &disk, &compactor, &gauges, &todo);
+            let (node, wal, gauges) = (Arc::clone(&node), Arc::clone(&wal), gauges.clone());
+            let work = move || work(&node, &wal, &compactor, &gauges, &todo);
             thread::Builder::new().name("worker".into()).spawn(work)?
         };
         let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
@@ -202,9 +198,7 @@ fn release<D: Disk>(
                     continue;
                 }
                 Effect::Save(draft, answer) => Job::Save(draft, answer),
-                Effect::Digest(state, lsn, answer) => Job::Digest(state, lsn, answer),
-                Effect::DigestAt(lsn, answer) => Job::DigestAt(lsn, answer),
-                Effect::Verify(id, answer) => Job::Verify(id, answer),
+                Effect::Work(work, answer) => Job::Work(work, answer),
             };
             if jobs.send(job).is_err() {
                 return;
@@ -215,7 +209,7 @@ fn release<D: Disk>(
 
 fn work<D: Disk>(
     node: &Mutex<Node<D>>,
-    disk: &D,
+    wal: &Wal<D>,
     compactor: &Compactor<D>,
     gauges: &Gauges,
     todo: &std_mpsc::Receiver<Job>,
@@ -225,7 +219,7 @@ fn work<D: Disk>(
             Job::Save(draft, answer) => {
                 let Draft { image, counts } = *draft;
                 let saved = gauges.meter.save(&counts, || compactor.save(image));
-                node.lock().saved();
+                node.lock().saved(clock::now_ms(), saved.is_ok());
                 gauges.health.saved(saved.as_ref().map(drop));
                 match &saved {
                     Ok((snapshot, took)) => tracing::info!(
@@ -244,18 +238,14 @@ fn work<D: Disk>(
                     let _ = answer.send(saved.map(|(snapshot, _)| describe_snapshot(&snapshot)));
                 }
             }
-            Job::Digest(state, lsn, answer) => {
-                let _ = answer.send(Ok(describe_digest(&Machine(*state), lsn)));
-            }
-            Job::DigestAt(lsn, answer) => {
-                let state = state_at::<Machine, D>(disk, Some(lsn));
-                let reply = state.map(|(state, lsn)| describe_digest(&state, lsn));
-                let _ = answer.send(reply.map_err(Failure::from));
-            }
-            Job::Verify(id, answer) => {
-                let verified = compactor.verify::<Machine>(id);
-                let reply = verified.map(|()| json!({ "id": id.to_string(), "verified": true }));
-                let _ = answer.send(reply.map_err(Failure::from));
+            Job::Work(work, answer) => {
+                let restore = |target| {
+                    let (lsn, told) = node.lock().restore(clock::now_ms(), target)?;
+                    wal.wait(lsn)?;
+                    tracing::warn!("Restored snapshot {} as #{lsn}", told["restored"]);
+                    Ok(told)
+                };
+                let _ = answer.send(work.perform(compactor, restore));
             }
         }
     }
@@ -264,7 +254,7 @@ fn work<D: Disk>(
 #[cfg(test)]
 mod tests {
     use icn_gossip::{KeyCard, Keypair};
-    use icn_snapshot::Due;
+    use icn_snapshot::Policy;
     use icn_wal::{Faults, SimDisk};
 
     use super::*;
@@ -285,13 +275,13 @@ mod tests {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(&disk, Due::default(), identity, Box::new(Luck), 1).unwrap();
+        let node = Node::open(&disk, Policy::default(), identity, Box::new(Luck), 1).unwrap();
         let wal = Arc::clone(node.store().wal());
         let meter = Arc::new(Meter::new().unwrap());
         let gauges = Gauges { meter, health: Arc::new(Health::new(1, 1000)) };
         let (failed, failures) = std_mpsc::channel();
         let poisoned = move |failure: &Failure| drop(failed.send(failure.clone()));
-        let shell = Shell::start(node, disk.clone(), &gauges, poisoned).unwrap();
+        let shell = Shell::start(node, &gauges, poisoned).unwrap();
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
         wal.note().unwrap_err();
         let failure = failures.recv_timeout(Duration::from_secs(30)).unwrap();

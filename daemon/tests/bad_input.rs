@@ -12,7 +12,7 @@ use bytes::Bytes;
 use harness::House;
 use icn_daemon::machine::Machine;
 use icn_gossip::{Access, AccessBytes, Entry, Genesis, Keypair, Mutation, Position, TopicSpec};
-use icn_snapshot::{Due, Store};
+use icn_snapshot::{Policy, Store};
 use icn_wal::FsDisk;
 use serde_json::{Value, json};
 
@@ -311,7 +311,7 @@ fn sealed_topics_and_topics_of_others_stay_closed() {
     assert_eq!(daemon.stop("TERM"), Some(0));
     let stranger = Keypair::from_seed([7; 32]);
     let disk = FsDisk::create(house.path()).expect("open");
-    let (mut store, _) = Store::<Machine, _>::open(&disk, Due::default()).expect("open");
+    let (mut store, _) = Store::<Machine, _>::open(&disk, Policy::default()).expect("open");
     let network = store.state().0.node().expect("a node").network;
     let declare = |name: &str, access: AccessBytes| {
         Genesis::sign(&stranger, network, TopicSpec::new(name.into(), access, 1), 1)

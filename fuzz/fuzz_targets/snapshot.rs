@@ -4,7 +4,7 @@
 #![no_main]
 
 use icn_fuzz::{Words, overwrite, repair, snapshot};
-use icn_snapshot::{Due, Store};
+use icn_snapshot::{Policy, Store};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let changed = bytes != whole;
     disk.write_file(&name, &bytes);
-    let Ok((store, recovery)) = Store::<Words, _>::open(&disk, Due::default()) else {
+    let Ok((store, recovery)) = Store::<Words, _>::open(&disk, Policy::default()) else {
         assert!(changed, "a sound snapshot was refused");
         return;
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use icn_snapshot::{Due, StateMachine, Store};
+use icn_snapshot::{Policy, StateMachine, Store};
 use icn_wal::{Lsn, SimDisk};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ impl StateMachine for Words {
 pub fn snapshot() -> (SimDisk, String) {
     static DISK: LazyLock<SimDisk> = LazyLock::new(|| {
         let disk = SimDisk::new(1);
-        let (mut store, _) = Store::<Words, _>::open(&disk, Due::default()).expect("open");
+        let (mut store, _) = Store::<Words, _>::open(&disk, Policy::default()).expect("open");
         for number in 0..40 {
             store.commit(1, number).expect("commit");
         }

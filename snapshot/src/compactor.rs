@@ -5,17 +5,41 @@ use std::sync::Arc;
 use icn_wal::{Disk, Wal};
 use parking_lot::Mutex;
 
+use crate::catalogue::Check;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::{Draft, Image};
 use crate::machine::StateMachine;
+use crate::past::{At, Past, state_at};
+use crate::plan::Verdict;
 use crate::shelf::{Shelf, Snapshot};
 
-/// Takes images to the disk, on whatever thread it is called.
+/// Takes images to the disk and looks after what is there, on whatever thread it is called.
 #[derive(Clone)]
 pub struct Compactor<D: Disk> {
+    pub(crate) disk: D,
     pub(crate) shelf: Arc<Mutex<Shelf<D>>>,
     pub(crate) wal: Arc<Wal<D>>,
+}
+
+/// A state to go back to, read and checked, and the snapshot that a RESTORE record can name.
+#[derive(Debug)]
+pub struct Target<S> {
+    pub(crate) id: SnapshotId,
+    pub(crate) state: S,
+    pub(crate) undo: SnapshotId,
+}
+
+impl<S> Target<S> {
+    /// The snapshot that holds it.
+    pub fn id(&self) -> SnapshotId {
+        self.id
+    }
+
+    /// The snapshot of the state before, which undoes the restore.
+    pub fn undo(&self) -> SnapshotId {
+        self.undo
+    }
 }
 
 impl<D: Disk> Compactor<D> {
@@ -27,16 +51,24 @@ impl<D: Disk> Compactor<D> {
     pub fn save<S: StateMachine>(&self, image: Image<S>) -> Result<Snapshot, Error> {
         // The lock is not held while the state is written: lists stay readable meanwhile.
         let (disk, generation) = self.shelf.lock().reserve();
-        let draft = Draft::write(&disk, generation, self.wal.store(), &image)?;
         // A snapshot must never hold what the log has lost.
         self.wal.wait(image.lsn)?;
-        self.shelf.lock().publish(&draft, &self.wal)
+        // And none may be taken for older than it is: a state of before its time is not in it.
+        let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
+        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, &image)?;
+        self.shelf.lock().publish(&draft, image.pinned, image.labels, &self.wal)
     }
 
     /// All snapshots, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Snapshot> {
         self.shelf.lock().list()
+    }
+
+    /// The first LSN of the restore window: every state from there on can be shown and restored.
+    #[must_use]
+    pub fn window_start(&self) -> u64 {
+        self.shelf.lock().window_start()
     }
 
     /// Reads a snapshot to its end and decodes it.
@@ -46,15 +78,15 @@ impl<D: Disk> Compactor<D> {
     pub fn verify<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
         let reader = {
             let shelf = self.shelf.lock();
-            if !shelf.newest_first().contains(&id) {
-                return Err(Error::NoSuchSnapshot { id });
-            }
+            shelf.check_listed(id)?;
             shelf.reader()
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
         let read = reader.load::<S>(id).map(drop);
-        if matches!(read, Err(Error::Unusable { .. })) {
-            self.shelf.lock().mark_damaged(id)?;
+        match read {
+            Ok(()) => self.shelf.lock().checked(id, Check::Whole)?,
+            Err(Error::Unusable { .. }) => self.shelf.lock().checked(id, Check::Damaged)?,
+            Err(_) => {}
         }
         read
     }
@@ -62,8 +94,72 @@ impl<D: Disk> Compactor<D> {
     /// Retires a snapshot; its file goes with the next one that is taken.
     ///
     /// # Errors
-    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest verified one.
+    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest whole one, one that a restore in the
+    /// log needs, and a pinned one.
     pub fn delete(&self, id: SnapshotId) -> Result<(), Error> {
         self.shelf.lock().delete(id)
+    }
+
+    /// Has a snapshot stay until it is unpinned, whatever the rules say, or has the rules decide
+    /// about it again.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSnapshot`].
+    pub fn pin(&self, id: SnapshotId, pinned: bool) -> Result<(), Error> {
+        self.shelf.lock().pin(id, pinned)
+    }
+
+    /// Which snapshots would stay and go now, and why, oldest first. Nothing happens.
+    #[must_use]
+    pub fn plan(&self) -> Vec<Verdict> {
+        self.shelf.lock().plan()
+    }
+
+    /// Retires what the rules do not keep, and removes the files of what was retired before. Returns
+    /// what was decided, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Log`].
+    pub fn prune(&self) -> Result<Vec<Verdict>, Error> {
+        self.shelf.lock().rotate(&self.wal)
+    }
+
+    /// The state as it was; see [`state_at`].
+    ///
+    /// # Errors
+    /// Those of [`state_at`].
+    pub fn state_at<S: StateMachine>(&self, at: At) -> Result<Past<S>, Error> {
+        state_at(&self.disk, at)
+    }
+
+    /// Prepares a restore: reads the state to go back to, writes a snapshot of it for the RESTORE record
+    /// to name, and takes one of the `present`. Nothing is restored before
+    /// [`Store::restore`](crate::Store::restore).
+    ///
+    /// # Errors
+    /// Those of [`state_at`] and [`save`](Self::save).
+    pub fn target<S: StateMachine>(&self, at: At, present: Image<S>) -> Result<Target<S>, Error> {
+        // What is read is what the disk holds.
+        self.wal.wait(present.lsn)?;
+        let past = self.state_at::<S>(at)?;
+        let state = past.state.clone();
+        let next = self.wal.stats().last_lsn + 1;
+        if let Some(id) = past.snapshot.filter(|_| past.replayed == 0) {
+            // What comes now must not push it out.
+            self.shelf.lock().hold(id, None, next)?;
+        }
+        let id = match past.snapshot {
+            // Of a state from elsewhere there is no other copy to be had.
+            Some(id) if past.lsn == 0 => id,
+            // Also of one that a snapshot holds already: until the next snapshot, every recovery needs
+            // the state that the record names, and one damaged file must not be the end of it.
+            _ => {
+                let (first, last) = (self.window_start(), past.lsn);
+                let image = past.into_image(present.created_ms);
+                let outside = || Error::OutsideWindow { wanted: at, first, last };
+                self.save(image.ok_or_else(outside)?)?.id
+            }
+        };
+        Ok(Target { id, state, undo: self.save(present)?.id })
     }
 }

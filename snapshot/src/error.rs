@@ -1,6 +1,7 @@
 //! What can go wrong, told apart by what the caller must do.
 
 use crate::id::SnapshotId;
+use crate::past::At;
 
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +65,12 @@ pub enum Error {
     },
 
     /// The state asked for lies outside what snapshots and log can show.
-    #[error("LSN {wanted} is outside the restore window, which ends at LSN {last}")]
+    #[error("{wanted} is outside the restore window, which is LSN {first} to {last}")]
     OutsideWindow {
-        /// The LSN asked for.
-        wanted: u64,
+        /// What was asked for.
+        wanted: At,
+        /// The first LSN from which on every state can be shown.
+        first: u64,
         /// The last one there is.
         last: u64,
     },

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! header   96 bytes   magic "ICNSNAP\0", format u32, schema u32, store (16), LSN u64, timeline u64,
-//!                     generation u64, created u64 (ms since 1970), zeros, CRC-32 of bytes 0..92
+//!                     generation u64, created u64 and time u64 (ms since 1970), origin u8, zeros,
+//!                     CRC-32 of bytes 0..92
 //! chunk               raw bytes u32 (1..=1 MiB), packed bytes u32, CRC-32 of the packed bytes
 //!                     continued over the chunk's number (u64), then one zstd frame
 //! trailer  64 bytes   magic "ICNSEND\0", chunks u64, raw bytes u64, BLAKE3 (32) of all before the
@@ -17,6 +18,7 @@ use std::io::{self, Read, Write};
 use icn_wal::{Disk, DiskFile, StoreId};
 use rmp_serde::encode;
 
+use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
 use crate::id::SnapshotId;
 use crate::machine::StateMachine;
@@ -40,6 +42,9 @@ pub(crate) struct Header {
     pub(crate) id: SnapshotId,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
+    /// The time of the last record.
+    pub(crate) time_ms: u64,
+    pub(crate) origin: Origin,
 }
 
 /// Writes `state` under `name`, which must not exist, and syncs it. Returns the bytes written.
@@ -65,20 +70,20 @@ pub(crate) fn write<S: StateMachine, D: Disk>(
     Ok(bytes)
 }
 
+/// What the snapshot `name` says about itself; nothing behind its header is looked at.
+pub(crate) fn read_header<D: Disk>(disk: &D, name: &str) -> Result<Header, Error> {
+    let describe = || disk.describe(name);
+    let file = disk.open(name).on("open", describe())?;
+    Ok(header(&mut Unpacker::new(&file), &describe)?.0)
+}
+
 /// Reads the snapshot `name` to its end, checks everything, and builds the state.
 pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<(Header, S), Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
     let unusable = |why: String| Error::Unusable { file: describe(), why };
     let mut unpacker = Unpacker::new(&file);
-    let mut head = [0; HEADER_BYTES];
-    unpacker.consume(&mut head).on("read", describe())?;
-    let (header, format, schema) =
-        decode_header(&head).ok_or_else(|| unusable("the header is damaged".into()))?;
-    if format != FORMAT {
-        let why = format!("its format is {format}, this build reads {FORMAT}");
-        return Err(Error::Newer { what: describe(), why });
-    }
+    let (header, schema) = header(&mut unpacker, &describe)?;
     if schema != S::SCHEMA {
         let why = format!("its schema is {schema}, this build reads {}", S::SCHEMA);
         return Err(Error::Newer { what: describe(), why });
@@ -92,6 +97,25 @@ pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<(He
     Ok((header, state))
 }
 
+/// The header that comes first, and the schema of the state behind it.
+fn header<F: DiskFile>(
+    unpacker: &mut Unpacker<'_, F>,
+    describe: &dyn Fn() -> String,
+) -> Result<(Header, u32), Error> {
+    let unusable = || Error::Unusable { file: describe(), why: "the header is damaged".into() };
+    let mut head = [0; HEADER_BYTES];
+    unpacker.consume(&mut head).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => unusable(),
+        _ => Error::Io { action: "read", file: describe(), source: error },
+    })?;
+    let (header, format, schema) = decode_header(&head).ok_or_else(unusable)?;
+    if format != FORMAT {
+        let why = format!("its format is {format}, this build reads {FORMAT}");
+        return Err(Error::Newer { what: describe(), why });
+    }
+    Ok((header, schema))
+}
+
 fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[0..8].copy_from_slice(&HEADER_MAGIC);
@@ -102,6 +126,12 @@ fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] {
     out[40..48].copy_from_slice(&header.timeline.to_le_bytes());
     out[48..56].copy_from_slice(&header.id.generation.to_le_bytes());
     out[56..64].copy_from_slice(&header.created_ms.to_le_bytes());
+    out[64..72].copy_from_slice(&header.time_ms.to_le_bytes());
+    out[72] = match header.origin {
+        Origin::Taken => 0,
+        Origin::Target => 1,
+        Origin::Imported => 2,
+    };
     seal(&mut out);
     out
 }
@@ -113,7 +143,14 @@ fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, u32)> {
     let mut store = StoreId::default();
     store.copy_from_slice(&bytes[16..32]);
     let id = SnapshotId { lsn: u64_at(bytes, 32), generation: u64_at(bytes, 48) };
-    let header = Header { store, id, timeline: u64_at(bytes, 40), created_ms: u64_at(bytes, 56) };
+    let origin = match bytes[72] {
+        0 => Origin::Taken,
+        1 => Origin::Target,
+        2 => Origin::Imported,
+        _ => return None,
+    };
+    let (timeline, created_ms) = (u64_at(bytes, 40), u64_at(bytes, 56));
+    let header = Header { store, id, timeline, created_ms, time_ms: u64_at(bytes, 64), origin };
     Some((header, u32_at(bytes, 8), u32_at(bytes, 12)))
 }
 

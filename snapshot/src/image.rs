@@ -2,9 +2,11 @@
 
 use icn_wal::{Disk, DiskFile, Lsn, StoreId};
 
+use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header};
 use crate::id::SnapshotId;
+use crate::labels::Labels;
 use crate::machine::StateMachine;
 
 /// An image of the state that waits to be written.
@@ -14,6 +16,29 @@ pub struct Image<S> {
     pub(crate) lsn: Lsn,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
+    /// `None` for a record that may still be on its way to the disk: what it gets there is the time of
+    /// the last that goes with it.
+    pub(crate) time_ms: Option<u64>,
+    pub(crate) origin: Origin,
+    pub(crate) pinned: bool,
+    pub(crate) labels: Labels,
+}
+
+impl<S> Image<S> {
+    /// The last LSN that is in it.
+    pub fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// Has the snapshot stay until somebody unpins it.
+    pub fn pin(&mut self) {
+        self.pinned = true;
+    }
+
+    /// What people write on it.
+    pub fn labels(&mut self) -> &mut Labels {
+        &mut self.labels
+    }
 }
 
 /// A snapshot that is written and checked and has no name yet.
@@ -24,15 +49,18 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Writes `image` and reads it back from the disk, not from memory.
+    /// Writes `image` and reads it back from the disk, not from memory. `time_ms` is no less than the
+    /// time of its last record.
     pub(crate) fn write<S: StateMachine, D: Disk>(
         disk: &D,
         generation: u64,
         store: StoreId,
+        time_ms: u64,
         image: &Image<S>,
     ) -> Result<Self, Error> {
         let id = SnapshotId { lsn: image.lsn.get(), generation };
-        let header = Header { store, id, timeline: image.timeline, created_ms: image.created_ms };
+        let &Image { timeline, created_ms, origin, .. } = image;
+        let header = Header { store, id, timeline, created_ms, time_ms, origin };
         let name = format!("{}.tmp", id.file_name());
         let describe = || disk.describe(&name);
         disk.discard(&name).on("remove", describe())?;

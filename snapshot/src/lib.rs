@@ -1,7 +1,7 @@
 //! A state machine that survives: a write-ahead log, compacted into verified snapshots.
 //!
 //! ```
-//! use icn_snapshot::{Due, StateMachine, Store};
+//! use icn_snapshot::{Policy, StateMachine, Store};
 //! use icn_wal::{FsDisk, Lsn};
 //!
 //! #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
@@ -24,7 +24,7 @@
 //! }
 //!
 //! # let dir = std::env::temp_dir().join(format!("icn-snapshot-doc-{}", std::process::id()));
-//! let (mut counter, _) = Store::<Counter, _>::open(&FsDisk::create(&dir)?, Due::default())?;
+//! let (mut counter, _) = Store::<Counter, _>::open(&FsDisk::create(&dir)?, Policy::default())?;
 //! let before = counter.state().0;
 //! let (lsn, now) = counter.commit(0, 5)?; // volatile
 //! counter.wal().wait(lsn)?; // survives kill -9 and power loss
@@ -46,27 +46,33 @@
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
+mod catalogue;
 mod compactor;
 mod error;
 mod file;
 mod id;
 mod image;
+mod labels;
 mod machine;
 mod past;
+mod plan;
 mod policy;
 mod record;
 mod replay;
 mod shelf;
 mod store;
 
-pub use compactor::Compactor;
+pub use catalogue::{Check, Origin};
+pub use compactor::{Compactor, Target};
 pub use error::Error;
 pub use file::FORMAT;
 pub use id::{BadSnapshotId, SnapshotId};
 pub use image::Image;
+pub use labels::{BadLabel, Labels};
 pub use machine::{StateMachine, digest};
-pub use past::state_at;
-pub use policy::Due;
+pub use past::{At, Past, Window, state_at, window};
+pub use plan::{Reason, Verdict};
+pub use policy::{Due, Policy, Rotation};
 pub use record::LogRecord;
-pub use shelf::{SNAPSHOTS_KEPT, Snapshot, list};
+pub use shelf::{Snapshot, list};
 pub use store::{Recovery, Store};

@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 
 use icn_wal::{Disk, From as Start, Lsn, Record, StoreId};
 
+use crate::catalogue::Entry;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::machine::StateMachine;
+use crate::past::{At, past};
 use crate::record::LogRecord;
 use crate::shelf::Shelf;
 
@@ -15,35 +17,54 @@ pub(crate) struct Replay<S> {
     pub(crate) state: S,
     pub(crate) timeline: u64,
     pub(crate) snapshot: Option<SnapshotId>,
+    /// The last LSN in it, and the time of that record.
+    pub(crate) lsn: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) replayed: u64,
+    /// The snapshots that records name, and the LSNs of those records.
+    pub(crate) restores: Vec<(SnapshotId, u64)>,
     store: Option<StoreId>,
     failure: Option<Error>,
 }
 
 impl<S: StateMachine> Replay<S> {
-    /// Starts from the newest snapshot at or before `upto` that can be used.
+    /// Starts from the newest snapshot that is `wanted` and can be used.
     pub(crate) fn start<D: Disk>(
         shelf: &Shelf<D>,
-        upto: Option<Lsn>,
+        wanted: impl Fn(&Entry) -> bool,
     ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
         let mut passed_over = Vec::new();
-        let reachable = |id: &SnapshotId| upto.is_none_or(|upto| id.lsn <= upto.get());
-        for id in shelf.newest_first().into_iter().filter(reachable) {
+        let nothing = Self {
+            state: S::default(),
+            timeline: 0,
+            snapshot: None,
+            lsn: 0,
+            time_ms: 0,
+            replayed: 0,
+            restores: Vec::new(),
+            store: None,
+            failure: None,
+        };
+        for id in shelf.newest_first().filter(|entry| wanted(entry)).map(Entry::id) {
             match shelf.load::<S>(id) {
                 Ok((header, state)) => {
-                    let (timeline, store) = (header.timeline, Some(header.store));
-                    let snapshot = Some(id);
-                    return Ok((
-                        Self { state, timeline, snapshot, store, failure: None },
-                        passed_over,
-                    ));
+                    let start = Self {
+                        state,
+                        timeline: header.timeline,
+                        snapshot: Some(id),
+                        lsn: id.lsn,
+                        time_ms: header.time_ms,
+                        store: Some(header.store),
+                        ..nothing
+                    };
+                    return Ok((start, passed_over));
                 }
                 // An older one would hide that this build is too old for the data.
                 Err(error @ Error::Newer { .. }) => return Err(error),
                 Err(error) => passed_over.push((id, error)),
             }
         }
-        let state = S::default();
-        Ok((Self { state, timeline: 0, snapshot: None, store: None, failure: None }, passed_over))
+        Ok((nothing, passed_over))
     }
 
     pub(crate) fn from(&self) -> Start {
@@ -56,9 +77,10 @@ impl<S: StateMachine> Replay<S> {
     pub(crate) fn apply<D: Disk>(
         &mut self,
         shelf: &Shelf<D>,
+        log: &D,
         record: Record<'_>,
     ) -> ControlFlow<()> {
-        match self.try_apply(shelf, record) {
+        match self.try_apply(shelf, log, record) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failure = Some(error);
@@ -67,7 +89,12 @@ impl<S: StateMachine> Replay<S> {
         }
     }
 
-    fn try_apply<D: Disk>(&mut self, shelf: &Shelf<D>, record: Record<'_>) -> Result<(), Error> {
+    fn try_apply<D: Disk>(
+        &mut self,
+        shelf: &Shelf<D>,
+        log: &D,
+        record: Record<'_>,
+    ) -> Result<(), Error> {
         let lsn = record.lsn;
         match LogRecord::decode(lsn, record.bytes)? {
             LogRecord::Mutation(bytes) => {
@@ -75,11 +102,15 @@ impl<S: StateMachine> Replay<S> {
                 self.state.apply(lsn, S::decode(bytes).map_err(wrong)?);
             }
             LogRecord::Restore { id, branch } => {
-                let (_, image) = shelf.load::<S>(id)?;
+                let image = image(shelf, log, id)?;
                 self.state = self.state.restore(image, branch);
                 self.timeline += 1;
+                self.restores.push((id, lsn.get()));
             }
         }
+        self.lsn = lsn.get();
+        self.time_ms = record.time_ms;
+        self.replayed += 1;
         Ok(())
     }
 
@@ -99,5 +130,17 @@ impl<S: StateMachine> Replay<S> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The state that a RESTORE record names. Should its snapshot be damaged, an older one and the log may
+/// still show what it was.
+fn image<S: StateMachine, D: Disk>(shelf: &Shelf<D>, log: &D, id: SnapshotId) -> Result<S, Error> {
+    let loaded = shelf.load::<S>(id).map(|(_, state)| state);
+    match (loaded, Lsn::new(id.lsn)) {
+        (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
+            past(shelf, log, At::Lsn(lsn)).map(|past| past.state).map_err(|_| damaged)
+        }
+        (loaded, _) => loaded,
     }
 }

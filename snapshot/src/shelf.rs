@@ -1,19 +1,18 @@
 //! The snapshots that are kept: publishing, listing, retiring.
 
-use icn_wal::{Disk, DiskFile, Lsn, StoreId, Twin, TwinFile, Wal};
-use serde::{Deserialize, Serialize};
+use icn_wal::{Disk, DiskFile, Lsn, StoreId, Wal};
 
+use crate::catalogue::{Catalogue, Check, Entry, Origin};
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header};
 use crate::id::SnapshotId;
 use crate::image::Draft;
+use crate::labels::Labels;
 use crate::machine::StateMachine;
+use crate::plan::{Reason, Verdict, plan};
+use crate::policy::Rotation;
 
 const DIRECTORY: &str = "snapshots";
-const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
-
-/// How many verified snapshots stay, however old they are.
-pub const SNAPSHOTS_KEPT: usize = 3;
 
 /// One kept snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,109 +23,121 @@ pub struct Snapshot {
     pub timeline: u64,
     /// The size of its file.
     pub bytes: u64,
-    /// When it was taken: ms since 1970, for people.
+    /// When it was taken: ms since 1970 by the clock of then, for people.
     pub created_ms: u64,
-    /// Whether it was read back and decoded when it was taken and has not failed since.
-    pub verified: bool,
+    /// By the log's clock, which never goes back: no less than the time of the last record it covers.
+    /// ms since 1970.
+    pub time_ms: u64,
+    /// What is known about its bytes.
+    pub check: Check,
+    /// How it has come about.
+    pub origin: Origin,
+    /// Whether it stays until somebody unpins it.
+    pub pinned: bool,
+    /// What people have written on it.
+    pub labels: Labels,
     /// Why it is kept.
-    pub kept_because: &'static str,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Manifest {
-    store: StoreId,
-    next_generation: u64,
-    entries: Vec<Entry>,
-    /// Retired in an earlier cycle; their files go in the next.
-    retired: Vec<(u64, u64)>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
-    lsn: u64,
-    generation: u64,
-    timeline: u64,
-    bytes: u64,
-    created_ms: u64,
-    verified: bool,
-    /// The RESTORE record that names this snapshot, 0 for none: as long as the log may be replayed
-    /// over that record, the snapshot has to be there.
-    restored_at: u64,
-}
-
-impl Entry {
-    fn id(&self) -> SnapshotId {
-        SnapshotId { lsn: self.lsn, generation: self.generation }
-    }
+    pub kept_because: Reason,
 }
 
 /// The directory of snapshots.
 pub(crate) struct Shelf<D: Disk> {
     disk: D,
-    manifest: Manifest,
+    catalogue: Catalogue,
+    rotation: Rotation,
 }
 
 impl<D: Disk> Shelf<D> {
-    /// Reads what is kept in the store on this disk. A lost or damaged manifest is made again from the files, each of which
-    /// proves itself when it is read.
-    pub(crate) fn open(store: &D) -> Result<Self, Error> {
+    /// Reads what is kept in the store on this disk. A lost or damaged list is made again from the
+    /// files, each of which proves itself when it is read.
+    pub(crate) fn open(store: &D, rotation: Rotation) -> Result<Self, Error> {
         let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
-        let manifest = match MANIFEST.read(&disk)? {
-            Twin::Content(bytes, _) => decode(&bytes),
-            Twin::Missing | Twin::Damaged => None,
-        };
-        let manifest = match manifest {
-            Some(manifest) => manifest,
+        let catalogue = match Catalogue::read(&disk)? {
+            Some(catalogue) => catalogue,
             None => Self::from_files(&disk)?,
         };
-        Ok(Self { disk, manifest })
+        Ok(Self { disk, catalogue, rotation })
     }
 
-    /// Removes what crashes have left behind. Only the owner of the store may.
-    pub(crate) fn sweep(&mut self, store: StoreId) -> Result<(), Error> {
-        self.manifest.store = store;
+    /// Removes what crashes have left behind. Only the owner of the store may. The log, of `store`,
+    /// begins behind `log_after`.
+    pub(crate) fn sweep(&mut self, store: StoreId, log_after: u64) -> Result<(), Error> {
+        let catalogue = &mut self.catalogue;
+        catalogue.store = store;
+        catalogue.log_after = catalogue.log_after.max(log_after);
         for name in files(&self.disk)? {
-            let listed = SnapshotId::from_file_name(&name)
-                .is_none_or(|id| self.manifest.entries.iter().any(|entry| entry.id() == id));
+            let listed =
+                SnapshotId::from_file_name(&name).is_none_or(|id| catalogue.get(id).is_some());
             if name.ends_with(".tmp") || !listed {
                 self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
             }
         }
-        self.manifest.retired.clear();
-        self.manifest.next_generation = self.manifest.next_generation.max(1);
-        self.write_manifest()
+        catalogue.retired.clear();
+        catalogue.next_generation = catalogue.next_generation.max(1);
+        catalogue.write(&self.disk)
     }
 
-    fn from_files(disk: &D) -> Result<Manifest, Error> {
-        let mut manifest = Manifest { next_generation: 1, ..Manifest::default() };
+    /// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
+    fn from_files(disk: &D) -> Result<Catalogue, Error> {
+        let mut catalogue = Catalogue { next_generation: 1, ..Catalogue::default() };
         for name in files(disk)? {
-            if let Some(id) = SnapshotId::from_file_name(&name) {
-                let file = disk.open(&name).on("open", disk.describe(&name))?;
-                let bytes = file.size().on("read", disk.describe(&name))?;
-                manifest.next_generation = manifest.next_generation.max(id.generation + 1);
-                manifest.entries.push(Entry {
-                    lsn: id.lsn,
-                    generation: id.generation,
-                    timeline: 0,
-                    bytes,
-                    created_ms: 0,
-                    verified: true,
-                    restored_at: 0,
-                });
-            }
+            let Some(id) = SnapshotId::from_file_name(&name) else { continue };
+            let file = disk.open(&name).on("open", disk.describe(&name))?;
+            let bytes = file.size().on("read", disk.describe(&name))?;
+            let (header, check) = match file::read_header(disk, &name) {
+                Ok(header) => (Some(header), Check::Unchecked),
+                Err(Error::Unusable { .. }) => (None, Check::Damaged),
+                Err(error) => return Err(error),
+            };
+            catalogue.next_generation = catalogue.next_generation.max(id.generation + 1);
+            catalogue.insert(Entry {
+                lsn: id.lsn,
+                generation: id.generation,
+                timeline: header.map_or(0, |header| header.timeline),
+                bytes,
+                created_ms: header.map_or(0, |header| header.created_ms),
+                time_ms: header.map_or(0, |header| header.time_ms),
+                check,
+                origin: header.map_or(Origin::Taken, |header| header.origin),
+                pinned: true,
+                labels: Labels::default(),
+                restored_at: 0,
+                undoes: 0,
+            });
         }
-        manifest.entries.sort_by_key(Entry::id);
-        Ok(manifest)
+        let newest = catalogue.entries.last().map_or(0, |entry| entry.lsn);
+        for entry in &mut catalogue.entries {
+            entry.restored_at = newest;
+        }
+        // The oldest one may be a restore point of its own; behind the newest the log has to be.
+        catalogue.log_after = newest;
+        Ok(catalogue)
     }
 
-    /// The ids of all snapshots that can be tried, newest first.
-    pub(crate) fn newest_first(&self) -> Vec<SnapshotId> {
-        self.manifest.entries.iter().rev().map(Entry::id).collect()
+    /// The snapshots that the log may continue, newest first.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
+        self.catalogue.entries.iter().rev().filter(|entry| entry.origin != Origin::Imported)
+    }
+
+    /// Whether there is one of this id.
+    pub(crate) fn check_listed(&self, id: SnapshotId) -> Result<(), Error> {
+        self.catalogue.get(id).map(drop).ok_or(Error::NoSuchSnapshot { id })
+    }
+
+    /// The first LSN from which on every state can be shown.
+    pub(crate) fn window_start(&self) -> u64 {
+        let log_after = self.catalogue.log_after;
+        if log_after == 0 {
+            return 1;
+        }
+        let usable = self.newest_first().filter(|entry| entry.check != Check::Damaged);
+        let lsns = usable.map(|entry| entry.lsn).filter(|lsn| *lsn >= log_after);
+        lsns.min().unwrap_or(log_after + 1)
     }
 
     /// What reads snapshots of this shelf, on any thread.
     pub(crate) fn reader(&self) -> Reader<D> {
-        Reader { disk: self.disk.clone(), store: self.manifest.store }
+        Reader { disk: self.disk.clone(), store: self.catalogue.store }
     }
 
     /// Reads the snapshot `id` whole.
@@ -134,142 +145,178 @@ impl<D: Disk> Shelf<D> {
         self.reader().load(id)
     }
 
-    /// Notes that a snapshot failed its check: it counts for nothing any more.
-    pub(crate) fn mark_damaged(&mut self, id: SnapshotId) -> Result<(), Error> {
-        for entry in &mut self.manifest.entries {
-            entry.verified &= entry.id() != id;
+    /// Reads the snapshot `id` whole, if it is one of those that are kept.
+    pub(crate) fn load_listed<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+    ) -> Result<(Header, S), Error> {
+        self.check_listed(id)?;
+        self.load(id)
+    }
+
+    /// Notes how the reading of a snapshot has ended.
+    pub(crate) fn checked(&mut self, id: SnapshotId, check: Check) -> Result<(), Error> {
+        let entry = self.catalogue.get_mut(id)?;
+        if std::mem::replace(&mut entry.check, check) == check {
+            return Ok(());
         }
-        self.write_manifest()
+        self.catalogue.write(&self.disk)
+    }
+
+    /// Pins or unpins a snapshot.
+    pub(crate) fn pin(&mut self, id: SnapshotId, pinned: bool) -> Result<(), Error> {
+        self.catalogue.get_mut(id)?.pinned = pinned;
+        self.catalogue.write(&self.disk)
     }
 
     /// A place for a new snapshot: the directory, and a generation nobody else gets.
     pub(crate) fn reserve(&mut self) -> (D, u64) {
-        let generation = self.manifest.next_generation;
-        self.manifest.next_generation += 1;
+        let generation = self.catalogue.next_generation;
+        self.catalogue.next_generation += 1;
         (self.disk.clone(), generation)
     }
 
     /// Gives the checked snapshot its name and its place in the list, and lets go of what no kept
     /// snapshot needs. Its last record must be durable.
-    pub(crate) fn publish(&mut self, draft: &Draft, wal: &Wal<D>) -> Result<Snapshot, Error> {
-        let Header { id, timeline, created_ms, .. } = draft.header;
+    pub(crate) fn publish(
+        &mut self,
+        draft: &Draft,
+        pinned: bool,
+        labels: Labels,
+        wal: &Wal<D>,
+    ) -> Result<Snapshot, Error> {
+        let Header { id, timeline, created_ms, time_ms, origin, .. } = draft.header;
         let name = id.file_name();
         self.disk.rename(&draft.name, &name).on("rename", self.disk.describe(&draft.name))?;
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(&name))?;
-        let gone = std::mem::take(&mut self.manifest.retired);
-        let (bytes, verified) = (draft.bytes, true);
-        self.manifest.entries.push(Entry {
+        // The target of a restore is held for the record that is about to come.
+        let restored_at = if origin == Origin::Taken { 0 } else { next_lsn(wal) };
+        self.catalogue.insert(Entry {
             lsn: id.lsn,
             generation: id.generation,
             timeline,
-            bytes,
+            bytes: draft.bytes,
             created_ms,
-            verified,
-            restored_at: 0,
+            time_ms,
+            check: Check::Whole,
+            origin,
+            pinned,
+            labels,
+            restored_at,
+            undoes: 0,
         });
-        self.manifest.entries.sort_by_key(Entry::id);
-        self.retire();
-        self.write_manifest()?;
+        self.rotate(wal)?;
+        self.list().into_iter().find(|kept| kept.id == id).ok_or(Error::NoSuchSnapshot { id })
+    }
+
+    /// What the rules say about each snapshot, oldest first. Nothing happens.
+    pub(crate) fn plan(&self) -> Vec<Verdict> {
+        plan(&self.catalogue, &self.rotation)
+    }
+
+    /// Does what the rules say: retires snapshots, removes the files of those retired before, and lets
+    /// go of log. Returns what was decided.
+    pub(crate) fn rotate(&mut self, wal: &Wal<D>) -> Result<Vec<Verdict>, Error> {
+        let verdicts = self.plan();
+        let gone = std::mem::take(&mut self.catalogue.retired);
+        for verdict in verdicts.iter().filter(|verdict| !verdict.reason.stays()) {
+            self.catalogue.retire(verdict.id);
+        }
+        let log_after = self.log_after(&verdicts);
+        self.catalogue.log_after = self.catalogue.log_after.max(log_after.map_or(0, Lsn::get));
+        self.catalogue.write(&self.disk)?;
         for (lsn, generation) in gone {
             let name = SnapshotId { lsn, generation }.file_name();
             self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
         }
-        if let Some(lsn) = self.log_needed_after() {
+        if let Some(lsn) = log_after {
             wal.drop_through(lsn)?;
         }
-        Ok(Snapshot { id, timeline, bytes, created_ms, verified, kept_because: "newest" })
+        Ok(verdicts)
     }
 
-    /// Retires what lies below the floor. The file goes one cycle later: a reader that holds the
-    /// old list still finds it.
-    fn retire(&mut self) {
-        let verified = self.manifest.entries.iter().filter(|entry| entry.verified).count();
-        let mut spare = verified.saturating_sub(SNAPSHOTS_KEPT);
-        let oldest_kept = self
-            .manifest
-            .entries
-            .iter()
-            .filter(|entry| entry.verified)
-            .nth(spare)
-            .map_or(0, |entry| entry.lsn);
-        let retired = &mut self.manifest.retired;
-        self.manifest.entries.retain(|entry| {
-            let needed = entry.restored_at > oldest_kept;
-            let goes = if entry.verified { spare > 0 } else { verified >= SNAPSHOTS_KEPT };
-            spare -= usize::from(entry.verified && spare > 0);
-            if goes && !needed {
-                retired.push((entry.lsn, entry.generation));
-            }
-            !goes || needed
-        });
-    }
-
-    /// The records up to here are in every snapshot that is kept.
-    fn log_needed_after(&self) -> Option<Lsn> {
-        let kept = self.manifest.entries.iter().filter(|entry| entry.verified);
-        let skip = kept.clone().count().checked_sub(SNAPSHOTS_KEPT)?;
-        kept.map(|entry| entry.lsn).nth(skip).and_then(Lsn::new)
+    /// The records up to here are in every snapshot of the window; `None` while there are too few to
+    /// fall back to, or the log is all that can still show what a restore names.
+    fn log_after(&self, verdicts: &[Verdict]) -> Option<Lsn> {
+        let mut window = verdicts.iter().filter(|verdict| verdict.reason.spans_the_window());
+        let oldest = window.next()?;
+        let enough = 1 + window.count() >= self.rotation.floor();
+        let oldest = oldest.id.lsn;
+        let irreplaceable =
+            |entry: &Entry| entry.check == Check::Damaged && entry.restored_at > oldest;
+        let may_go = enough && !self.catalogue.entries.iter().any(irreplaceable);
+        if may_go { Lsn::new(oldest) } else { None }
     }
 
     /// All snapshots, oldest first.
     pub(crate) fn list(&self) -> Vec<Snapshot> {
-        let entries = &self.manifest.entries;
-        let newest = entries.iter().rev().find(|entry| entry.verified).map(Entry::id);
-        entries
-            .iter()
-            .map(|entry| Snapshot {
-                id: entry.id(),
-                timeline: entry.timeline,
-                bytes: entry.bytes,
-                created_ms: entry.created_ms,
-                verified: entry.verified,
-                kept_because: match entry {
-                    entry if Some(entry.id()) == newest => "newest",
-                    entry if !entry.verified => "damaged, kept to be looked at",
-                    entry if entry.restored_at > 0 => "a restore in the log needs it",
-                    _ => "one of the newest 3",
-                },
-            })
-            .collect()
+        let describe = |(entry, verdict): (&Entry, Verdict)| Snapshot {
+            id: entry.id(),
+            timeline: entry.timeline,
+            bytes: entry.bytes,
+            created_ms: entry.created_ms,
+            time_ms: entry.time_ms,
+            check: entry.check,
+            origin: entry.origin,
+            pinned: entry.pinned,
+            labels: entry.labels.clone(),
+            kept_because: verdict.reason,
+        };
+        self.catalogue.entries.iter().zip(self.plan()).map(describe).collect()
     }
 
-    /// Keeps `id` for as long as the log may be replayed over the restore at `lsn`.
-    pub(crate) fn hold(&mut self, id: SnapshotId, lsn: Lsn) -> Result<(), Error> {
-        for entry in self.manifest.entries.iter_mut().filter(|entry| entry.id() == id) {
-            entry.restored_at = entry.restored_at.max(lsn.get());
+    /// Keeps `id`, and whatever else holds the same state, for as long as the log may be replayed over
+    /// the restore at `lsn`, and `undo` until the next restore.
+    pub(crate) fn hold(
+        &mut self,
+        id: SnapshotId,
+        undo: Option<SnapshotId>,
+        lsn: u64,
+    ) -> Result<(), Error> {
+        if let Some(undo) = undo {
+            self.catalogue.get_mut(undo)?.undoes = lsn;
         }
-        self.write_manifest()
+        self.check_listed(id)?;
+        let mut changed = undo.is_some();
+        for entry in &mut self.catalogue.entries {
+            let same = entry.id() == id || (id.lsn > 0 && entry.lsn == id.lsn);
+            if same && entry.restored_at < lsn {
+                entry.restored_at = lsn;
+                changed = true;
+            }
+        }
+        if changed { self.catalogue.write(&self.disk) } else { Ok(()) }
     }
 
-    /// Retires `id`. The newest verified snapshot and those a restore needs stay.
+    /// Retires `id`, unless the rules say that it is needed.
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
-        let kept = self.list().into_iter().find(|kept| kept.id == id);
-        let kept = kept.ok_or(Error::NoSuchSnapshot { id })?;
-        if matches!(kept.kept_because, "newest" | "a restore in the log needs it") {
-            let why = if kept.kept_because == "newest" {
-                "it is the newest verified one"
-            } else {
-                "a restore in the log needs it"
-            };
-            return Err(Error::Needed { id, why });
-        }
-        self.manifest.entries.retain(|entry| entry.id() != id);
-        self.manifest.retired.push((id.lsn, id.generation));
-        self.write_manifest()
+        let entry = self.catalogue.get(id).ok_or(Error::NoSuchSnapshot { id })?;
+        let verdicts = self.plan();
+        let newest = |verdict: &Verdict| verdict.id == id && verdict.reason == Reason::Newest;
+        let why = if verdicts.iter().any(newest) {
+            "it is the newest whole one"
+        } else if self.catalogue.may_replay(entry.restored_at) {
+            "a restore in the log needs it"
+        } else if entry.pinned {
+            "it is pinned"
+        } else {
+            self.catalogue.retire(id);
+            return self.catalogue.write(&self.disk);
+        };
+        Err(Error::Needed { id, why })
     }
+}
 
-    fn write_manifest(&self) -> Result<(), Error> {
-        let bytes = rmp_serde::to_vec(&self.manifest).unwrap_or_default();
-        Ok(MANIFEST.replace(&self.disk, &bytes)?)
-    }
+fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
+    wal.last().map_or(1, |last| last.get() + 1)
 }
 
 /// The snapshots in `disk`, oldest first, without a lock and without changing anything.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn list<D: Disk>(disk: &D) -> Result<Vec<Snapshot>, Error> {
-    Ok(Shelf::open(disk)?.list())
+pub fn list<D: Disk>(disk: &D, rotation: Rotation) -> Result<Vec<Snapshot>, Error> {
+    Ok(Shelf::open(disk, rotation)?.list())
 }
 
 /// Reads snapshots.
@@ -295,10 +342,4 @@ fn files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
     let entries = disk.list().on("list", disk.describe(""))?;
     let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
     Ok(plain.map(|entry| entry.name).collect())
-}
-
-fn decode(bytes: &[u8]) -> Option<Manifest> {
-    let mut rest = bytes;
-    let manifest = rmp_serde::from_read(&mut rest).ok()?;
-    rest.is_empty().then_some(manifest)
 }

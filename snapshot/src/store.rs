@@ -5,12 +5,14 @@ use std::sync::Arc;
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 
-use crate::compactor::Compactor;
+use crate::catalogue::{Check, Origin};
+use crate::compactor::{Compactor, Target};
 use crate::error::{Error, OnFile};
 use crate::id::SnapshotId;
 use crate::image::Image;
+use crate::labels::Labels;
 use crate::machine::StateMachine;
-use crate::policy::Due;
+use crate::policy::{Due, Policy};
 use crate::record::LogRecord;
 use crate::replay::Replay;
 use crate::shelf::Shelf;
@@ -51,6 +53,8 @@ struct Since {
     records: u64,
     /// The time of the first mutation since then.
     first_ms: Option<u64>,
+    /// The state was restored: until a snapshot holds it, every replay needs that of the restore too.
+    restored: bool,
 }
 
 impl<S: StateMachine, D: Disk> Store<S, D> {
@@ -60,36 +64,49 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// # Errors
     /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when anything was written
     /// by a newer version; [`Error::Record`] when a record makes no sense.
-    pub fn open(disk: &D, due: Due) -> Result<(Self, Recovery), Error> {
+    pub fn open(disk: &D, policy: Policy) -> Result<(Self, Recovery), Error> {
         let log = log_directory(disk)?;
-        let mut shelf = Shelf::open(disk)?;
-        let (mut replay, passed_over) = Replay::<S>::start(&shelf, None)?;
+        let mut shelf = Shelf::open(disk, policy.rotation)?;
+        let (mut replay, passed_over) = Replay::<S>::start(&shelf, |_| true)?;
         let mut since = Since::default();
         let (wal, found) = {
-            let opened = Wal::open(log, replay.from(), |record| {
+            let opened = Wal::open(log.clone(), replay.from(), |record| {
                 since.records += 1;
                 since.log_bytes += record.bytes.len() as u64;
                 since.first_ms.get_or_insert(record.time_ms);
-                replay.apply(&shelf, record)
+                replay.apply(&shelf, &log, record)
             });
             replay.outcome(opened)?
         };
         replay.check_store(wal.store())?;
-        shelf.sweep(wal.store())?;
+        shelf.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
         for (id, error) in &passed_over {
             // One that could not be opened or read this time may be whole.
             if matches!(error, Error::Unusable { .. }) {
-                shelf.mark_damaged(*id)?;
+                shelf.checked(*id, Check::Damaged)?;
             }
         }
+        if let Some(id) = replay.snapshot {
+            shelf.checked(id, Check::Whole)?;
+        }
+        for (id, lsn) in &replay.restores {
+            // A list that was lost and made again does not know.
+            shelf.hold(*id, None, *lsn)?;
+        }
+        since.restored = !replay.restores.is_empty();
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
         let recovery = Recovery { snapshot: replay.snapshot, passed_over, log: found };
         let wal = Arc::new(wal);
-        let compactor = Compactor { shelf: Arc::new(Mutex::new(shelf)), wal: Arc::clone(&wal) };
+        let compactor = Compactor {
+            disk: disk.clone(),
+            shelf: Arc::new(Mutex::new(shelf)),
+            wal: Arc::clone(&wal),
+        };
         let Replay { state, timeline, .. } = replay;
         let lsn = recovery.log.last_lsn;
-        let buffer = Vec::new();
-        Ok((Self { state, lsn, timeline, wal, compactor, due, since, buffer }, recovery))
+        let (due, buffer) = (policy.due, Vec::new());
+        let store = Self { state, lsn, timeline, wal, compactor, due, since, buffer };
+        Ok((store, recovery))
     }
 
     /// The state after everything committed, durable or not.
@@ -137,8 +154,16 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
         let lsn = Lsn::new(self.lsn)?;
         self.since = Since::default();
-        let (state, timeline) = (self.state.clone(), self.timeline);
-        Some(Image { state, lsn, timeline, created_ms: now_ms })
+        Some(Image {
+            state: self.state.clone(),
+            lsn,
+            timeline: self.timeline,
+            created_ms: now_ms,
+            time_ms: None,
+            origin: Origin::Taken,
+            pinned: false,
+            labels: Labels::default(),
+        })
     }
 
     /// Whether anything has been committed since the last image.
@@ -148,7 +173,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
 
     /// Whether it is time for the next image.
     pub fn snapshot_due(&self, now_ms: u64) -> bool {
-        self.since.log_bytes >= self.due.log_bytes
+        self.since.restored
+            || self.since.log_bytes >= self.due.log_bytes
             || self.since.records >= self.due.records
             || self
                 .since
@@ -156,25 +182,20 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
                 .is_some_and(|first| now_ms.saturating_sub(first) >= self.due.age_ms)
     }
 
-    /// Goes back to the state of snapshot `id`, as a step forward: a record says so, numbers go on,
-    /// and the state machine decides what may not go back. `branch` is a random number for it.
+    /// Goes back to `target`, as a step forward: a record says so, numbers go on, and the state machine
+    /// decides what may not go back. `branch` is a random number for it. A snapshot is due afterwards.
     ///
     /// # Errors
-    /// [`Error::NoSuchSnapshot`] and [`Error::Unusable`]; those of [`Wal::append`]. Nothing has
-    /// happened then.
-    pub fn restore(&mut self, time_ms: u64, id: SnapshotId, branch: u64) -> Result<Lsn, Error> {
-        let shelf = Arc::clone(&self.compactor.shelf);
-        let mut shelf = shelf.lock();
-        if !shelf.newest_first().contains(&id) {
-            return Err(Error::NoSuchSnapshot { id });
-        }
-        let (_, image) = shelf.load::<S>(id)?;
+    /// [`Error::NoSuchSnapshot`] when one of the two was deleted meanwhile; those of [`Wal::append`].
+    /// Nothing has happened then.
+    pub fn restore(&mut self, time_ms: u64, target: Target<S>, branch: u64) -> Result<Lsn, Error> {
         // Held before the record exists: a replay of the record must find the image.
-        shelf.hold(id, Lsn::new(self.lsn + 1).unwrap_or(Lsn::FIRST))?;
-        LogRecord::write_restore(id, branch, &mut self.buffer);
+        self.compactor.shelf.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
+        LogRecord::write_restore(target.id, branch, &mut self.buffer);
         let lsn = self.append(time_ms)?;
-        self.state = self.state.restore(image, branch);
+        self.state = self.state.restore(target.state, branch);
         self.timeline += 1;
+        self.since.restored = true;
         Ok(lsn)
     }
 

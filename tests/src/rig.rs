@@ -5,7 +5,7 @@ use icn_daemon::machine::Machine;
 use icn_daemon::node::{Effect, Identity, Node, Output};
 use icn_daemon::request::{Reply, Request};
 use icn_gossip::{KeyCard, Keypair};
-use icn_snapshot::{Due, digest};
+use icn_snapshot::{Policy, digest};
 use icn_wal::{Lsn, SimDisk};
 use serde_json::Value;
 
@@ -32,11 +32,11 @@ impl Rig {
     ///
     /// # Errors
     /// Those of [`Node::open`].
-    pub fn open(disk: &SimDisk, due: Due, seed: u64) -> Result<Self, Failure> {
+    pub fn open(disk: &SimDisk, policy: Policy, seed: u64) -> Result<Self, Failure> {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(disk, due, identity, Box::new(Dice::new(seed)), 1)?;
+        let node = Node::open(disk, policy, identity, Box::new(Dice::new(seed)), 1)?;
         Ok(Self { node, now_ms: 1 })
     }
 
@@ -86,11 +86,19 @@ impl Rig {
                 Effect::Reply((), reply) => Some(reply),
                 Effect::Save(draft, _) => {
                     let saved = self.node.store().compactor().save(draft.image);
-                    self.node.saved();
+                    self.node.saved(self.now_ms, saved.is_ok());
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }
-                other => panic!("no test asks for {other:?}"),
+                Effect::Work(work, ()) => {
+                    let compactor = self.node.store().compactor().clone();
+                    let (node, now_ms) = (&mut self.node, self.now_ms);
+                    Some(work.perform(&compactor, |target| {
+                        let (lsn, told) = node.restore(now_ms, target)?;
+                        node.store().wal().wait(lsn)?;
+                        Ok(told)
+                    }))
+                }
             };
         }
         last

@@ -6,13 +6,16 @@ use icn_daemon::failure::Failure;
 use icn_daemon::node::{Chance, Effect};
 use icn_daemon::request::Request;
 use icn_gossip::{KeyCard, Keypair};
-use icn_snapshot::Due;
+use icn_snapshot::{Due, Policy, Rotation};
 use icn_tests::{Dice, Rig, request};
 use icn_wal::{Faults, SimDisk};
 use serde_json::json;
 
 /// Small enough that a short life takes several snapshots.
-const DUE: Due = Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX };
+const POLICY: Policy = Policy {
+    due: Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX },
+    rotation: Rotation { keep: 3, age_ms: 0, bytes: u64::MAX },
+};
 
 fn publish(text: &str) -> Request {
     request(json!({"cmd": "publish", "topic": "coop:ledger", "text": text}))
@@ -89,7 +92,8 @@ fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
 
 /// The node as it comes back is the node that was.
 fn check(image: &SimDisk, seen: &Seen, what: &str) {
-    let mut rig = Rig::open(image, DUE, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+    let mut rig =
+        Rig::open(image, POLICY, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
     let (lsn, digest) = rig.digest();
     if let Some(before) = seen.digests.get(&lsn) {
         assert_eq!(digest, *before, "{what}: another state at #{lsn}");
@@ -124,7 +128,7 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
     let (mut points, mut images) = (0_u64, BTreeSet::new());
     for seed in 0..4 {
         let disk = SimDisk::new(seed);
-        let mut rig = Rig::open(&disk, DUE, seed).expect("open");
+        let mut rig = Rig::open(&disk, POLICY, seed).expect("open");
         live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
         let operations = disk.operations();
         drop(rig);
@@ -132,7 +136,7 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
             let disk = SimDisk::new(seed);
             disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
             let mut seen = Seen::default();
-            if let Ok(mut rig) = Rig::open(&disk, DUE, seed) {
+            if let Ok(mut rig) = Rig::open(&disk, POLICY, seed) {
                 let _ = live(&mut rig, seed, &mut seen);
             }
             points += 1;
@@ -151,7 +155,7 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
 #[test]
 fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Due::default(), 1).expect("open");
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
     rig.ask(request(json!({"cmd": "topic_create", "name": "coop:ledger"}))).expect("create");
     disk.set_faults(Faults { room: Some(0), ..Faults::default() });
     let large = "x".repeat(50_000);
@@ -178,10 +182,10 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     drop(rig);
     let image = disk.power_loss(0);
     image.set_faults(Faults { room: Some(0), ..Faults::default() });
-    let refusal = Rig::open(&image, Due::default(), 2).err().expect("a start needs some room");
+    let refusal = Rig::open(&image, Policy::default(), 2).err().expect("a start needs some room");
     assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
     image.set_faults(Faults::default());
-    let again = Rig::open(&image, Due::default(), 2).expect("recover");
+    let again = Rig::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
 }
 
@@ -191,7 +195,7 @@ fn after_a_failed_sync_nothing_leaves_the_node() {
         let disk = SimDisk::new(failing);
         let mut seen = Seen::default();
         disk.set_faults(Faults { sync_error_at: Some(failing), ..Faults::default() });
-        let ended = Rig::open(&disk, DUE, failing).and_then(|mut rig| {
+        let ended = Rig::open(&disk, POLICY, failing).and_then(|mut rig| {
             let ended = live(&mut rig, failing, &mut seen);
             if rig.node.store().wal().stats().poisoned {
                 assert!(rig.ask(publish("too late")).is_err(), "sync {failing}");
@@ -213,7 +217,7 @@ fn after_a_failed_sync_nothing_leaves_the_node() {
 fn the_same_seed_is_the_same_life() {
     let life = |seed| {
         let disk = SimDisk::new(seed);
-        let mut rig = Rig::open(&disk, DUE, seed).expect("open");
+        let mut rig = Rig::open(&disk, POLICY, seed).expect("open");
         live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
         (rig.digest(), disk.operations(), Dice::new(seed).next())
     };
@@ -223,7 +227,7 @@ fn the_same_seed_is_the_same_life() {
 
 #[test]
 fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
-    let mut rig = Rig::open(&SimDisk::new(1), Due::default(), 1).expect("open");
+    let mut rig = Rig::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
     let outputs = rig.node.step(2, vec![create(), create(), create()]);
     let [first, second, third] = outputs.try_into().expect("three effects");
@@ -232,7 +236,7 @@ fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
     for output in [first, second] {
         let Effect::Save(draft, Some(())) = output.effect else { panic!("{:?}", output.effect) };
         rig.node.store().compactor().save(draft.image).expect("save");
-        rig.node.saved();
+        rig.node.saved(1, true);
     }
     assert_eq!(rig.node.store().compactor().list().len(), 2);
     rig.ask(create().1).expect("there is room again");

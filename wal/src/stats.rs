@@ -27,6 +27,8 @@ pub struct Stats {
     pub size_bytes: u64,
     /// The last LSN appended, 0 for none.
     pub last_lsn: u64,
+    /// The time of the latest append: ms since 1970, 0 for none.
+    pub time_ms: u64,
     /// The last durable LSN, 0 for none.
     pub durable_lsn: u64,
     /// Whether a write or sync has failed.

@@ -203,6 +203,7 @@ impl<D: Disk> Wal<D> {
         }
         let queue = self.queue.lock();
         stats.last_lsn = queue.next_lsn - 1;
+        stats.time_ms = queue.time_ms;
         stats.poisoned = matches!(queue.state, State::Poisoned(_));
         stats.durable_lsn = self.durable.load(Ordering::Acquire);
         stats

@@ -1,11 +1,13 @@
 //! Answers for people.
 
+mod snapshot;
+
 use std::io::{self, Write};
 
 use serde_json::Value;
 
 use crate::clock::now_ms;
-use crate::report::{bytes, counted, duration, moment, status_rows};
+use crate::report::{bytes, counted, moment, status_rows};
 
 /// Columns that line up.
 pub(super) struct Table {
@@ -62,6 +64,10 @@ pub(super) enum View {
     Snapshots,
     Snapshot,
     Verified,
+    AllVerified,
+    Diff,
+    Pruned,
+    Pinned,
     Restored,
     Deleted,
     Segments,
@@ -128,25 +134,29 @@ impl View {
                 text(data, "id"),
                 bytes(number("bytes"))
             ),
-            Self::Snapshots => snapshots(data, out),
-            Self::Snapshot => {
-                writeln!(out, "Snapshot {}", text(data, "id"))?;
-                writeln!(out, "  covers    everything up to #{}", data["lsn"])?;
-                writeln!(out, "  taken     {}", moment(number("created")))?;
-                writeln!(out, "  size      {}", bytes(number("bytes")))?;
-                writeln!(out, "  verified  {}", if truth("verified") { "yes" } else { "NO" })?;
-                writeln!(out, "  timeline  {}", data["timeline"])?;
-                writeln!(out, "  kept      {}", text(data, "kept_because"))
-            }
+            Self::Snapshots => snapshot::list(data, out),
+            Self::Snapshot => snapshot::one(data, out),
             Self::Verified => writeln!(out, "Snapshot {} is whole.", text(data, "id")),
-            Self::Restored => writeln!(
+            Self::AllVerified => snapshot::verified(data, out),
+            Self::Diff => snapshot::diff(data, out),
+            Self::Pruned => snapshot::pruned(data, out),
+            Self::Pinned if truth("pinned") => {
+                writeln!(out, "Snapshot {} stays until it is unpinned.", text(data, "id"))
+            }
+            Self::Pinned => writeln!(out, "The rules decide about {} again.", text(data, "id")),
+            Self::Restored => {
+                writeln!(
+                    out,
+                    "Restored the state of #{} as #{} on timeline {}.",
+                    data["restored_lsn"], data["lsn"], data["timeline"]
+                )?;
+                writeln!(out, "To undo it: icnctl snapshot restore {}", text(data, "undo"))
+            }
+            Self::Deleted => writeln!(
                 out,
-                "Restored snapshot {} as #{} on timeline {}.",
-                text(data, "restored"),
-                data["lsn"],
-                data["timeline"]
+                "Deleted snapshot {}; its file goes with the next one that is taken.",
+                text(data, "deleted")
             ),
-            Self::Deleted => writeln!(out, "Deleted snapshot {}", text(data, "deleted")),
             Self::Segments => segments(data, out),
             Self::Salvaged => super::salvage::write(data, out),
             Self::LogVerified => {
@@ -250,34 +260,6 @@ fn peers(data: &Value, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "None connected; {known} known: icnctl peer list --all")
         }
     }
-}
-
-fn snapshots(data: &Value, out: &mut impl Write) -> io::Result<()> {
-    let mut table = Table::new(&["ID", "LSN", "SIZE", "TAKEN", "AGE", "VERIFIED", "KEPT BECAUSE"]);
-    let mut damaged = false;
-    for snapshot in list(data, "snapshots") {
-        let created = snapshot["created"].as_u64().unwrap_or(0);
-        let good = snapshot["verified"] == true;
-        damaged |= !good;
-        table.row([
-            text(snapshot, "id"),
-            snapshot["lsn"].to_string(),
-            bytes(snapshot["bytes"].as_u64().unwrap_or(0)),
-            moment(created),
-            duration(now_ms().saturating_sub(created)),
-            if good { "yes" } else { "NO" }.into(),
-            text(snapshot, "kept_because"),
-        ]);
-    }
-    if table.rows.len() == 1 {
-        return writeln!(out, "No snapshots yet. Take one: icnctl snapshot create");
-    }
-    table.write(out)?;
-    if damaged {
-        writeln!(out, "One is damaged; the others and the log replace it. Check the disk, then:")?;
-        writeln!(out, "  icnctl snapshot create")?;
-    }
-    Ok(())
 }
 
 fn segments(data: &Value, out: &mut impl Write) -> io::Result<()> {

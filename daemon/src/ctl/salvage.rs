@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
-use icn_snapshot::{Snapshot, list};
+use icn_snapshot::{Check, Rotation, Snapshot, list};
 use icn_wal::{Error, From, FsDisk, Lsn, Run, Salvage, salvage};
 use serde_json::{Value, json};
 
@@ -39,7 +39,8 @@ pub(super) fn run(
         // It is empty; if not, it is somebody else's by now.
         let _ = std::fs::remove_dir(to);
     }
-    let snapshots = FsDisk::read_only(directory).ok().and_then(|disk| list(&disk).ok());
+    let snapshots =
+        FsDisk::read_only(directory).ok().and_then(|disk| list(&disk, Rotation::default()).ok());
     Ok(told(&found, to, &snapshots.unwrap_or_default()))
 }
 
@@ -134,7 +135,8 @@ fn told(found: &Salvage, to: Option<&Path>, snapshots: &[Snapshot]) -> Value {
 fn fit(kept: Option<&Run>, snapshots: &[Snapshot]) -> Value {
     let continues =
         |lsn: u64| kept.is_some_and(|run| (run.after..=run.last_lsn.max(run.after)).contains(&lsn));
-    let mut good = snapshots.iter().rev().filter(|snapshot| snapshot.verified).peekable();
+    let mut good =
+        snapshots.iter().rev().filter(|snapshot| snapshot.check == Check::Whole).peekable();
     let newest = good.peek().map(|snapshot| snapshot.id);
     let lsn = newest.map_or(0, |id| id.lsn);
     let fitting = good.map(|snapshot| snapshot.id).find(|id| continues(id.lsn));

@@ -2,9 +2,9 @@
 
 use data_encoding::BASE64;
 use icn_gossip::{Policy, Provenance, Reject, State, Topic, TopicId, View};
-use icn_snapshot::{Snapshot, digest};
+use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
 use icn_wal::Disk;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Node;
 use crate::failure::{Failure, exit};
@@ -92,19 +92,23 @@ impl<D: Disk> Node<D> {
         match question {
             Request::Status => Ok(self.status()),
             Request::Identity => Ok(describe_identity(&self.card)),
-            Request::SnapshotList => Ok(describe_snapshots(&self.store.compactor().list())),
-            other => ask(self.state(), other).unwrap_or_else(|| {
-                let message = format!("This node cannot do that: {other:?}.");
-                Err(Failure::new("ICN-E0507", exit::FAILED, message, ""))
-            }),
+            Request::SnapshotList => {
+                Ok(describe_snapshots(&self.store.compactor().list(), self.window()))
+            }
+            other => ask(self.state(), other).unwrap_or_else(|| Err(cannot(other))),
         }
+    }
+
+    /// The LSNs that can be restored.
+    fn window(&self) -> Window {
+        Window { first: self.store.compactor().window_start(), last: self.store.lsn() }
     }
 
     fn status(&self) -> Value {
         let counts = self.state().counts();
         let wal = self.store.wal().stats();
         let snapshots = self.store.compactor().list();
-        let newest = snapshots.iter().rev().find(|snapshot| snapshot.verified);
+        let newest = snapshots.iter().rev().find(|snapshot| snapshot.check == Check::Whole);
         let recovery = &self.recovery;
         json!({
             "node": {
@@ -133,6 +137,8 @@ impl<D: Disk> Node<D> {
                 "lsn": newest.map(|snapshot| snapshot.id.lsn),
                 "created": newest.map(|snapshot| snapshot.created_ms),
                 "kept": snapshots.len(),
+                "damaged": snapshots.iter().filter(|kept| kept.check == Check::Damaged).count(),
+                "window": describe_window(self.window()),
             },
             "last_start": {
                 "clean": recovery.log.clean,
@@ -160,27 +166,63 @@ pub fn describe_digest(state: &Machine, lsn: u64) -> Value {
 
 /// Snapshots as they are listed.
 #[must_use]
-pub fn describe_snapshots(snapshots: &[Snapshot]) -> Value {
+pub fn describe_snapshots(snapshots: &[Snapshot], window: Window) -> Value {
     let each = snapshots.iter().map(describe_snapshot);
-    json!({ "snapshots": each.collect::<Vec<_>>() })
+    json!({ "snapshots": each.collect::<Vec<_>>(), "window": describe_window(window) })
+}
+
+fn describe_window(Window { first, last }: Window) -> Value {
+    json!({ "first": first, "last": last })
 }
 
 /// One snapshot as it is listed.
 #[must_use]
 pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
+    let labels = snapshot.labels.iter().map(|(key, value)| (key.to_owned(), value.into()));
+    let labels: Map<String, Value> = labels.collect();
     json!({
         "id": snapshot.id.to_string(),
         "lsn": snapshot.id.lsn,
         "bytes": snapshot.bytes,
         "created": snapshot.created_ms,
         "timeline": snapshot.timeline,
-        "verified": snapshot.verified,
-        "pinned": false,
-        "kept_because": snapshot.kept_because,
+        "time": snapshot.time_ms,
+        "verified": snapshot.check == Check::Whole,
+        "check": match snapshot.check {
+            Check::Whole => "whole",
+            Check::Unchecked => "unchecked",
+            Check::Damaged => "damaged",
+        },
+        "origin": match snapshot.origin {
+            Origin::Taken => "taken",
+            Origin::Target => "target of a restore",
+            Origin::Imported => "imported",
+        },
+        "pinned": snapshot.pinned,
+        "labels": labels,
+        "kept_because": snapshot.kept_because.to_string(),
     })
 }
 
-pub(super) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
+/// What the rules say, as it is told.
+pub(super) fn describe_plan(plan: &[Verdict]) -> Value {
+    let each = plan.iter().map(|verdict| {
+        json!({
+            "id": verdict.id.to_string(),
+            "bytes": verdict.bytes,
+            "stays": verdict.reason.stays(),
+            "because": verdict.reason.to_string(),
+        })
+    });
+    json!({ "snapshots": each.collect::<Vec<_>>() })
+}
+
+pub(super) fn cannot(request: &Request) -> Failure {
+    let message = format!("This node cannot do that: {request:?}.");
+    Failure::new("ICN-E0507", exit::FAILED, message, "")
+}
+
+pub(crate) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
     let spec = &topic.genesis.spec;
     let access = match spec.access.view() {
         View::Sealed => json!({ "kind": "sealed" }),

@@ -1,7 +1,7 @@
 //! What has to be there when a node starts again.
 
 use icn_daemon::request::Request;
-use icn_snapshot::SNAPSHOTS_KEPT;
+use icn_snapshot::Rotation;
 use serde_json::{Value, json};
 
 use super::life::{Fate, Friend, Line, Promised, TOPIC};
@@ -63,7 +63,10 @@ pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
     for snapshot in &promised.snapshots {
         let newer = kept.iter().filter(|other| other["lsn"].as_u64() > snapshot["lsn"].as_u64());
         let there = kept.iter().any(|other| other["id"] == snapshot["id"]);
-        assert!(there || newer.count() >= SNAPSHOTS_KEPT, "{snapshot} is not among {kept:?}");
+        assert!(
+            there || newer.count() >= Rotation::default().keep,
+            "{snapshot} is not among {kept:?}"
+        );
     }
     let found = if topic.is_some() { check_lines(house, promised) } else { 0 };
 

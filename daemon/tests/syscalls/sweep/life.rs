@@ -125,7 +125,7 @@ impl Script {
         to.subscription = to.fate(subscription);
         self.publish_lines(house, to)?;
         for number in 0..self.snapshots {
-            let snapshot = line.ask(&Request::SnapshotCreate)?;
+            let snapshot = line.ask(&Request::SnapshotCreate { pin: false, labels: Vec::new() })?;
             if let Fate::Acknowledged(snapshot) = to.fate(snapshot) {
                 to.snapshots.push(snapshot);
             }

@@ -1,60 +1,13 @@
 //! The store against a model: whatever happens to the machine, what was acknowledged is there.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 
-use icn_snapshot::{Due, Error, Recovery, SnapshotId, StateMachine, Store, digest, state_at};
+use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, digest, state_at};
 use icn_wal::{Faults, Lsn, SimDisk};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Map {
-    values: BTreeMap<u8, u32>,
-    restores: u32,
-}
-
-impl StateMachine for Map {
-    type Mutation = (u8, u32);
-    type Outcome = Option<u32>;
-    const SCHEMA: u32 = 7;
-
-    fn encode(&(key, value): &(u8, u32), out: &mut Vec<u8>) {
-        out.push(key);
-        out.extend_from_slice(&value.to_le_bytes());
-    }
-
-    fn decode(bytes: &[u8]) -> Result<(u8, u32), String> {
-        let (&key, value) = bytes.split_first().ok_or("empty")?;
-        let value = value.try_into().map_err(|_| "not four bytes")?;
-        Ok((key, u32::from_le_bytes(value)))
-    }
-
-    fn apply(&mut self, _: Lsn, (key, value): (u8, u32)) -> Option<u32> {
-        // A value that depends on the one before: applying a record twice or in another order
-        // shows.
-        let old = self.values.get(&key).copied();
-        self.values.insert(key, old.unwrap_or(1).wrapping_mul(31).wrapping_add(value));
-        old
-    }
-
-    fn restore(&self, image: Self, _: u64) -> Self {
-        Self { values: image.values, restores: self.restores + 1 }
-    }
-}
-
-fn open(disk: &SimDisk) -> Result<(Store<Map, SimDisk>, Recovery), Error> {
-    Store::open(disk, Due::default())
-}
-
-fn save(store: &mut Store<Map, SimDisk>) -> SnapshotId {
-    let image = store.image(5).expect("something is committed");
-    store.compactor().save(image).expect("save").id
-}
-
-fn put(store: &mut Store<Map, SimDisk>, key: u8, value: u32) {
-    let (lsn, _) = store.commit(1, (key, value)).expect("commit");
-    store.wal().wait(lsn).expect("wait");
-}
+use crate::common::{Map, open, put, restore, save};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -62,6 +15,11 @@ enum Step {
     Wait,
     Snapshot,
     Restore(usize),
+    /// To the state so many records ago.
+    Back(u64),
+    Pin(usize),
+    Delete(usize),
+    Prune,
     Close,
     Kill,
     PowerLoss(u64),
@@ -73,6 +31,10 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Wait),
         3 => Just(Step::Snapshot),
         1 => (0..3usize).prop_map(Step::Restore),
+        1 => (1..6u64).prop_map(Step::Back),
+        1 => (0..3usize).prop_map(Step::Pin),
+        1 => (0..3usize).prop_map(Step::Delete),
+        1 => Just(Step::Prune),
         1 => Just(Step::Close),
         1 => Just(Step::Kill),
         1 => any::<u64>().prop_map(Step::PowerLoss),
@@ -80,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Every state the store has been in, by LSN, and what has been promised.
+#[derive(Clone)]
 struct Model {
     states: Vec<Map>,
     promised: usize,
@@ -125,10 +88,36 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
             Step::Restore(back) => {
                 let kept = store.compactor().list();
                 if let Some(kept) = kept.iter().rev().nth(*back) {
-                    store.restore(1, kept.id, 3)?;
+                    restore(&mut store, At::Snapshot(kept.id), 3)?;
                     model.states.push(store.state().clone());
                 }
             }
+            Step::Back(records) => {
+                let to = store.lsn().saturating_sub(*records);
+                if to >= store.compactor().window_start()
+                    && let Some(lsn) = Lsn::new(to)
+                {
+                    restore(&mut store, At::Lsn(lsn), 3)?;
+                    model.states.push(store.state().clone());
+                }
+            }
+            Step::Pin(back) => {
+                if let Some(kept) = store.compactor().list().iter().rev().nth(*back) {
+                    store.compactor().pin(kept.id, !kept.pinned)?;
+                }
+            }
+            Step::Delete(back) => {
+                let kept = store.compactor().list();
+                let deleted =
+                    kept.iter().rev().nth(*back).map(|kept| store.compactor().delete(kept.id));
+                match deleted {
+                    Some(Err(error)) if !matches!(error, Error::Needed { .. }) => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+            Step::Prune => drop(store.compactor().prune()?),
             Step::Close => {
                 store.close()?;
                 model.promised = model.states.len() - 1;
@@ -168,11 +157,74 @@ proptest! {
         model.check(&store);
         let (state, lsn) = (store.state().clone(), store.lsn());
         drop(store);
-        let (seen, at) = state_at::<Map, _>(&image, None).expect("reads");
-        prop_assert_eq!((digest(&seen), at), (digest(&state), lsn));
+        let seen = state_at::<Map, _>(&image, At::Latest).expect("reads");
+        prop_assert_eq!((digest(&seen.state), seen.lsn), (digest(&state), lsn));
         let (again, _) = open(&image).expect("recovers again");
         prop_assert_eq!(again.state(), &state);
     }
+}
+
+#[test]
+fn power_loss_at_every_operation_of_create_prune_delete_and_restore() {
+    use Step::{Back, Close, Delete, Pin, Prune, Put, Restore, Snapshot, Wait};
+    let life = [
+        Put(1, 1),
+        Snapshot,
+        Put(2, 2),
+        Put(1, 3),
+        Snapshot,
+        Pin(1),
+        Put(3, 4),
+        Back(2),
+        Put(2, 5),
+        Wait,
+        Snapshot,
+        Restore(2),
+        Put(4, 6),
+        Snapshot,
+        Delete(1),
+        Prune,
+        Close,
+        Put(5, 7),
+        Back(1),
+        Snapshot,
+        Prune,
+        Wait,
+    ];
+    let (mut points, mut images) = (0, HashSet::new());
+    for power in 1.. {
+        let mut disk = SimDisk::new(power);
+        disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
+        let mut model = Model { states: vec![Map::default()], promised: 0 };
+        let ended = live(&mut disk, &life, &mut model);
+        disk.set_faults(Faults::default());
+        for seed in 0..12 {
+            let image = disk.power_loss(seed);
+            if !images.insert(image.image_hash()) {
+                continue;
+            }
+            let mut model = model.clone();
+            let (store, _) = open(&image).expect("recovers");
+            model.check(&store);
+            let compactor = store.compactor();
+            for lsn in compactor.window_start()..=store.lsn() {
+                let at = At::Lsn(Lsn::new(lsn).expect("an LSN"));
+                let past = state_at::<Map, _>(&image, at).expect("in the window");
+                assert!(model.states.contains(&past.state), "LSN {lsn} of power loss at {power}");
+            }
+            compactor.list().iter().for_each(|kept| {
+                compactor.verify::<Map>(kept.id).expect("whole");
+            });
+        }
+        points = power;
+        match ended {
+            Ok(()) => break,
+            Err(Error::Io { .. } | Error::Log(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+    println!("{points} operations, {} distinct images", images.len());
+    assert!(points > 200, "{points}");
 }
 
 #[test]
@@ -199,7 +251,8 @@ fn a_damaged_newest_snapshot_loses_nothing() {
     assert_eq!(recovery.passed_over.len(), 1);
     assert_eq!(recovery.passed_over[0].0, newest);
     let listed = store.compactor().list();
-    assert!(!listed.iter().find(|kept| kept.id == newest).expect("still listed").verified);
+    let listed = listed.iter().find(|kept| kept.id == newest).expect("still listed");
+    assert_eq!(listed.check, Check::Damaged);
 }
 
 #[test]
@@ -249,7 +302,7 @@ fn a_restore_is_a_step_forward() {
     let id = save(&mut store);
     put(&mut store, 2, 2);
     let before = store.lsn();
-    let lsn = store.restore(1, id, 77).expect("restore");
+    let lsn = restore(&mut store, At::Snapshot(id), 77).expect("restore");
     assert_eq!(lsn.get(), before + 1);
     assert_eq!(store.state().values, early.values);
     assert_eq!((store.state().restores, store.timeline()), (1, 1));
@@ -267,7 +320,7 @@ fn a_restore_is_a_step_forward() {
 }
 
 #[test]
-fn the_state_at_any_kept_lsn_is_what_it_was() {
+fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
     let disk = SimDisk::new(5);
     let (mut store, _) = open(&disk).expect("open");
     let mut digests = Vec::new();
@@ -279,11 +332,17 @@ fn the_state_at_any_kept_lsn_is_what_it_was() {
         }
     }
     for (lsn, expected) in digests {
-        let (state, at) = state_at::<Map, _>(&disk, Lsn::new(lsn)).expect("in the window");
-        assert_eq!((at, digest(&state)), (lsn, expected));
+        let at = At::Lsn(Lsn::new(lsn).expect("an LSN"));
+        let past = state_at::<Map, _>(&disk, at);
+        if lsn < 14 {
+            assert!(matches!(past, Err(Error::OutsideWindow { first: 14, .. })), "{lsn}: {past:?}");
+            continue;
+        }
+        let past = past.expect("in the window");
+        assert_eq!((past.lsn, digest(&past.state)), (lsn, expected));
     }
-    let beyond = state_at::<Map, _>(&disk, Lsn::new(31));
-    assert!(matches!(beyond, Err(Error::OutsideWindow { wanted: 31, last: 30 })));
+    let beyond = state_at::<Map, _>(&disk, At::Lsn(Lsn::new(31).expect("an LSN")));
+    assert!(matches!(beyond, Err(Error::OutsideWindow { first: 14, last: 30, .. })), "{beyond:?}");
 }
 
 #[test]
@@ -316,7 +375,7 @@ fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
             assert!(why.contains("cannot open"), "{why}");
             passed_over += 1;
         }
-        assert!(store.compactor().list()[0].verified, "opening {opening}");
+        assert_eq!(store.compactor().list()[0].check, Check::Whole, "opening {opening}");
         assert_eq!(store.state().values.len(), 1);
     }
     assert_eq!(passed_over, 1);
@@ -345,7 +404,7 @@ impl StateMachine for Large {
 #[test]
 fn a_disk_that_fills_under_a_large_snapshot_is_full_and_nothing_is_damaged() {
     let disk = SimDisk::new(7);
-    let (mut store, _) = Store::<Large, _>::open(&disk, Due::default()).expect("open");
+    let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
     for room in [0, 200, 1 << 20] {
         disk.set_faults(Faults { room: Some(room), ..Faults::default() });

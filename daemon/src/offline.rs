@@ -1,0 +1,54 @@
+//! A node that is asked one thing without a daemon: it takes the lock, answers and is gone.
+
+use std::path::Path;
+
+use icn_wal::{FsDisk, Lsn};
+
+use crate::clock::now_ms;
+use crate::config::{Config, Flags};
+use crate::datadir::{self, DataDir};
+use crate::failure::{Failure, exit};
+use crate::node::{Effect, Node, Output, describe_snapshot};
+use crate::request::{Reply, Request};
+use crate::run;
+
+/// Asks the node in `directory`, which must exist and not be running.
+///
+/// # Errors
+/// `ICN-E0106` when there is none, `ICN-E0101` when a process has it; those of a start; the node's
+/// refusal.
+pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
+    datadir::read_only(directory)?;
+    let config = config(directory)?;
+    let owned = DataDir::own(directory, config.unsafe_fs)?;
+    let (mut node, ..) = run::recover(&config, &owned, &run::gauges(&config)?)?;
+    let outputs = node.step(now_ms(), vec![((), request)]);
+    let reply = outputs.into_iter().map(|output| settle(&mut node, output)).last();
+    node.close()?;
+    reply.unwrap_or_else(|| Err(Failure::new("ICN-E0508", exit::USAGE, "There is no answer.", "")))
+}
+
+/// How the node in `directory` is configured.
+///
+/// # Errors
+/// Those of [`Config::load`].
+pub(crate) fn config(directory: &Path) -> Result<Config, Failure> {
+    Config::load(&Flags { data_dir: Some(directory.to_path_buf()), ..Flags::default() })
+}
+
+/// Waits as the shell's release does, and does what its worker does.
+fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
+    if let Some(lsn) = Lsn::new(output.after) {
+        node.store().wal().wait(lsn)?;
+    }
+    let compactor = node.store().compactor().clone();
+    match output.effect {
+        Effect::Reply((), reply) => reply,
+        Effect::Save(draft, _) => Ok(describe_snapshot(&compactor.save(draft.image)?)),
+        Effect::Work(work, ()) => work.perform(&compactor, |target| {
+            let (lsn, told) = node.restore(now_ms(), target)?;
+            node.store().wal().wait(lsn)?;
+            Ok(told)
+        }),
+    }
+}

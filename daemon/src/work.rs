@@ -1,0 +1,125 @@
+//! What takes too long for a turn of the core: states that were, hashes, whole files.
+
+use icn_gossip::State;
+use icn_snapshot::{At, Compactor, Image, Past, SnapshotId, Target, state_at};
+use icn_wal::{Disk, Lsn};
+use serde_json::{Value, json};
+
+use crate::diff::diff;
+use crate::failure::Failure;
+use crate::machine::Machine;
+use crate::node::describe_digest;
+use crate::request::{Moment, Reply};
+
+/// Something to be done beside the core.
+#[derive(Debug)]
+pub enum Work {
+    /// To hash a state.
+    Digest(Box<State>, u64),
+    /// To rebuild the state at an LSN and hash it.
+    DigestAt(Lsn),
+    /// To read a snapshot to its end.
+    Verify(SnapshotId),
+    /// To say what lies between two states.
+    Diff(Side, Side),
+    /// To say what going back to a moment would change in the state that is.
+    Preview(Box<State>, u64, At),
+    /// To go back: the state of a moment becomes the present one. The image is of the present.
+    Restore(At, Box<Image<Machine>>),
+}
+
+/// One side of a comparison.
+#[derive(Debug)]
+pub enum Side {
+    /// The state as it is.
+    Now(Box<State>, u64),
+    /// One that was.
+    Then(At),
+}
+
+impl Work {
+    /// Does it. `restore` makes what is ready to be restored the present state, and returns once that
+    /// is durable.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn perform<D: Disk>(
+        self,
+        compactor: &Compactor<D>,
+        restore: impl FnOnce(Target<Machine>) -> Reply,
+    ) -> Reply {
+        match self {
+            Self::Digest(state, lsn) => Ok(describe_digest(&Machine(*state), lsn)),
+            Self::DigestAt(lsn) => {
+                let past = compactor.state_at::<Machine>(At::Lsn(lsn))?;
+                Ok(describe_digest(&past.state, past.lsn))
+            }
+            Self::Verify(id) => {
+                compactor.verify::<Machine>(id)?;
+                Ok(json!({ "id": id.to_string(), "verified": true }))
+            }
+            Self::Diff(from, to) => Ok(tell(
+                from.state(|at| Ok(compactor.state_at(at)?))?,
+                to.state(|at| Ok(compactor.state_at(at)?))?,
+            )),
+            Self::Preview(present, lsn, at) => {
+                let past = compactor.state_at(at)?;
+                Ok(preview(*present, json!({ "lsn": lsn, "now": true }), past))
+            }
+            Self::Restore(at, present) => restore(compactor.target(at, *present)?),
+        }
+    }
+}
+
+impl Side {
+    fn state(
+        self,
+        then: impl FnOnce(At) -> Result<Past<Machine>, Failure>,
+    ) -> Result<(State, Value), Failure> {
+        Ok(match self {
+            Self::Now(state, lsn) => (*state, json!({ "lsn": lsn, "now": true })),
+            Self::Then(at) => describe(then(at)?),
+        })
+    }
+}
+
+/// Compares two moments by the files alone; the latest state for none.
+///
+/// # Errors
+/// Those of [`state_at`].
+pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Moment>) -> Reply {
+    let side = |moment: Option<&Moment>| {
+        let at = moment.map_or(Ok(At::Latest), Moment::at)?;
+        Ok::<_, Failure>(describe(state_at::<Machine, D>(disk, at)?))
+    };
+    Ok(tell(side(from)?, side(to)?))
+}
+
+/// Previews a restore by the files alone.
+///
+/// # Errors
+/// Those of [`state_at`].
+pub(crate) fn preview_offline<D: Disk>(disk: &D, to: &Moment) -> Reply {
+    let (present, told) = describe(state_at::<Machine, D>(disk, At::Latest)?);
+    Ok(preview(present, told, state_at(disk, to.at()?)?))
+}
+
+/// What must not go back does not: how far the logs have come, above all.
+fn preview(present: State, told: Value, past: Past<Machine>) -> Value {
+    let (image, told_to) = describe(past);
+    let epoch = present.node().map_or(0, |node| node.epoch);
+    let restored = present.restore(image, epoch);
+    tell((present, told), (restored, told_to))
+}
+
+fn describe(past: Past<Machine>) -> (State, Value) {
+    let Past { state, lsn, time_ms, timeline, .. } = past;
+    (state.0, json!({ "lsn": lsn, "time": time_ms, "timeline": timeline, "now": false }))
+}
+
+fn tell((from, told_from): (State, Value), (to, told_to): (State, Value)) -> Value {
+    let mut told = diff(&from, &to);
+    told["from"] = told_from;
+    told["to"] = told_to;
+    told
+}

@@ -1,0 +1,120 @@
+//! The list of snapshots, as it is on the disk.
+
+use icn_wal::{Disk, StoreId, Twin, TwinFile};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::id::SnapshotId;
+use crate::labels::Labels;
+
+const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
+
+/// What is known about the bytes of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Check {
+    /// Nobody has read it.
+    Unchecked,
+    /// When it was last read, all of it was there.
+    Whole,
+    /// It was read, and is not what was written.
+    Damaged,
+}
+
+/// How a snapshot has come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// It was taken of the state that was then.
+    Taken,
+    /// It is of an earlier state, made as the target of a restore.
+    Target,
+    /// It is of a state from elsewhere. No log continues it.
+    Imported,
+}
+
+/// One line of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub(crate) lsn: u64,
+    pub(crate) generation: u64,
+    pub(crate) timeline: u64,
+    pub(crate) bytes: u64,
+    /// By the wall clock of then, for people.
+    pub(crate) created_ms: u64,
+    /// No less than the time of the last record it covers.
+    pub(crate) time_ms: u64,
+    pub(crate) check: Check,
+    pub(crate) origin: Origin,
+    pub(crate) pinned: bool,
+    pub(crate) labels: Labels,
+    /// The RESTORE record that names this snapshot, 0 for none: as long as the log may be replayed
+    /// over that record, the snapshot has to be there.
+    pub(crate) restored_at: u64,
+    /// The RESTORE record before which it was taken, 0 for none.
+    pub(crate) undoes: u64,
+}
+
+impl Entry {
+    pub(crate) fn id(&self) -> SnapshotId {
+        SnapshotId { lsn: self.lsn, generation: self.generation }
+    }
+}
+
+/// The list, and what has to be remembered beside it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Catalogue {
+    pub(crate) store: StoreId,
+    pub(crate) next_generation: u64,
+    /// The log may be gone up to this LSN.
+    pub(crate) log_after: u64,
+    /// Sorted by id.
+    pub(crate) entries: Vec<Entry>,
+    /// Retired in an earlier cycle; their files go in the next.
+    pub(crate) retired: Vec<(u64, u64)>,
+}
+
+impl Catalogue {
+    /// The list in this directory; `None` when it is lost or damaged.
+    pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Self>, Error> {
+        Ok(match FILE.read(disk)? {
+            Twin::Content(bytes, _) => decode(&bytes),
+            Twin::Missing | Twin::Damaged => None,
+        })
+    }
+
+    pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), Error> {
+        let bytes = rmp_serde::to_vec(self).unwrap_or_default();
+        Ok(FILE.replace(disk, &bytes)?)
+    }
+
+    pub(crate) fn get(&self, id: SnapshotId) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.id() == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SnapshotId) -> Result<&mut Entry, Error> {
+        let found = self.entries.iter_mut().find(|entry| entry.id() == id);
+        found.ok_or(Error::NoSuchSnapshot { id })
+    }
+
+    /// Whether the log may still be replayed over the record with this LSN.
+    pub(crate) fn may_replay(&self, lsn: u64) -> bool {
+        lsn > self.log_after
+    }
+
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        self.entries.sort_by_key(Entry::id);
+    }
+
+    /// Takes `id` from the list. Its file goes one cycle later: whoever reads by the old list still
+    /// finds it.
+    pub(crate) fn retire(&mut self, id: SnapshotId) {
+        self.entries.retain(|entry| entry.id() != id);
+        self.retired.push((id.lsn, id.generation));
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Catalogue> {
+    let mut rest = bytes;
+    let catalogue = rmp_serde::from_read(&mut rest).ok()?;
+    rest.is_empty().then_some(catalogue)
+}

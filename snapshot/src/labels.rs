@@ -1,0 +1,89 @@
+//! What people write on a snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+const LABELS_MAX: usize = 16;
+const KEY_BYTES_MAX: usize = 64;
+const VALUE_BYTES_MAX: usize = 256;
+
+/// Keys and values: at most 16; a key has 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`, a value at most
+/// 256 bytes without control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels(BTreeMap<String, String>);
+
+/// Why something is no label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a label is key=value; a key has 1 to 64 of a-z 0-9 . _ -, a value up to 256 bytes, and a snapshot up to 16 labels"
+)]
+pub struct BadLabel;
+
+impl Labels {
+    /// Sets one.
+    ///
+    /// # Errors
+    /// [`BadLabel`] beyond the limits; nothing is set then.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), BadLabel> {
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let right = (1..=KEY_BYTES_MAX).contains(&key.len())
+            && key.bytes().all(allowed)
+            && value.len() <= VALUE_BYTES_MAX
+            && !value.chars().any(char::is_control)
+            && (self.0.len() < LABELS_MAX || self.0.contains_key(key));
+        if !right {
+            return Err(BadLabel);
+        }
+        self.0.insert(key.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// Sets one from `key=value`.
+    ///
+    /// # Errors
+    /// [`BadLabel`].
+    pub fn set_pair(&mut self, pair: &str) -> Result<(), BadLabel> {
+        let (key, value) = pair.split_once('=').ok_or(BadLabel)?;
+        self.set(key, value)
+    }
+
+    /// All of them, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut between = "";
+        for (key, value) in self.iter() {
+            write!(f, "{between}{key}={value}")?;
+            between = ", ";
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_limits() {
+        let mut labels = Labels::default();
+        for bad in ["", "a", "=b", "A=b", "a b=c", "a=\n", "ä=1"] {
+            assert_eq!(labels.set_pair(bad), Err(BadLabel), "{bad:?}");
+        }
+        assert_eq!(labels.set("a", &"x".repeat(257)), Err(BadLabel));
+        assert_eq!(labels.set(&"k".repeat(65), ""), Err(BadLabel));
+        for number in 0..16 {
+            labels.set(&format!("key-{number}"), "a = b").expect("room for 16");
+        }
+        assert_eq!(labels.set("one.more", ""), Err(BadLabel));
+        labels.set_pair("key-3=other=").expect("changing one takes no room");
+        assert_eq!(labels.iter().nth(9), Some(("key-3", "other=")));
+    }
+}

@@ -1,0 +1,5 @@
+//! The store against its promises.
+
+mod common;
+mod recovery;
+mod retention;

@@ -1,0 +1,345 @@
+//! Which snapshots stay, and what can be shown of the past because of it.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use icn_snapshot::{At, Check, Due, Error, Policy, Reason, Rotation, Store, state_at};
+use icn_wal::{Disk, From, Lsn, SimDisk};
+use proptest::prelude::*;
+
+use crate::common::{Map, open, put, restore, save};
+
+fn lsn(lsn: u64) -> At {
+    At::Lsn(Lsn::new(lsn).expect("an LSN"))
+}
+
+/// Every state of a store by its LSN.
+#[derive(Default)]
+struct History(BTreeMap<u64, Map>);
+
+impl History {
+    fn note(&mut self, store: &Store<Map, SimDisk>) {
+        self.0.insert(store.lsn(), store.state().clone());
+    }
+
+    /// Everything the store says it can show is what it was, by LSN and by time.
+    fn check(&self, disk: &SimDisk, store: &Store<Map, SimDisk>) {
+        let first = store.compactor().window_start();
+        let mut times = Vec::new();
+        let log = disk.subdir("wal").expect("the log");
+        icn_wal::read(&log, From::Oldest, |record| {
+            times.push((record.lsn.get(), record.time_ms));
+            ControlFlow::Continue(())
+        })
+        .expect("reads");
+        for (at, state) in self.0.range(first..) {
+            let past = state_at::<Map, _>(disk, lsn(*at)).expect("in the window");
+            assert_eq!((past.lsn, &past.state), (*at, state));
+        }
+        for &(at, time_ms) in times.iter().filter(|(at, _)| *at >= first) {
+            let last = times.iter().rfind(|(_, then)| *then <= time_ms).map(|(last, _)| *last);
+            let past = state_at::<Map, _>(disk, At::Time(time_ms)).expect("in the window");
+            assert_eq!((Some(past.lsn), Some(&past.state)), (last, self.0.get(&past.lsn)), "#{at}");
+            assert!(past.time_ms >= time_ms || past.replayed == 0);
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, u32, u64),
+    Save(bool),
+    Pin(usize, bool),
+    Delete(usize),
+    Prune,
+    RestoreSnapshot(usize),
+    RestoreLsn(u64),
+    Damage(usize),
+    Reopen,
+    LoseTheList,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        // Times that also go back.
+        8 => (0..6u8, any::<u32>(), 0..400u64).prop_map(|(key, value, ms)| Step::Put(key, value, ms)),
+        6 => any::<bool>().prop_map(Step::Save),
+        1 => (0..9usize, any::<bool>()).prop_map(|(index, pin)| Step::Pin(index, pin)),
+        1 => (0..9usize).prop_map(Step::Delete),
+        1 => Just(Step::Prune),
+        1 => (0..9usize).prop_map(Step::RestoreSnapshot),
+        1 => (0..60u64).prop_map(Step::RestoreLsn),
+        1 => (0..9usize).prop_map(Step::Damage),
+        2 => Just(Step::Reopen),
+        1 => Just(Step::LoseTheList),
+    ]
+}
+
+fn rotation() -> impl Strategy<Value = Rotation> {
+    (2..5usize, prop_oneof![Just(0), 1..300u64], prop_oneof![Just(u64::MAX), 300..2000u64])
+        .prop_map(|(keep, age_ms, bytes)| Rotation { keep, age_ms, bytes })
+}
+
+/// Damages one snapshot, never so many that nothing is left to fall back to.
+fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
+    let kept = store.compactor().list();
+    let window = kept.iter().filter(|kept| {
+        matches!(kept.kept_because, Reason::Newest | Reason::Floor(_) | Reason::Young)
+    });
+    let Some(one) = kept.get(index).filter(|_| window.count() >= 2) else { return };
+    // The state that a restore names is there twice, but not three times.
+    let twin = kept.iter().any(|other| {
+        other.id.lsn == one.id.lsn && other.id != one.id && other.check != Check::Whole
+    });
+    if one.check != Check::Whole || twin {
+        return;
+    }
+    let name = format!("snapshots/{}", one.id.file_name());
+    let Some(mut bytes) = disk.read_file(&name) else { return };
+    bytes[100] ^= 1;
+    disk.write_file(&name, &bytes);
+    assert!(matches!(store.compactor().verify::<Map>(one.id), Err(Error::Unusable { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_lsn_of_the_window_can_be_shown_after_any_steps(
+        steps in prop::collection::vec(step(), 1..50),
+        rotation in rotation(),
+        seed in any::<u64>(),
+    ) {
+        let policy = Policy { due: Due::default(), rotation };
+        let mut disk = SimDisk::new(seed);
+        let (mut store, _) = Store::<Map, _>::open(&disk, policy).expect("open");
+        let (mut history, mut clock) = (History::default(), 1000);
+        for step in steps {
+            let kept = store.compactor().list();
+            let nth = |index: usize| kept.get(index).map(|kept| kept.id);
+            match step {
+                Step::Put(key, value, ms) => {
+                    clock = clock + ms - 100;
+                    store.commit(clock, (key, value)).expect("commit");
+                    history.note(&store);
+                }
+                Step::Save(pin) => {
+                    if let Some(mut image) = store.image(1) {
+                        if pin { image.pin(); }
+                        store.compactor().save(image).expect("save");
+                    }
+                }
+                Step::Pin(index, pinned) => {
+                    if let Some(id) = nth(index) { store.compactor().pin(id, pinned).expect("pin"); }
+                }
+                Step::Delete(index) => {
+                    if let Some(id) = nth(index) {
+                        let deleted = store.compactor().delete(id);
+                        let fine = matches!(deleted, Ok(()) | Err(Error::Needed { .. }));
+                        prop_assert!(fine, "{:?}", deleted);
+                    }
+                }
+                Step::Prune => {
+                    store.compactor().prune().expect("prune");
+                }
+                Step::RestoreSnapshot(index) => {
+                    let Some(id) = nth(index) else { continue };
+                    match restore(&mut store, At::Snapshot(id), 1) {
+                        Ok(_) => history.note(&store),
+                        Err(Error::Unusable { .. }) => {
+                            prop_assert_ne!(kept[index].check, Check::Whole);
+                        }
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                Step::RestoreLsn(back) => {
+                    let Some(to) = store.lsn().checked_sub(back).filter(|to| *to > 0) else { continue };
+                    match restore(&mut store, lsn(to), 1) {
+                        Ok(_) => history.note(&store),
+                        Err(Error::OutsideWindow { first, .. }) => prop_assert!(to < first),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                Step::Damage(index) => damage(&disk, &store, index),
+                Step::Reopen | Step::LoseTheList => {
+                    let state = store.state().clone();
+                    store.close().expect("close");
+                    if matches!(step, Step::LoseTheList) {
+                        disk.remove_file("snapshots/MANIFEST");
+                    }
+                    disk = disk.kill();
+                    (store, _) = Store::open(&disk, policy).expect("open");
+                    prop_assert_eq!(store.state(), &state);
+                }
+            }
+        }
+        if let Some(last) = Lsn::new(store.lsn()) {
+            store.wal().wait(last).expect("durable");
+        }
+        history.check(&disk, &store);
+        let counted = store.compactor().list();
+        let floor = counted.iter().filter(|kept| {
+            kept.check == Check::Whole
+                && matches!(kept.kept_because, Reason::Newest | Reason::Floor(_))
+        });
+        prop_assert!(floor.count() <= rotation.keep);
+    }
+}
+
+fn reasons(store: &Store<Map, SimDisk>) -> Vec<Reason> {
+    store.compactor().list().into_iter().map(|kept| kept.kept_because).collect()
+}
+
+fn with(disk: &SimDisk, rotation: Rotation) -> Store<Map, SimDisk> {
+    Store::open(disk, Policy { due: Due::default(), rotation }).expect("open").0
+}
+
+fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
+    let (lsn, _) = store.commit(time_ms, (1, 1)).expect("commit");
+    store.wal().wait(lsn).expect("durable");
+}
+
+#[test]
+fn age_and_size_decide_above_the_floor_only() {
+    let disk = SimDisk::new(1);
+    let rotation = Rotation { keep: 2, age_ms: 100, bytes: u64::MAX };
+    let mut store = with(&disk, rotation);
+    for time_ms in [1000, 1050, 1090, 1100, 1120] {
+        put_at(&mut store, time_ms);
+        save(&mut store);
+    }
+    let (young, floor) = (Reason::Young, Reason::Floor(2));
+    // The first is 120 ms behind the newest.
+    assert_eq!(reasons(&store), [young, young, floor, Reason::Newest]);
+    let bytes = store.compactor().list()[1..].iter().map(|kept| kept.bytes).sum();
+    drop(store);
+    let mut store = with(&disk.kill(), Rotation { bytes, ..rotation });
+    let plan: Vec<_> = store.compactor().plan().iter().map(|verdict| verdict.reason).collect();
+    assert_eq!(plan, [Reason::Large, young, floor, Reason::Newest]);
+    assert_eq!(reasons(&store).len(), 4, "a plan changes nothing");
+    store.compactor().prune().expect("prune");
+    assert_eq!(reasons(&store), [young, floor, Reason::Newest]);
+    // A year without a snapshot: what is old is old, and the floor stays.
+    put_at(&mut store, 1120 + 365 * 24 * 3_600_000);
+    save(&mut store);
+    assert_eq!(reasons(&store), [floor, Reason::Newest]);
+}
+
+#[test]
+fn a_clock_that_jumps_back_reorders_nothing() {
+    let disk = SimDisk::new(2);
+    let (mut store, _) = open(&disk).expect("open");
+    for time_ms in [5000, 9000, 10, 20, 9500] {
+        put_at(&mut store, time_ms);
+    }
+    for (time_ms, last) in [(5000, 1), (8999, 1), (9000, 4), (9499, 4), (9500, 5), (u64::MAX, 5)] {
+        assert_eq!(state_at::<Map, _>(&disk, At::Time(time_ms)).expect("a state").lsn, last);
+    }
+    let before = state_at::<Map, _>(&disk, At::Time(4999));
+    assert!(matches!(before, Err(Error::OutsideWindow { .. })), "{before:?}");
+}
+
+#[test]
+fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
+    let disk = SimDisk::new(3);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let mut image = store.image(1).expect("an image");
+    image.pin();
+    image.labels().set("why", "before the upgrade").expect("a label");
+    let pinned = store.compactor().save(image).expect("save").id;
+    let state = store.state().clone();
+    for round in 0..5 {
+        put(&mut store, round, 2);
+        save(&mut store);
+    }
+    assert_eq!(reasons(&store)[0], Reason::Pinned);
+    assert_eq!(store.compactor().list()[0].labels.to_string(), "why=before the upgrade");
+    assert!(matches!(
+        store.compactor().delete(pinned),
+        Err(Error::Needed { why: "it is pinned", .. })
+    ));
+    let compactor = store.compactor().clone();
+    assert_eq!(compactor.window_start(), compactor.list()[1].id.lsn);
+    let isolated = compactor.state_at::<Map>(At::Snapshot(pinned)).expect("a restore point");
+    assert_eq!(isolated.state, state);
+    let outside = compactor.state_at::<Map>(lsn(2));
+    // The log is there as long as segments are shared; what is promised begins later.
+    assert!(matches!(outside, Ok(_) | Err(Error::OutsideWindow { .. })), "{outside:?}");
+    compactor.pin(pinned, false).expect("unpin");
+    compactor.prune().expect("prune");
+    assert_eq!(reasons(&store).len(), 3);
+}
+
+#[test]
+fn the_snapshot_before_a_restore_stays_until_the_next_one() {
+    let disk = SimDisk::new(4);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let first = save(&mut store);
+    put(&mut store, 2, 2);
+    let values = store.state().values.clone();
+    let at = restore(&mut store, At::Snapshot(first), 7).expect("restore").get();
+    for round in 0..6 {
+        put(&mut store, round, 3);
+        save(&mut store);
+    }
+    let undo = store.compactor().list()[0].clone();
+    assert_eq!(undo.kept_because, Reason::Undoes(at));
+    restore(&mut store, At::Snapshot(undo.id), 8).expect("undo");
+    assert_eq!(store.state().values, values);
+    for round in 0..6 {
+        put(&mut store, round, 3);
+        save(&mut store);
+    }
+    assert!(store.compactor().list().iter().all(|kept| kept.id != undo.id));
+}
+
+#[test]
+fn what_a_restore_goes_back_to_takes_no_place_among_the_newest() {
+    let disk = SimDisk::new(5);
+    let (mut store, _) = open(&disk).expect("open");
+    let mut states = vec![Map::default()];
+    for round in 0..12 {
+        put(&mut store, round % 5, u32::from(round));
+        states.push(store.state().clone());
+        if round % 3 == 2 {
+            save(&mut store);
+        }
+    }
+    assert_eq!(store.compactor().window_start(), 6);
+    restore(&mut store, lsn(7), 1).expect("restore");
+    assert_eq!(store.state().values, states[7].values);
+    // The one of the present has taken a place, and the one of #7 none.
+    let start = store.compactor().window_start();
+    assert_eq!(start, 9);
+    for at in start..=12 {
+        let past = state_at::<Map, _>(&disk, lsn(at)).expect("in the window");
+        assert_eq!(past.state, states[usize::try_from(at).expect("small")]);
+    }
+}
+
+#[test]
+fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
+    let disk = SimDisk::new(6);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let first = save(&mut store);
+    put(&mut store, 2, 2);
+    restore(&mut store, At::Snapshot(first), 7).expect("restore");
+    for round in 0..2 {
+        put(&mut store, round, 3);
+        save(&mut store);
+    }
+    let state = store.state().clone();
+    store.close().expect("close");
+    disk.remove_file("snapshots/MANIFEST");
+    let (store, _) = open(&disk).expect("open");
+    assert_eq!(store.state(), &state);
+    let kept = store.compactor().list();
+    assert!(kept.iter().all(|kept| kept.pinned), "{kept:?}");
+    assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
+    assert_eq!(kept.iter().filter(|kept| kept.check == Check::Whole).count(), 1);
+    kept.iter().for_each(|kept| store.compactor().verify::<Map>(kept.id).expect("whole"));
+    assert!(store.compactor().list().iter().all(|kept| kept.check == Check::Whole));
+}
