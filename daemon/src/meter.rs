@@ -227,7 +227,7 @@ impl SnapshotMeter {
         self.vector_clock_entries.set(real(counts.logs as u64));
         self.subscriptions.set(real(counts.subscriptions as u64));
         self.topics.set(real(counts.topics as u64));
-        self.x25519_keys.set(real(counts.peers as u64));
+        self.x25519_keys.set(real((counts.peers + counts.unsigned_keys) as u64));
         self.last_success.set(real(snapshot.created_ms) / 1000.0);
         self.last_lsn.set(real(snapshot.id.lsn));
     }

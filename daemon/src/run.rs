@@ -109,7 +109,8 @@ pub(crate) fn recover(
             counted(counts.logs as u64, "vector clock head"),
         );
         let from = if recovery.snapshot.is_some() { "snapshot" } else { "log" };
-        tracing::info!("Restored {} peer X25519 keys from {from}", counts.peers);
+        let keys = counts.peers + counts.unsigned_keys;
+        tracing::info!("Restored {keys} peer X25519 keys from {from}");
     }
     Ok((node, created, took))
 }

@@ -35,5 +35,7 @@ pub use keypair::Keypair;
 pub use log::{Log, LogKey, Verdict};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use reject::Reject;
-pub use state::{Counts, NodeId, Outcome, Peer, SCHEMA, State, Stored, Subscription, Topic};
+pub use state::{
+    Counts, NodeId, Outcome, Peer, SCHEMA, State, Stored, Subscription, Topic, UnsignedKey,
+};
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};

@@ -87,10 +87,20 @@ pub enum Mutation {
     },
     /// A peer is forgotten.
     RemovePeer(Did),
+    /// A key that is said to be a peer's, from a source without signatures. It replaces nothing.
+    AddUnsignedKey {
+        /// Whose it is said to be.
+        did: Did,
+        /// The X25519 key.
+        x25519: [u8; 32],
+        /// When it was learned: ms since 1970.
+        time_ms: u64,
+    },
 }
 
+/// An identity, 32 bytes and a number, as two of the records have them.
 #[derive(Serialize, Deserialize)]
-struct Init(Did, #[serde(with = "serde_bytes")] [u8; 32], u64);
+struct Keyed(Did, #[serde(with = "serde_bytes")] [u8; 32], u64);
 
 /// Why bytes are not a mutation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,7 +126,7 @@ impl Mutation {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
         let kind: u16 = match self {
-            Self::Init { did, network, epoch } => put(out, 1, &Init(*did, *network, *epoch)),
+            Self::Init { did, network, epoch } => put(out, 1, &Keyed(*did, *network, *epoch)),
             Self::CreateTopic(genesis) => put(out, 2, genesis),
             Self::DeleteTopic(topic) => put(out, 3, topic),
             Self::Subscribe { topic, by, time_ms } => put(out, 4, &(topic, by, time_ms)),
@@ -125,6 +135,9 @@ impl Mutation {
             Self::Prune { topic, through } => put(out, 7, &(topic, through)),
             Self::AddPeer { card, time_ms } => put(out, 8, &(time_ms, card)),
             Self::RemovePeer(did) => put(out, 9, did),
+            Self::AddUnsignedKey { did, x25519, time_ms } => {
+                put(out, 10, &Keyed(*did, *x25519, *time_ms))
+            }
         };
         let bytes = u32::try_from(out.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
         let header = &mut out[start..start + HEADER_BYTES];
@@ -153,7 +166,7 @@ impl Mutation {
         }
         Ok(match kind {
             1 => {
-                let Init(did, network, epoch) = get(body)?;
+                let Keyed(did, network, epoch) = get(body)?;
                 Self::Init { did, network, epoch }
             }
             2 => Self::CreateTopic(get(body)?),
@@ -179,6 +192,10 @@ impl Mutation {
                 Self::AddPeer { card, time_ms }
             }
             9 => Self::RemovePeer(get(body)?),
+            10 => {
+                let Keyed(did, x25519, time_ms) = get(body)?;
+                Self::AddUnsignedKey { did, x25519, time_ms }
+            }
             _ => return Err(DecodeError::Newer { kind, schema, rules }),
         })
     }

@@ -31,6 +31,10 @@ pub struct State {
     subscriptions: OrdMap<(String, Provenance), Subscription>,
     peers: OrdMap<Did, Peer>,
     bytes: u64,
+    /// Beside the peers and not among them: whoever asks for a peer's key never gets one of these.
+    /// A state written before there were any ends without it.
+    #[serde(default)]
+    unsigned_keys: OrdMap<Did, UnsignedKey>,
 }
 
 /// Who the node is.
@@ -85,6 +89,17 @@ pub struct Peer {
     pub card: KeyCard,
     /// How much it is trusted, of 1000.
     pub trust: u16,
+    /// When it was learned: ms since 1970.
+    pub added_ms: u64,
+}
+
+/// An X25519 key that its owner is said to have and has not signed: kept so that it is not forgotten,
+/// and nothing is encrypted to it. A card of the same identity replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsignedKey {
+    /// The key.
+    #[serde(with = "serde_bytes")]
+    pub x25519: [u8; 32],
     /// When it was learned: ms since 1970.
     pub added_ms: u64,
 }

@@ -200,8 +200,37 @@ fn a_newer_card_replaces_an_older_one_and_not_the_reverse() {
     assert_eq!(state.peers().map(|(_, peer)| peer.card.x25519[0]).collect::<Vec<_>>(), [6]);
 }
 
+#[test]
+fn a_key_nobody_vouches_for_is_kept_until_a_card_comes_and_replaces_none() {
+    let mut state = node();
+    let did = keypair(2).did();
+    let unsigned = |key| Mutation::AddUnsignedKey { did, x25519: [key; 32], time_ms: 1 };
+    let keys =
+        |state: &State| state.unsigned_keys().map(|(_, key)| key.x25519[0]).collect::<Vec<_>>();
+    assert_eq!(state.apply(2, unsigned(5)), Outcome::Done);
+    assert_eq!(state.apply(3, unsigned(6)), Outcome::Duplicate);
+    assert_eq!((keys(&state), state.peers().count()), (vec![5], 0), "no peer has it");
+    let card = KeyCard::sign(&keypair(2), [7; 32], 0);
+    assert_eq!(state.apply(4, Mutation::AddPeer { card, time_ms: 1 }), Outcome::Done);
+    assert_eq!((keys(&state), state.peers().count()), (vec![], 1));
+    assert_eq!(state.apply(5, unsigned(5)), Outcome::Duplicate);
+    assert_eq!(state.apply(6, Mutation::RemovePeer(did)), Outcome::Done);
+    assert_eq!(state.apply(7, unsigned(5)), Outcome::Done);
+    assert_eq!(state.apply(8, Mutation::RemovePeer(did)), Outcome::Done);
+    assert_eq!(state, node(), "nothing is left of it");
+}
+
+#[test]
+fn a_state_from_before_there_were_unsigned_keys_is_read() {
+    let state = node();
+    let mut bytes = rmp_serde::to_vec(&state).expect("serialises");
+    assert_eq!((bytes[0], bytes.pop()), (0x9A, Some(0x80)), "ten fields, the last an empty map");
+    bytes[0] = 0x99;
+    assert_eq!(rmp_serde::from_slice::<State>(&bytes).expect("deserialises"), state);
+}
+
 fn mutation() -> impl Strategy<Value = u8> {
-    0..8u8
+    0..9u8
 }
 
 proptest! {
@@ -219,6 +248,7 @@ proptest! {
                 4 => Mutation::Unsubscribe { topic: topic_name, by },
                 5 => Mutation::Prune { topic: id, through: lsn % 5 },
                 6 => Mutation::AddPeer { card: KeyCard::sign(&keypair(4), [5; 32], lsn), time_ms: lsn },
+                7 => Mutation::AddUnsignedKey { did: keypair(4).did(), x25519: [6; 32], time_ms: lsn },
                 _ => Mutation::RemovePeer(keypair(4).did()),
             };
             let mut bytes = Vec::new();

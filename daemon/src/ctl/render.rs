@@ -249,7 +249,11 @@ fn subscriptions(data: &Value, out: &mut impl Write) -> io::Result<()> {
 fn peers(data: &Value, out: &mut impl Write) -> io::Result<()> {
     let mut table = Table::new(&["DID", "STATE"]);
     for peer in list(data, "peers") {
-        table.row([text(peer, "did"), text(peer, "state")]);
+        let state = match text(peer, "state") {
+            unsigned if unsigned == "unsigned" => "unsigned: nobody vouches for the key".into(),
+            state => state,
+        };
+        table.row([text(peer, "did"), state]);
     }
     if table.rows.len() > 1 {
         return table.write(out);

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.
-pub(super) const TYPES: [&str; 11] = [
+pub(super) const TYPES: [&str; 12] = [
     "init",
     "topic",
     "topic-gone",
@@ -26,6 +26,7 @@ pub(super) const TYPES: [&str; 11] = [
     "prune",
     "peer",
     "peer-gone",
+    "peer-unsigned",
     "restore",
     "?",
 ];
@@ -251,6 +252,7 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
         Ok(Mutation::Prune { topic, through }) => ("prune", format!("{topic} to {through}")),
         Ok(Mutation::AddPeer { card, .. }) => ("peer", card.did.to_string()),
         Ok(Mutation::RemovePeer(did)) => ("peer-gone", did.to_string()),
+        Ok(Mutation::AddUnsignedKey { did, .. }) => ("peer-unsigned", did.to_string()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Answers that change nothing.
 
 use data_encoding::BASE64;
-use icn_gossip::{Policy, Provenance, Reject, State, Topic, TopicId, View};
+use icn_gossip::{Did, Policy, Provenance, Reject, State, Topic, TopicId, View};
 use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
 use icn_wal::Disk;
 use serde_json::{Map, Value, json};
@@ -30,13 +30,15 @@ pub fn ask(state: &State, question: &Request) -> Option<Reply> {
         Request::Subscriptions => Ok(json!({ "subscriptions": subscriptions(state) })),
         Request::Entries { topic, after, limit } => entries(state, topic, *after, *limit),
         Request::PeerList => {
-            let peers: Vec<_> = state
-                .peers()
-                .map(|(did, peer)| {
-                    let key = data_encoding::HEXLOWER.encode(&peer.card.x25519);
-                    json!({ "did": did.to_string(), "state": "known", "x25519": key, "trust": peer.trust })
-                })
-                .collect();
+            let row = |did: &Did, standing: &str, key: &[u8; 32], trust: u16| {
+                let key = data_encoding::HEXLOWER.encode(key);
+                json!({ "did": did.to_string(), "state": standing, "x25519": key, "trust": trust })
+            };
+            let known =
+                state.peers().map(|(did, peer)| row(did, "known", &peer.card.x25519, peer.trust));
+            let unsigned =
+                state.unsigned_keys().map(|(did, key)| row(did, "unsigned", &key.x25519, 0));
+            let peers: Vec<_> = known.chain(unsigned).collect();
             Ok(json!({ "peers": peers }))
         }
         _ => return None,
@@ -147,7 +149,7 @@ impl<D: Disk> Node<D> {
                 "torn_bytes": recovery.log.torn_bytes,
                 "passed_over": recovery.passed_over.len(),
             },
-            "peers": { "known": counts.peers, "connected": 0 },
+            "peers": { "known": counts.peers, "unsigned": counts.unsigned_keys, "connected": 0 },
         })
     }
 }

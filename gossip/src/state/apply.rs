@@ -1,6 +1,6 @@
 //! The only authority over the state.
 
-use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic};
+use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
 use crate::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX};
 use crate::log::{LogKey, Verdict};
@@ -29,13 +29,22 @@ impl State {
                     return Outcome::Duplicate;
                 }
                 let trust = known.map_or(0, |known| known.trust);
+                self.unsigned_keys.remove(&card.did);
                 self.peers.insert(card.did, Peer { card, trust, added_ms: time_ms });
                 Ok(Outcome::Done)
             }
-            Mutation::RemovePeer(did) => Ok(match self.peers.remove(&did) {
-                Some(_) => Outcome::Done,
-                None => Outcome::Duplicate,
-            }),
+            Mutation::RemovePeer(did) => {
+                let card = self.peers.remove(&did).is_some();
+                let key = self.unsigned_keys.remove(&did).is_some();
+                Ok(if card || key { Outcome::Done } else { Outcome::Duplicate })
+            }
+            Mutation::AddUnsignedKey { did, x25519, time_ms } => {
+                if self.peers.contains_key(&did) || self.unsigned_keys.contains_key(&did) {
+                    return Outcome::Duplicate;
+                }
+                self.unsigned_keys.insert(did, UnsignedKey { x25519, added_ms: time_ms });
+                Ok(Outcome::Done)
+            }
         };
         result.unwrap_or_else(Outcome::Rejected)
     }

@@ -1,6 +1,6 @@
 //! Asking the state.
 
-use super::{NodeId, Peer, State, Stored, Subscription, Topic};
+use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{Access, Policy, View};
 use crate::did::Did;
 use crate::limits::{TOPIC_BYTES_MAX, TRUST_MAX};
@@ -26,6 +26,8 @@ pub struct Counts {
     pub subscriptions: usize,
     /// Peers whose key is known.
     pub peers: usize,
+    /// Keys that nobody vouches for.
+    pub unsigned_keys: usize,
     /// Bytes of entries retained.
     pub bytes: u64,
 }
@@ -99,6 +101,11 @@ impl State {
     /// All peers whose key is known.
     pub fn peers(&self) -> impl Iterator<Item = (&Did, &Peer)> {
         self.peers.iter()
+    }
+
+    /// The keys that nobody vouches for; none of them is a peer's of [`peers`](Self::peers).
+    pub fn unsigned_keys(&self) -> impl Iterator<Item = (&Did, &UnsignedKey)> {
+        self.unsigned_keys.iter()
     }
 
     /// Whether `did` may read the topic.
@@ -177,6 +184,7 @@ impl State {
             entries: self.entries.len(),
             subscriptions: self.subscriptions.len(),
             peers: self.peers.len(),
+            unsigned_keys: self.unsigned_keys.len(),
             bytes: self.bytes,
         }
     }
