@@ -190,6 +190,23 @@ fn a_restore_never_uses_a_place_twice() {
 }
 
 #[test]
+fn a_restore_of_what_is_ahead_keeps_its_heads_and_the_proofs_of_both() {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    let (one, other) = (next(&state, 2, id, "one"), next(&state, 2, id, "other"));
+    append(&mut state, &one);
+    let mut ahead = state.clone();
+    let more = next(&ahead, 2, id, "more");
+    append(&mut ahead, &more);
+    append(&mut state, &other);
+    let key = LogKey::of(&one);
+    for restored in [state.restore(ahead.clone(), 77), ahead.restore(state, 77)] {
+        let log = restored.head(&key);
+        assert_eq!((log.head, log.head_hash, log.proof.is_some()), (2, more.hash(), true));
+    }
+}
+
+#[test]
 fn a_newer_card_replaces_an_older_one_and_not_the_reverse() {
     let mut state = node();
     let card = |issued| KeyCard::sign(&keypair(2), [issued; 32], u64::from(issued));

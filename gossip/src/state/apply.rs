@@ -223,10 +223,14 @@ impl State {
     pub fn restore(&self, mut image: Self, epoch: u64) -> Self {
         image.node = self.node.map(|node| NodeId { epoch, ..node });
         for (key, log) in &self.logs {
-            let older = image.logs.get(key).is_none_or(|old| old.head <= log.head);
-            if older || log.proof.is_some() {
-                image.logs.insert(*key, log.clone());
+            let mut kept = log.clone();
+            if let Some(old) = image.logs.get(key) {
+                if old.head > log.head {
+                    (kept.head, kept.head_hash) = (old.head, old.head_hash);
+                }
+                kept.proof = kept.proof.or_else(|| old.proof.clone());
             }
+            image.logs.insert(*key, kept);
         }
         for (id, arrival) in &self.next_arrivals {
             let known = image.next_arrivals.get(id).copied().unwrap_or(0);
