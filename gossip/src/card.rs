@@ -27,7 +27,7 @@ pub struct KeyCard {
     /// When it was issued: ms since 1970. Of two cards the later one counts.
     pub issued_ms: u64,
     #[serde(with = "serde_bytes")]
-    signature: [u8; 64],
+    pub(crate) signature: [u8; 64],
 }
 
 /// The text is not a key card, or not one its owner signed.

@@ -85,11 +85,24 @@ impl Entry {
     /// makes an entry that nobody admits.
     #[must_use]
     pub fn sign(keypair: &Keypair, position: &Position, payload: Bytes) -> Self {
+        let mut entry = Self::assemble(KIND_PLAIN, keypair.did(), position, payload, [0; 64]);
+        entry.signature = keypair.sign(&entry.header.signed());
+        entry
+    }
+
+    /// An entry that was signed before; nothing about it is verified.
+    pub(crate) fn assemble(
+        kind: u8,
+        author: Did,
+        position: &Position,
+        payload: Bytes,
+        signature: [u8; SIGNATURE_BYTES],
+    ) -> Self {
         let header = EntryHeader {
-            kind: KIND_PLAIN,
+            kind,
             network: position.network,
             topic: position.topic,
-            author: keypair.did(),
+            author,
             epoch: position.epoch,
             seq: position.seq,
             previous: position.previous,
@@ -98,7 +111,6 @@ impl Entry {
             payload_bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
             payload_hash: *blake3::hash(&payload).as_bytes(),
         };
-        let signature = keypair.sign(&header.signed());
         Self { header, signature, payload }
     }
 
@@ -117,6 +129,10 @@ impl Entry {
     #[must_use]
     pub fn header(&self) -> &EntryHeader {
         &self.header
+    }
+
+    pub(crate) fn signature(&self) -> &[u8; SIGNATURE_BYTES] {
+        &self.signature
     }
 
     /// What it carries.

@@ -26,6 +26,7 @@ mod mutation;
 mod reject;
 mod state;
 mod topic;
+mod words;
 
 pub use access::{Access, AccessBytes, Policy, View};
 pub use card::{BadCard, CARD_BYTES, KeyCard};
@@ -36,6 +37,7 @@ pub use log::{Log, LogKey, Verdict};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use reject::Reject;
 pub use state::{
-    Counts, NodeId, Outcome, Peer, SCHEMA, State, Stored, Subscription, Topic, UnsignedKey,
+    Counts, EXPORT_VERSION, ImportError, NodeId, Outcome, Peer, SCHEMA, State, Stored,
+    Subscription, Topic, UnsignedKey,
 };
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};

@@ -1,6 +1,9 @@
 //! The durable state: the fold of all mutations.
 
 mod apply;
+mod document;
+mod export;
+mod import;
 mod query;
 
 use imbl::OrdMap;
@@ -13,6 +16,8 @@ use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId};
 
+pub use export::EXPORT_VERSION;
+pub use import::ImportError;
 pub use query::Counts;
 
 /// Everything a node may never forget. Cloning shares everything and costs next to nothing; the

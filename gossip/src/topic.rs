@@ -115,7 +115,7 @@ pub struct Genesis {
     /// Random: two topics of one creator and one moment are still two.
     pub nonce: u64,
     #[serde(with = "serde_bytes")]
-    signature: [u8; 64],
+    pub(crate) signature: [u8; 64],
 }
 
 impl Genesis {

@@ -1,0 +1,140 @@
+//! The whole state as one JSON document that people can read.
+
+use std::io;
+
+use serde::{Serialize, Serializer};
+
+use super::document::{
+    AccessDoc, By, Document, EntryDoc, FORMAT, Hex, HistoryDoc, LogDoc, NodeDoc, PeerDoc,
+    StoredDoc, SubscriptionDoc, Text, TopicDoc, UnsignedDoc,
+};
+use super::{SCHEMA, State, Topic};
+use crate::topic::TopicId;
+use crate::words::{duration, moment};
+
+/// The version of the document. Another one is refused on import.
+pub const EXPORT_VERSION: u32 = 0;
+
+impl State {
+    /// Writes the state as one JSON document, described in `docs/FORMAT.md`. No more than one entry
+    /// is held in memory for it. [`import`](Self::import) makes the same state of it again.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn export(&self, mut out: impl io::Write) -> io::Result<()> {
+        let document = Document {
+            format: FORMAT.into(),
+            version: EXPORT_VERSION,
+            digest: Some(Hex(self.digest())),
+            node: self.node.map(|node| NodeDoc {
+                did: Text(node.did),
+                network: Hex(node.network),
+                epoch: Text(node.epoch),
+            }),
+            bytes: self.bytes,
+            topics: Each(|| self.topics.iter().map(|(id, topic)| self.topic_doc(*id, topic))),
+            histories: Each(|| {
+                self.next_arrivals.iter().map(|(id, arrivals)| self.history_doc(*id, *arrivals))
+            }),
+            subscriptions: Each(|| {
+                self.subscriptions.iter().map(|((name, by), wish)| SubscriptionDoc {
+                    topic: name.clone(),
+                    by: Text(By(*by)),
+                    id: wish.topic.map(Text),
+                    since_ms: wish.since_ms,
+                    since: moment(wish.since_ms),
+                })
+            }),
+            peers: Each(|| {
+                self.peers.iter().map(|(did, peer)| PeerDoc {
+                    did: Text(*did),
+                    x25519: Hex(peer.card.x25519),
+                    issued_ms: peer.card.issued_ms,
+                    issued: moment(peer.card.issued_ms),
+                    signature: Hex(peer.card.signature),
+                    trust: peer.trust,
+                    added_ms: peer.added_ms,
+                    added: moment(peer.added_ms),
+                })
+            }),
+            unsigned_keys: Each(|| {
+                self.unsigned_keys.iter().map(|(did, key)| UnsignedDoc {
+                    did: Text(*did),
+                    x25519: Hex(key.x25519),
+                    added_ms: key.added_ms,
+                    added: moment(key.added_ms),
+                })
+            }),
+        };
+        serde_json::to_writer_pretty(&mut out, &document)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+
+    fn topic_doc(&self, id: TopicId, topic: &Topic) -> TopicDoc<impl Serialize> {
+        let spec = &topic.genesis.spec;
+        TopicDoc {
+            name: spec.name.clone(),
+            id: Text(id),
+            creator: Text(topic.genesis.creator),
+            scope: spec.scope,
+            access: AccessDoc::of(&spec.access),
+            access_version: topic.access_version,
+            max_entries: spec.max_entries,
+            retention_ms: spec.retention_ms,
+            retention: duration(spec.retention_ms),
+            created_ms: spec.created_ms,
+            created: moment(spec.created_ms),
+            nonce: Text(topic.genesis.nonce),
+            signature: Hex(topic.genesis.signature),
+            bytes: topic.bytes,
+            entries: Each(move || {
+                self.entries(id, 0).map(|(arrival, stored)| StoredDoc {
+                    arrival,
+                    lsn: stored.lsn,
+                    received_ms: stored.received_ms,
+                    received: moment(stored.received_ms),
+                    entry: EntryDoc::of(&stored.entry),
+                })
+            }),
+        }
+    }
+
+    fn history_doc(&self, id: TopicId, arrivals: u64) -> HistoryDoc<impl Serialize> {
+        HistoryDoc {
+            topic: Text(id),
+            name: self.topics.get(&id).map(|topic| topic.genesis.spec.name.clone()),
+            arrivals,
+            logs: Each(move || {
+                self.heads(id).map(|(key, log)| LogDoc {
+                    author: Text(key.author),
+                    epoch: Text(key.epoch),
+                    head: log.head,
+                    head_hash: Hex(log.head_hash),
+                    proof: log
+                        .proof
+                        .as_ref()
+                        .map(|proof| Box::new((EntryDoc::of(&proof.0), EntryDoc::of(&proof.1)))),
+                })
+            }),
+        }
+    }
+
+    /// The digest of the state, as a store makes it.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&SCHEMA.to_le_bytes());
+        // Writing into a hash cannot fail, and none of our types refuses to serialise.
+        let _ = rmp_serde::encode::write(&mut hasher, self);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// A list that is made while it is written.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}

@@ -1,0 +1,290 @@
+//! Exported states: the same when they are read again, and refused with the place when they are not
+//! what was written.
+//!
+//! `tests/golden/export.json` shows the format. A change of it is made by
+//! `ICN_GOLDEN=write cargo test -p icn-gossip --test export` and explained in its commit.
+
+mod world;
+
+use std::fs;
+use std::path::Path;
+
+use icn_gossip::{ImportError, State};
+use proptest::prelude::*;
+use serde_json::Value;
+use world::{World, sample};
+
+fn export(state: &State) -> Vec<u8> {
+    let mut document = Vec::new();
+    state.export(&mut document).expect("memory");
+    document
+}
+
+fn bytes(state: &State) -> Vec<u8> {
+    rmp_serde::to_vec(state).expect("serialises")
+}
+
+fn assert_survives(state: &State) -> Result<(), TestCaseError> {
+    let document = export(state);
+    let back = State::import(&document);
+    let back = back.map_err(|error| TestCaseError::fail(error.to_string()))?;
+    prop_assert_eq!(&back, state);
+    prop_assert_eq!(bytes(&back), bytes(state));
+    prop_assert_eq!(export(&back), document);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn whatever_mutations_make_survives(steps in prop::collection::vec(any::<[u8; 4]>(), 0..60)) {
+        let mut world = World::default();
+        for step in steps {
+            world.step(step);
+        }
+        assert_survives(&world.state)?;
+    }
+}
+
+#[test]
+fn the_empty_state_and_the_sample_survive() {
+    assert_survives(&State::default()).expect("empty");
+    assert_survives(&sample()).expect("sample");
+}
+
+#[test]
+fn the_format_is_that_of_the_golden_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/export.json");
+    let document = export(&sample());
+    if std::env::var_os("ICN_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(&path, &document).expect("the golden file");
+    }
+    let golden = fs::read(&path).expect("the golden file");
+    assert!(golden == document, "the format has changed; see the head of this file");
+    assert_eq!(State::import(&golden), Ok(sample()));
+}
+
+/// The sample's document without its digest, changed by `change`, as text.
+fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut document: Value = serde_json::from_slice(&export(&sample())).expect("JSON");
+    document["digest"] = Value::Null;
+    change(&mut document);
+    serde_json::to_vec(&document).expect("JSON")
+}
+
+/// Where the first list at `path` that is not empty is, `*` being any number.
+fn full(document: &Value, path: &str) -> String {
+    let candidates = (0..9).map(|index| path.replace('*', &index.to_string()));
+    let full = |path: &String| {
+        document.pointer(path).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    };
+    candidates.into_iter().find(full).expect("a list with something in it")
+}
+
+fn place(document: &[u8]) -> String {
+    match State::import(document) {
+        Err(ImportError::Wrong { place, .. }) => place,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every value of a document, by its path.
+fn leaves(value: &Value, path: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            for (name, value) in fields {
+                leaves(value, &format!("{path}/{name}"), out);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (index, value) in items.iter().enumerate() {
+                leaves(value, &format!("{path}/{index}"), out);
+            }
+        }
+        _ => out.push(path.to_owned()),
+    }
+}
+
+/// Another value of the same kind.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => Value::from(number.as_u64().expect("whole").wrapping_add(1)),
+        Value::String(text) => {
+            let mut text = text.clone().into_bytes();
+            let last = text.last_mut().expect("no text is empty");
+            *last = if *last == b'1' { b'2' } else { b'1' };
+            Value::from(String::from_utf8(text).expect("ASCII"))
+        }
+        _ => Value::from(7),
+    }
+}
+
+/// What is neither signed nor derived from anything else: another value is another state.
+const FREE: [&str; 9] = [
+    "/digest",
+    "/node/did",
+    "/node/epoch",
+    "/access_version",
+    "/lsn",
+    "/trust",
+    "/histories/",
+    "/subscriptions/",
+    "/unsigned_keys/",
+];
+
+#[test]
+fn no_value_can_be_changed_unnoticed() {
+    let whole: Value = serde_json::from_slice(&export(&sample())).expect("JSON");
+    let mut paths = Vec::new();
+    leaves(&whole, "", &mut paths);
+    let mut free = 0;
+    for path in &paths {
+        let with = |digest: bool| {
+            let mut document = whole.clone();
+            if !digest {
+                document["digest"] = Value::Null;
+            }
+            let value = document.pointer_mut(path).expect("a value");
+            *value = other(value);
+            State::import(&serde_json::to_vec(&document).expect("JSON"))
+        };
+        assert!(with(true).is_err(), "{path}");
+        match with(false) {
+            Ok(state) => {
+                assert!(FREE.iter().any(|free| path.contains(free)), "{path}");
+                assert!(state != sample() || path == "/digest", "{path} means nothing");
+                free += 1;
+            }
+            Err(ImportError::Wrong { place, .. }) => {
+                let place = place.replace('[', "/").replace([']', '.'], "/").replace("//", "/");
+                let root = path.trim_start_matches('/').split('/').next().expect("a field");
+                // The network and the heads show at the entries they are about.
+                let elsewhere = ["node", "histories"].contains(&root);
+                assert!(place.starts_with(root) || elsewhere, "{path}: told as {place}");
+            }
+            Err(error) => assert!(["/format", "/version"].contains(&path.as_str()), "{error}"),
+        }
+    }
+    assert!(free < 30 && paths.len() > 200, "{free} of {}", paths.len());
+}
+
+#[test]
+fn every_field_is_needed_and_no_other_is_taken() {
+    let whole: Value = serde_json::from_slice(&export(&sample())).expect("JSON");
+    let mut objects = Vec::new();
+    fn walk(value: &Value, path: String, out: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, value)| walk(value, format!("{path}/{name}"), out));
+                out.push(path);
+            }
+            Value::Array(items) => (0..)
+                .zip(items)
+                .for_each(|(index, item): (usize, _)| walk(item, format!("{path}/{index}"), out)),
+            _ => {}
+        }
+    }
+    walk(&whole, String::new(), &mut objects);
+    for path in &objects {
+        let mut more = whole.clone();
+        more.pointer_mut(path).expect("an object")["extra"] = Value::from(1);
+        let error = State::import(&serde_json::to_vec(&more).expect("JSON")).unwrap_err();
+        assert!(error.to_string().contains("extra"), "{path}: {error}");
+        let names: Vec<String> = whole
+            .pointer(path)
+            .and_then(Value::as_object)
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect();
+        for name in names {
+            let mut less = whole.clone();
+            let object = less.pointer_mut(path).and_then(Value::as_object_mut).expect("an object");
+            object.shift_remove(&name);
+            let outcome = State::import(&serde_json::to_vec(&less).expect("JSON"));
+            let nothing = whole.pointer(&format!("{path}/{name}")) == Some(&Value::Null);
+            assert!(outcome.is_err() || nothing || name == "digest", "{path}/{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_there_twice_is_told() {
+    for list in [
+        "/topics",
+        "/topics/*/entries",
+        "/histories",
+        "/histories/*/logs",
+        "/subscriptions",
+        "/peers",
+        "/unsigned_keys",
+    ] {
+        let document = changed(|document| {
+            let list = full(document, list);
+            let items = document.pointer_mut(&list).and_then(Value::as_array_mut).expect("a list");
+            items.push(items[0].clone());
+        });
+        let place = place(&document);
+        let root = list.split('/').nth(1).expect("a field");
+        assert!(place.starts_with(root), "{list}: {place}");
+    }
+    let text = String::from_utf8(changed(|_| {})).expect("JSON");
+    let twice = text.replacen("\"version\":0", "\"version\":0,\"version\":0", 1);
+    assert!(matches!(State::import(twice.as_bytes()), Err(ImportError::Other { .. })));
+}
+
+#[test]
+fn what_hangs_in_the_air_is_told() {
+    let gone = |list: &'static str| {
+        changed(move |document| {
+            document.pointer_mut(list).and_then(Value::as_array_mut).expect("a list").clear();
+        })
+    };
+    assert!(place(&gone("/histories")).ends_with("entries[0].arrival"));
+    assert!(place(&gone("/histories/0/logs")).starts_with("histories[0].logs"));
+    assert!(place(&gone("/topics")).ends_with("].name"));
+    let nobody = changed(|document| document["node"] = Value::Null);
+    assert!(place(&nobody).starts_with("histories[0]"));
+}
+
+#[test]
+fn another_version_is_told_before_what_it_has() {
+    let newer = changed(|document| {
+        document["version"] = Value::from(9);
+        document["new"] = Value::from(1);
+    });
+    assert_eq!(State::import(&newer), Err(ImportError::Version { found: 9 }));
+    for other in [&b""[..], b"{}", b"[]", br#"{"version":1,"created_at":5}"#, b"\xFF", b"{"] {
+        let outcome = State::import(other);
+        assert!(matches!(outcome, Err(ImportError::Other { .. })), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_rule_sealed_where_it_was_written_may_be_understood_by_now_and_not_the_reverse() {
+    let sealed = |document: &mut Value| {
+        for side in ["read", "write"] {
+            document["topics"][0]["access"][side] = serde_json::json!(["sealed"]);
+        }
+    };
+    assert_eq!(State::import(&changed(sealed)), Ok(sample()));
+    let unread = |topic: &Value| topic["access"]["read"] == serde_json::json!(["sealed"]);
+    let opened = changed(|document| {
+        let topics = document["topics"].as_array_mut().expect("a list");
+        let topic = topics.iter_mut().find(|topic| unread(topic)).expect("a sealed one");
+        topic["access"]["read"] = serde_json::json!(["everybody"]);
+    });
+    assert!(place(&opened).ends_with("access.bytes"));
+}
+
+#[test]
+fn errors_repeat_no_tricks() {
+    let name = "\u{1b}[2J".repeat(1000);
+    let document = changed(|document| document[name.as_str()] = Value::Null);
+    let told = State::import(&document).unwrap_err().to_string();
+    assert!(!told.contains('\u{1b}') && told.len() < 2000, "{told}");
+    let deep = "[".repeat(1 << 20);
+    assert!(State::import(deep.as_bytes()).is_err());
+    let deep = format!("{{\"format\":\"icn-state\",\"version\":0,\"x\":{deep}");
+    assert!(State::import(deep.as_bytes()).is_err());
+}
