@@ -11,6 +11,8 @@ use crate::keypair::Keypair;
 
 const DOMAIN: &[u8] = b"icn/keycard/v0\0";
 const PREFIX: &str = "icn-card:";
+/// The most digits that a card's bytes have. Decoding takes the square of the length.
+const DIGITS_MAX: usize = 186;
 
 /// The bytes of a card on a wire: key of the identity, X25519 key, time, signature.
 pub const CARD_BYTES: usize = 136;
@@ -98,6 +100,9 @@ impl FromStr for KeyCard {
 
     fn from_str(text: &str) -> Result<Self, BadCard> {
         let encoded = text.trim().strip_prefix(PREFIX).ok_or(BadCard)?;
+        if encoded.len() > DIGITS_MAX {
+            return Err(BadCard);
+        }
         let bytes = bs58::decode(encoded).into_vec().map_err(|_| BadCard)?;
         Self::from_bytes(bytes.as_slice().try_into().map_err(|_| BadCard)?)
     }
@@ -115,5 +120,7 @@ mod tests {
         let forged = KeyCard { x25519: [9; 32], ..card };
         assert_eq!(forged.to_string().parse::<KeyCard>(), Err(BadCard));
         assert_eq!(text[..text.len() - 1].parse::<KeyCard>(), Err(BadCard));
+        // Minutes if it were decoded.
+        assert_eq!(format!("{PREFIX}{}", "z".repeat(1 << 20)).parse::<KeyCard>(), Err(BadCard));
     }
 }

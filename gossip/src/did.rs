@@ -9,6 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const PREFIX: &str = "did:icn:z";
 /// The multicodec number of an Ed25519 public key.
 const MULTICODEC: [u8; 2] = [0xED, 0x01];
+/// The most digits that 34 bytes have. Decoding takes the square of the length.
+const DIGITS_MAX: usize = 47;
 
 /// A decentralised identifier: `did:icn:z` and the base58 of the multicodec number and the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +81,9 @@ impl FromStr for Did {
 
     fn from_str(text: &str) -> Result<Self, DidError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(DidError::Form)?;
+        if encoded.len() > DIGITS_MAX {
+            return Err(DidError::Form);
+        }
         let bytes = bs58::decode(encoded).into_vec().map_err(|_| DidError::Form)?;
         let key = bytes.strip_prefix(&MULTICODEC).ok_or(DidError::Form)?;
         let did = Self::from_key(key.try_into().map_err(|_| DidError::Form)?)?;
@@ -111,9 +116,14 @@ mod tests {
         let text = did.to_string();
         assert!(text.starts_with("did:icn:z6Mk"), "{text}");
         assert_eq!(text.parse(), Ok(did));
-        for wrong in
-            [format!(" {text}"), text.replace("icn", "ICN"), format!("{text}1"), String::new()]
-        {
+        for wrong in [
+            format!(" {text}"),
+            text.replace("icn", "ICN"),
+            format!("{text}1"),
+            String::new(),
+            // Minutes if it were decoded.
+            format!("{PREFIX}{}", "z".repeat(1 << 20)),
+        ] {
             assert!(wrong.parse::<Did>().is_err(), "{wrong}");
         }
     }
