@@ -7,9 +7,13 @@ use crate::did::Did;
 use crate::limits::{PARTICIPANTS_MAX, TRUST_MAX};
 
 const VERSION: u8 = 1;
+/// In place of a version: a rule of the earlier implementation, as text. No build understands it.
+const LEGACY: u8 = 0xFF;
 const PUBLIC: u8 = 1;
 const PARTICIPANTS: u8 = 2;
 const MIN_TRUST: u8 = 3;
+
+const _: () = assert!(LEGACY != VERSION);
 
 /// Whom one side of an access rule lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +137,11 @@ impl AccessBytes {
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
+    }
+
+    /// A rule of the earlier implementation, kept as it is: sealed whatever it says.
+    pub(crate) fn legacy(rule: &str) -> Self {
+        Self([&[LEGACY], rule.as_bytes()].concat())
     }
 
     /// The bytes.

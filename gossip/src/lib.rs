@@ -20,6 +20,7 @@ mod card;
 mod did;
 mod entry;
 mod keypair;
+pub mod legacy;
 pub mod limits;
 mod log;
 mod mutation;

@@ -30,6 +30,21 @@ pub const RETENTION_MS_DEFAULT: u64 = 30 * 24 * 60 * 60 * 1000;
 /// The highest trust there is.
 pub const TRUST_MAX: u16 = 1000;
 
+/// The largest document of the earlier implementation that is read: 64 MiB. Real ones are below 10.
+pub const LEGACY_BYTES_MAX: usize = 64 << 20;
+
+/// The most topics taken from such a document.
+pub const LEGACY_TOPICS_MAX: usize = 10_000;
+
+/// The most items taken from any other list of it. Each subscription is checked against all others.
+pub const LEGACY_ITEMS_MAX: usize = 50_000;
+
+/// The most unknown fields of it that are told by name.
+pub const LEGACY_FIELDS_MAX: usize = 1000;
+
+/// The longest access rule of it that is kept: 64 KiB.
+pub const LEGACY_RULE_BYTES_MAX: usize = 64 << 10;
+
 const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
 const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
 const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);

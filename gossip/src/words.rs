@@ -1,9 +1,7 @@
 //! Words for people: times, durations, and text that came from elsewhere.
 
-use std::fmt::Write;
-
-/// The most characters of somebody else's text that a message repeats.
-const QUOTED_CHARS_MAX: usize = 200;
+/// About how many bytes of somebody else's text a message repeats.
+const QUOTED_BYTES_MAX: usize = 200;
 
 /// A moment in ms since 1970, in UTC.
 pub(crate) fn moment(ms: u64) -> String {
@@ -38,17 +36,16 @@ pub(crate) fn is_tricky(character: char) -> bool {
 /// Text from elsewhere as it may be shown: without tricks and not too long.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::new();
-    let mut rest = text.chars();
-    for character in rest.by_ref().take(QUOTED_CHARS_MAX) {
+    for character in text.chars() {
+        if out.len() >= QUOTED_BYTES_MAX {
+            out.push('…');
+            break;
+        }
         if is_tricky(character) {
-            // Writing into a string cannot fail.
-            let _ = write!(out, "{}", character.escape_unicode());
+            out.extend(character.escape_unicode());
         } else {
             out.push(character);
         }
-    }
-    if rest.next().is_some() {
-        out.push('…');
     }
     out
 }
@@ -70,6 +67,6 @@ mod tests {
     #[test]
     fn nothing_a_terminal_obeys_is_repeated() {
         assert_eq!(quoted("a\u{1b}[2J\u{202e}b"), "a\\u{1b}[2J\\u{202e}b");
-        assert_eq!(quoted(&"x".repeat(1000)).chars().count(), QUOTED_CHARS_MAX + 1);
+        assert_eq!(quoted(&"x".repeat(1000)).chars().count(), QUOTED_BYTES_MAX + 1);
     }
 }
