@@ -30,3 +30,22 @@ impl StateMachine for Machine {
         Self(self.0.restore(image.0, branch))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::{Keypair, Mutation, State};
+
+    use super::*;
+
+    #[test]
+    fn an_exported_state_has_the_digest_of_the_store() {
+        let mut state = State::default();
+        let did = Keypair::from_seed([1; 32]).did();
+        state.apply(1, Mutation::Init { did, network: [2; 32], epoch: 3 });
+        let mut document = Vec::new();
+        state.export(&mut document).expect("memory");
+        let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+        let digest = icn_snapshot::digest(&Machine(state));
+        assert_eq!(document["digest"], data_encoding::HEXLOWER.encode(&digest));
+    }
+}

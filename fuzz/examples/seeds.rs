@@ -12,7 +12,8 @@ use bytes::{Bytes, BytesMut};
 use icn_fuzz::life::Witness;
 use icn_fuzz::{Edit, End, Log, Ops, edit, headers, replay, segments, snapshot};
 use icn_gossip::{
-    Access, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, TopicSpec,
+    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, State,
+    TopicSpec,
 };
 use icn_net::{Frame, Hello, Local, Role, SPOKEN, Session};
 use icn_wal::{Error, SimDisk};
@@ -27,6 +28,8 @@ fn main() -> io::Result<()> {
         ("snapshot", snapshots()),
         ("entry", entry()),
         ("wire", wire()),
+        ("export", export()),
+        ("legacy", legacy()),
     ];
     for (target, seeds) in all {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
@@ -191,6 +194,103 @@ fn entry() -> Seeds {
         let mut bytes = Vec::new();
         mutation.encode(&mut bytes);
         seeds.insert(format!("mutation-{name}"), bytes);
+    }
+    seeds
+}
+
+/// States that each have a little of everything, with their digest and without.
+fn export() -> Seeds {
+    let (did, network) = (keypair().did(), icn_net::network_id("icn"));
+    let init = Mutation::Init { did, network, epoch: 1 };
+    let topic = |access: AccessBytes| {
+        let genesis =
+            Genesis::sign(&keypair(), network, TopicSpec::new("news".into(), access, 1), 7);
+        (genesis.id(), Mutation::CreateTopic(genesis))
+    };
+    let (topic_id, open) = topic(Access::public().encode());
+    let entry = |payload: &'static [u8]| {
+        let (epoch, seq, previous) = (1, 1, [0; 32]);
+        let position = Position {
+            network,
+            topic: topic_id,
+            epoch,
+            seq,
+            previous,
+            access_version: 1,
+            time_ms: 5,
+        };
+        let entry = Entry::sign(&keypair(), &position, Bytes::from_static(payload));
+        Mutation::Append { entry, received_ms: 6 }
+    };
+    let wish = |by| Mutation::Subscribe { topic: "news".into(), by, time_ms: 5 };
+    let peer = Keypair::from_seed([3; 32]).did();
+    let states = [
+        ("empty", vec![]),
+        ("waiting", vec![wish(Provenance::Local), wish(Provenance::Peer(peer))]),
+        ("members", vec![init.clone(), topic(Access::participants(vec![peer]).encode()).1]),
+        ("sealed", vec![init.clone(), topic(AccessBytes::from_bytes(vec![9, 9])).1]),
+        ("entry", vec![init.clone(), open.clone(), wish(Provenance::Local), entry(b"hello")]),
+        ("frozen", vec![init, open, entry(b"one"), entry(&[0xFF])]),
+        ("peer", vec![Mutation::AddPeer { card: card(), time_ms: 5 }]),
+        ("unsigned", vec![Mutation::AddUnsignedKey { did, x25519: [4; 32], time_ms: 5 }]),
+    ];
+    let mut seeds = Seeds::new();
+    for (name, mutations) in states {
+        let mut state = State::default();
+        for (lsn, mutation) in (1..).zip(mutations) {
+            state.apply(lsn, mutation);
+        }
+        let mut document = Vec::new();
+        state.export(&mut document).expect("memory");
+        let edited = String::from_utf8(document.clone()).expect("JSON");
+        let without = |line: &&str| !line.starts_with("  \"digest\"");
+        let edited: String = edited.lines().filter(without).map(str::trim_start).collect();
+        seeds.insert(name.into(), document);
+        seeds.insert(format!("{name}-edited"), edited.into_bytes());
+    }
+    seeds
+}
+
+/// One document with everything, and parts of it.
+fn legacy() -> Seeds {
+    let own = keypair().did();
+    let peer = Keypair::from_seed([3; 32]).did();
+    let topic = |name: &str, rule: &str, scope: &str| {
+        format!(
+            r#""{name}":{{"name":"{name}","access_control":"{rule}","max_entries":9,"scope":"{scope}"}}"#
+        )
+    };
+    let topics = [
+        topic("a", "Public", "Global"),
+        topic("b", &format!("Participants:[{own},{peer}]"), "Regional"),
+        topic("c", "TrustClass:Known", "LocalCluster"),
+        topic("d", "MinTrustScore:0.7", "Global"),
+        topic("e", "Participants:2", "?"),
+    ];
+    let key = format!("{:?}", [5; 32]);
+    let connection = format!(
+        r#"{{"did":"{peer}","negotiated_version":1,"peer_capabilities":3,"peer_software":"x","x25519_key":{key},"ml_kem_public":[1]}}"#
+    );
+    let gossip = |topics: &str| {
+        format!(
+            r#""gossip_state":{{"vector_clock":{{"{own}":3}},"subscriptions":{{"a":["{own}","{peer}"],"b":["{peer}"],"z":["{peer}"]}},"local_subscriptions":["a"],"topics":{{{topics}}}}}"#
+        )
+    };
+    let network = format!(
+        r#""network_state":{{"peer_connections":{{"{peer}":{connection}}},"peer_x25519_keys":{{"{peer}":{key}}},"peer_addresses":{{"{peer}":"192.0.2.1:1"}}}}"#
+    );
+    let identity = r#""identity_state":{"did_key":{"type":"software","secret_bytes":[1]}}"#;
+    let start = r#""version":1,"created_at":5"#;
+    let mut seeds = Seeds::new();
+    for (name, parts) in [
+        ("empty", vec![start.to_owned()]),
+        ("gossip", vec![start.to_owned(), gossip(&topics[0])]),
+        ("topics", vec![start.to_owned(), gossip(&topics.join(","))]),
+        ("network", vec![start.to_owned(), network.clone()]),
+        ("identity", vec![start.to_owned(), identity.to_owned(), r#""more":{"a":[0]}"#.to_owned()]),
+        ("all", vec![start.to_owned(), gossip(&topics.join(",")), network, identity.to_owned()]),
+    ] {
+        seeds.insert(name.into(), format!("{{{}}}", parts.join(",")).into_bytes());
     }
     seeds
 }
