@@ -248,6 +248,57 @@ fn what_hangs_in_the_air_is_told() {
 }
 
 #[test]
+fn what_cannot_have_been_is_told_where_it_stands() {
+    let document: Value = serde_json::from_slice(&changed(|_| {})).expect("JSON");
+    let index = |list: &str, name: &str| {
+        let items = document[list].as_array().expect("a list");
+        items.iter().position(|item| item["name"] == name).expect("a name")
+    };
+    let (ledger, news) = (index("topics", "coop:ledger"), index("topics", "news"));
+    let (old_ledger, old_news) = (index("histories", "coop:ledger"), index("histories", "news"));
+    let stranger = world::keypair(9).did().to_string();
+    let wish = |name: &str| {
+        let wishes = document["subscriptions"].as_array().expect("a list");
+        let of_peer = |wish: &Value| wish["topic"] == name && wish["by"] != "local";
+        wishes.iter().position(of_peer).expect("a subscription")
+    };
+    let (of_ledger, by_id) =
+        (wish("coop:ledger"), wish(document["topics"][news]["id"].as_str().expect("an id")));
+    let cases = [
+        (format!("/histories/{old_ledger}/arrivals"), Value::from(2), "entries[2].arrival"),
+        (format!("/histories/{old_ledger}/arrivals"), Value::from(u64::MAX), "].arrivals"),
+        (format!("/histories/{old_news}/logs/0/head"), Value::from(1), "].proof"),
+        (format!("/histories/{old_news}/logs/0/head"), Value::from(0), "].head"),
+        (format!("/histories/{old_news}/logs/0/proof/1"), Value::Null, ".proof[1]"),
+        (format!("/histories/{old_news}/logs/0/head_hash"), Value::from("0".repeat(64)), ".hash"),
+        (format!("/topics/{news}/entries/0/arrival"), Value::from(0), "entries[0].arrival"),
+        (format!("/topics/{news}/bytes"), Value::from(0), &format!("topics[{news}].bytes")),
+        (format!("/topics/{ledger}/access_version"), Value::from(0), "].access_version"),
+        (format!("/topics/{ledger}/access/read/0"), Value::from("everybody"), "].access.read"),
+        ("/bytes".into(), Value::from(0), "bytes"),
+        ("/peers/0/trust".into(), Value::from(1001), "peers[0].trust"),
+        (format!("/subscriptions/{of_ledger}/by"), Value::from(stranger), "].by"),
+        (format!("/subscriptions/{of_ledger}/id"), Value::Null, "].topic"),
+        (format!("/subscriptions/{of_ledger}/id"), Value::from("0".repeat(64)), "].id"),
+        (format!("/subscriptions/{by_id}/topic"), Value::from("coop:ledger"), "].topic"),
+        ("/unsigned_keys/0/did".into(), document["peers"][0]["did"].clone(), "keys[0].did"),
+    ];
+    for (path, value, told) in cases {
+        let document =
+            changed(|document| *document.pointer_mut(&path).expect("a value") = value.clone());
+        let place = place(&document);
+        assert!(place.ends_with(told), "{path} = {value}: told as {place}");
+    }
+    let behind = changed(|document| {
+        let first = document["topics"][ledger]["entries"][0]["entry"]["hash"].clone();
+        let logs = document["histories"][old_ledger]["logs"].as_array_mut().expect("a list");
+        let log = logs.iter_mut().find(|log| log["head"] == 2).expect("a log of two");
+        (log["head"], log["head_hash"]) = (Value::from(1), first);
+    });
+    assert!(place(&behind).ends_with("entries[2].entry.seq"));
+}
+
+#[test]
 fn another_version_is_told_before_what_it_has() {
     let newer = changed(|document| {
         document["version"] = Value::from(9);
