@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use icn_gossip::{Provenance, State};
 use serde_json::{Value, json};
 
@@ -73,7 +74,10 @@ fn peers(state: &State) -> Things {
     let named = state.peers().map(|(did, peer)| {
         (did.to_string(), json!({ "key": peer.card.to_string(), "trust": peer.trust }))
     });
-    named.collect()
+    let unsigned = state.unsigned_keys().map(|(did, key)| {
+        (did.to_string(), json!({ "unsigned_key": HEXLOWER.encode(&key.x25519) }))
+    });
+    unsigned.chain(named).collect()
 }
 
 fn clocks(state: &State) -> Things {
