@@ -101,6 +101,22 @@ fn check_inhabitant(path: &Path) -> Result<(), Failure> {
             strangers.push(name.to_string_lossy().into_owned());
         }
     }
+    for legacy in ["state.snapshot", "store/state.snapshot"] {
+        let document = path.join(legacy);
+        if document.is_file() {
+            return Err(Failure::new(
+                "ICN-E0105",
+                exit::NO_NODE,
+                format!("{} is what an earlier implementation left.", document.display()),
+                format!(
+                    "Nothing was changed. Make a node in another directory and import it there:\n  \
+                     icnd init --data-dir DIR\n  \
+                     icnctl --data-dir DIR snapshot import {}",
+                    document.display()
+                ),
+            ));
+        }
+    }
     match strangers.first() {
         None => Ok(()),
         Some(stranger) => Err(Failure::new(

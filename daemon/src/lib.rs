@@ -19,6 +19,7 @@ mod diff;
 pub mod failure;
 mod health;
 mod http;
+mod import;
 pub mod keyfile;
 pub mod machine;
 mod meter;

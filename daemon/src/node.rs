@@ -11,6 +11,7 @@ pub use query::{ask, describe_digest, describe_identity, describe_snapshot, desc
 
 use bytes::Bytes;
 use data_encoding::BASE64;
+use icn_gossip::legacy::{self, Importer};
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_gossip::{
     Access, Counts, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome,
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, capitalised, exit};
 use crate::machine::Machine;
 use crate::request::{Moment, Reply, Request, snapshot_id};
-use crate::work::{Side, Work};
+use crate::work::{Legacy, Prepared, Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
 const SAVES_MAX: u32 = 2;
@@ -218,6 +219,7 @@ impl<D: Disk> Node<D> {
             | Request::SnapshotDiff { .. }
             | Request::SnapshotPreview { .. }
             | Request::SnapshotRestore { .. }
+            | Request::SnapshotImport { .. }
             | Request::Digest { .. } => match self.work(now_ms, request) {
                 Ok(work) => return Effect::Work(work, asker),
                 Err(failure) => Err(failure),
@@ -440,6 +442,12 @@ impl<D: Disk> Node<D> {
                 self.retry_ms = Some(now_ms + RETRY_MS);
                 Work::Restore(at, Box::new(present))
             }
+            Request::SnapshotImport { path, dry_run, formerly } => {
+                let formerly =
+                    formerly.map(|did| did.parse::<Did>().map_err(|error| bad_did(&did, &error)));
+                let now_ms = Some(now_ms).filter(|_| !dry_run);
+                Work::Import { path, now_ms, formerly: formerly.transpose()? }
+            }
             Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
                 Some(lsn) if lsn.get() != self.store.lsn() => Work::DigestAt(lsn),
                 _ => Work::Digest(Box::new(self.state().clone()), self.store.lsn()),
@@ -448,16 +456,53 @@ impl<D: Disk> Node<D> {
         })
     }
 
-    /// Makes what [`Work::Restore`] has prepared the present state. What is returned may leave the node
-    /// once everything up to the LSN is durable.
+    /// Does what [`Work`] has prepared. What is returned may leave the node once everything up to the
+    /// LSN is durable.
     ///
     /// # Errors
-    /// Those of [`Store::restore`]; nothing has happened then.
-    pub fn restore(
-        &mut self,
-        now_ms: u64,
-        target: Target<Machine>,
-    ) -> Result<(Lsn, Value), Failure> {
+    /// Why it cannot be done; nothing has happened then.
+    pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> Result<(Lsn, Value), Failure> {
+        match prepared {
+            Prepared::Restore(target) => self.restore(now_ms, *target),
+            Prepared::Legacy(legacy) => self.import_legacy(now_ms, &legacy),
+        }
+    }
+
+    fn import_legacy(&mut self, now_ms: u64, legacy: &Legacy) -> Result<(Lsn, Value), Failure> {
+        let importer = Importer {
+            keypair: &self.keypair,
+            formerly: legacy.formerly,
+            now_ms,
+            nonce: &mut || self.chance.next(),
+        };
+        let state = &self.store.state().0;
+        let import = legacy::import(&legacy.document, legacy.checksum.as_deref(), state, importer)
+            .map_err(|error| {
+                let message = format!("{} cannot be imported: {error}.", legacy.path.display());
+                Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
+            })?;
+        let mut taken = 0;
+        if legacy.dry_run {
+            taken = import.mutations.len();
+        } else {
+            for mutation in import.mutations {
+                self.commit(now_ms, mutation)?;
+                taken += 1;
+            }
+        }
+        let line = |line: &legacy::Line| json!({ "fate": line.fate.to_string(), "field": line.field, "why": line.why });
+        let told = json!({
+            "legacy": true,
+            "dry_run": legacy.dry_run,
+            "lsn": self.store.lsn(),
+            "mutations": taken,
+            "refused": import.report.count(legacy::Fate::Refused),
+            "report": import.report.lines.iter().map(line).collect::<Vec<_>>(),
+        });
+        Ok((Lsn::new(self.store.lsn()).unwrap_or(Lsn::FIRST), told))
+    }
+
+    fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Result<(Lsn, Value), Failure> {
         let (id, undo) = (target.id(), target.undo());
         let before = self.store.lsn();
         let branch = self.chance.next();

@@ -45,8 +45,8 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
     match output.effect {
         Effect::Reply((), reply) => reply,
         Effect::Save(draft, _) => Ok(describe_snapshot(&compactor.save(draft.image)?)),
-        Effect::Work(work, ()) => work.perform(&compactor, |target| {
-            let (lsn, told) = node.restore(now_ms(), target)?;
+        Effect::Work(work, ()) => work.perform(&compactor, |prepared| {
+            let (lsn, told) = node.settle(now_ms(), prepared)?;
             node.store().wal().wait(lsn)?;
             Ok(told)
         }),

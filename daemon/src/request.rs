@@ -8,6 +8,8 @@
 //!
 //! Answers come in the order of the requests; any number of requests may be under way.
 
+use std::path::PathBuf;
+
 use icn_snapshot::{At, SnapshotId};
 use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
@@ -132,6 +134,18 @@ pub enum Request {
     SnapshotRestore {
         /// Which.
         to: Moment,
+    },
+    /// Takes in a state from a file: one that was exported, as a snapshot to be restored; what the
+    /// earlier implementation left, as far as it can be taken, at once.
+    SnapshotImport {
+        /// The absolute path of the file, on the machine of the node.
+        path: PathBuf,
+        /// Only say what would be taken.
+        #[serde(default)]
+        dry_run: bool,
+        /// Who the node was in the earlier implementation, as a DID.
+        #[serde(default)]
+        formerly: Option<String>,
     },
     /// Has a snapshot stay, or has the rules decide about it again.
     SnapshotPin {

@@ -17,7 +17,7 @@ use crate::health::{Facts, Health};
 use crate::meter::Meter;
 use crate::node::{Draft, Effect, Node, Output, describe_snapshot};
 use crate::request::{Reply, Request};
-use crate::work::Work;
+use crate::work::{Prepared, Work};
 
 /// Requests the core has not taken yet; beyond it connections wait.
 pub(crate) const INBOX_REQUESTS_MAX: usize = 4096;
@@ -239,13 +239,13 @@ fn work<D: Disk>(
                 }
             }
             Job::Work(work, answer) => {
-                let restore = |target| {
-                    let (lsn, told) = node.lock().restore(clock::now_ms(), target)?;
+                let settle = |prepared: Prepared| {
+                    tracing::warn!("{prepared}");
+                    let (lsn, told) = node.lock().settle(clock::now_ms(), prepared)?;
                     wal.wait(lsn)?;
-                    tracing::warn!("Restored snapshot {} as #{lsn}", told["restored"]);
                     Ok(told)
                 };
-                let _ = answer.send(work.perform(compactor, restore));
+                let _ = answer.send(work.perform(compactor, settle));
             }
         }
     }

@@ -1,12 +1,16 @@
 //! What takes too long for a turn of the core: states that were, hashes, whole files.
 
-use icn_gossip::State;
+use std::fmt;
+use std::path::PathBuf;
+
+use icn_gossip::{Did, State};
 use icn_snapshot::{At, Compactor, Image, Past, SnapshotId, Target, state_at};
 use icn_wal::{Disk, Lsn};
 use serde_json::{Value, json};
 
 use crate::diff::diff;
 use crate::failure::Failure;
+use crate::import::{self, Found};
 use crate::machine::Machine;
 use crate::node::describe_digest;
 use crate::request::{Moment, Reply};
@@ -26,6 +30,44 @@ pub enum Work {
     Preview(Box<State>, u64, At),
     /// To go back: the state of a moment becomes the present one. The image is of the present.
     Restore(At, Box<Image<Machine>>),
+    /// To take in a state from a file; without a time, only to say what would be taken.
+    Import {
+        /// Which file.
+        path: PathBuf,
+        /// When: ms since 1970.
+        now_ms: Option<u64>,
+        /// Who the node was in the earlier implementation.
+        formerly: Option<Did>,
+    },
+}
+
+/// What is ready for the core to make it so.
+#[derive(Debug)]
+pub enum Prepared {
+    /// A state to go back to.
+    Restore(Box<Target<Machine>>),
+    /// What the earlier implementation left.
+    Legacy(Legacy),
+}
+
+/// A `state.snapshot` of the earlier implementation.
+#[derive(Debug)]
+pub struct Legacy {
+    pub(crate) path: PathBuf,
+    pub(crate) document: Vec<u8>,
+    /// What lay beside it as `….sha256`.
+    pub(crate) checksum: Option<String>,
+    pub(crate) formerly: Option<Did>,
+    pub(crate) dry_run: bool,
+}
+
+impl fmt::Display for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Restore(target) => write!(f, "Restoring the state of #{}", target.id().lsn),
+            Self::Legacy(legacy) => write!(f, "Importing {}", legacy.path.display()),
+        }
+    }
 }
 
 /// One side of a comparison.
@@ -38,15 +80,14 @@ pub enum Side {
 }
 
 impl Work {
-    /// Does it. `restore` makes what is ready to be restored the present state, and returns once that
-    /// is durable.
+    /// Does it. `settle` has the core do what only the core may, and returns once that is durable.
     ///
     /// # Errors
     /// Why it cannot be done.
     pub fn perform<D: Disk>(
         self,
         compactor: &Compactor<D>,
-        restore: impl FnOnce(Target<Machine>) -> Reply,
+        settle: impl FnOnce(Prepared) -> Reply,
     ) -> Reply {
         match self {
             Self::Digest(state, lsn) => Ok(describe_digest(&Machine(*state), lsn)),
@@ -66,7 +107,17 @@ impl Work {
                 let past = compactor.state_at(at)?;
                 Ok(preview(*present, json!({ "lsn": lsn, "now": true }), past))
             }
-            Self::Restore(at, present) => restore(compactor.target(at, *present)?),
+            Self::Restore(at, present) => {
+                settle(Prepared::Restore(Box::new(compactor.target(at, *present)?)))
+            }
+            Self::Import { path, now_ms, formerly } => {
+                match import::read(path, formerly, now_ms.is_none())? {
+                    Found::Legacy(legacy) => settle(Prepared::Legacy(legacy)),
+                    Found::State(state, name) => {
+                        import::as_snapshot(compactor, *state, &name, now_ms)
+                    }
+                }
+            }
         }
     }
 }

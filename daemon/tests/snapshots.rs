@@ -117,3 +117,95 @@ fn a_damaged_snapshot_is_found_told_and_replaced() {
         assert_eq!(refused, (2, "ICN-E0218".into()), "{bad}");
     }
 }
+
+#[test]
+fn what_is_exported_can_be_imported_on_another_machine_and_restored() {
+    let house = House::new();
+    let mut daemon = house.start();
+    house.get(&["topic", "create", "a", "--private"]);
+    house.get(&["gossip", "publish", "a", "one"]);
+    house.get(&["gossip", "subscribe", "later"]);
+    let snapshot = house.get(&["snapshot", "create"]);
+    house.get(&["gossip", "publish", "a", "two"]);
+    let exports = tempfile::tempdir().expect("a directory");
+    let file = exports.path().join("state.json");
+    let file = file.to_str().expect("UTF-8");
+    let told = house.get(&["snapshot", "export", id(&snapshot), "--to", file]);
+    assert_eq!(told["lsn"], snapshot["lsn"]);
+    assert_eq!(house.fails(&["snapshot", "export", "--to", file]).1, "ICN-E0222", "it is there");
+    let document: Value =
+        serde_json::from_slice(&std::fs::read(file).expect("read")).expect("JSON");
+    assert_eq!(document["node"]["did"], house.did());
+    assert_eq!(daemon.stop("TERM"), Some(0));
+
+    // The same node, with nothing but its key.
+    let other = House::new();
+    std::fs::create_dir_all(other.path()).expect("a directory");
+    let key = "identity.key";
+    std::fs::copy(house.path().join(key), other.path().join(key)).expect("copy");
+    let checked = other.get(&["snapshot", "import", file, "--dry-run"]);
+    assert_eq!(checked["legacy"], false);
+    let imported = other.get(&["snapshot", "import", file]);
+    assert_eq!((&imported["origin"], &imported["pinned"]), (&"imported".into(), &true.into()));
+    let again = exports.path().join("again.json");
+    let again = again.to_str().expect("UTF-8");
+    other.get(&["snapshot", "export", id(&imported), "--to", again]);
+    assert_eq!(std::fs::read(again).expect("read"), std::fs::read(file).expect("read"));
+    other.get(&["snapshot", "restore", id(&imported), "--yes"]);
+    let _daemon = other.start();
+    assert_eq!(other.texts("a"), ["one"]);
+    let subscriptions = other.get(&["gossip", "subscriptions"]);
+    assert_eq!(subscriptions["subscriptions"][0]["topic"], "later");
+    assert_eq!(other.get(&["gossip", "publish", "a", "new"])["seq"], 1, "a new epoch");
+
+    // Somebody else's is refused, and so is what is no state at all.
+    let stranger = House::new();
+    let _stranger = stranger.start();
+    assert_eq!(stranger.fails(&["snapshot", "import", file]), (12, "ICN-E0102".into()));
+    std::fs::write(again, "{\"format\":1").expect("write");
+    assert_eq!(stranger.fails(&["snapshot", "import", again]), (1, "ICN-E0221".into()));
+    let absent = exports.path().join("absent");
+    let absent = absent.to_str().expect("UTF-8");
+    assert_eq!(stranger.fails(&["snapshot", "import", absent]), (1, "ICN-E0220".into()));
+}
+
+#[test]
+fn what_the_earlier_implementation_left_is_imported_and_never_written_over() {
+    let left = House::new();
+    std::fs::create_dir_all(left.path().join("store")).expect("a directory");
+    let document = left.path().join("store/state.snapshot");
+    let text = serde_json::json!({
+        "version": 1,
+        "created_at": 1_700_000_000,
+        "gossip_state": {
+            "vector_clock": {},
+            "local_subscriptions": ["coop:open", "coop:later"],
+            "subscriptions": {},
+            "topics": {
+                "coop:open": { "name": "coop:open", "access_control": "Public", "max_entries": 10, "scope": "Global" },
+                "coop:shut": { "name": "coop:shut", "access_control": "Participants(2)", "max_entries": 10, "scope": "Global" },
+            },
+        },
+        "network_state": null,
+    });
+    std::fs::write(&document, text.to_string()).expect("write");
+    let (code, told) = left.run(&[]);
+    assert_eq!(code, 10);
+    assert!(told.contains("ICN-E0105") && told.contains("snapshot import"), "{told}");
+    assert!(!left.path().join("identity.key").exists(), "something was made");
+
+    let house = House::new();
+    let _daemon = house.start();
+    let file = document.to_str().expect("UTF-8");
+    let plan = house.get(&["snapshot", "import", file, "--dry-run"]);
+    assert_eq!(house.get(&["topic", "list"])["topics"], serde_json::json!([]));
+    let imported = house.get(&["snapshot", "import", file]);
+    assert_eq!((&imported["legacy"], &imported["mutations"]), (&true.into(), &plan["mutations"]));
+    assert_eq!(house.get(&["topic", "show", "coop:open"])["topic"]["access"]["kind"], "public");
+    // A list of members that was kept as a number is no reason to let everybody in.
+    assert_eq!(house.get(&["topic", "show", "coop:shut"])["topic"]["access"]["kind"], "sealed");
+    let subscriptions = house.get(&["gossip", "subscriptions"]);
+    assert_eq!(subscriptions["subscriptions"].as_array().map(Vec::len), Some(2), "{subscriptions}");
+    let again = house.get(&["snapshot", "import", file]);
+    assert_eq!(again["mutations"], 0, "nothing is taken twice: {again}");
+}

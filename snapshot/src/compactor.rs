@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use icn_wal::{Disk, Wal};
+use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::catalogue::Check;
@@ -52,7 +52,9 @@ impl<D: Disk> Compactor<D> {
         // The lock is not held while the state is written: lists stay readable meanwhile.
         let (disk, generation) = self.shelf.lock().reserve();
         // A snapshot must never hold what the log has lost.
-        self.wal.wait(image.lsn)?;
+        if let Some(last) = Lsn::new(image.lsn) {
+            self.wal.wait(last)?;
+        }
         // And none may be taken for older than it is: a state of before its time is not in it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
         let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, &image)?;
@@ -140,7 +142,9 @@ impl<D: Disk> Compactor<D> {
     /// Those of [`state_at`] and [`save`](Self::save).
     pub fn target<S: StateMachine>(&self, at: At, present: Image<S>) -> Result<Target<S>, Error> {
         // What is read is what the disk holds.
-        self.wal.wait(present.lsn)?;
+        if let Some(last) = Lsn::new(present.lsn) {
+            self.wal.wait(last)?;
+        }
         let past = self.state_at::<S>(at)?;
         let state = past.state.clone();
         let next = self.wal.stats().last_lsn + 1;

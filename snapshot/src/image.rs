@@ -1,6 +1,6 @@
 //! A state on its way to the disk.
 
-use icn_wal::{Disk, DiskFile, Lsn, StoreId};
+use icn_wal::{Disk, DiskFile, StoreId};
 
 use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
@@ -13,7 +13,8 @@ use crate::machine::StateMachine;
 #[derive(Debug)]
 pub struct Image<S> {
     pub(crate) state: S,
-    pub(crate) lsn: Lsn,
+    /// The last LSN that is in it; 0 for a state from elsewhere.
+    pub(crate) lsn: u64,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
     /// `None` for a record that may still be on its way to the disk: what it gets there is the time of
@@ -25,9 +26,19 @@ pub struct Image<S> {
 }
 
 impl<S> Image<S> {
-    /// The last LSN that is in it.
-    pub fn lsn(&self) -> Lsn {
-        self.lsn
+    /// An image of a state from elsewhere: a restore point that no log continues. It is pinned, because
+    /// no rule knows what it is worth.
+    pub fn imported(state: S, created_ms: u64) -> Self {
+        Self {
+            state,
+            lsn: 0,
+            timeline: 0,
+            created_ms,
+            time_ms: Some(0),
+            origin: Origin::Imported,
+            pinned: true,
+            labels: Labels::default(),
+        }
     }
 
     /// Has the snapshot stay until somebody unpins it.
@@ -58,7 +69,7 @@ impl Draft {
         time_ms: u64,
         image: &Image<S>,
     ) -> Result<Self, Error> {
-        let id = SnapshotId { lsn: image.lsn.get(), generation };
+        let id = SnapshotId { lsn: image.lsn, generation };
         let &Image { timeline, created_ms, origin, .. } = image;
         let header = Header { store, id, timeline, created_ms, time_ms, origin };
         let name = format!("{}.tmp", id.file_name());

@@ -80,7 +80,7 @@ impl<S> Past<S> {
     /// An image of it, to be kept as the target of a restore; `None` when there is nothing in it.
     pub(crate) fn into_image(self, created_ms: u64) -> Option<Image<S>> {
         Some(Image {
-            lsn: Lsn::new(self.lsn)?,
+            lsn: Lsn::new(self.lsn)?.get(),
             state: self.state,
             timeline: self.timeline,
             created_ms,

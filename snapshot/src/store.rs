@@ -152,7 +152,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// An image of the state as it is now; `None` before the first record. Costs one clone of the
     /// state.
     pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
-        let lsn = Lsn::new(self.lsn)?;
+        let lsn = Lsn::new(self.lsn)?.get();
         self.since = Since::default();
         Some(Image {
             state: self.state.clone(),

@@ -93,8 +93,8 @@ impl Rig {
                 Effect::Work(work, ()) => {
                     let compactor = self.node.store().compactor().clone();
                     let (node, now_ms) = (&mut self.node, self.now_ms);
-                    Some(work.perform(&compactor, |target| {
-                        let (lsn, told) = node.restore(now_ms, target)?;
+                    Some(work.perform(&compactor, |prepared| {
+                        let (lsn, told) = node.settle(now_ms, prepared)?;
                         node.store().wal().wait(lsn)?;
                         Ok(told)
                     }))

@@ -231,6 +231,34 @@ pub(super) enum SnapshotCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Write one as JSON that people can read; the present state if none is given. It holds every message
+    /// and no key.
+    Export {
+        /// Its id
+        #[arg(conflicts_with_all = ["lsn", "time"])]
+        id: Option<String>,
+        /// The state right after the record with this LSN
+        #[arg(long, value_name = "LSN", conflicts_with = "time")]
+        lsn: Option<u64>,
+        /// The state at this moment
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        time: Option<u64>,
+        /// Into this file, which must not exist yet [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Take in what was exported, as a snapshot to be restored; or a state.snapshot of the earlier
+    /// implementation, at once and with a report of what became of every field.
+    Import {
+        /// The file
+        file: PathBuf,
+        /// Who the node was in the earlier implementation, as a DID
+        #[arg(long, value_name = "DID")]
+        formerly: Option<String>,
+        /// Only say what would be taken
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Remove one; the newest whole one, pinned ones and those a restore needs stay.
     Delete {
         /// Its id

@@ -67,6 +67,8 @@ pub(super) enum View {
     AllVerified,
     Diff,
     Pruned,
+    Imported,
+    Exported,
     Pinned,
     Restored,
     Deleted,
@@ -140,6 +142,10 @@ impl View {
             Self::AllVerified => snapshot::verified(data, out),
             Self::Diff => snapshot::diff(data, out),
             Self::Pruned => snapshot::pruned(data, out),
+            Self::Imported => snapshot::imported(data, out),
+            Self::Exported => {
+                writeln!(out, "Wrote the state of #{} to {}", data["lsn"], text(data, "file"))
+            }
             Self::Pinned if truth("pinned") => {
                 writeln!(out, "Snapshot {} stays until it is unpinned.", text(data, "id"))
             }

@@ -1,11 +1,19 @@
 //! `icnctl snapshot`.
 
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, IntoInnerError, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use icn_snapshot::{At, state_at};
 use serde_json::{Value, json};
 
-use super::args::SnapshotCommand;
+use super::args::{SnapshotCommand, Source};
 use super::render::View;
-use super::{Asker, Ctl, ONLINE, confirm};
-use crate::failure::{Failure, exit};
+use super::{Asker, Ctl, ONLINE, confirm, unwritable};
+use crate::datadir;
+use crate::failure::{Failure, exit, is_full};
+use crate::machine::Machine;
 use crate::request::{Moment, Request};
 
 impl Ctl {
@@ -15,10 +23,11 @@ impl Ctl {
                 self.change(&Request::SnapshotCreate { pin, labels }, View::SnapshotCreated)
             }
             SnapshotCommand::List(source) => {
-                self.show(source, &Request::SnapshotList, View::Snapshots)
+                let told = self.reader(source)?.ask(&Request::SnapshotList)?;
+                self.tell(&told, View::Snapshots)
             }
             SnapshotCommand::Show { id, source } => {
-                let found = all(&mut self.asker(source)?)?;
+                let found = all(&mut self.reader(source)?)?;
                 let snapshot = found.iter().find(|snapshot| snapshot["id"] == id.as_str());
                 let snapshot = snapshot.ok_or_else(|| {
                     let message = format!("There is no snapshot {id:?}.");
@@ -28,22 +37,28 @@ impl Ctl {
                 self.tell(snapshot, View::Snapshot)
             }
             SnapshotCommand::Verify { id: Some(id), source, .. } => {
-                self.show(source, &Request::SnapshotVerify { id }, View::Verified)
+                let told = self.reader(source)?.ask(&Request::SnapshotVerify { id })?;
+                self.tell(&told, View::Verified)
             }
             SnapshotCommand::Verify { id: None, source, .. } => {
-                self.verify_all(&mut self.asker(source)?)
+                self.verify_all(&mut self.reader(source)?)
             }
             SnapshotCommand::Diff { from, to, source } => {
                 let (from, to) = (Some(Moment::Id(from)), to.map(Moment::Id));
-                self.show(source, &Request::SnapshotDiff { from, to }, View::Diff)
+                let told = self.reader(source)?.ask(&Request::SnapshotDiff { from, to })?;
+                self.tell(&told, View::Diff)
             }
             SnapshotCommand::Restore { id, lsn, time, dry_run, yes } => {
-                let moment = match (id, lsn, time) {
-                    (Some(id), ..) => Moment::Id(id),
-                    (_, Some(lsn), _) => Moment::Lsn(lsn),
-                    (.., time) => Moment::Time(time.unwrap_or_default()),
-                };
-                self.restore(moment, dry_run, yes)
+                // One of them is required.
+                let to = moment(id, lsn, time).unwrap_or(Moment::Time(0));
+                self.restore(to, dry_run, yes)
+            }
+            SnapshotCommand::Export { id, lsn, time, to } => {
+                self.export(moment(id, lsn, time), to.as_deref())
+            }
+            SnapshotCommand::Import { file, formerly, dry_run } => {
+                let path = std::path::absolute(&file).unwrap_or(file);
+                self.change(&Request::SnapshotImport { path, dry_run, formerly }, View::Imported)
             }
             SnapshotCommand::Delete { id } => {
                 self.change(&Request::SnapshotDelete { id }, View::Deleted)
@@ -63,8 +78,42 @@ impl Ctl {
         }
     }
 
+    /// The node if it runs, or else its files.
+    fn reader(&self, source: Source) -> Result<Asker<'_>, Failure> {
+        self.asker(source).or_else(|failure| match failure.exit {
+            exit::NOT_RUNNING => Ok(Asker::Files(&self.directory)),
+            _ => Err(failure),
+        })
+    }
+
     fn change(&self, request: &Request, view: View) -> Result<(), Failure> {
         self.tell(&self.owner()?.ask(request)?, view)
+    }
+
+    /// Always from the files: a node's state may be larger than a line of its socket.
+    fn export(&self, moment: Option<Moment>, to: Option<&Path>) -> Result<(), Failure> {
+        let disk = datadir::read_only(&self.directory)?;
+        let at = moment.map_or(Ok(At::Latest), |moment| moment.at())?;
+        let past = state_at::<Machine, _>(&disk, at)?;
+        let Some(path) = to else {
+            let mut out = BufWriter::new(io::stdout().lock());
+            let written = past.state.0.export(&mut out).and_then(|()| out.flush());
+            return written.map_err(|error| unwritable(&error));
+        };
+        let write = || {
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create_new(true).mode(0o600).open(path)?;
+            let mut out = BufWriter::new(file);
+            past.state.0.export(&mut out)?;
+            out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()
+        };
+        write().map_err(|error| {
+            let message = format!("{} cannot be written: {error}.", path.display());
+            let exit = if is_full(&error) { exit::NO_SPACE } else { exit::FAILED };
+            Failure::new("ICN-E0222", exit, message, "What is there of it is not whole.")
+        })?;
+        let told = json!({ "file": path, "lsn": past.lsn });
+        self.tell(&told, View::Exported)
     }
 
     /// Everything is read, checked and told before anybody is asked.
@@ -72,11 +121,7 @@ impl Ctl {
         let preview =
             |asker: &mut Asker<'_>| asker.ask(&Request::SnapshotPreview { to: to.clone() });
         if dry_run {
-            let mut asker = self.asker(ONLINE).or_else(|failure| match failure.exit {
-                exit::NOT_RUNNING => Ok(Asker::Files(&self.directory)),
-                _ => Err(failure),
-            })?;
-            return self.tell(&preview(&mut asker)?, View::Diff);
+            return self.tell(&preview(&mut self.reader(ONLINE)?)?, View::Diff);
         }
         let mut owner = self.owner()?;
         if !yes {
@@ -117,6 +162,10 @@ impl Ctl {
                       icnctl snapshot create";
         Err(Failure::new("ICN-E0219", exit::DAMAGE, message, advice))
     }
+}
+
+fn moment(id: Option<String>, lsn: Option<u64>, time: Option<u64>) -> Option<Moment> {
+    id.map(Moment::Id).or(lsn.map(Moment::Lsn)).or(time.map(Moment::Time))
 }
 
 fn all(asker: &mut Asker<'_>) -> Result<Vec<Value>, Failure> {

@@ -104,6 +104,27 @@ pub(super) fn pruned(data: &Value, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
+pub(super) fn imported(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let dry_run = data["dry_run"] == true;
+    if data["legacy"] == false {
+        if dry_run {
+            return writeln!(out, "It is whole, and of this node; nothing was done.");
+        }
+        let id = text(data, "id");
+        writeln!(out, "Imported as snapshot {id}. What restoring it would change:")?;
+        return writeln!(out, "  icnctl snapshot restore {id} --dry-run");
+    }
+    for line in items(data, "report") {
+        let fate = text(line, "fate");
+        writeln!(out, "{fate:<11} {}: {}", text(line, "field"), text(line, "why"))?;
+    }
+    let taken = counted(data["mutations"].as_u64().unwrap_or(0), "change");
+    if dry_run {
+        return writeln!(out, "{taken} would be made; nothing was done.");
+    }
+    writeln!(out, "{taken} made, durable at #{}.", data["lsn"])
+}
+
 pub(super) fn diff(data: &Value, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "From {}", side(&data["from"]))?;
     writeln!(out, "to   {}:", side(&data["to"]))?;

@@ -1,0 +1,101 @@
+//! States that come in from files.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use icn_gossip::{Did, State};
+use icn_snapshot::{Compactor, Image};
+use icn_wal::Disk;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::failure::{Failure, exit};
+use crate::machine::Machine;
+use crate::node::describe_snapshot;
+use crate::request::Reply;
+use crate::work::Legacy;
+
+/// The largest file that is read: twice what a node may retain, as base64.
+const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// What was in a file.
+pub(crate) enum Found {
+    /// An exported state, and the name of the file.
+    State(Box<State>, String),
+    /// What the earlier implementation left.
+    Legacy(Legacy),
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// `ICN-E0220` when it cannot be read, `ICN-E0221` when it is neither.
+pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Result<Found, Failure> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: Option<serde::de::IgnoredAny>,
+    }
+    let document = read_whole(&path).map_err(|error| {
+        let message = format!("{} cannot be read: {error}.", path.display());
+        Failure::new("ICN-E0220", exit::FAILED, message, "Nothing was changed.")
+    })?;
+    // The earlier implementation had no such field.
+    let exported = serde_json::from_slice(&document).is_ok_and(|head: Head| head.format.is_some());
+    if !exported {
+        let mut beside = path.clone().into_os_string();
+        beside.push(".sha256");
+        let checksum = fs::read_to_string(beside).ok();
+        return Ok(Found::Legacy(Legacy { path, document, checksum, formerly, dry_run }));
+    }
+    let state = State::import(&document).map_err(|error| {
+        let message = format!("{} cannot be imported: {error}.", path.display());
+        Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
+    })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Found::State(Box::new(state), name))
+}
+
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 GiB"));
+    }
+    Ok(bytes)
+}
+
+/// Keeps an exported state of this node as a snapshot that can be restored. Without a time, only says
+/// that it could.
+///
+/// # Errors
+/// `ICN-E0102` when it is of another node; those of a save.
+pub(crate) fn as_snapshot<D: Disk>(
+    compactor: &Compactor<D>,
+    state: State,
+    name: &str,
+    now_ms: Option<u64>,
+) -> Reply {
+    let present = compactor.state_at::<Machine>(icn_snapshot::At::Latest)?.state.0;
+    let identity = |state: &State| state.node().map(|node| (node.did, node.network));
+    if identity(&state) != identity(&present) {
+        return Err(Failure::new(
+            "ICN-E0102",
+            exit::WRONG_KEY,
+            format!("{name} was exported by another node or for another network."),
+            "Nothing was changed. Its topics come from that node, as a peer.",
+        ));
+    }
+    let Some(now_ms) = now_ms else {
+        return Ok(json!({ "legacy": false, "dry_run": true }));
+    };
+    let mut image = Image::imported(Machine(state), now_ms);
+    // A name that makes no label is no reason to refuse what it names.
+    let _ = image.labels().set("imported", name);
+    let mut told = describe_snapshot(&compactor.save(image)?);
+    told["legacy"] = false.into();
+    Ok(told)
+}
