@@ -57,6 +57,8 @@ pub(crate) struct Facts {
     pub(crate) changed: bool,
     /// When the newest snapshot was taken.
     pub(crate) newest_snapshot_ms: Option<u64>,
+    /// Kept snapshots that fail their check.
+    pub(crate) damaged_snapshots: usize,
     /// Topics whose access rule is not understood.
     pub(crate) sealed_topics: usize,
 }
@@ -139,6 +141,12 @@ impl Health {
             None if facts.changed && age_ms > self.snapshot_every_ms.saturating_mul(3) => {
                 let minutes = age_ms / 60_000;
                 check("snapshot", Level::Warn, format!("the newest is {minutes} min old"))
+            }
+            None if facts.damaged_snapshots > 0 => {
+                let damaged = facts.damaged_snapshots;
+                let text =
+                    format!("{damaged} damaged, others make up for it: icnctl snapshot list");
+                check("snapshot", Level::Warn, text)
             }
             None => check("snapshot", Level::Ok, "no older than it should be".into()),
         });

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use icn_gossip::Counts;
-use icn_snapshot::Snapshot;
+use icn_snapshot::{Check, Snapshot};
 use icn_wal::Stats;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -38,6 +38,10 @@ struct SnapshotMeter {
     x25519_keys: Gauge,
     last_success: Gauge,
     last_lsn: Gauge,
+    generations: Gauge,
+    fallbacks: Counter,
+    quarantined: Gauge,
+    verify_failures: Counter,
 }
 
 struct WalMeter {
@@ -155,6 +159,18 @@ impl Meter {
         }
     }
 
+    /// Which snapshots are kept.
+    pub(crate) fn snapshots(&self, kept: &[Snapshot]) {
+        let count = |check| real(kept.iter().filter(|kept| kept.check == check).count() as u64);
+        self.snapshot.generations.set(count(Check::Whole));
+        self.snapshot.quarantined.set(count(Check::Damaged));
+    }
+
+    /// A kept snapshot was found damaged.
+    pub(crate) fn verify_failed(&self) {
+        self.snapshot.verify_failures.increment(1);
+    }
+
     /// What the start found: the snapshot it began with, those that could not be used, and how
     /// long it took.
     pub(crate) fn recovered(
@@ -166,6 +182,7 @@ impl Meter {
     ) {
         let meter = &self.snapshot;
         meter.load_errors.increment(recovery.passed_over.len() as u64);
+        meter.fallbacks.increment(u64::from(!recovery.passed_over.is_empty()));
         if let Some(snapshot) = loaded {
             meter.loads.increment(1);
             meter.load_duration.record(took);
@@ -219,6 +236,19 @@ impl SnapshotMeter {
                 "When the newest snapshot was taken.",
             ),
             last_lsn: gauge("icn_snapshot_last_lsn", "The LSN the newest snapshot covers."),
+            generations: gauge("icn_snapshot_generations", "Whole snapshots that are kept."),
+            fallbacks: counter(
+                "icn_snapshot_fallback_total",
+                "Starts that could not use the newest snapshot.",
+            ),
+            quarantined: gauge(
+                "icn_snapshot_quarantined",
+                "Damaged snapshots that are kept to be looked at.",
+            ),
+            verify_failures: counter(
+                "icn_snapshot_verify_failures_total",
+                "Checks of a kept snapshot that found it damaged.",
+            ),
         }
     }
 

@@ -17,7 +17,7 @@ use icn_gossip::{
     Access, Counts, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome,
     Position, Provenance, Reject, Scope, State, TopicSpec,
 };
-use icn_snapshot::{Image, Policy, Recovery, Store, Target};
+use icn_snapshot::{Image, Policy, Recovery, SnapshotId, Store, Target};
 use icn_wal::{Disk, Lsn};
 use serde_json::{Value, json};
 
@@ -28,6 +28,9 @@ use crate::work::{Legacy, Prepared, Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
 const SAVES_MAX: u32 = 2;
+
+/// How often one of the snapshots is read over: bytes go bad without anybody asking for them.
+const SCRUB_MS: u64 = 60 * 60 * 1000;
 
 /// How long to leave a disk alone on which a snapshot has failed.
 const RETRY_MS: u64 = 30_000;
@@ -57,8 +60,9 @@ pub enum Effect<T> {
     /// A snapshot is to be written, off this thread; whoever asked for it, if anybody did, is to
     /// be told.
     Save(Box<Draft>, Option<T>),
-    /// Something that takes long is to be done, off this thread, and its outcome told.
-    Work(Work, T),
+    /// Something that takes long is to be done, off this thread, and its outcome told to whoever asked,
+    /// if anybody did.
+    Work(Work, Option<T>),
 }
 
 /// A snapshot that is to be written.
@@ -80,6 +84,9 @@ pub struct Node<D: Disk> {
     saves: u32,
     /// When a snapshot that has failed is tried again.
     retry_ms: Option<u64>,
+    /// The snapshot that was read over last, and when the next one is.
+    scrubbed: Option<SnapshotId>,
+    scrub_ms: u64,
 }
 
 /// Who a node is and where it belongs.
@@ -121,7 +128,17 @@ impl<D: Disk> Node<D> {
                  --data-dir.",
             ));
         }
-        Ok(Self { store, keypair, card, chance, recovery, saves: 0, retry_ms: None })
+        Ok(Self {
+            store,
+            keypair,
+            card,
+            chance,
+            recovery,
+            saves: 0,
+            retry_ms: None,
+            scrubbed: None,
+            scrub_ms: now_ms + SCRUB_MS,
+        })
     }
 
     /// One turn: everything that has come in, in order, at one moment.
@@ -153,7 +170,28 @@ impl<D: Disk> Node<D> {
             let effect = Effect::Save(draft, None);
             return vec![Output { after: self.store.lsn(), effect }];
         }
+        if self.scrub_ms <= now_ms
+            && let Some(id) = self.next_to_scrub()
+        {
+            self.scrub_ms = now_ms + SCRUB_MS;
+            self.scrubbed = Some(id);
+            let effect = Effect::Work(Work::Verify(id), None);
+            return vec![Output { after: self.store.lsn(), effect }];
+        }
         Vec::new()
+    }
+
+    /// One after the other, from the oldest to the newest and over again.
+    fn next_to_scrub(&self) -> Option<SnapshotId> {
+        let kept = self.store.compactor().list();
+        let mut ids = kept.iter().map(|kept| kept.id);
+        ids.find(|id| Some(*id) > self.scrubbed).or_else(|| Some(kept.first()?.id))
+    }
+
+    /// A snapshot has turned out to be damaged: another one is to take its place at once, while the log
+    /// and the others still make up for it.
+    pub fn found_damage(&mut self, now_ms: u64) {
+        self.retry_ms = Some(now_ms);
     }
 
     /// The last image before an orderly stop, if anything has changed since the one before.
@@ -221,7 +259,7 @@ impl<D: Disk> Node<D> {
             | Request::SnapshotRestore { .. }
             | Request::SnapshotImport { .. }
             | Request::Digest { .. } => match self.work(now_ms, request) {
-                Ok(work) => return Effect::Work(work, asker),
+                Ok(work) => return Effect::Work(work, Some(asker)),
                 Err(failure) => Err(failure),
             },
             Request::Publish { topic, text, base64 } => {

@@ -45,7 +45,7 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
     match output.effect {
         Effect::Reply((), reply) => reply,
         Effect::Save(draft, _) => Ok(describe_snapshot(&compactor.save(draft.image)?)),
-        Effect::Work(work, ()) => work.perform(&compactor, |prepared| {
+        Effect::Work(work, _) => work.perform(&compactor, |prepared| {
             let (lsn, told) = node.settle(now_ms(), prepared)?;
             node.store().wal().wait(lsn)?;
             Ok(told)

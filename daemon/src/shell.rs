@@ -6,13 +6,13 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use icn_snapshot::Compactor;
+use icn_snapshot::{Check, Compactor};
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, exit};
 use crate::health::{Facts, Health};
 use crate::meter::Meter;
 use crate::node::{Draft, Effect, Node, Output, describe_snapshot};
@@ -43,7 +43,7 @@ type Answer = oneshot::Sender<Reply>;
 
 enum Job {
     Save(Box<Draft>, Option<Answer>),
-    Work(Work, Answer),
+    Work(Work, Option<Answer>),
 }
 
 /// What the threads tell the outside about themselves.
@@ -164,11 +164,16 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     let counts = node.state().counts();
     gauges.meter.gossip(&counts);
     gauges.meter.log(&node.store().wal().stats());
-    let newest = node.store().compactor().list().last().map(|snapshot| snapshot.created_ms);
+    let kept = node.store().compactor().list();
+    gauges.meter.snapshots(&kept);
     gauges.health.turned(Facts {
         now_ms,
         changed: node.store().changed(),
-        newest_snapshot_ms: newest,
+        newest_snapshot_ms: kept
+            .iter()
+            .rfind(|kept| kept.check == Check::Whole)
+            .map(|kept| kept.created_ms),
+        damaged_snapshots: kept.iter().filter(|kept| kept.check == Check::Damaged).count(),
         sealed_topics: counts.sealed_topics,
     });
 }
@@ -245,7 +250,18 @@ fn work<D: Disk>(
                     wal.wait(lsn)?;
                     Ok(told)
                 };
-                let _ = answer.send(work.perform(compactor, settle));
+                let verified = if let Work::Verify(id) = work { Some(id) } else { None };
+                let reply = work.perform(compactor, settle);
+                if let (Some(id), Err(failure)) = (verified, &reply)
+                    && failure.exit == exit::DAMAGE
+                {
+                    gauges.meter.verify_failed();
+                    node.lock().found_damage(clock::now_ms());
+                    tracing::error!("Snapshot {id} fails its check: {}", failure.message);
+                }
+                if let Some(answer) = answer {
+                    let _ = answer.send(reply);
+                }
             }
         }
     }
@@ -258,7 +274,6 @@ mod tests {
     use icn_wal::{Faults, SimDisk};
 
     use super::*;
-    use crate::failure::exit;
     use crate::node::{Chance, Identity};
 
     struct Luck;

@@ -5,7 +5,7 @@ mod harness;
 use harness::{House, until};
 use serde_json::Value;
 
-const SNAPSHOT_SERIES: [&str; 11] = [
+const SNAPSHOT_SERIES: [&str; 17] = [
     "icn_snapshot_save_duration_seconds_count",
     "icn_snapshot_load_duration_seconds_count",
     "icn_snapshot_save_total",
@@ -17,6 +17,12 @@ const SNAPSHOT_SERIES: [&str; 11] = [
     "icn_snapshot_gossip_subscriptions",
     "icn_snapshot_gossip_topics",
     "icn_snapshot_network_x25519_keys",
+    "icn_snapshot_last_success_timestamp_seconds",
+    "icn_snapshot_last_lsn",
+    "icn_snapshot_generations",
+    "icn_snapshot_fallback_total",
+    "icn_snapshot_quarantined",
+    "icn_snapshot_verify_failures_total",
 ];
 
 fn value(text: &str, series: &str) -> f64 {

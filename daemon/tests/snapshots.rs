@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::House;
+use harness::{House, until};
 use serde_json::Value;
 
 fn id(told: &Value) -> &str {
@@ -95,7 +95,7 @@ fn a_node_that_does_not_run_can_be_worked_on_too() {
 #[test]
 fn a_damaged_snapshot_is_found_told_and_replaced() {
     let house = House::new();
-    let _daemon = house.start();
+    let daemon = house.start();
     house.get(&["topic", "create", "a"]);
     house.get(&["snapshot", "create"]);
     house.get(&["gossip", "publish", "a", "one"]);
@@ -111,7 +111,20 @@ fn a_damaged_snapshot_is_found_told_and_replaced() {
     assert_eq!(listed["snapshots"][1]["check"], "damaged");
     assert_eq!(listed["snapshots"][0]["kept_because"], "newest");
     assert_eq!(house.get(&["status"])["snapshot"]["damaged"], 1);
-    house.get(&["snapshot", "create"]);
+    let health = until("a warning", || {
+        let (_, body) = daemon.http("/healthz", "localhost");
+        body.contains("damaged").then_some(body)
+    });
+    assert!(health.contains("\"status\":\"warn\""), "{health}");
+    let (_, metrics) = daemon.http("/metrics", "localhost");
+    assert!(metrics.contains("icn_snapshot_verify_failures_total 1"), "{metrics}");
+    // What was found to be bad is replaced without anybody asking for it.
+    until("another snapshot", || {
+        let listed = house.get(&["snapshot", "list"]);
+        let all = listed["snapshots"].as_array().expect("snapshots");
+        let whole = all.iter().filter(|one| one["check"] == "whole");
+        (whole.count() == 2).then_some(())
+    });
     for bad in ["=x", "A=x", "x"] {
         let refused = house.fails(&["snapshot", "create", "--label", bad]);
         assert_eq!(refused, (2, "ICN-E0218".into()), "{bad}");

@@ -68,6 +68,11 @@ impl Rig {
         self.release(outputs).transpose().map(drop)
     }
 
+    /// Lets so many ms pass.
+    pub fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+    }
+
     /// The digest of the state, and the LSN it is of.
     #[must_use]
     pub fn digest(&self) -> (u64, [u8; 32]) {
@@ -90,7 +95,7 @@ impl Rig {
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }
-                Effect::Work(work, ()) => {
+                Effect::Work(work, _) => {
                     let compactor = self.node.store().compactor().clone();
                     let (node, now_ms) = (&mut self.node, self.now_ms);
                     Some(work.perform(&compactor, |prepared| {

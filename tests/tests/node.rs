@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use icn_daemon::failure::Failure;
+use icn_daemon::failure::{Failure, exit};
 use icn_daemon::node::{Chance, Effect};
 use icn_daemon::request::Request;
 use icn_gossip::{KeyCard, Keypair};
-use icn_snapshot::{Due, Policy, Rotation};
+use icn_snapshot::{Check, Due, Policy, Rotation};
 use icn_tests::{Dice, Rig, request};
 use icn_wal::{Faults, SimDisk};
 use serde_json::json;
@@ -240,4 +240,35 @@ fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
     }
     assert_eq!(rig.node.store().compactor().list().len(), 2);
     rig.ask(create().1).expect("there is room again");
+}
+
+#[test]
+fn snapshots_are_read_over_in_turn_and_one_that_has_gone_bad_is_replaced() {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    for name in ["a", "b", "c"] {
+        let create = json!({ "cmd": "topic_create", "name": name });
+        rig.ask(request(create)).expect("a topic");
+        rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+    }
+    let kept = rig.node.store().compactor().list();
+    let bad = kept[1].id;
+    let name = format!("snapshots/{}", bad.file_name());
+    let mut bytes = disk.read_file(&name).expect("a snapshot");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 2;
+    disk.write_file(&name, &bytes);
+    rig.pass(HOUR_MS);
+    rig.tick().expect("the oldest is whole");
+    rig.tick().expect("nothing more within the hour");
+    rig.pass(HOUR_MS);
+    let found = rig.tick().expect_err("the next is damaged");
+    assert_eq!(found.exit, exit::DAMAGE);
+    rig.node.found_damage(0);
+    rig.tick().expect("another takes its place");
+    let kept = rig.node.store().compactor().list();
+    let whole = kept.iter().filter(|kept| kept.check == Check::Whole);
+    assert_eq!(whole.count(), 3);
+    assert!(kept.iter().all(|kept| kept.id != bad), "{kept:?}");
 }
