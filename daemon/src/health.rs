@@ -59,6 +59,8 @@ pub(crate) struct Facts {
     pub(crate) newest_snapshot_ms: Option<u64>,
     /// Kept snapshots that fail their check.
     pub(crate) damaged_snapshots: usize,
+    /// What the recovered state lacks of what it should have.
+    pub(crate) weaknesses: usize,
     /// Topics whose access rule is not understood.
     pub(crate) sealed_topics: usize,
 }
@@ -155,6 +157,13 @@ impl Health {
             sealed => {
                 let text = format!("{sealed} sealed: their access rule is of a newer version");
                 check("topics", Level::Warn, text)
+            }
+        });
+        checks.push(match facts.weaknesses {
+            0 => check("guard", Level::Ok, "nothing is less than it was".into()),
+            found => {
+                let text = format!("{found} things are less than was kept: icnctl status");
+                check("guard", Level::Fail, text)
             }
         });
         if self.hangs(now_ms) {

@@ -17,6 +17,7 @@ pub mod ctl;
 mod datadir;
 mod diff;
 pub mod failure;
+pub mod guard;
 mod health;
 mod http;
 mod import;

@@ -1,7 +1,7 @@
 //! The gossip state as something the store can keep.
 
-use icn_gossip::{Mutation, Outcome, SCHEMA, State};
-use icn_snapshot::StateMachine;
+use icn_gossip::{Loss, Mutation, Outcome, SCHEMA, State, TopicId};
+use icn_snapshot::{StateMachine, Weakness};
 use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,18 @@ impl StateMachine for Machine {
 
     fn apply(&mut self, lsn: Lsn, mutation: Mutation) -> Outcome {
         self.0.apply(lsn.get(), mutation)
+    }
+
+    fn summary(&self) -> Vec<u8> {
+        self.0.summary()
+    }
+
+    fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
+        let weakness = |Loss { exposed, text }| {
+            let subject = exposed.map_or_else(Vec::new, |id: TopicId| id.as_bytes().to_vec());
+            Weakness { subject, text }
+        };
+        self.0.losses(summary).into_iter().map(weakness).collect()
     }
 
     fn restore(&self, image: Self, branch: u64) -> Self {

@@ -22,6 +22,7 @@ pub(crate) struct Meter {
     wal: WalMeter,
     gossip: GossipMeter,
     requests: Counter,
+    weaknesses: Gauge,
 }
 
 struct SnapshotMeter {
@@ -95,6 +96,10 @@ impl Meter {
             wal: WalMeter::new(),
             gossip: GossipMeter::new(),
             requests: counter("icn_control_requests_total", "Requests the node has taken."),
+            weaknesses: gauge(
+                "icn_state_guard_findings",
+                "Things the last start found to be less than was kept.",
+            ),
         }))
     }
 
@@ -164,6 +169,11 @@ impl Meter {
         let count = |check| real(kept.iter().filter(|kept| kept.check == check).count() as u64);
         self.snapshot.generations.set(count(Check::Whole));
         self.snapshot.quarantined.set(count(Check::Damaged));
+    }
+
+    /// How much is less than was kept.
+    pub(crate) fn guard(&self, findings: usize) {
+        self.weaknesses.set(real(findings as u64));
     }
 
     /// A kept snapshot was found damaged.

@@ -22,6 +22,7 @@ use icn_wal::{Disk, Lsn};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, capitalised, exit};
+use crate::guard::Guard;
 use crate::machine::Machine;
 use crate::request::{Moment, Reply, Request, snapshot_id};
 use crate::work::{Legacy, Prepared, Side, Work};
@@ -87,6 +88,7 @@ pub struct Node<D: Disk> {
     /// The snapshot that was read over last, and when the next one is.
     scrubbed: Option<SnapshotId>,
     scrub_ms: u64,
+    guard: Guard,
 }
 
 /// Who a node is and where it belongs.
@@ -112,6 +114,7 @@ impl<D: Disk> Node<D> {
         now_ms: u64,
     ) -> Result<Self, Failure> {
         let (mut store, recovery) = Store::<Machine, D>::open(disk, policy)?;
+        let guard = Guard::new(&recovery.weaker);
         let Identity { keypair, card, network } = identity;
         let epoch = chance.next();
         let ours = store.state().0.node();
@@ -138,6 +141,7 @@ impl<D: Disk> Node<D> {
             retry_ms: None,
             scrubbed: None,
             scrub_ms: now_ms + SCRUB_MS,
+            guard,
         })
     }
 
@@ -221,6 +225,11 @@ impl<D: Disk> Node<D> {
         &self.store
     }
 
+    /// What the recovered state lacks of what it should have.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
     /// Who the node is.
     pub fn did(&self) -> Did {
         self.keypair.did()
@@ -240,6 +249,9 @@ impl<D: Disk> Node<D> {
     }
 
     fn handle<T>(&mut self, now_ms: u64, request: Request, asker: T) -> Effect<T> {
+        if let Err(failure) = self.guard.check(self.state(), &request) {
+            return Effect::Reply(asker, Err(failure));
+        }
         let reply = match request {
             Request::SnapshotCreate { .. } if self.saves >= SAVES_MAX => Err(Failure::new(
                 "ICN-E0215",
@@ -545,6 +557,8 @@ impl<D: Disk> Node<D> {
         let before = self.store.lsn();
         let branch = self.chance.next();
         let lsn = self.store.restore(now_ms, target, branch)?;
+        // What was restored has been compared with its own summary, and a person has chosen it.
+        self.guard = Guard::default();
         let told = json!({
             "lsn": lsn.get(),
             "restored": id.to_string(),

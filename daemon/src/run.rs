@@ -87,6 +87,9 @@ pub(crate) fn recover(
     for (id, why) in &recovery.passed_over {
         tracing::warn!("Snapshot {id} cannot be used: {why}. An older one and the log replace it");
     }
+    for weakness in &recovery.weaker {
+        tracing::error!("State guard: {}; what that exposes is closed", weakness.text);
+    }
     if let Some(id) = recovery.snapshot {
         let version = <Machine as icn_snapshot::StateMachine>::SCHEMA;
         tracing::info!("Found state snapshot (version {version}) {id}");

@@ -166,6 +166,7 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     gauges.meter.log(&node.store().wal().stats());
     let kept = node.store().compactor().list();
     gauges.meter.snapshots(&kept);
+    gauges.meter.guard(node.guard().findings().len());
     gauges.health.turned(Facts {
         now_ms,
         changed: node.store().changed(),
@@ -174,6 +175,7 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
             .rfind(|kept| kept.check == Check::Whole)
             .map(|kept| kept.created_ms),
         damaged_snapshots: kept.iter().filter(|kept| kept.check == Check::Damaged).count(),
+        weaknesses: node.guard().findings().len(),
         sealed_topics: counts.sealed_topics,
     });
 }

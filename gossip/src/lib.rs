@@ -38,7 +38,7 @@ pub use log::{Log, LogKey, Verdict};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use reject::Reject;
 pub use state::{
-    Counts, EXPORT_VERSION, ImportError, NodeId, Outcome, Peer, SCHEMA, State, Stored,
+    Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, SCHEMA, State, Stored,
     Subscription, Topic, UnsignedKey,
 };
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};

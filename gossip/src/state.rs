@@ -5,6 +5,7 @@ mod document;
 mod export;
 mod import;
 mod query;
+mod summary;
 
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::topic::{Genesis, TopicId};
 pub use export::EXPORT_VERSION;
 pub use import::ImportError;
 pub use query::Counts;
+pub use summary::Loss;
 
 /// Everything a node may never forget. Cloning shares everything and costs next to nothing; the
 /// order of every map is the order of its keys, so equal states serialise to equal bytes.

@@ -84,7 +84,7 @@ impl<D: Disk> Compactor<D> {
             shelf.reader()
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
-        let read = reader.load::<S>(id).map(drop);
+        let read = reader.load_undiminished::<S>(id).map(drop);
         match read {
             Ok(()) => self.shelf.lock().checked(id, Check::Whole)?,
             Err(Error::Unusable { .. }) => self.shelf.lock().checked(id, Check::Damaged)?,
@@ -146,6 +146,11 @@ impl<D: Disk> Compactor<D> {
             self.wal.wait(last)?;
         }
         let past = self.state_at::<S>(at)?;
+        if let Some(weakness) = past.weaker.first() {
+            let file = past.snapshot.map_or_else(String::new, SnapshotId::file_name);
+            let why = format!("it is read as less than was written: {}", weakness.text);
+            return Err(Error::Unusable { file, why });
+        }
         let state = past.state.clone();
         let next = self.wal.stats().last_lsn + 1;
         if let Some(id) = past.snapshot.filter(|_| past.replayed == 0) {

@@ -10,7 +10,8 @@
 //!                     hash, zeros, CRC-32 of bytes 0..60
 //! ```
 //!
-//! The raw bytes of all chunks together are the msgpack of the state. Every chunk stands for
+//! The raw bytes of all chunks together are the length of the summary (u32), the summary, which ends a
+//! chunk, and the msgpack of the state. Every chunk stands for
 //! itself: none is unpacked before its checksum matches, and none unpacks to more than it says.
 
 use std::io::{self, Read, Write};
@@ -21,7 +22,7 @@ use rmp_serde::encode;
 use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
 use crate::id::SnapshotId;
-use crate::machine::StateMachine;
+use crate::machine::{StateMachine, Weakness};
 
 /// The version of the snapshot format. 0 means: may still change.
 pub const FORMAT: u32 = 0;
@@ -33,6 +34,7 @@ const CHUNK_HEADER_BYTES: usize = 12;
 const TRAILER_BYTES: usize = 64;
 const HASH_AT: usize = 24;
 const CHUNK_BYTES_MAX: usize = 1 << 20;
+const SUMMARY_BYTES_MAX: u32 = 16 << 20;
 const ZSTD_LEVEL: i32 = 1;
 
 /// What a snapshot says about itself.
@@ -58,6 +60,14 @@ pub(crate) fn write<S: StateMachine, D: Disk>(
     let file = disk.create(name).on("create", describe())?;
     let mut packer = Packer::new(&file);
     packer.put(&encode_header(header, S::SCHEMA)).on("write", describe())?;
+    let summary = state.summary();
+    let long = || io::Error::other("the summary of the state is longer than 16 MiB");
+    let length = u32::try_from(summary.len()).ok().filter(|length| *length <= SUMMARY_BYTES_MAX);
+    let length = length.ok_or_else(long).on("write", describe())?;
+    packer.write_all(&length.to_le_bytes()).on("write", describe())?;
+    packer.write_all(&summary).on("write", describe())?;
+    // In chunks of its own: it can be read when what follows is damaged.
+    packer.pack().on("write", describe())?;
     encode::write(&mut packer, state).map_err(|error| match error {
         // Full chunks are written under way: this is the disk's word, not one about the state.
         encode::Error::InvalidValueWrite(error) => {
@@ -77,24 +87,78 @@ pub(crate) fn read_header<D: Disk>(disk: &D, name: &str) -> Result<Header, Error
     Ok(header(&mut Unpacker::new(&file), &describe)?.0)
 }
 
+/// A snapshot that was read.
+pub(crate) struct Loaded<S> {
+    pub(crate) header: Header,
+    pub(crate) state: S,
+    /// In what the state is weaker than it was when it was written.
+    pub(crate) weaker: Vec<Weakness>,
+    /// It was of an older schema.
+    pub(crate) migrated: bool,
+}
+
+impl<S> Loaded<S> {
+    /// It, unless it is weaker than it was.
+    pub(crate) fn undiminished(self, file: &dyn Fn() -> String) -> Result<Self, Error> {
+        match self.weaker.first() {
+            None => Ok(self),
+            Some(weakness) => {
+                let why = format!("it is read as less than was written: {}", weakness.text);
+                Err(Error::Unusable { file: file(), why })
+            }
+        }
+    }
+}
+
+/// What a snapshot says about itself, and the summary of its state; it may be damaged behind that.
+pub(crate) fn read_summary<D: Disk>(disk: &D, name: &str) -> Result<(Header, Vec<u8>), Error> {
+    let describe = || disk.describe(name);
+    let file = disk.open(name).on("open", describe())?;
+    let mut unpacker = Unpacker::new(&file);
+    let (header, _) = header(&mut unpacker, &describe)?;
+    let summary = summary(&mut unpacker)
+        .map_err(|error| Error::Unusable { file: describe(), why: error.to_string() })?;
+    Ok((header, summary))
+}
+
+fn summary(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    if length > SUMMARY_BYTES_MAX {
+        return Err(damaged("its summary has an impossible size"));
+    }
+    let mut summary = Vec::new();
+    from.take(length.into()).read_to_end(&mut summary)?;
+    if summary.len() != length as usize {
+        return Err(damaged("its summary is cut short"));
+    }
+    Ok(summary)
+}
+
 /// Reads the snapshot `name` to its end, checks everything, and builds the state.
-pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<(Header, S), Error> {
+pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<Loaded<S>, Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
     let unusable = |why: String| Error::Unusable { file: describe(), why };
     let mut unpacker = Unpacker::new(&file);
     let (header, schema) = header(&mut unpacker, &describe)?;
-    if schema != S::SCHEMA {
+    if schema > S::SCHEMA {
         let why = format!("its schema is {schema}, this build reads {}", S::SCHEMA);
         return Err(Error::Newer { what: describe(), why });
     }
-    let state = {
+    let summary = summary(&mut unpacker).map_err(|error| unusable(error.to_string()))?;
+    let migrated = schema < S::SCHEMA;
+    let state: S = if migrated {
+        S::migrate(schema, &mut unpacker).map_err(unusable)?
+    } else {
         let mut decoder = rmp_serde::Deserializer::new(&mut unpacker);
         serde::Deserialize::deserialize(&mut decoder)
             .map_err(|error: rmp_serde::decode::Error| unusable(error.to_string()))?
     };
     unpacker.end().map_err(|error| unusable(error.to_string()))?;
-    Ok((header, state))
+    let weaker = state.weaker_than(&summary);
+    Ok(Loaded { header, state, weaker, migrated })
 }
 
 /// The header that comes first, and the schema of the state behind it.

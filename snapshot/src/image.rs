@@ -78,8 +78,8 @@ impl Draft {
         let bytes = file::write(disk, &name, &header, &image.state)?;
         let file = disk.open(&name).on("open", describe())?;
         file.drop_cache(0).on("drop the cache of", describe())?;
-        let (read, _) = file::read::<S, D>(disk, &name)?;
-        if read != header {
+        let read = file::read::<S, D>(disk, &name)?.undiminished(&describe)?;
+        if read.header != header {
             let why = "what was read back is not what was written".into();
             return Err(Error::Unusable { file: describe(), why });
         }

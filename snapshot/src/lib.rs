@@ -69,7 +69,7 @@ pub use file::FORMAT;
 pub use id::{BadSnapshotId, SnapshotId};
 pub use image::Image;
 pub use labels::{BadLabel, Labels};
-pub use machine::{StateMachine, digest};
+pub use machine::{StateMachine, Weakness, digest};
 pub use past::{At, Past, Window, state_at, window};
 pub use plan::{Reason, Verdict};
 pub use policy::{Due, Policy, Rotation};

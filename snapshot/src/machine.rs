@@ -1,5 +1,7 @@
 //! What the store keeps: a state and the mutations that make it.
 
+use std::io::Read;
+
 use icn_wal::Lsn;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +16,8 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     /// What a change brought about.
     type Outcome;
 
-    /// The number of the layout of the serialised state. Another number is refused on load.
+    /// The number of the layout of the serialised state. A greater one is refused on load, a lesser one
+    /// is [migrated](Self::migrate).
     const SCHEMA: u32;
 
     /// Appends the bytes of `mutation` to `out`.
@@ -30,6 +33,30 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     /// failure. What the mutation asks for and may not have is part of the outcome.
     fn apply(&mut self, lsn: Lsn, mutation: Self::Mutation) -> Self::Outcome;
 
+    /// The state that was serialised as `schema`, less than [`SCHEMA`](Self::SCHEMA): numbered steps, each
+    /// from one layout to the next, that stay for as long as anybody may have such a snapshot. Read with
+    /// bounds: the bytes have a checksum and may still be anything.
+    ///
+    /// # Errors
+    /// That there is no such step (the default), or what is wrong with the bytes, for a person.
+    fn migrate(schema: u32, state: &mut dyn Read) -> Result<Self, String> {
+        let _ = state;
+        Err(format!("no step leads from its schema {schema} to {}", Self::SCHEMA))
+    }
+
+    /// What a recovery must never find less of (rights withdrawn, wishes, keys), in bytes of the
+    /// machine's own, at most 16 MiB. Kept beside the state in every snapshot, and compared with what is
+    /// read from it: a mistake in serialising, or in a migration, must not widen anything unseen.
+    fn summary(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// In what the state is weaker than one with this summary. Nothing for an equal one.
+    fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
+        let _ = summary;
+        Vec::new()
+    }
+
     /// The state after a restore of `image`, an earlier state. Whatever must never go back (numbers
     /// already used, access already withdrawn) is taken from `self`; `branch` is a random number
     /// recorded with the restore. Total and deterministic like [`apply`](Self::apply).
@@ -38,6 +65,15 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
         let _ = branch;
         image
     }
+}
+
+/// Something a state should have and has not, or should not have and has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weakness {
+    /// What it is about, in bytes of the machine's own.
+    pub subject: Vec<u8>,
+    /// In words.
+    pub text: String,
 }
 
 /// The BLAKE3 hash of a state: equal states have equal digests, on every machine.

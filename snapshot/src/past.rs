@@ -7,10 +7,11 @@ use icn_wal::{Disk, From as Start, Lsn};
 
 use crate::catalogue::{Entry, Origin};
 use crate::error::Error;
+use crate::file::Loaded;
 use crate::id::SnapshotId;
 use crate::image::Image;
 use crate::labels::Labels;
-use crate::machine::StateMachine;
+use crate::machine::{StateMachine, Weakness};
 use crate::policy::Rotation;
 use crate::replay::Replay;
 use crate::shelf::Shelf;
@@ -74,6 +75,8 @@ pub struct Past<S> {
     pub snapshot: Option<SnapshotId>,
     /// The records that were applied to that.
     pub replayed: u64,
+    /// In what it is weaker than the snapshots say it was.
+    pub weaker: Vec<Weakness>,
 }
 
 impl<S> Past<S> {
@@ -120,10 +123,10 @@ pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: At) -> Result<Past<S>, E
     let log = log_directory(disk)?;
     let shelf = Shelf::open(disk, Rotation::default())?;
     if let At::Snapshot(id) = at {
-        let (header, state) = shelf.load_listed::<S>(id)?;
+        let Loaded { header, state, weaker, .. } = shelf.load_listed::<S>(id)?;
         let (time_ms, timeline) = (header.time_ms, header.timeline);
         let (lsn, snapshot) = (id.lsn, Some(id));
-        return Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed: 0 });
+        return Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
     }
     past(&shelf, &log, at)
 }
@@ -156,7 +159,7 @@ pub(crate) fn past<S: StateMachine, D: Disk>(
             }
         }
     }
-    let Replay { state, lsn, time_ms, timeline, snapshot, replayed, .. } = replay;
+    let Replay { state, lsn, time_ms, timeline, snapshot, replayed, weaker, .. } = replay;
     let there = match at {
         At::Lsn(wanted) => lsn == wanted.get() && (lsn >= first || replayed == 0),
         At::Time(_) => lsn >= first,
@@ -165,7 +168,7 @@ pub(crate) fn past<S: StateMachine, D: Disk>(
     if !there {
         return Err(outside(last(log)?));
     }
-    Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed })
+    Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed, weaker })
 }
 
 /// The last LSN of the log.

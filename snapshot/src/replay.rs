@@ -6,8 +6,9 @@ use icn_wal::{Disk, From as Start, Lsn, Record, StoreId};
 
 use crate::catalogue::Entry;
 use crate::error::Error;
+use crate::file::Loaded;
 use crate::id::SnapshotId;
-use crate::machine::StateMachine;
+use crate::machine::{StateMachine, Weakness};
 use crate::past::{At, past};
 use crate::record::LogRecord;
 use crate::shelf::Shelf;
@@ -23,6 +24,11 @@ pub(crate) struct Replay<S> {
     pub(crate) replayed: u64,
     /// The snapshots that records name, and the LSNs of those records.
     pub(crate) restores: Vec<(SnapshotId, u64)>,
+    /// In what the state is, or was on its way, weaker than the snapshots say.
+    pub(crate) weaker: Vec<Weakness>,
+    pub(crate) migrated: bool,
+    /// What newer snapshots that cannot be used still say: LSN, timeline, summary.
+    summaries: Vec<(u64, u64, Vec<u8>)>,
     store: Option<StoreId>,
     failure: Option<Error>,
 }
@@ -34,6 +40,7 @@ impl<S: StateMachine> Replay<S> {
         wanted: impl Fn(&Entry) -> bool,
     ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
         let mut passed_over = Vec::new();
+        let mut summaries = Vec::new();
         let nothing = Self {
             state: S::default(),
             timeline: 0,
@@ -42,14 +49,20 @@ impl<S: StateMachine> Replay<S> {
             time_ms: 0,
             replayed: 0,
             restores: Vec::new(),
+            weaker: Vec::new(),
+            migrated: false,
+            summaries: Vec::new(),
             store: None,
             failure: None,
         };
         for id in shelf.newest_first().filter(|entry| wanted(entry)).map(Entry::id) {
             match shelf.load::<S>(id) {
-                Ok((header, state)) => {
+                Ok(Loaded { header, state, weaker, migrated }) => {
                     let start = Self {
                         state,
+                        weaker,
+                        migrated,
+                        summaries,
                         timeline: header.timeline,
                         snapshot: Some(id),
                         lsn: id.lsn,
@@ -61,10 +74,14 @@ impl<S: StateMachine> Replay<S> {
                 }
                 // An older one would hide that this build is too old for the data.
                 Err(error @ Error::Newer { .. }) => return Err(error),
-                Err(error) => passed_over.push((id, error)),
+                Err(error) => {
+                    let summary = shelf.summary(id);
+                    summaries.extend(summary.map(|(timeline, bytes)| (id.lsn, timeline, bytes)));
+                    passed_over.push((id, error));
+                }
             }
         }
-        Ok((nothing, passed_over))
+        Ok((Self { summaries, ..nothing }, passed_over))
     }
 
     pub(crate) fn from(&self) -> Start {
@@ -111,6 +128,11 @@ impl<S: StateMachine> Replay<S> {
         self.lsn = lsn.get();
         self.time_ms = record.time_ms;
         self.replayed += 1;
+        for (_, timeline, summary) in self.summaries.iter().filter(|(at, ..)| *at == self.lsn) {
+            if *timeline == self.timeline {
+                self.weaker.extend(self.state.weaker_than(summary));
+            }
+        }
         Ok(())
     }
 
@@ -136,7 +158,7 @@ impl<S: StateMachine> Replay<S> {
 /// The state that a RESTORE record names. Should its snapshot be damaged, an older one and the log may
 /// still show what it was.
 fn image<S: StateMachine, D: Disk>(shelf: &Shelf<D>, log: &D, id: SnapshotId) -> Result<S, Error> {
-    let loaded = shelf.load::<S>(id).map(|(_, state)| state);
+    let loaded = shelf.reader().load_undiminished::<S>(id).map(|loaded| loaded.state);
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
             past(shelf, log, At::Lsn(lsn)).map(|past| past.state).map_err(|_| damaged)

@@ -4,7 +4,7 @@ use icn_wal::{Disk, DiskFile, Lsn, StoreId, Wal};
 
 use crate::catalogue::{Catalogue, Check, Entry, Origin};
 use crate::error::{Error, OnFile};
-use crate::file::{self, Header};
+use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::image::Draft;
 use crate::labels::Labels;
@@ -141,15 +141,18 @@ impl<D: Disk> Shelf<D> {
     }
 
     /// Reads the snapshot `id` whole.
-    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<(Header, S), Error> {
+    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         self.reader().load(id)
     }
 
+    /// The timeline and the summary of a snapshot that may be damaged; `None` when they are, too.
+    pub(crate) fn summary(&self, id: SnapshotId) -> Option<(u64, Vec<u8>)> {
+        let (header, summary) = file::read_summary(&self.disk, &id.file_name()).ok()?;
+        (header.id == id).then_some((header.timeline, summary))
+    }
+
     /// Reads the snapshot `id` whole, if it is one of those that are kept.
-    pub(crate) fn load_listed<S: StateMachine>(
-        &self,
-        id: SnapshotId,
-    ) -> Result<(Header, S), Error> {
+    pub(crate) fn load_listed<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         self.check_listed(id)?;
         self.load(id)
     }
@@ -326,14 +329,23 @@ pub(crate) struct Reader<D: Disk> {
 }
 
 impl<D: Disk> Reader<D> {
-    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<(Header, S), Error> {
+    /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
+    pub(crate) fn load_undiminished<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+    ) -> Result<Loaded<S>, Error> {
+        self.load(id)?.undiminished(&|| self.disk.describe(&id.file_name()))
+    }
+
+    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         let name = id.file_name();
-        let (header, state) = file::read(&self.disk, &name)?;
+        let loaded = file::read(&self.disk, &name)?;
+        let header = &loaded.header;
         if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
             let why = "it belongs to another store or carries another name".into();
             return Err(Error::Unusable { file: self.disk.describe(&name), why });
         }
-        Ok((header, state))
+        Ok(loaded)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, OnFile};
 use crate::id::SnapshotId;
 use crate::image::Image;
 use crate::labels::Labels;
-use crate::machine::StateMachine;
+use crate::machine::{StateMachine, Weakness};
 use crate::policy::{Due, Policy};
 use crate::record::LogRecord;
 use crate::replay::Replay;
@@ -26,6 +26,9 @@ pub struct Recovery {
     pub snapshot: Option<SnapshotId>,
     /// Newer snapshots that could not be used, and why. Nothing is lost: the log reaches back.
     pub passed_over: Vec<(SnapshotId, String)>,
+    /// In what the state is weaker than the snapshots say: nothing, unless a build reads what it should
+    /// not, or a migration is wrong. What is concerned must not be served before a person has looked.
+    pub weaker: Vec<Weakness>,
     /// What the log had to say.
     pub log: icn_wal::Recovery,
 }
@@ -93,9 +96,15 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             // A list that was lost and made again does not know.
             shelf.hold(*id, None, *lsn)?;
         }
-        since.restored = !replay.restores.is_empty();
+        // One in today's schema, too, should replace what had to be migrated.
+        since.restored = !replay.restores.is_empty() || replay.migrated;
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
-        let recovery = Recovery { snapshot: replay.snapshot, passed_over, log: found };
+        let recovery = Recovery {
+            snapshot: replay.snapshot,
+            passed_over,
+            weaker: std::mem::take(&mut replay.weaker),
+            log: found,
+        };
         let wal = Arc::new(wal);
         let compactor = Compactor {
             disk: disk.clone(),

@@ -196,6 +196,10 @@ fn status(data: &Value, out: &mut impl Write) -> io::Result<()> {
     if data["last_start"]["passed_over"].as_u64() > Some(0) {
         writeln!(out, "! A snapshot could not be used at the last start: icnctl snapshot list")?;
     }
+    for finding in list(&data["last_start"], "weaker") {
+        let finding = printable(finding.as_str().unwrap_or("?"));
+        writeln!(out, "! The last start found less than was kept: {finding}")?;
+    }
     if data["gossip"]["sealed_topics"].as_u64() > Some(0) {
         writeln!(out, "! A topic is sealed, its rule is of a newer version: icnctl topic list")?;
     }

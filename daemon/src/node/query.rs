@@ -148,6 +148,7 @@ impl<D: Disk> Node<D> {
                 "records_replayed": recovery.log.replayed,
                 "torn_bytes": recovery.log.torn_bytes,
                 "passed_over": recovery.passed_over.len(),
+                "weaker": self.guard.findings(),
             },
             "peers": { "known": counts.peers, "unsigned": counts.unsigned_keys, "connected": 0 },
         })

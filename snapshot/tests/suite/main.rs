@@ -1,5 +1,6 @@
 //! The store against its promises.
 
 mod common;
+mod guard;
 mod recovery;
 mod retention;

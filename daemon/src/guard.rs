@@ -1,0 +1,104 @@
+//! Keeps closed what a recovery has found weaker than it was.
+
+use std::collections::BTreeSet;
+
+use icn_gossip::{State, TopicId};
+use icn_snapshot::Weakness;
+
+use crate::failure::{Failure, exit};
+use crate::request::Request;
+
+/// The findings of the last start, until a restore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guard {
+    findings: Vec<String>,
+    closed: BTreeSet<TopicId>,
+}
+
+impl Guard {
+    /// Closes the topics whose access rule is not what it was.
+    #[must_use]
+    pub fn new(weaker: &[Weakness]) -> Self {
+        let id = |weakness: &Weakness| {
+            let bytes: Result<[u8; 32], _> = weakness.subject.as_slice().try_into();
+            bytes.ok().map(TopicId::from_bytes)
+        };
+        Self {
+            findings: weaker.iter().map(|weakness| weakness.text.clone()).collect(),
+            closed: weaker.iter().filter_map(id).collect(),
+        }
+    }
+
+    /// What was found, in words.
+    #[must_use]
+    pub fn findings(&self) -> &[String] {
+        &self.findings
+    }
+
+    /// Whether `request` may be answered.
+    ///
+    /// # Errors
+    /// `ICN-E0306` for one about a closed topic.
+    pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
+        let (Request::Publish { topic, .. }
+        | Request::Subscribe { topic }
+        | Request::Entries { topic, .. }) = request
+        else {
+            return Ok(());
+        };
+        match state.resolve(topic) {
+            Ok(id) if self.closed.contains(&id) => Err(Failure::new(
+                "ICN-E0306",
+                exit::REFUSED,
+                format!(
+                    "Topic {topic} is closed: since the last start its access rule is not the one \
+                     that the snapshots know."
+                ),
+                "See what has changed: icnctl status. Restore a snapshot from before that, or \
+                 start the version of icnd that wrote it.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::{Access, Genesis, Keypair, Mutation, TopicSpec};
+
+    use super::*;
+
+    #[test]
+    fn a_topic_whose_access_rule_is_another_one_is_closed_and_others_are_not() {
+        let keypair = Keypair::from_seed([1; 32]);
+        let (did, network) = (keypair.did(), [2; 32]);
+        let mut state = State::default();
+        state.apply(1, Mutation::Init { did, network, epoch: 3 });
+        let [_, b] = ["a", "b"].map(|name| {
+            let spec = TopicSpec::new(name.into(), Access::public().encode(), 1);
+            let genesis = Genesis::sign(&keypair, network, spec, 4);
+            let id = genesis.id();
+            state.apply(2, Mutation::CreateTopic(genesis));
+            id
+        });
+        let finding = |subject: &[u8], text: &str| Weakness {
+            subject: subject.to_vec(),
+            text: text.to_owned(),
+        };
+        let guard = Guard::new(&[finding(b.as_bytes(), "b"), finding(&[], "gone")]);
+        assert_eq!(guard.findings(), ["b", "gone"]);
+        let entries = |topic: &str| Request::Entries { topic: topic.into(), after: 0, limit: None };
+        let publish = |topic: &str| Request::Publish {
+            topic: topic.into(),
+            text: Some(String::new()),
+            base64: None,
+        };
+        assert_eq!(guard.check(&state, &entries("a")), Ok(()));
+        assert_eq!(guard.check(&state, &publish("a")), Ok(()));
+        for request in [entries("b"), publish("b"), entries(&b.to_string())] {
+            let refused = guard.check(&state, &request).expect_err("closed");
+            assert_eq!((refused.code.as_str(), refused.exit), ("ICN-E0306", exit::REFUSED));
+        }
+        assert_eq!(Guard::default().check(&state, &entries("b")), Ok(()));
+    }
+}

@@ -1,0 +1,177 @@
+//! What a recovery must never find less of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use crate::mutation::Provenance;
+use crate::topic::TopicId;
+
+/// Eight bytes of a hash: what is compared comes from the same node, and nobody gains by a collision.
+type Tag = u64;
+
+/// It stands in every snapshot, so it names topics and the node's own wishes and only counts on tags for
+/// what there is a lot of.
+#[derive(Default, Serialize, Deserialize)]
+struct Summary {
+    /// The name, and the access rule with its version.
+    topics: BTreeMap<TopicId, (String, Tag)>,
+    /// The node's own subscriptions, and those of peers.
+    own: BTreeSet<String>,
+    others: BTreeSet<Tag>,
+    /// The X25519 keys, signed and not.
+    keys: BTreeSet<Tag>,
+}
+
+/// Something that a state has lost, or has made accessible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// The topic whose access rule is another one: it must not be served.
+    pub exposed: Option<TopicId>,
+    /// In words.
+    pub text: String,
+}
+
+impl State {
+    /// What [`losses`](Self::losses) needs to know of this state: its topics and a hash of the access
+    /// rule of each, its subscriptions, its peers' keys. As bytes that only this crate reads.
+    #[must_use]
+    pub fn summary(&self) -> Vec<u8> {
+        rmp_serde::to_vec(&self.summarised()).unwrap_or_default()
+    }
+
+    /// What this state lacks of one with this summary: topics, subscriptions and keys that are gone, keys
+    /// that are others, and access rules that are, whether narrower or wider. Nothing for an equal one.
+    #[must_use]
+    pub fn losses(&self, summary: &[u8]) -> Vec<Loss> {
+        let loss = |text: String| Loss { exposed: None, text };
+        let Ok(then) = rmp_serde::from_slice::<Summary>(summary) else {
+            return vec![loss("the summary cannot be read".into())];
+        };
+        let now = self.summarised();
+        let mut losses = Vec::new();
+        for (id, (name, access)) in &then.topics {
+            match now.topics.get(id) {
+                None => losses.push(loss(format!("topic {name} ({id}) is gone"))),
+                Some((_, other)) if other != access => losses.push(Loss {
+                    exposed: Some(*id),
+                    text: format!("the access rule of topic {name} ({id}) is another one"),
+                }),
+                Some(_) => {}
+            }
+        }
+        for topic in then.own.difference(&now.own) {
+            losses.push(loss(format!("the subscription to {topic} is gone")));
+        }
+        match then.others.difference(&now.others).count() {
+            0 => {}
+            gone => losses.push(loss(format!("subscriptions of peers are gone: {gone}"))),
+        }
+        match then.keys.difference(&now.keys).count() {
+            0 => {}
+            gone => losses.push(loss(format!("keys of peers are gone or others: {gone}"))),
+        }
+        losses
+    }
+
+    fn summarised(&self) -> Summary {
+        let topics = self.topics.iter().map(|(id, topic)| {
+            let spec = &topic.genesis.spec;
+            let access = tag(&[&topic.access_version.to_le_bytes(), spec.access.as_bytes()]);
+            (*id, (spec.name.clone(), access))
+        });
+        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for (topic, by) in self.subscriptions.keys() {
+            match by {
+                Provenance::Local => own.insert(topic.clone()),
+                Provenance::Peer(did) => others.insert(tag(&[did.key(), topic.as_bytes()])),
+            };
+        }
+        let unsigned = self.unsigned_keys.iter().map(|(did, key)| (did, &key.x25519));
+        let signed = self.peers.iter().map(|(did, peer)| (did, &peer.card.x25519));
+        let keys = unsigned.chain(signed).map(|(did, key)| tag(&[did.key(), key]));
+        Summary { topics: topics.collect(), own, others, keys: keys.collect() }
+    }
+}
+
+/// All but the last of `parts` have a fixed length.
+fn tag(parts: &[&[u8]]) -> Tag {
+    let mut hasher = blake3::Hasher::new();
+    parts.iter().for_each(|part| {
+        hasher.update(part);
+    });
+    let mut bytes = [0; 8];
+    hasher.finalize_xof().fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+    use crate::card::KeyCard;
+    use crate::keypair::Keypair;
+    use crate::mutation::Mutation;
+    use crate::topic::{Genesis, TopicSpec};
+
+    fn state() -> (State, TopicId) {
+        let keypair = Keypair::from_seed([1; 32]);
+        let (did, network) = (keypair.did(), [2; 32]);
+        let access = Access::participants(vec![did]).encode();
+        let spec = TopicSpec::new("coop:ledger".into(), access, 5);
+        let genesis = Genesis::sign(&keypair, network, spec, 7);
+        let id = genesis.id();
+        let card = KeyCard::sign(&Keypair::from_seed([3; 32]), [4; 32], 1);
+        let mut state = State::default();
+        let (by, topic) = (Provenance::Local, "coop:ledger".to_owned());
+        for mutation in [
+            Mutation::Init { did, network, epoch: 9 },
+            Mutation::CreateTopic(genesis),
+            Mutation::Subscribe { topic, by, time_ms: 1 },
+            Mutation::AddPeer { card, time_ms: 1 },
+            Mutation::AddUnsignedKey {
+                did: Keypair::from_seed([5; 32]).did(),
+                x25519: [6; 32],
+                time_ms: 1,
+            },
+        ] {
+            state.apply(1, mutation);
+        }
+        (state, id)
+    }
+
+    #[test]
+    fn every_loss_is_told_and_an_equal_state_has_none() {
+        let (whole, id) = state();
+        let summary = whole.summary();
+        assert_eq!(whole.losses(&summary), []);
+        type Damage = fn(&mut State, TopicId);
+        let damages: [(&str, Option<TopicId>, Damage); 7] = [
+            ("topic coop:ledger", None, |state, _| state.topics.clear()),
+            ("access rule of topic coop:ledger", Some(id), |state, id| {
+                let topic = state.topics.get_mut(&id).expect("a topic");
+                topic.genesis.spec.access = Access::public().encode();
+            }),
+            ("access rule of topic coop:ledger", Some(id), |state, id| {
+                state.topics.get_mut(&id).expect("a topic").access_version = 0;
+            }),
+            ("the subscription to coop:ledger", None, |state, _| state.subscriptions.clear()),
+            ("gone or others: 1", None, |state, _| state.peers.clear()),
+            ("gone or others: 1", None, |state, _| state.unsigned_keys.clear()),
+            ("gone or others: 1", None, |state, _| {
+                let did = *state.unsigned_keys.keys().next().expect("a key");
+                state.unsigned_keys.get_mut(&did).expect("a key").x25519 = [0; 32];
+            }),
+        ];
+        for (text, exposed, damage) in damages {
+            let mut less = whole.clone();
+            damage(&mut less, id);
+            let losses = less.losses(&summary);
+            assert_eq!(losses.len(), 1, "{text}: {losses:?}");
+            assert!(losses[0].text.contains(text), "{losses:?}");
+            assert_eq!(losses[0].exposed, exposed);
+        }
+        assert_eq!(whole.losses(b"nonsense").len(), 1);
+    }
+}
