@@ -17,6 +17,7 @@ pub use loss::Losses;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -49,8 +50,12 @@ pub struct Faults {
     pub open_error_at: Option<u64>,
     /// The read, counted likewise, that fails.
     pub read_error_at: Option<u64>,
-    /// The bytes by which files may still grow. Those of a file that is removed are added to it.
+    /// The bytes by which files may still grow. Those of a file that is removed or replaced are
+    /// added to it.
     pub room: Option<u64>,
+    /// The growing operations, counted likewise, that find no room: files that are created and writes
+    /// behind the end of a file, of which half is written.
+    pub full: Range<u64>,
 }
 
 /// A simulated directory of a simulated disk. Clones are handles to the same disk.
@@ -71,6 +76,7 @@ struct World {
     writes: u64,
     opens: u64,
     reads: u64,
+    growths: u64,
     random: u64,
     locks: Vec<String>,
 }
@@ -122,6 +128,12 @@ impl SimDisk {
     pub fn traffic(&self) -> [u64; 3] {
         let world = self.world.lock();
         [world.writes, world.reads, world.opens]
+    }
+
+    /// The operations so far that needed room.
+    #[must_use]
+    pub fn growths(&self) -> u64 {
+        self.world.lock().growths
     }
 
     /// The syncs of files so far.
@@ -267,11 +279,16 @@ impl Disk for SimDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
-        self.world.lock().count_open()?;
+        let full = {
+            let mut world = self.world.lock();
+            world.count_open()?;
+            world.count_growth()
+        };
         let file = self.names(|names, files| {
             if names.live.contains_key(name) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
+            full?;
             files.push(Content::default());
             names.change(NameChange::Create(name.into(), files.len() - 1));
             Ok(files.len() - 1)
@@ -290,13 +307,16 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.names(|names, _| {
+        let replaced = self.names(|names, files| {
             if !names.live.contains_key(from) {
                 return Err(io::ErrorKind::NotFound.into());
             }
+            let replaced = names.live.get(to).map_or(0, |&file| files[file].live.len() as u64);
             names.change(NameChange::Rename(from.into(), to.into()));
-            Ok(())
-        })
+            Ok(replaced)
+        })?;
+        self.world.lock().give_back(replaced);
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -307,9 +327,7 @@ impl Disk for SimDisk {
             names.change(NameChange::Remove(name.into()));
             Ok(files[file].live.len() as u64)
         })?;
-        if let Some(room) = &mut self.world.lock().faults.room {
-            *room += bytes;
-        }
+        self.world.lock().give_back(bytes);
         Ok(())
     }
 
@@ -364,13 +382,19 @@ impl DiskFile for SimFile {
         }
         let size = world.files[self.file].live.len() as u64;
         let growth = (offset + bytes.len() as u64).saturating_sub(size);
-        if let Some(room) = &mut world.faults.room {
-            if growth > *room {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            *room -= growth;
+        // What finds no room, as far as it does.
+        let mut lacking = 0;
+        if growth > 0 && world.count_growth().is_err() {
+            lacking = (bytes.len() as u64).div_ceil(2);
+        } else if let Some(room) = &mut world.faults.room {
+            lacking = growth.saturating_sub(*room);
+            *room -= growth - lacking;
         }
-        world.files[self.file].write(index(offset), bytes);
+        let written = bytes.len() - index(lacking);
+        world.files[self.file].write(index(offset), &bytes[..written]);
+        if lacking > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         dying
     }
 
@@ -423,6 +447,20 @@ impl World {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
         Ok(())
+    }
+
+    fn count_growth(&mut self) -> io::Result<()> {
+        self.growths += 1;
+        if self.faults.full.contains(&self.growths) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        if let Some(room) = &mut self.faults.room {
+            *room += bytes;
+        }
     }
 
     fn operate(&mut self) -> io::Result<()> {
