@@ -59,12 +59,12 @@ impl<D: Disk> Shelf<D> {
         Ok(Self { disk, catalogue, rotation })
     }
 
-    /// Removes what crashes have left behind. Only the owner of the store may. The log, of `store`,
-    /// begins behind `log_after`.
+    /// Removes what crashes have left behind, and writes only if that changes anything. Only the owner
+    /// of the store may. The log, of `store`, begins behind `log_after`.
     pub(crate) fn sweep(&mut self, store: StoreId, log_after: u64) -> Result<(), Error> {
+        // After kill -9 the list that calls them left behind may be known to memory only.
+        self.disk.sync_dir().on("sync the directory of", self.disk.describe(""))?;
         let catalogue = &mut self.catalogue;
-        catalogue.store = store;
-        catalogue.log_after = catalogue.log_after.max(log_after);
         for name in files(&self.disk)? {
             let listed =
                 SnapshotId::from_file_name(&name).is_none_or(|id| catalogue.get(id).is_some());
@@ -72,9 +72,17 @@ impl<D: Disk> Shelf<D> {
                 self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
             }
         }
+        if catalogue.store == store
+            && catalogue.retired.is_empty()
+            && catalogue.log_after >= log_after
+        {
+            return Ok(());
+        }
+        catalogue.store = store;
+        catalogue.log_after = catalogue.log_after.max(log_after);
         catalogue.retired.clear();
         catalogue.next_generation = catalogue.next_generation.max(1);
-        catalogue.write(&self.disk)
+        self.write_if_there_is_room()
     }
 
     /// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
@@ -163,7 +171,7 @@ impl<D: Disk> Shelf<D> {
         if std::mem::replace(&mut entry.check, check) == check {
             return Ok(());
         }
-        self.catalogue.write(&self.disk)
+        self.write_if_there_is_room()
     }
 
     /// Pins or unpins a snapshot.
@@ -280,7 +288,21 @@ impl<D: Disk> Shelf<D> {
             self.catalogue.get_mut(undo)?.undoes = lsn;
         }
         self.check_listed(id)?;
-        let mut changed = undo.is_some();
+        let changed = self.mark_held(id, lsn) || undo.is_some();
+        if changed { self.catalogue.write(&self.disk) } else { Ok(()) }
+    }
+
+    /// Keeps what the records of a replay name; a list that was lost and made again does not know.
+    pub(crate) fn hold_named(&mut self, restores: &[(SnapshotId, u64)]) -> Result<(), Error> {
+        let mut changed = false;
+        for (id, lsn) in restores {
+            changed |= self.mark_held(*id, *lsn);
+        }
+        if changed { self.write_if_there_is_room() } else { Ok(()) }
+    }
+
+    fn mark_held(&mut self, id: SnapshotId, lsn: u64) -> bool {
+        let mut changed = false;
         for entry in &mut self.catalogue.entries {
             let same = entry.id() == id || (id.lsn > 0 && entry.lsn == id.lsn);
             if same && entry.restored_at < lsn {
@@ -288,7 +310,7 @@ impl<D: Disk> Shelf<D> {
                 changed = true;
             }
         }
-        if changed { self.catalogue.write(&self.disk) } else { Ok(()) }
+        changed
     }
 
     /// Retires `id`, unless the rules say that it is needed.
@@ -307,6 +329,14 @@ impl<D: Disk> Shelf<D> {
             return self.catalogue.write(&self.disk);
         };
         Err(Error::Needed { id, why })
+    }
+
+    /// A full disk is no reason not to start: the next one that is opened finds the same again.
+    fn write_if_there_is_room(&self) -> Result<(), Error> {
+        match self.catalogue.write(&self.disk) {
+            Err(Error::Log(error)) if error.is_no_space() => Ok(()),
+            other => other,
+        }
     }
 }
 

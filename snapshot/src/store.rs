@@ -92,10 +92,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         if let Some(id) = replay.snapshot {
             shelf.checked(id, Check::Whole)?;
         }
-        for (id, lsn) in &replay.restores {
-            // A list that was lost and made again does not know.
-            shelf.hold(*id, None, *lsn)?;
-        }
+        shelf.hold_named(&replay.restores)?;
         // One in today's schema, too, should replace what had to be migrated.
         since.restored = !replay.restores.is_empty() || replay.migrated;
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();

@@ -135,6 +135,8 @@ def read(directory):
         for number, raw in sorted(files.items())
         if oldest <= number <= newest
     }
+    if newest == 0:
+        return
     chain, number = [], newest
     while number >= oldest and number > 0:
         if number not in headers:

@@ -76,20 +76,33 @@ pub fn explore(seed: u64, plan: &[Step], effort: Effort) -> Result<Tally, String
                 }
             }
         }
-        witness.check(&disk.kill()).map_err(|why| what(format!("killed: {why}")))?;
+        let killed = disk.kill();
+        witness.check(&killed.fork()).map_err(|why| what(format!("killed: {why}")))?;
+        // What the next process has shown or removed must not depend on what only memory knows.
+        Witness::default().live(&killed, &[]).map_err(|why| what(why.to_string()))?;
+        for loss in 0..4 {
+            let image = killed.power_loss(power + loss);
+            if seen.insert((image.image_hash(), witness.acknowledged())) {
+                let told = |why| what(format!("killed, then power loss {loss}: {why}"));
+                witness.check(&image).map_err(told)?;
+            }
+        }
     }
     Ok(tally)
 }
 
+/// What follows an open that nobody appends to: the housekeeper prepares, and proves the end.
+const RECOVERY: [Step; 2] = [Step::Prepare, Step::Note];
+
 /// Crashes each operation of the recovery of `image`, and `deep` times in a row.
 fn crash_inside(image: &SimDisk, witness: &Witness, deep: u32, seed: u64) -> Result<u64, String> {
     let probe = image.fork();
-    Witness::default().live(&probe, &[]).map_err(|error| format!("refused: {error}"))?;
+    Witness::default().live(&probe, &RECOVERY).map_err(|error| format!("refused: {error}"))?;
     let mut crashes = 0;
     for at in image.operations() + 1..=probe.operations() {
         let disk = image.fork();
         disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
-        let _ = Witness::default().live(&disk, &[]);
+        let _ = Witness::default().live(&disk, &RECOVERY);
         for loss in 0..4 {
             let left = disk.power_loss(seed + loss);
             crashes += 1;

@@ -176,17 +176,29 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     assert_eq!(rig.ask(publish(&large)).expect_err("still full").code, "ICN-E0203");
     assert_eq!(rig.digest(), before);
     disk.set_faults(Faults::default());
+    assert_eq!(rig.ask(publish(&large)).expect_err("not tried at once").code, "ICN-E0203");
+    rig.node.store().wal().prepare().expect("room again");
     let last = rig.ask(publish("room again")).expect("publish");
     assert_eq!(last["seq"], published.len() as u64 + 1);
     let live = rig.digest();
     drop(rig);
     let image = disk.power_loss(0);
-    image.set_faults(Faults { room: Some(0), ..Faults::default() });
-    let refusal = Rig::open(&image, Policy::default(), 2).err().expect("a start needs some room");
-    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
-    image.set_faults(Faults::default());
-    let again = Rig::open(&image, Policy::default(), 2).expect("recover");
+    // A start needs no room, nor does reading or a stop.
+    image.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
+    let mut again = Rig::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
+    assert_eq!(texts(&mut again), page);
+    assert_eq!(again.ask(publish("no room")).expect_err("full").code, "ICN-E0203");
+    again.node.close().expect("a stop");
+    image.set_faults(Faults::default());
+    let mut again = Rig::open(&image, Policy::default(), 2).expect("recover");
+    assert_eq!(again.digest(), live);
+    again.ask(publish("room again")).expect("publish");
+    // Only a new node needs some: its first record is who it is.
+    let empty = SimDisk::new(1);
+    empty.set_faults(Faults { room: Some(500_000), ..Faults::default() });
+    let refusal = Rig::open(&empty, Policy::default(), 2).err().expect("no room for a node");
+    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
 }
 
 #[test]

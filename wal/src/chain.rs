@@ -19,6 +19,9 @@ pub(crate) fn chain<D: Disk>(
 ) -> Result<Vec<u64>, Error> {
     let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
     let mut chain = Vec::new();
+    if manifest.newest == 0 {
+        return Ok(chain);
+    }
     let mut number = manifest.newest;
     while number >= manifest.oldest && number > 0 {
         let header = headers.get(&number).ok_or_else(|| missing(number))?;

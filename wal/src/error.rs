@@ -87,9 +87,9 @@ pub enum Error {
         limit: &'static str,
     },
 
-    /// No room to prepare the next segment. Nothing was appended and nothing is lost: free some
-    /// space and try again.
-    #[error("no room for the next log segment: {source}")]
+    /// No room on the disk, or none that may be used. Nothing was changed and nothing is lost: free
+    /// some space and try again.
+    #[error("no room for the log: {source}")]
     NoSpace {
         /// What the system said.
         source: io::Error,
@@ -153,6 +153,30 @@ pub enum Reason {
     OutOfSequence,
     /// A frame whose checksum is right does not divide into its records.
     RecordsMalformed,
+}
+
+impl Error {
+    /// A full disk is told apart: nothing is wrong with it.
+    pub(crate) fn tell_no_space(self) -> Self {
+        match self {
+            Self::Io { source, .. } if is_no_space(&source) => Self::NoSpace { source },
+            other => other,
+        }
+    }
+
+    /// Whether the disk refused because it is full.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Io { source, .. } => is_no_space(source),
+            _ => false,
+        }
+    }
+}
+
+fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl fmt::Display for Damage {

@@ -7,14 +7,15 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::disk::Disk;
+use crate::limits::RETRY_MS;
 use crate::wal::Wal;
 
 /// How long after the last commit the log proves that it was durable, and how often the need for a
 /// new segment is looked at.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// How long to leave a disk alone that had no room for the next segment.
-const RETRY: Duration = Duration::from_secs(2);
+/// Looks at a log between two tries to prepare a segment on a disk that had no room for it.
+const RETRY: u64 = RETRY_MS / 20;
 
 /// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle.
 /// It ends when this value is dropped.
@@ -38,22 +39,28 @@ impl Housekeeper {
         let bell = Arc::new(Bell::default());
         let heard = Arc::clone(&bell);
         let thread = thread::Builder::new().name("wal-housekeeper".into()).spawn(move || {
+            wal.keep_house(true);
             let mut noted = 0;
             let mut before = 0;
-            let mut pause = IDLE;
+            let mut rest = 0;
+            // The first append is not to wait for a segment.
+            let mut pause = Duration::ZERO;
             while !heard.sleep(pause) {
                 pause = IDLE;
-                // A failure here is one of preparing ahead: the append that needs the segment will
-                // meet the same failure and has a caller to tell.
-                if wal.wants_spare() && wal.prepare().is_err() {
-                    pause = RETRY;
+                // A failure here is one of preparing ahead: the append that needs the segment has a
+                // caller to tell.
+                if rest > 0 {
+                    rest -= 1;
+                } else if wal.wants_spare() && wal.prepare().is_err() {
+                    rest = RETRY;
                 }
                 let now = wal.stats().durable_lsn;
-                if now == before && now != noted && wal.note().is_ok() {
+                if now == before && now != noted && wal.try_note().is_ok_and(|done| done) {
                     noted = now;
                 }
                 before = now;
             }
+            wal.keep_house(false);
         })?;
         Ok(Self { bell, thread: Some(thread) })
     }

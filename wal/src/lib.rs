@@ -76,6 +76,7 @@
 //! Invariant: every access to the outside goes through [`Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.
 
+mod blank;
 mod chain;
 mod committer;
 mod disk;

@@ -22,6 +22,9 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// The most records in one frame, so that a count can never be turned into a huge allocation.
 pub const FRAME_RECORDS_MAX: u32 = 1 << 20;
 
+/// How long a disk that had no room is left alone: 2 s.
+pub const RETRY_MS: u64 = 2000;
+
 pub(crate) const RECORD_HEADER_BYTES: usize = 4;
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// One sector, so that a header is never torn.

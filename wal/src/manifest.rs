@@ -4,11 +4,12 @@
 //! segment, clean stop {segment, end, LSN}, next LSN (u64 each). It is written after a segment has
 //! its name and before that segment gets its first frame, and before a segment is removed.
 
+use crate::blank::Blank;
 use crate::disk::Disk;
 use crate::error::{Damage, Error, Reason};
 use crate::frame::u64_at;
 use crate::segment::{Link, StoreId};
-use crate::twin::{Twin, TwinFile};
+use crate::twin::{Twin, TwinFile, file_bytes};
 
 const FILE: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALM\0" };
 const BYTES: usize = 72;
@@ -17,11 +18,12 @@ const BYTES: usize = 72;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
-    /// The newest open for writing.
+    /// How many opens have written.
     pub(crate) incarnation: u64,
+    /// 0 before the first segment, as the newest is.
     pub(crate) oldest: u64,
     pub(crate) newest: u64,
-    /// Where the last orderly stop ended the log; all zero while it is open or after a crash.
+    /// Where the last orderly stop ended the log; all zero once more was written.
     pub(crate) clean: Link,
     /// No record below this number may be given out again.
     pub(crate) next_lsn: u64,
@@ -29,6 +31,8 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     pub(crate) const NAME: &str = "MANIFEST";
+    /// How long its file is.
+    pub(crate) const FILE_BYTES: usize = file_bytes(BYTES);
     /// Under which the next one is written.
     pub(crate) const TEMPORARY: &str = "MANIFEST.tmp";
 
@@ -46,7 +50,20 @@ impl Manifest {
         Error::Corrupt(Damage { file, segment: 0, offset: 0, reason: Reason::ManifestDamaged })
     }
 
+    /// Makes this the manifest; needs room for another file of its size.
     pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), Error> {
+        FILE.replace(disk, &self.encode())
+    }
+
+    /// Makes this the manifest; needs no room.
+    pub(crate) fn write_into<D>(&self, disk: &D, blank: &Blank<D::File>) -> Result<(), Error>
+    where
+        D: Disk,
+    {
+        FILE.replace_by(disk, &blank.file, &blank.name, &self.encode())
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&self.store);
         let clean = self.clean;
@@ -61,7 +78,7 @@ impl Manifest {
         ] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        FILE.replace(disk, &bytes)
+        bytes
     }
 
     fn decode(bytes: &[u8]) -> Self {

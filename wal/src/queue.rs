@@ -1,12 +1,14 @@
 //! What has been appended and waits for the disk, and who is to take it there.
 
+use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 
+use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::frame::{FrameBuffer, padded};
 use crate::group::Group;
-use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
+use crate::limits::{FRAME_HEADER_BYTES, RETRY_MS, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use crate::spare::Spare;
 
 /// Room that no append may take: an orderly stop must always be able to write its seal.
@@ -28,12 +30,27 @@ pub(crate) struct Queue<F> {
     /// Somebody is writing; what it will have made durable when it is done, and where that is told.
     pub(crate) busy: bool,
     pub(crate) flight: Flight,
+    /// A recovery has left an end that nothing proves.
+    pub(crate) unproven: bool,
     /// Bytes that fit into the active segment behind everything taken so far.
     room: u64,
     segment_bytes: u64,
     /// The next segment.
     pub(crate) spare: Option<Spare<F>>,
+    /// Why there is no spare, if there was no room for one.
+    pub(crate) shortage: Option<Shortage>,
+    /// How many housekeepers see to spares.
+    pub(crate) housekeepers: u32,
     pub(crate) state: State,
+}
+
+/// A disk that had no room for the next segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Shortage {
+    pub(crate) kind: io::ErrorKind,
+    pub(crate) segment_bytes: u64,
+    /// The time of the append that was refused for it; since then none is taken.
+    pub(crate) refused_ms: Option<u64>,
 }
 
 #[derive(Default)]
@@ -49,8 +66,8 @@ pub(crate) enum State {
     Poisoned(String),
 }
 
-impl<F> Queue<F> {
-    pub(crate) fn new(next_lsn: u64, time_ms: u64, room: u64) -> Self {
+impl<F: DiskFile> Queue<F> {
+    pub(crate) fn new(next_lsn: u64, time_ms: u64, unproven: bool) -> Self {
         Self {
             next_lsn,
             pending: FrameBuffer::new(),
@@ -63,9 +80,12 @@ impl<F> Queue<F> {
             wakers: Vec::new(),
             busy: false,
             flight: Flight::default(),
-            room,
-            segment_bytes: SEGMENT_BYTES_MIN,
+            unproven,
+            room: 0,
+            segment_bytes: 0,
             spare: None,
+            shortage: None,
+            housekeepers: 0,
             state: State::Open,
         }
     }
@@ -87,7 +107,7 @@ impl<F> Queue<F> {
 
     /// Whether a frame with the pending records and `bytes` more has a place.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
-        let spare = self.spare.as_ref().map_or(0, |spare| spare.bytes);
+        let spare = self.spare.as_ref().map_or(0, Spare::bytes);
         let needed = self.needed(bytes);
         needed <= self.room || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
     }
@@ -98,9 +118,26 @@ impl<F> Queue<F> {
         !self.pending.is_empty() && self.needed(0) > self.room
     }
 
-    /// Whether there is room for a note besides what a stop needs.
-    pub(crate) fn admits_note(&self) -> bool {
-        self.room >= 2 * SEAL_ROOM
+    /// Whether an append was refused for room and none has been made since.
+    pub(crate) fn is_short(&self) -> bool {
+        self.shortage.is_some_and(|shortage| shortage.refused_ms.is_some())
+    }
+
+    /// Refuses an append of `time_ms` while the disk is to be left alone.
+    pub(crate) fn check_room(&self, time_ms: u64) -> Result<(), Error> {
+        match self.shortage {
+            Some(Shortage { kind, refused_ms: Some(refused), .. })
+                if self.housekeepers > 0 || time_ms.abs_diff(refused) < RETRY_MS =>
+            {
+                Err(Error::NoSpace { source: kind.into() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is room for a note besides what a stop needs. One may `begin` a segment.
+    pub(crate) fn admits_note(&self, begin: bool) -> bool {
+        self.room >= 2 * SEAL_ROOM || begin && self.spare.is_some()
     }
 
     /// Takes the place of a frame of so many bytes; returns the segment that it is to begin if it
@@ -111,17 +148,22 @@ impl<F> Queue<F> {
             return None;
         }
         let spare = self.spare.take();
-        self.segment_bytes = spare.as_ref().map_or(0, |spare| spare.bytes);
+        self.segment_bytes = spare.as_ref().map_or(0, Spare::bytes);
         self.room = self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
         spare
     }
 
-    /// The size of the next segment, which must hold what is pending and `bytes` more. It doubles
-    /// up to `most`.
-    pub(crate) fn next_segment_bytes(&self, bytes: usize, most: u64) -> u64 {
-        let needed =
-            (SEGMENT_HEADER_BYTES + self.needed(bytes)).next_multiple_of(SEGMENT_BYTES_MIN);
-        self.segment_bytes.saturating_mul(2).clamp(SEGMENT_BYTES_MIN, most).max(needed)
+    /// The least size of the next segment, which must hold what is pending and `bytes` more, and
+    /// whatever was refused for room; and the best one, which doubles up to `most`.
+    pub(crate) fn next_segment_bytes(&self, bytes: usize, most: u64) -> (u64, u64) {
+        let refused = self.shortage.filter(|shortage| shortage.refused_ms.is_some());
+        let least = (SEGMENT_HEADER_BYTES + self.needed(bytes))
+            .next_multiple_of(SEGMENT_BYTES_MIN)
+            .max(refused.map_or(0, |refused| refused.segment_bytes));
+        match self.shortage {
+            Some(_) => (least, least),
+            None => (least, self.segment_bytes.saturating_mul(2).min(most).max(least)),
+        }
     }
 
     /// The room that a frame with the pending records and `bytes` more must find.

@@ -17,7 +17,7 @@ use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::reader::{Beyond, FrameReader};
-use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
+use crate::segment::{Link, SegmentHeader, segment_name, segment_number};
 use crate::spare::is_spare_name;
 
 /// One record, lent to the visitor of a replay.
@@ -53,7 +53,7 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Whether the log ends with the mark of an orderly stop.
     pub clean: bool,
-    /// How many times this log has been opened for writing, this time included.
+    /// How many opens have written to this log; of [`Wal::open`](crate::Wal::open) as if this one did.
     pub incarnation: u64,
     /// Names in the directory that are none of the log's. They are left alone.
     pub ignored: Vec<String>,
@@ -71,7 +71,7 @@ pub(crate) struct Kept {
 /// The verdict: everything that is needed to go on writing.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    pub(crate) store: Option<StoreId>,
+    pub(crate) manifest: Option<Manifest>,
     pub(crate) recovery: Recovery,
     pub(crate) kept: Vec<Kept>,
     /// All segments of the chain, unused ones too.
@@ -80,9 +80,10 @@ pub(crate) struct Scan {
     pub(crate) end: Link,
     pub(crate) next_lsn: u64,
     pub(crate) next_frame: u64,
-    pub(crate) next_segment: u64,
     pub(crate) time_ms: u64,
-    /// Files that carry nothing and may go once the next segment is in its place.
+    /// Whether there are records at the end that nothing proves durable, or something torn.
+    pub(crate) unproven: bool,
+    /// Files that carry nothing and that nothing needs.
     pub(crate) stale: Vec<String>,
 }
 
@@ -193,7 +194,6 @@ fn attempt<D: Disk>(
     ignored.sort_unstable();
 
     let Some(manifest) = manifest else {
-        // A crash in the very first open leaves a segment without frames and no manifest.
         for &number in &numbers {
             if holds_frames(disk, number)? || continues_another(disk, number)? {
                 return Err(Manifest::damage(disk));
@@ -204,11 +204,10 @@ fn attempt<D: Disk>(
             return Err(Error::Behind { known, last: 0 });
         }
         let recovery = Recovery { ignored, ..Recovery::default() };
-        let (next_lsn, next_frame, next_segment) = (1, 1, 1);
-        return Ok(Scan { recovery, next_lsn, next_frame, next_segment, stale, ..Scan::default() });
+        return Ok(Scan { recovery, next_lsn: 1, next_frame: 1, stale, ..Scan::default() });
     };
     // Not behind the highest name there is: a stray file may have the highest of all.
-    let next_segment = manifest.newest.checked_add(1).ok_or_else(|| Manifest::damage(disk))?;
+    manifest.newest.checked_add(1).ok_or_else(|| Manifest::damage(disk))?;
 
     let mut headers = BTreeMap::new();
     for number in numbers {
@@ -239,16 +238,23 @@ fn attempt<D: Disk>(
         clean: manifest.clean,
         after,
         visit,
-        scan: Scan { store: Some(manifest.store), next_segment, stale, ..Scan::default() },
+        scan: Scan {
+            manifest: Some(manifest),
+            next_lsn: 1,
+            next_frame: 1,
+            stale,
+            ..Scan::default()
+        },
     };
     walk.scan.recovery.incarnation = manifest.incarnation;
     walk.scan.recovery.ignored = ignored;
-    let oldest = &headers[&chain[0]];
-    walk.scan.next_lsn = oldest.first_lsn;
-    walk.scan.next_frame = oldest.first_frame;
-    walk.scan.end = oldest.previous;
-    if from != From::Oldest && after < oldest.previous.lsn {
-        return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
+    if let Some(oldest) = chain.first().map(|number| &headers[number]) {
+        walk.scan.next_lsn = oldest.first_lsn;
+        walk.scan.next_frame = oldest.first_frame;
+        walk.scan.end = oldest.previous;
+        if from != From::Oldest && after < oldest.previous.lsn {
+            return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
+        }
     }
     for (index, number) in chain.iter().enumerate() {
         let successor = chain.get(index + 1).map(|next| &headers[next]);
@@ -320,7 +326,7 @@ impl<D: Disk> Walk<'_, D> {
         }
         let end = successor.map_or(size, |link| link.end.min(size));
         let mut reader = FrameReader::new(file, describe(), header.salt, end);
-        let mut last = Last { durable: SEGMENT_HEADER_BYTES, frames: 0, found: Segment::default() };
+        let mut last = Last { durable: SEGMENT_HEADER_BYTES, ..Last::default() };
         let before = self.scan.next_lsn;
         let (stop, beyond) = loop {
             let offset = reader.offset;
@@ -362,18 +368,17 @@ impl<D: Disk> Walk<'_, D> {
             }
             self.judge_tail(header, stop, beyond)?;
         }
-        let unused = Link { segment: number, end: SEGMENT_HEADER_BYTES, lsn };
-        self.scan.recovery.clean = last.found.sealed || self.clean == unused;
+        self.scan.recovery.clean = last.found.sealed;
+        self.scan.unproven = successor.is_none()
+            && (last.records_end > last.durable || self.scan.recovery.torn_bytes > 0);
         self.scan.recovery.bytes += size;
-        // What a reused segment holds behind its header may be old frames or a torn first one.
+        // What a reused segment holds behind its header may be old frames or a torn first one. Where
+        // no frame ever came, the next segment passes this one over: nothing leads to it then.
         let blank = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
         if !blank || successor.is_some() {
             self.scan.end = Link { segment: number, end: stop, lsn };
             self.scan.recovery.segments += 1;
             self.scan.kept.push(Kept { number, last_lsn: lsn, bytes: size });
-        } else {
-            // No frame ever came: the next segment takes this one's place.
-            self.scan.stale.push(name);
         }
         self.scan.recovery.last_lsn = lsn;
         self.scan.segments.push(Segment {
@@ -434,6 +439,7 @@ impl<D: Disk> Walk<'_, D> {
             }
             (found.last_lsn, found.last_ms) = (lsn - 1, header.time_ms);
             found.records += u64::from(header.records);
+            last.records_end = reader.offset;
         }
         self.scan.next_lsn = lsn;
         self.scan.next_frame = header.number + 1;
@@ -473,8 +479,11 @@ impl<D: Disk> Walk<'_, D> {
 }
 
 /// What the frames of a segment have told so far.
+#[derive(Default)]
 struct Last {
     durable: u64,
     frames: u64,
+    /// Where the last one with records ends.
+    records_end: u64,
     found: Segment,
 }

@@ -1,6 +1,7 @@
 //! Segments in waiting: files with room, that become the next segment when they get a header and a
 //! name.
 
+use crate::blank::Blank;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::segment::segment_name;
@@ -8,13 +9,35 @@ use crate::segment::segment_name;
 /// How many segments that were dropped wait to be used again.
 const RETIRED_MAX: usize = 2;
 
+/// Blanks that no segment takes: for the mark of a stop, and for a drop.
+const BLANKS_KEPT: usize = 2;
+
 /// Zeros are synced so many at a time: a disk that is handed 64 MiB at once lets every commit wait for
 /// all of them.
 const PIECE_BYTES: u64 = 4 << 20;
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
-/// One of them.
+/// All that the next segment needs of the disk.
 pub(crate) struct Spare<F> {
+    pub(crate) room: Room<F>,
+    /// For the manifest that will name it.
+    pub(crate) blank: Blank<F>,
+}
+
+impl<F: DiskFile> Spare<F> {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.room.bytes
+    }
+
+    /// Gives the room back.
+    pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
+        self.room.discard(disk)?;
+        self.blank.discard(disk)
+    }
+}
+
+/// A file that is as long as a segment.
+pub(crate) struct Room<F> {
     pub(crate) file: F,
     pub(crate) name: String,
     pub(crate) bytes: u64,
@@ -22,18 +45,17 @@ pub(crate) struct Spare<F> {
     pub(crate) reused: bool,
 }
 
-impl<F: DiskFile> Spare<F> {
+impl<F: DiskFile> Room<F> {
     /// Makes room for a segment of `bytes` by writing zeros: no sync on the commit path will have
     /// to commit a change of the file's size or of its extents.
     ///
     /// `number` is for its name: a segment that is just being activated still has that of a spare.
-    pub(crate) fn write<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>
+    fn write<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>
     where
         D: Disk<File = F>,
     {
         let name = format!("spare-{number}.tmp");
         let describe = || disk.describe(&name);
-        disk.discard(&name).on("remove", describe())?;
         let file = disk.create(&name).on("create", describe())?;
         let zeros = || {
             let mut offset = 0;
@@ -52,57 +74,72 @@ impl<F: DiskFile> Spare<F> {
             // Best effort: what is left is removed at the next open.
             let _ = disk.discard(&name);
         }
-        written.map_err(no_space)?;
-        Ok(Self { file, name, bytes, reused: false })
+        written.map(|()| Self { file, name, bytes, reused: false })
     }
 
-    /// Gives the room back.
-    pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
+    fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
         disk.discard(&self.name).on("remove", disk.describe(&self.name))
     }
 }
 
-/// A full disk is told apart: nothing is wrong with it.
-fn no_space(error: Error) -> Error {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    match error {
-        Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
-            Error::NoSpace { source }
-        }
-        other => other,
-    }
-}
-
-/// Whether a spare may have this name.
+/// Whether something in waiting may have this name.
 pub(crate) fn is_spare_name(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|stem| {
-        let number = stem.strip_prefix("spare-").or_else(|| stem.strip_prefix("retired-"));
+        let number =
+            ["spare-", "retired-", "MANIFEST-"].iter().find_map(|of| stem.strip_prefix(of));
         number.is_some_and(|number| number.parse::<u64>().is_ok())
     })
 }
 
 /// Where spares come from: segments that were dropped, or else new files.
 pub(crate) struct Pool<F> {
-    retired: Vec<Spare<F>>,
-    written: u64,
+    retired: Vec<Room<F>>,
+    blanks: Vec<Blank<F>>,
+    made: u64,
 }
 
 impl<F: DiskFile> Pool<F> {
     pub(crate) fn new() -> Self {
-        Self { retired: Vec::new(), written: 0 }
+        Self { retired: Vec::new(), blanks: Vec::new(), made: 0 }
     }
 
-    /// A spare of at least `bytes`.
+    /// A spare of at least `bytes`; there are blanks for a stop and for a drop besides.
     pub(crate) fn take<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         bytes: u64,
     ) -> Result<Spare<F>, Error> {
-        if let Some(spare) = self.retired.pop_if(|spare| spare.bytes >= bytes) {
-            return Ok(spare);
+        self.stock(disk, BLANKS_KEPT + 1)?;
+        let room = match self.retired.pop_if(|room| room.bytes >= bytes) {
+            Some(room) => room,
+            None => Room::write(disk, self.number(), bytes)?,
+        };
+        let blank = self.blank(disk, BLANKS_KEPT)?;
+        Ok(Spare { room, blank })
+    }
+
+    /// The blank of an orderly stop.
+    pub(crate) fn blank_for_stop<D>(&mut self, disk: &D) -> Result<Blank<F>, Error>
+    where
+        D: Disk<File = F>,
+    {
+        self.blank(disk, 0)
+    }
+
+    /// The blank of a drop, which leaves that of a stop.
+    pub(crate) fn blank_for_drop<D>(&mut self, disk: &D) -> Result<Blank<F>, Error>
+    where
+        D: Disk<File = F>,
+    {
+        self.blank(disk, BLANKS_KEPT - 1)
+    }
+
+    /// Makes up for the blank that a drop has taken, if there is room.
+    pub(crate) fn restock<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
+        match self.stock(disk, BLANKS_KEPT) {
+            Err(error) if error.is_no_space() => Ok(()),
+            other => other,
         }
-        self.written += 1;
-        Spare::write(disk, self.written, bytes)
     }
 
     /// Takes the file of a segment that the manifest does not name any more: it is kept to be used
@@ -124,7 +161,7 @@ impl<F: DiskFile> Pool<F> {
         // Whoever has made another name for it (`cp -l`) counts on what is in it. Asked now, because
         // nobody looks for a segment under this name.
         match disk.open(&name).and_then(|file| Ok((file.has_one_name()?, file))) {
-            Ok((true, file)) => self.retired.push(Spare { file, name, bytes, reused: true }),
+            Ok((true, file)) => self.retired.push(Room { file, name, bytes, reused: true }),
             _ => disk.remove(&name).on("remove", describe())?,
         }
         Ok(())
@@ -132,6 +169,30 @@ impl<F: DiskFile> Pool<F> {
 
     /// Gives all the room back.
     pub(crate) fn drain<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
-        self.retired.drain(..).try_for_each(|spare| spare.discard(disk))
+        self.retired.drain(..).try_for_each(|room| room.discard(disk))?;
+        self.blanks.drain(..).try_for_each(|blank| blank.discard(disk))
+    }
+
+    /// Sees to so many blanks.
+    fn stock<D: Disk<File = F>>(&mut self, disk: &D, count: usize) -> Result<(), Error> {
+        while self.blanks.len() < count {
+            let blank = Blank::make(disk, self.number())?;
+            self.blanks.push(blank);
+        }
+        Ok(())
+    }
+
+    /// A blank that is no one of the last `kept`.
+    fn blank<D: Disk<File = F>>(&mut self, disk: &D, kept: usize) -> Result<Blank<F>, Error> {
+        let free = self.blanks.len() > kept;
+        match if free { self.blanks.pop() } else { None } {
+            Some(blank) => Ok(blank),
+            None => Blank::make(disk, self.number()),
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.made += 1;
+        self.made
     }
 }

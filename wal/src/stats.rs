@@ -31,6 +31,8 @@ pub struct Stats {
     pub time_ms: u64,
     /// The last durable LSN, 0 for none.
     pub durable_lsn: u64,
+    /// Whether the disk was too full for the next segment when that was last tried.
+    pub no_room: bool,
     /// Whether a write or sync has failed.
     pub poisoned: bool,
 }

@@ -23,6 +23,11 @@ const HEAD_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 const FILE_BYTES_MAX: u64 = 2 << 20;
 
+/// How long the file with a content of so many bytes is.
+pub(crate) const fn file_bytes(content: usize) -> usize {
+    2 * (HEAD_BYTES + content + CRC_BYTES)
+}
+
 /// A named file of this kind.
 #[derive(Clone, Copy, Debug)]
 pub struct TwinFile {
@@ -86,7 +91,24 @@ impl TwinFile {
     /// [`Error::Io`]. The old content is then still there, or already the new one.
     pub fn replace<D: Disk>(&self, disk: &D, content: &[u8]) -> Result<(), Error> {
         let temporary = format!("{}.tmp", self.name);
-        let mut bytes = Vec::with_capacity(2 * (HEAD_BYTES + content.len() + CRC_BYTES));
+        let describe = || disk.describe(&temporary);
+        disk.discard(&temporary).on("remove", describe())?;
+        let file = disk.create(&temporary).on("create", describe())?;
+        self.replace_by(disk, &file, &temporary, content)
+    }
+
+    /// Replaces the content by way of a file that is there and called `temporary`.
+    ///
+    /// # Errors
+    /// Those of [`replace`](Self::replace).
+    pub(crate) fn replace_by<D: Disk>(
+        &self,
+        disk: &D,
+        file: &D::File,
+        temporary: &str,
+        content: &[u8],
+    ) -> Result<(), Error> {
+        let mut bytes = Vec::with_capacity(file_bytes(content.len()));
         for _ in 0..2 {
             let start = bytes.len();
             bytes.extend_from_slice(&self.magic);
@@ -97,14 +119,12 @@ impl TwinFile {
             let crc = hash(&bytes[start..]);
             bytes.extend_from_slice(&crc.to_le_bytes());
         }
-        let describe = || disk.describe(&temporary);
-        disk.discard(&temporary).on("remove", describe())?;
-        let file = disk.create(&temporary).on("create", describe())?;
+        let describe = || disk.describe(temporary);
         file.write_at(0, &bytes).on("write", describe())?;
         if !planted("manifest-not-synced") {
             file.sync().on("sync", describe())?;
         }
-        disk.rename(&temporary, self.name).on("rename", describe())?;
+        disk.rename(temporary, self.name).on("rename", describe())?;
         if planted("manifest-name-not-synced") {
             return Ok(());
         }

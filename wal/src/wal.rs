@@ -75,25 +75,20 @@ impl<D: Disk> Wal<D> {
             other => other.on("lock", disk.describe("LOCK"))?,
         };
         let scan = scan(&disk, Beside::Nobody, from, &mut visit)?;
-        let store = match scan.store {
-            Some(store) => store,
-            None => {
-                let mut store = StoreId::default();
-                disk.random(&mut store).on("make an id for", disk.describe(""))?;
-                store
-            }
+        clear(&disk, &scan.stale)?;
+        let manifest = match scan.manifest {
+            Some(manifest) => manifest,
+            None => new_store(&disk).map_err(Error::tell_no_space)?,
         };
         let mut recovery = scan.recovery.clone();
-        recovery.incarnation += 1;
-        let incarnation = recovery.incarnation;
-        let manifest = Manifest { store, incarnation, ..Manifest::default() };
+        recovery.incarnation = manifest.incarnation.saturating_add(1);
         let counters = Arc::new(Counters::default());
-        let (writer, chain) = Writer::start(disk.clone(), &scan, manifest, Arc::clone(&counters))?;
-        let queue = Queue::new(scan.next_lsn, scan.time_ms, writer.room());
+        let chain = Arc::new(Mutex::new(Chain { manifest, kept: scan.kept.clone() }));
+        let writer = Writer::new(disk.clone(), &scan, Arc::clone(&chain), Arc::clone(&counters));
         let wal = Self {
             disk,
-            store,
-            queue: Mutex::new(queue),
+            store: manifest.store,
+            queue: Mutex::new(Queue::new(scan.next_lsn, scan.time_ms, scan.unproven)),
             writer: Mutex::new(writer),
             pool: Mutex::new(Pool::new()),
             chain,
@@ -136,14 +131,15 @@ impl<D: Disk> Wal<D> {
         let mut queue = self.queue.lock();
         loop {
             queue.check()?;
+            queue.check_room(time_ms)?;
             let full = !queue.pending.is_empty()
                 && (queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX
                     || queue.pending.records() + count > FRAME_RECORDS_MAX);
             if full || (!queue.admits(bytes) && queue.leans_on_spare()) {
                 self.take_turn(queue, Purpose::Write)?;
-            } else if !queue.admits(bytes) {
+            } else if !queue.admits(bytes) || queue.is_short() {
                 drop(queue);
-                self.prepare_spare(bytes)?;
+                self.prepare_spare(bytes, Some(time_ms))?;
             } else {
                 break;
             }
@@ -205,6 +201,7 @@ impl<D: Disk> Wal<D> {
         stats.last_lsn = queue.next_lsn - 1;
         stats.time_ms = queue.time_ms;
         stats.poisoned = matches!(queue.state, State::Poisoned(_));
+        stats.no_room = queue.shortage.is_some();
         stats.durable_lsn = self.durable.load(Ordering::Acquire);
         stats
     }
@@ -231,19 +228,46 @@ impl<D: Disk> Wal<D> {
         if !planted("appends-behind-the-seal") {
             queue.state = State::Closed;
         }
-        // Without a seal the next open reclaims a segment that nothing was written to.
         let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
         if unused && queue.pending.is_empty() {
             drop(queue);
         } else {
             self.lead(queue, Purpose::Seal)?;
         }
-        self.writer.lock().mark_clean()?;
         let mut pool = self.pool.lock();
+        {
+            let writer = self.writer.lock();
+            if writer.has_begun() {
+                writer.mark_clean(&pool.blank_for_stop(&self.disk)?)?;
+            }
+        }
         let spare = self.queue.lock().spare.take();
         spare.map_or(Ok(()), |spare| spare.discard(&self.disk))?;
         pool.drain(&self.disk)
     }
+}
+
+/// Makes durable which files there are, and removes those that carry nothing.
+fn clear<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
+    let sync = || disk.sync_dir().on("sync the directory of", disk.describe(""));
+    // After kill -9 the manifest that calls them stale may be known to memory only.
+    if !planted("names-believed-unsynced") {
+        sync()?;
+    }
+    for name in stale {
+        disk.discard(name).on("remove", disk.describe(name))?;
+    }
+    // Nor may they come back under a name that is about to be used again.
+    if stale.is_empty() || planted("leftovers-come-back") { Ok(()) } else { sync() }
+}
+
+/// The manifest of a new store: its id must not be given out before it is durable.
+fn new_store<D: Disk>(disk: &D) -> Result<Manifest, Error> {
+    let mut store = StoreId::default();
+    disk.random(&mut store).on("make an id for", disk.describe(""))?;
+    let manifest = Manifest { store, next_lsn: 1, ..Manifest::default() };
+    manifest.write(disk)?;
+    Ok(manifest)
 }
 
 fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {

@@ -4,15 +4,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::blank::Blank;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
-use crate::limits::{SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX};
+use crate::limits::{SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX};
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::recover::{Kept, Scan};
 use crate::segment::{Link, SegmentHeader, segment_name};
-use crate::spare::Spare;
+use crate::spare::{Room, Spare};
 use crate::stats::Counters;
 use crate::sync::Mutex;
 
@@ -34,10 +35,20 @@ struct Active<F> {
     lsn: u64,
 }
 
+impl<F> Active<F> {
+    /// Where it ends.
+    fn end(&self) -> Link {
+        Link { segment: self.number, end: self.offset, lsn: self.lsn }
+    }
+}
+
 /// Owns the active segment. Only the leader of a group has it in hand.
 pub(crate) struct Writer<D: Disk> {
     disk: D,
-    active: Active<D::File>,
+    /// `None` until the first group of this open.
+    active: Option<Active<D::File>>,
+    /// Where the log ended at the open.
+    found: Link,
     chain: Arc<Mutex<Chain>>,
     counters: Arc<Counters>,
     next_frame: u64,
@@ -54,48 +65,15 @@ pub(crate) struct Batch {
 }
 
 impl<D: Disk> Writer<D> {
-    /// Starts the segment that follows what a scan found.
-    pub(crate) fn start(
+    /// Goes on behind what a scan found, once there is something to write.
+    pub(crate) fn new(
         disk: D,
         scan: &Scan,
-        manifest: Manifest,
+        chain: Arc<Mutex<Chain>>,
         counters: Arc<Counters>,
-    ) -> Result<(Self, Arc<Mutex<Chain>>), Error> {
-        // First of all, because on a full disk this is what makes the room for the new segment.
-        for name in scan.stale.iter().filter(|name| name.ends_with(".tmp")) {
-            disk.discard(name).on("remove", disk.describe(name))?;
-        }
-        let spare = Spare::write(&disk, 0, SEGMENT_BYTES_MIN)?;
-        let chain = Arc::new(Mutex::new(Chain { manifest, kept: scan.kept.clone() }));
-        let header = SegmentHeader {
-            store: manifest.store,
-            number: scan.next_segment,
-            incarnation: manifest.incarnation,
-            first_lsn: scan.next_lsn,
-            first_frame: scan.next_frame,
-            previous: scan.end,
-            salt: salt(&disk)?,
-            time_ms: scan.time_ms,
-            bytes: spare.bytes,
-            reused: spare.reused,
-        };
-        let active = activate(&disk, spare, &header, &chain)?;
-        for name in &scan.stale {
-            // A name of ours that the new segment now carries is no leftover any more.
-            if *name != segment_name(header.number) {
-                disk.discard(name).on("remove", disk.describe(name))?;
-            }
-        }
-        let next_frame = scan.next_frame;
-        let time_ms = scan.time_ms;
-        let writer =
-            Self { disk, active, chain: Arc::clone(&chain), counters, next_frame, time_ms };
-        Ok((writer, chain))
-    }
-
-    /// The bytes that still fit into the active segment.
-    pub(crate) fn room(&self) -> u64 {
-        self.active.bytes - self.active.offset
+    ) -> Self {
+        let (found, next_frame, time_ms) = (scan.end, scan.next_frame, scan.time_ms);
+        Self { disk, active: None, found, chain, counters, next_frame, time_ms }
     }
 
     /// Writes one group and returns the last LSN known durable, 0 when that is no news. With
@@ -112,35 +90,37 @@ impl<D: Disk> Writer<D> {
         }
         let bytes = frame.frame_bytes() as u64;
         if !frame.is_empty() || batch.kind != FrameKind::Data {
-            if self.active.offset - self.active.durable + bytes > UNSYNCED_BYTES_MAX {
+            let unsynced = self.active.as_ref().map_or(0, |active| active.offset - active.durable);
+            if unsynced + bytes > UNSYNCED_BYTES_MAX {
                 durable_lsn = self.sync()?;
             }
             self.time_ms = batch.time_ms;
+            let fitting = |active: &&mut Active<_>| bytes <= active.bytes - active.offset;
+            let Some(active) = self.active.as_mut().filter(fitting) else {
+                // Admission has seen to it that this cannot be; a file that grew would be damage.
+                let full = io::ErrorKind::FileTooLarge.into();
+                return Err(full).on("write", self.disk.describe("the active segment"));
+            };
             let place = Place {
-                salt: &self.active.salt,
-                offset: self.active.offset,
+                salt: &active.salt,
+                offset: active.offset,
                 first_lsn: batch.first_lsn,
                 number: self.next_frame,
                 durable: if planted("durable-mark-too-far") {
-                    self.active.offset
+                    active.offset
                 } else {
-                    self.active.durable
+                    active.durable
                 },
                 time_ms: self.time_ms,
             };
-            let name = || self.disk.describe(&segment_name(self.active.number));
-            if bytes > self.room() {
-                // Admission has seen to it that this cannot be; a file that grew would be damage.
-                return Err(io::ErrorKind::FileTooLarge.into()).on("write", name());
-            }
-            self.active
+            active
                 .file
                 .write_at(place.offset, frame.finish(&place, batch.kind))
-                .on("write", name())?;
+                .on("write", self.disk.describe(&segment_name(active.number)))?;
             self.next_frame += 1;
-            self.active.offset += bytes;
+            active.offset += bytes;
             if frame.records() > 0 {
-                self.active.lsn = batch.first_lsn + u64::from(frame.records()) - 1;
+                active.lsn = batch.first_lsn + u64::from(frame.records()) - 1;
             }
             self.counters.frames.fetch_add(1, Ordering::Relaxed);
             self.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -151,58 +131,60 @@ impl<D: Disk> Writer<D> {
         Ok(durable_lsn)
     }
 
-    /// Says in the manifest that the log ends here on purpose.
-    pub(crate) fn mark_clean(&self) -> Result<(), Error> {
+    /// Whether this open has written anything.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Says in the manifest that the log ends here on purpose, and needs no room for that.
+    pub(crate) fn mark_clean(&self, blank: &Blank<D::File>) -> Result<(), Error> {
+        let Some(active) = &self.active else { return Ok(()) };
         let mut chain = self.chain.lock();
-        let active = &self.active;
-        let mut manifest = chain.manifest;
-        manifest.clean = Link { segment: active.number, end: active.offset, lsn: active.lsn };
-        manifest.write(&self.disk)?;
+        let manifest = Manifest { clean: active.end(), ..chain.manifest };
+        manifest.write_into(&self.disk, blank)?;
         chain.manifest = manifest;
         Ok(())
     }
 
     fn sync(&mut self) -> Result<u64, Error> {
-        if self.active.durable < self.active.offset {
-            let name = || self.disk.describe(&segment_name(self.active.number));
+        let Some(active) = &mut self.active else { return Ok(0) };
+        if active.durable < active.offset {
+            let name = || self.disk.describe(&segment_name(active.number));
             if !planted("acknowledged-before-the-sync") {
-                self.active.file.sync().on("sync", name())?;
+                active.file.sync().on("sync", name())?;
             }
-            self.active.durable = self.active.offset;
+            active.durable = active.offset;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(self.active.lsn)
+        Ok(active.lsn)
     }
 
-    /// Ends the active segment and puts `spare` in its place.
+    /// Ends the active segment, if there is one, and puts `spare` in its place.
     fn rotate(&mut self, first_lsn: u64, spare: Spare<D::File>) -> Result<u64, Error> {
+        let previous = self.active.as_ref().map_or(self.found, Active::end);
         // The successor will state where this segment ends, and that has to be true of the disk.
         let durable_lsn =
-            if planted("rotation-without-sync") { self.active.lsn } else { self.sync()? };
-        let incarnation = {
+            if planted("rotation-without-sync") { previous.lsn } else { self.sync()? };
+        let header = {
             let mut chain = self.chain.lock();
-            if let Some(kept) = chain.kept.last_mut() {
-                kept.last_lsn = self.active.lsn;
+            if let Some(kept) = chain.kept.last_mut().filter(|_| self.active.is_some()) {
+                kept.last_lsn = previous.lsn;
             }
-            chain.manifest.incarnation
+            let Manifest { store, newest, incarnation, .. } = chain.manifest;
+            SegmentHeader {
+                store,
+                number: newest + 1,
+                incarnation: incarnation.saturating_add(u64::from(self.active.is_none())),
+                first_lsn,
+                first_frame: self.next_frame,
+                previous,
+                salt: salt(&self.disk)?,
+                time_ms: self.time_ms,
+                bytes: spare.room.bytes,
+                reused: spare.room.reused,
+            }
         };
-        let header = SegmentHeader {
-            store: self.chain.lock().manifest.store,
-            number: self.active.number + 1,
-            incarnation,
-            first_lsn,
-            first_frame: self.next_frame,
-            previous: Link {
-                segment: self.active.number,
-                end: self.active.offset,
-                lsn: self.active.lsn,
-            },
-            salt: salt(&self.disk)?,
-            time_ms: self.time_ms,
-            bytes: spare.bytes,
-            reused: spare.reused,
-        };
-        self.active = activate(&self.disk, spare, &header, &self.chain)?;
+        self.active = Some(activate(&self.disk, spare, &header, &self.chain)?);
         Ok(durable_lsn)
     }
 }
@@ -225,27 +207,29 @@ fn activate<D: Disk>(
 ) -> Result<Active<D::File>, Error> {
     let name = segment_name(header.number);
     let describe = || disk.describe(&name);
-    spare.file.write_at(0, &header.encode()).on("write", describe())?;
+    let Spare { room, blank } = spare;
+    room.file.write_at(0, &header.encode()).on("write", describe())?;
     if !planted("segment-header-not-synced") {
-        spare.file.sync().on("sync", describe())?;
+        room.file.sync().on("sync", describe())?;
     }
-    disk.rename(&spare.name, &name).on("rename", describe())?;
+    disk.rename(&room.name, &name).on("rename", describe())?;
     if !planted("segment-name-not-synced") {
         disk.sync_dir().on("sync the directory of", describe())?;
     }
     let mut chain = chain.lock();
     let mut manifest = chain.manifest;
+    manifest.incarnation = header.incarnation;
     manifest.newest = header.number;
     manifest.oldest = chain.kept.first().map_or(header.number, |kept| kept.number);
     manifest.clean = Link::default();
     manifest.next_lsn = header.first_lsn;
-    manifest.write(disk)?;
+    manifest.write_into(disk, &blank)?;
     chain.manifest = manifest;
-    let bytes = spare.bytes;
+    let Room { file, bytes, .. } = room;
     let lsn = header.previous.lsn;
     chain.kept.push(Kept { number: header.number, last_lsn: lsn, bytes });
     Ok(Active {
-        file: spare.file,
+        file,
         number: header.number,
         salt: header.salt,
         bytes,

@@ -84,6 +84,7 @@ fn a_failed_sync_is_told_to_everybody_who_waits() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
+        wal.commit(0, &["what begins the segment"]).expect("commit");
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 2), ..Faults::default() });
         let writers: Vec<_> = (0..4)
             .map(|writer| {
@@ -102,7 +103,7 @@ fn a_failed_sync_is_told_to_everybody_who_waits() {
             .collect();
         let counts = writers.into_iter().map(|writer| writer.join().expect("a writer"));
         let acknowledged: usize = counts.sum();
-        assert!(acknowledged <= records(&disk.power_loss(0)).len());
+        assert!(acknowledged < records(&disk.power_loss(0)).len());
     };
     shuttle::check_random(scenario, schedules());
 }
@@ -128,7 +129,8 @@ fn a_stop_lets_nothing_be_written_behind_the_seal() {
             ControlFlow::Continue(())
         };
         let (_, recovery) = Wal::open(disk.kill(), From::Beginning, visit).expect("recovers");
-        assert!(recovery.clean);
+        // Where nothing was appended there is nothing to seal.
+        assert!(recovery.clean || (found, recovery.segments) == (0, 0));
         assert!(found >= acknowledged);
     };
     shuttle::check_random(scenario, schedules());

@@ -61,20 +61,26 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Writes a frame that carries nothing but the proof that everything before it was durable.
-    /// Does nothing while records are pending or being written: they will carry the proof. And
-    /// nothing before the first of them: what is older is proven by the header of this segment,
-    /// and one that holds no frame is reclaimed at the next open.
+    /// Does nothing while records are pending or being written: they will carry the proof. Before
+    /// the first of them it does something only where a crash has left an end that nothing proves,
+    /// and where the segment that is to say so is [prepared](Self::prepare).
     ///
     /// # Errors
     /// [`Error::Poisoned`].
     pub fn note(&self) -> Result<(), Error> {
+        self.try_note().map(drop)
+    }
+
+    /// Whether there was anything to do.
+    pub(crate) fn try_note(&self) -> Result<bool, Error> {
         let queue = self.queue.lock();
         let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
-        if unused || queue.busy || !queue.pending.is_empty() || !queue.admits_note() {
-            return Ok(());
+        let needed = !unused || queue.unproven;
+        if !needed || queue.busy || !queue.pending.is_empty() || !queue.admits_note(unused) {
+            return Ok(false);
         }
         queue.check()?;
-        self.lead(queue, Purpose::Note)
+        self.lead(queue, Purpose::Note).map(|()| true)
     }
 
     fn is_durable(&self, lsn: u64) -> bool {

@@ -5,37 +5,42 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::plant::planted;
+use crate::queue::Shortage;
 use crate::recover::Kept;
+use crate::spare::Spare;
+use crate::writer::Chain;
 
 impl<D: Disk> Wal<D> {
-    /// Removes the segments all of whose records are at or before `lsn`, except the active one.
+    /// Removes the segments all of whose records are at or before `lsn`, except the newest one.
     /// Returns how many went. The manifest names the new oldest segment before the first is
     /// removed.
     ///
     /// # Errors
-    /// [`Error::Io`]. Files that could not be removed are ignored from now on and removed at the
-    /// next open.
+    /// [`Error::NoSpace`] when the disk is full and no segment has been prepared since the last
+    /// drop; nothing was dropped then. [`Error::Io`]. Files that could not be removed are ignored
+    /// from now on and removed at the next open.
     pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
+        if droppable(&self.chain.lock(), lsn) == 0 {
+            return Ok(0);
+        }
+        let mut pool = self.pool.lock();
+        let blank = pool.blank_for_drop(&self.disk).map_err(Error::tell_no_space)?;
         let dropped: Vec<Kept> = {
             let mut chain = self.chain.lock();
-            let active = chain.kept.len().saturating_sub(1);
-            let count =
-                chain.kept[..active].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count();
-            if count == 0 {
-                return Ok(0);
-            }
+            let count = droppable(&chain, lsn);
             let mut manifest = chain.manifest;
             manifest.oldest = chain.kept[count].number;
             if !planted("removed-before-the-manifest-says-so") {
-                manifest.write(&self.disk)?;
+                manifest.write_into(&self.disk, &blank)?;
                 chain.manifest = manifest;
             }
             chain.kept.drain(..count).collect()
         };
         let count = dropped.len() as u64;
         for Kept { number, bytes, .. } in dropped {
-            self.pool.lock().retire(&self.disk, number, bytes)?;
+            pool.retire(&self.disk, number, bytes)?;
         }
+        pool.restock(&self.disk)?;
         Ok(count)
     }
 
@@ -44,7 +49,7 @@ impl<D: Disk> Wal<D> {
     /// # Errors
     /// [`Error::NoSpace`] when the disk is full, [`Error::Io`].
     pub fn prepare(&self) -> Result<(), Error> {
-        self.prepare_spare(0)
+        self.prepare_spare(0, None)
     }
 
     /// Whether the next segment is missing.
@@ -53,24 +58,54 @@ impl<D: Disk> Wal<D> {
         self.queue.lock().spare.is_none()
     }
 
-    /// Sees to a segment that holds what is pending and `bytes` more.
-    pub(super) fn prepare_spare(&self, bytes: usize) -> Result<(), Error> {
+    /// Counts the housekeepers.
+    pub(crate) fn keep_house(&self, begins: bool) {
+        let mut queue = self.queue.lock();
+        let count = queue.housekeepers;
+        queue.housekeepers = if begins { count + 1 } else { count - 1 };
+    }
+
+    /// Sees to a segment that holds what is pending and `bytes` more, for an append of `time_ms` if
+    /// one needs it.
+    pub(super) fn prepare_spare(&self, bytes: usize, time_ms: Option<u64>) -> Result<(), Error> {
         let mut pool = self.pool.lock();
-        let (wanted, small) = {
+        let ((least, best), small) = {
             let mut queue = self.queue.lock();
             queue.check()?;
-            let wanted = queue.next_segment_bytes(bytes, self.disk.segment_bytes_max());
-            let have = queue.spare.as_ref().map_or(0, |spare| spare.bytes);
-            if have >= wanted || (have > 0 && bytes == 0) || queue.leans_on_spare() {
+            let sizes = queue.next_segment_bytes(bytes, self.disk.segment_bytes_max());
+            let have = queue.spare.as_ref().map_or(0, Spare::bytes);
+            if have >= sizes.0 || (have > 0 && bytes == 0) || queue.leans_on_spare() {
                 return Ok(());
             }
-            (wanted, queue.spare.take())
+            (sizes, queue.spare.take())
         };
         if let Some(small) = small {
             small.discard(&self.disk)?;
         }
-        let spare = pool.take(&self.disk, wanted)?;
-        self.queue.lock().spare = Some(spare);
-        Ok(())
+        let mut taken = pool.take(&self.disk, best).map_err(Error::tell_no_space);
+        if matches!(taken, Err(Error::NoSpace { .. })) && least < best {
+            taken = pool.take(&self.disk, least).map_err(Error::tell_no_space);
+        }
+        let mut queue = self.queue.lock();
+        match taken {
+            Ok(spare) => {
+                (queue.spare, queue.shortage) = (Some(spare), None);
+                Ok(())
+            }
+            Err(Error::NoSpace { source }) => {
+                let before = queue.shortage.and_then(|shortage| shortage.refused_ms);
+                let refused_ms = time_ms.or(before);
+                let kind = source.kind();
+                queue.shortage = Some(Shortage { kind, segment_bytes: least, refused_ms });
+                Err(Error::NoSpace { source })
+            }
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// How many segments may go.
+fn droppable(chain: &Chain, lsn: Lsn) -> usize {
+    let newest = chain.kept.len().saturating_sub(1);
+    chain.kept[..newest].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count()
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, From, SimDisk, Wal};
+use icn_wal::{Error, Faults, From, SimDisk, Wal};
 
 /// How far a life got.
 #[derive(Default)]
@@ -70,4 +70,15 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
 pub(crate) fn open(disk: &SimDisk) -> Wal<SimDisk> {
     let opened = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
     opened.expect("open").0
+}
+
+/// What is left of the log in `disk` when the power goes between the beginning of its next segment
+/// and the first frame there.
+pub(crate) fn begun(disk: &SimDisk) -> SimDisk {
+    let wal = open(disk);
+    wal.prepare().expect("room");
+    // Header, its sync, name, directory; manifest, its sync, name, directory; and the frame.
+    disk.set_faults(Faults { power_loss_at: Some(disk.operations() + 9), ..Faults::default() });
+    wal.commit(0, &["lost"]).expect_err("the power goes");
+    disk.power_loss(0)
 }

@@ -21,6 +21,11 @@ fn log() -> (SimDisk, Found) {
     wal.note().expect("note");
     drop(wal);
     let disk = disk.kill();
+    // What is only prepared may be damaged as anybody likes.
+    disk.files()
+        .iter()
+        .filter(|name| name.ends_with(".tmp"))
+        .for_each(|name| disk.remove_file(name));
     let found = records(&disk.fork()).expect("recovers");
     (disk, found)
 }

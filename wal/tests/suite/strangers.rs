@@ -37,6 +37,7 @@ fn log(dir: &Path) {
         if name == "two" {
             assert_eq!(wal.drop_through(Lsn::FIRST).expect("drop"), 1);
         }
+        wal.close().expect("close");
     }
     let mut names: Vec<_> = names(dir).into_iter().map(|(path, _)| path).collect();
     names.sort();
@@ -100,7 +101,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
     // Dropped, kept, newest, next, and any later segment.
     let mut own: Vec<String> = [1, 2, 3, 4, 9].map(segment).into();
     own.extend(
-        ["MANIFEST", "MANIFEST.tmp", "spare-0.tmp", "spare-7.tmp", "retired-3.tmp", "LOCK"]
+        ["MANIFEST", "MANIFEST.tmp", "MANIFEST-1.tmp", "spare-7.tmp", "retired-3.tmp", "LOCK"]
             .map(String::from),
     );
     let whole = tempfile::tempdir().expect("dir");
