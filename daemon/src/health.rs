@@ -63,6 +63,8 @@ pub(crate) struct Facts {
     pub(crate) weaknesses: usize,
     /// Topics whose access rule is not understood.
     pub(crate) sealed_topics: usize,
+    /// Whether the disk has no room for the next segment of the log.
+    pub(crate) no_room: bool,
 }
 
 /// The health of a node.
@@ -133,6 +135,11 @@ impl Health {
         let mut checks = vec![match phase {
             Phase::Failed => {
                 check("log", Level::Fail, "a write or sync failed; the node is stopping".into())
+            }
+            _ if facts.no_room => {
+                let text =
+                    "the disk is full: reading goes on, what the log has no room for is refused";
+                check("log", Level::Warn, text.into())
             }
             _ => check("log", Level::Ok, "every write has reached the disk".into()),
         }];

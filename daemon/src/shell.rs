@@ -163,7 +163,8 @@ fn take_turns<D: Disk>(
 fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     let counts = node.state().counts();
     gauges.meter.gossip(&counts);
-    gauges.meter.log(&node.store().wal().stats());
+    let log = node.store().wal().stats();
+    gauges.meter.log(&log);
     let kept = node.store().compactor().list();
     gauges.meter.snapshots(&kept);
     gauges.meter.guard(node.guard().findings().len());
@@ -177,6 +178,7 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
         damaged_snapshots: kept.iter().filter(|kept| kept.check == Check::Damaged).count(),
         weaknesses: node.guard().findings().len(),
         sealed_topics: counts.sealed_topics,
+        no_room: log.no_room,
     });
 }
 

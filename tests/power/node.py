@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 
 from image import DEADLINE, Broken, Skipped, until
 
@@ -39,6 +40,18 @@ class Node:
                 stderr=log,
                 env=ENVIRONMENT,
             )
+
+    def stop(self):
+        """Has it end in order; returns its exit code."""
+        self.process.terminate()
+        return self.end()
+
+    def health(self):
+        """What its page says about the log."""
+        page = self.out.read_text().split("http://")[1].split()[0].strip("/")
+        with urllib.request.urlopen(f"http://{page}/healthz", timeout=DEADLINE) as answer:
+            checks = json.load(answer)["checks"]
+        return next(check["level"] for check in checks if check["name"] == "log")
 
     def ready(self):
         """Whether it has said that it takes requests."""
