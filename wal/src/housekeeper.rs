@@ -12,10 +12,10 @@ use crate::wal::Wal;
 
 /// How long after the last commit the log proves that it was durable, and how often the need for a
 /// new segment is looked at.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE_MS: u64 = 20;
 
 /// Looks at a log between two tries to prepare a segment on a disk that had no room for it.
-const RETRY: u64 = RETRY_MS / 20;
+const RETRY: u64 = RETRY_MS / IDLE_MS;
 
 /// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle.
 /// It ends when this value is dropped.
@@ -46,7 +46,7 @@ impl Housekeeper {
             // The first append is not to wait for a segment.
             let mut pause = Duration::ZERO;
             while !heard.sleep(pause) {
-                pause = IDLE;
+                pause = Duration::from_millis(IDLE_MS);
                 // A failure here is one of preparing ahead: the append that needs the segment has a
                 // caller to tell.
                 if rest > 0 {

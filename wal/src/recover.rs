@@ -370,6 +370,7 @@ impl<D: Disk> Walk<'_, D> {
         }
         self.scan.recovery.clean = last.found.sealed;
         self.scan.unproven = successor.is_none()
+            && !planted("end-left-unproven")
             && (last.records_end > last.durable || self.scan.recovery.torn_bytes > 0);
         self.scan.recovery.bytes += size;
         // What a reused segment holds behind its header may be old frames or a torn first one. Where

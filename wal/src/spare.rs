@@ -4,6 +4,7 @@
 use crate::blank::Blank;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
+use crate::plant::planted;
 use crate::segment::segment_name;
 
 /// How many segments that were dropped wait to be used again.
@@ -131,7 +132,8 @@ impl<F: DiskFile> Pool<F> {
     where
         D: Disk<File = F>,
     {
-        self.blank(disk, BLANKS_KEPT - 1)
+        let kept = if planted("drop-takes-the-blank-of-a-stop") { 0 } else { BLANKS_KEPT - 1 };
+        self.blank(disk, kept)
     }
 
     /// Makes up for the blank that a drop has taken, if there is room.

@@ -223,7 +223,11 @@ fn activate<D: Disk>(
     manifest.oldest = chain.kept.first().map_or(header.number, |kept| kept.number);
     manifest.clean = Link::default();
     manifest.next_lsn = header.first_lsn;
-    manifest.write_into(disk, &blank)?;
+    if planted("manifest-without-a-blank") {
+        manifest.write(disk)?;
+    } else {
+        manifest.write_into(disk, &blank)?;
+    }
     chain.manifest = manifest;
     let Room { file, bytes, .. } = room;
     let lsn = header.previous.lsn;

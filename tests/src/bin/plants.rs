@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// What a layer is called, the package and test target it is, and which of its tests.
-const LAYERS: [(&str, &str, &str, &str); 11] = [
+const LAYERS: [(&str, &str, &str, &str); 12] = [
     ("codecs", "icn-wal", "icn_wal", ""),
     ("log", "icn-wal", "suite", "log::"),
     ("schedules", "icn-wal", "shuttle", ""),
     ("crash points", "icn-wal", "suite", "crash_points::"),
     ("faults", "icn-wal", "suite", "faults::"),
+    ("full disk", "icn-wal", "suite", "full::"),
     ("table", "icn-wal", "suite", "recovery_table::"),
     ("media", "icn-wal", "suite", "media::"),
     ("reuse", "icn-wal", "suite", "reuse::"),

@@ -64,6 +64,12 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
     }
     assert!(found.is_sorted_by(|(a, _), (b, _)| a < b), "{what}: LSNs out of order");
     assert_eq!(records(image).expect("again"), found, "{what}: recovering twice is not once");
+    let outcome = || {
+        let opened = Wal::open(image.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let (wal, recovery) = opened.expect("again");
+        (recovery, wal.last(), image.image_hash())
+    };
+    assert_eq!(outcome(), outcome(), "{what}: an open without an append changes something");
 }
 
 /// Opens the log for writing, whatever is in it.

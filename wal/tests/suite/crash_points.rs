@@ -97,6 +97,55 @@ fn power_loss_inside_recovery_changes_nothing() {
 }
 
 #[test]
+fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
+    let pass = |_: icn_wal::Record<'_>| ControlFlow::Continue(());
+    let life = |disk: &SimDisk| {
+        let (wal, _) = Wal::open(disk.clone(), From::Oldest, pass)?;
+        for number in 0..3 {
+            wal.commit(0, &[vec![number; 700_000]])?;
+        }
+        drop(wal);
+        let (wal, _) = Wal::open(disk.clone(), From::Oldest, pass)?;
+        wal.drop_through(Lsn::new(2).expect("an LSN"))?;
+        wal.commit(0, &["last"])
+    };
+    let whole = SimDisk::new(5).with_segment_bytes_max(1 << 20);
+    let new = whole.fork();
+    life(&whole).expect("a life");
+    let without_power = |disk: &SimDisk, at: u64| {
+        let disk = disk.fork();
+        disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
+        disk
+    };
+    let mut images = HashSet::new();
+    let mut check = |disk: &SimDisk, least: u64, what: &str| {
+        for image in (0..24).map(|seed| disk.power_loss(seed)) {
+            if images.insert((image.image_hash(), least)) {
+                match Wal::open(image, From::Oldest, pass) {
+                    Ok((_, found)) => assert!(found.last_lsn >= least, "{what}: {found:?}"),
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+        }
+    };
+    for at in 1..=whole.operations() {
+        let disk = without_power(&new, at);
+        life(&disk).expect_err("the power goes before the end");
+        check(&disk, 0, &format!("operation {at}"));
+        let killed = disk.kill();
+        let probe = killed.fork();
+        let shown = Wal::open(probe.clone(), From::Oldest, pass).expect("recovers").1.last_lsn;
+        check(&probe, shown, &format!("operation {at}, and after the next open"));
+        for inside in killed.operations() + 1..=probe.operations() {
+            let disk = without_power(&killed, inside);
+            let _ = Wal::open(disk.clone(), From::Oldest, pass);
+            check(&disk, 0, &format!("operation {at}, and again at {inside}"));
+        }
+    }
+    assert!(images.len() > 20, "{}", images.len());
+}
+
+#[test]
 fn after_a_failed_sync_nothing_more_is_taken() {
     let disk = SimDisk::new(4);
     let (wal, _) =

@@ -6,13 +6,18 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icn_wal::{From, Housekeeper, SimDisk, Wal};
+use icn_wal::{Error, Faults, From, Housekeeper, SimDisk, Wal};
+
+use crate::common::open;
 
 /// How long after the last commit a note may come at the earliest.
 const IDLE: Duration = Duration::from_millis(20);
 
 fn kept() -> (Arc<Wal<SimDisk>>, Housekeeper) {
-    let disk = SimDisk::new(1);
+    keep(SimDisk::new(1))
+}
+
+fn keep(disk: SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
     let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     let wal = Arc::new(wal);
     let house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
@@ -47,4 +52,44 @@ fn a_log_at_rest_gets_one_note_and_not_before() {
     std::thread::sleep(10 * IDLE);
     assert_eq!(wal.stats().frames, 10);
     drop(house);
+}
+
+#[test]
+fn what_a_crash_has_left_unproven_is_proven_without_an_append() {
+    let disk = SimDisk::new(1);
+    open(&disk).commit(0, &["record"]).expect("commit");
+    for frames in [1, 0] {
+        let (wal, house) = keep(disk.clone());
+        wait_for(|| !wal.wants_spare() && wal.stats().frames == frames);
+        std::thread::sleep(10 * IDLE);
+        assert_eq!(wal.stats().frames, frames);
+        drop(house);
+        let recovery = icn_wal::read(&disk, From::Beginning, |_| ControlFlow::Continue(()));
+        assert_eq!(recovery.expect("whole").incarnation, 2);
+    }
+}
+
+#[test]
+fn a_full_disk_is_left_to_the_housekeeper_and_appends_go_on_by_themselves() {
+    let disk = SimDisk::new(1);
+    let (wal, _house) = keep(disk.clone());
+    wait_for(|| !wal.wants_spare());
+    disk.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
+    let large = vec![7; 300_000];
+    let refused = loop {
+        if let Err(error) = wal.commit(0, &[&large]) {
+            break error;
+        }
+    };
+    assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+    let (before, since) = (disk.growths(), Instant::now());
+    for time in 0..10_000 {
+        let refused = wal.append(time * 60_000, &["small"]);
+        assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    }
+    // One in two seconds, and each fails at its first file.
+    let tries = disk.growths() - before;
+    assert!(tries <= 1 + since.elapsed().as_secs(), "{tries} tries");
+    disk.set_faults(Faults::default());
+    wait_for(|| wal.append(0, &[&large]).is_ok());
 }

@@ -7,6 +7,7 @@ mod crash_points;
 mod directory;
 mod faults;
 mod follow;
+mod full;
 mod housekeeper;
 mod log;
 mod media;

@@ -221,6 +221,7 @@ fn a_copy_by_hard_links_and_the_log_go_their_own_ways() {
         let from = entry.expect("entry").path();
         fs::hard_link(&from, copy.join(from.file_name().expect("a name"))).expect("link");
     }
+    assert!(names(&copy).iter().any(|(path, _)| path.ends_with("MANIFEST-1.tmp")));
     wal.commit(0, &["five"]).expect("commit");
     let (other, _, mut theirs) = open(&copy).expect("a log of its own");
     assert!(theirs.starts_with(&[b"two".to_vec(), b"three".to_vec(), b"four".to_vec()]));
