@@ -3,7 +3,7 @@
 #![no_main]
 
 use icn_fuzz::Ops;
-use icn_fuzz::life::Witness;
+use icn_fuzz::life::{Step, Witness};
 use icn_wal::{Faults, SimDisk};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,7 +26,7 @@ fuzz_target!(|input: &[u8]| {
             let again = image.fork();
             let power_loss_at = Some(image.operations() + at);
             again.set_faults(Faults { power_loss_at, ..Faults::default() });
-            let _ = Witness::default().live(&again, &[]);
+            let _ = Witness::default().live(&again, &[Step::Prepare, Step::Note]);
             check(&again.power_loss(ops.seed / 4 + loss), "power gone, again in the recovery");
         }
         check(&image, &format!("power gone, loss {loss}"));

@@ -36,7 +36,7 @@ impl Ops {
     /// What `input` says.
     pub fn new(input: &[u8]) -> Self {
         let mut dice = Dice(Unstructured::new(input));
-        let faults = Faults {
+        let mut faults = Faults {
             power_loss_at: dice.maybe(250),
             sync_error_at: dice.maybe(100),
             sync_error_keeps: dice.below(2) == 1,
@@ -44,9 +44,13 @@ impl Ops {
             open_error_at: dice.maybe(50),
             read_error_at: dice.maybe(50),
             room: dice.maybe(16 << 20),
+            full: 0..0,
         };
         let (seed, inside) = (dice.below(1 << 16), dice.maybe(40));
         let plan = plan(&mut dice, input.len().min(120) / 4, true);
+        if let Some(at) = dice.maybe(100) {
+            faults.full = at..if dice.below(2) == 1 { u64::MAX } else { at + 1 };
+        }
         Self { faults, seed, inside, plan }
     }
 }

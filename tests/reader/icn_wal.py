@@ -135,7 +135,7 @@ def read(directory):
         for number, raw in sorted(files.items())
         if oldest <= number <= newest
     }
-    if newest == 0:
+    if oldest == newest == 0:
         return
     chain, number = [], newest
     while number >= oldest and number > 0:
@@ -143,7 +143,7 @@ def read(directory):
             raise Corrupt("SegmentMissing")
         chain.append(number)
         number = headers[number]["previous"]
-    if chain[-1] != oldest:
+    if not chain or chain[-1] != oldest:
         raise Corrupt("SegmentMissing")
     chain.reverse()
     for number in headers:

@@ -19,7 +19,7 @@ pub(crate) fn chain<D: Disk>(
 ) -> Result<Vec<u64>, Error> {
     let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
     let mut chain = Vec::new();
-    if manifest.newest == 0 {
+    if (manifest.oldest, manifest.newest) == (0, 0) {
         return Ok(chain);
     }
     let mut number = manifest.newest;

@@ -129,6 +129,24 @@ fn no_valid_copy_of_the_manifest_is_manifest_damaged() {
 }
 
 #[test]
+fn a_manifest_that_names_no_segment_is_that_of_a_log_without_records() {
+    const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
+    let disk = SimDisk::new(7);
+    drop(open(&disk));
+    assert_eq!(disk.files(), ["MANIFEST"]);
+    let content = disk.read_file("MANIFEST").expect("a manifest")[16..88].to_vec();
+    holds(&disk, &[]);
+    assert_eq!(disk.read_file("MANIFEST").expect("a manifest")[16..88], content, "another store");
+    // It is none where there are some, whatever else it says.
+    let disk = log(&["two"]);
+    MANIFEST.replace(&disk, &content).expect("replace");
+    refused(&disk, Reason::SegmentNewerThanManifest);
+    let oldest = [&content[..24], &3_u64.to_le_bytes(), &content[32..]].concat();
+    MANIFEST.replace(&disk, &oldest).expect("replace");
+    refused(&disk, Reason::SegmentMissing);
+}
+
+#[test]
 fn a_manifest_of_another_length_is_manifest_damaged() {
     const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
     for length in [0, 71, 73] {
