@@ -75,8 +75,10 @@ pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error
     let header = SegmentHeader::decode(&first_sector(disk, &file, &name)?);
     let name = disk.describe(&name);
     let size = file.size().on("read", name.clone())?;
+    // Only a reused one holds frames that count for nothing.
+    let first_frame = |header: &SegmentHeader| if header.reused { header.first_frame } else { 0 };
     let (salt, first_frame) =
-        header.map(|header| (header.salt, header.first_frame)).unwrap_or_default();
+        header.as_ref().map(|header| (header.salt, first_frame(header))).unwrap_or_default();
     let beyond =
         FrameReader::new(file, name, salt, size).survey(SEGMENT_HEADER_BYTES, first_frame)?;
     Ok(beyond.frames > 0 || header.is_err() && beyond.bytes > 0)

@@ -100,7 +100,17 @@ fn no_manifest_but_frames_is_manifest_damaged() {
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     refused(&disk, Reason::ManifestDamaged);
-    // Nor are frames gone because the first of them or the header is damaged too.
+    // Nor are frames gone because of what their segment says of the first of them.
+    let disk = log(&[]);
+    disk.remove_file("MANIFEST");
+    disk.remove_file(&segment(2));
+    change(&disk, &segment(1), |bytes| {
+        bytes[56] = 7;
+        let crc = crc32fast::hash(&bytes[..508]);
+        bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+    });
+    refused(&disk, Reason::ManifestDamaged);
+    // Nor because the first of them or the header is damaged too.
     for at in [130, FIRST_FRAME + 20] {
         let disk = log(&["two", "three"]);
         disk.remove_file("MANIFEST");
