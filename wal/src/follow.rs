@@ -18,8 +18,8 @@ use crate::segment::{SegmentHeader, segment_name, segment_number};
 ///
 /// It lends only records that no crash can take back: those that a later frame, a later segment or
 /// an orderly stop proves durable. That is known as soon as the writer goes on, or by its
-/// [note](crate::Wal::note); what a crash has left unproven is lent after the next start. Nothing
-/// here waits or reads a clock: the caller decides when to look again.
+/// [note](crate::Wal::note); what a crash has left unproven is lent once the next start has written.
+/// Nothing here waits or reads a clock: the caller decides when to look again.
 pub struct Follower<D: Disk> {
     disk: D,
     from: From,

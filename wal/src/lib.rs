@@ -52,8 +52,8 @@
 //!
 //! # What an error asks of the caller
 //!
-//! [`Error::Refused`]: send something smaller. [`Error::NoSpace`]: nothing was appended; free some space
-//! and try again. [`Error::Poisoned`]: a write or sync has failed, and what was not acknowledged is
+//! [`Error::Refused`]: send something smaller. [`Error::NoSpace`]: nothing was appended, and
+//! everything can be read; free some space and try again, in some seconds. [`Error::Poisoned`]: a write or sync has failed, and what was not acknowledged is
 //! indeterminate; drop the log and open it again, because a sync that is asked twice proves nothing.
 //! [`Error::Corrupt`]: something that was durable is damaged; nothing was changed, and nothing will be
 //! replayed over the hole. [`Error::Locked`]: another process owns the directory. The others name what

@@ -56,13 +56,15 @@ type Locked<'a, D> = MutexGuard<'a, Queue<<D as Disk>::File>>;
 impl<D: Disk> Wal<D> {
     /// Recovers the log in `disk` (a new one if there is none) and opens it for writing.
     ///
-    /// Every record from `from` on is lent to `visit`, in order. Recovery reads before it writes:
-    /// whatever is wrong with the log is said while nothing has been changed.
+    /// Every record from `from` on is lent to `visit`, in order. Whatever is wrong with the log is said
+    /// while nothing has been changed. Nothing is written before the first append, but for the
+    /// manifest of a new log: a full disk can be opened and read.
     ///
     /// # Errors
     /// [`Error::Locked`] when another process has the directory; [`Error::Corrupt`],
     /// [`Error::Format`], [`Error::Missing`] and [`Error::Behind`] when what is there cannot be
-    /// continued; [`Error::Stopped`] when `visit` broke off; [`Error::Io`].
+    /// continued; [`Error::Stopped`] when `visit` broke off; [`Error::NoSpace`] for a new log on a full
+    /// disk; [`Error::Io`].
     pub fn open(
         disk: D,
         from: From,
@@ -109,8 +111,10 @@ impl<D: Disk> Wal<D> {
     ///
     /// # Errors
     /// [`Error::Refused`] for an empty append, a record over 1 MiB or an append over 4 MiB;
-    /// [`Error::NoSpace`] when the disk is too full to prepare another segment;
-    /// [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close). Nothing is
+    /// [`Error::NoSpace`] when the disk is too full to prepare another segment, and from then on at
+    /// once, until a segment as large as that one has been [prepared](Self::prepare): by a
+    /// [`Housekeeper`](crate::Housekeeper) or, where there is none, by an append whose `time_ms` is
+    /// 2 s away from that of the one that was refused. [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close). Nothing is
     /// appended then.
     pub fn append<R: AsRef<[u8]>>(
         &self,
@@ -206,8 +210,8 @@ impl<D: Disk> Wal<D> {
         stats
     }
 
-    /// Makes everything durable, seals what was written and says so in the manifest. Later appends
-    /// are refused, and prepared room is given back. Dropping a log without this is a crash as far as
+    /// Makes everything durable, seals what was written and says so in the manifest; an open that has
+    /// written nothing has nothing to seal. Needs no room. Later appends are refused, and prepared room is given back. Dropping a log without this is a crash as far as
     /// recovery is concerned.
     ///
     /// # Errors
