@@ -110,10 +110,25 @@ impl<D: Disk> Node<D> {
         disk: &D,
         policy: Policy,
         identity: Identity,
-        mut chance: Box<dyn Chance>,
+        chance: Box<dyn Chance>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
-        let (mut store, recovery) = Store::<Machine, D>::open(disk, policy)?;
+        Self::open_watched(disk, policy, identity, chance, now_ms, |_| {})
+    }
+
+    /// As [`open`](Self::open); `watch` is told now and then how many records have been replayed.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_watched(
+        disk: &D,
+        policy: Policy,
+        identity: Identity,
+        mut chance: Box<dyn Chance>,
+        now_ms: u64,
+        watch: impl FnMut(u64),
+    ) -> Result<Self, Failure> {
+        let (mut store, recovery) = Store::<Machine, D>::open_watched(disk, policy, watch)?;
         let guard = Guard::new(&recovery.weaker);
         let Identity { keypair, card, network } = identity;
         let epoch = chance.next();

@@ -77,7 +77,17 @@ pub(crate) fn recover(
         keyfile::read_or_create(&config.data_dir, now_ms())?;
     let identity = Identity { keypair, card, network: config.network };
     let watch = Stopwatch::start();
-    let node = Node::open(directory.disk(), config.policy, identity, Box::new(System), now_ms())?;
+    let mut told = Duration::ZERO;
+    let watcher = |records: u64| {
+        // A start that takes its time says so, and that it gets on.
+        if watch.elapsed() >= told + Duration::from_secs(1) {
+            told = watch.elapsed();
+            tracing::info!("Recovering: {} replayed", counted(records, "record"));
+        }
+    };
+    let (disk, policy) = (directory.disk(), config.policy);
+    let chance = Box::new(System);
+    let node = Node::open_watched(disk, policy, identity, chance, now_ms(), watcher)?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();

@@ -17,6 +17,9 @@ use crate::record::LogRecord;
 use crate::replay::Replay;
 use crate::shelf::Shelf;
 
+/// How many records a replay takes between two looks of whoever watches it.
+const WATCHED_RECORDS: u64 = 1024;
+
 const LOG_DIRECTORY: &str = "wal";
 
 /// What opening a store found.
@@ -68,6 +71,18 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when anything was written
     /// by a newer version; [`Error::Record`] when a record makes no sense.
     pub fn open(disk: &D, policy: Policy) -> Result<(Self, Recovery), Error> {
+        Self::open_watched(disk, policy, |_| {})
+    }
+
+    /// As [`open`](Self::open); `watch` is told now and then how many records have been replayed.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_watched(
+        disk: &D,
+        policy: Policy,
+        mut watch: impl FnMut(u64),
+    ) -> Result<(Self, Recovery), Error> {
         let log = log_directory(disk)?;
         let mut shelf = Shelf::open(disk, policy.rotation)?;
         let (mut replay, passed_over) = Replay::<S>::start(&shelf, |_| true)?;
@@ -75,6 +90,9 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
                 since.records += 1;
+                if since.records.is_multiple_of(WATCHED_RECORDS) {
+                    watch(since.records);
+                }
                 since.log_bytes += record.bytes.len() as u64;
                 since.first_ms.get_or_insert(record.time_ms);
                 replay.apply(&shelf, &log, record)

@@ -284,3 +284,75 @@ fn snapshots_are_read_over_in_turn_and_one_that_has_gone_bad_is_replaced() {
     assert_eq!(whole.count(), 3);
     assert!(kept.iter().all(|kept| kept.id != bad), "{kept:?}");
 }
+
+#[test]
+fn save_and_load_snapshot() {
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    rig.ask(request(json!({ "cmd": "topic_create", "name": "coop:ledger" }))).expect("a topic");
+    rig.ask(publish("hello")).expect("a message");
+    let saved = rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+    let digest = rig.digest();
+    drop(rig);
+    let mut rig = Rig::open(&disk.kill(), Policy::default(), 2).expect("open");
+    let recovery = rig.node.recovery();
+    assert_eq!(recovery.snapshot.map(|id| id.to_string()).as_deref(), saved.as_str());
+    assert_eq!(recovery.log.replayed, 0);
+    assert_eq!(rig.digest(), digest);
+    assert_eq!(texts(&mut rig), ["hello"]);
+}
+
+#[test]
+fn load_nonexistent_snapshot() {
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("a new node");
+    assert_eq!(rig.node.recovery().snapshot, None);
+    let digest = rig.digest();
+    let restore = json!({ "cmd": "snapshot_restore", "to": { "id": "77-77" } });
+    assert_eq!(rig.ask(request(restore)).expect_err("none").code, "ICN-E0212");
+    assert_eq!(rig.digest(), digest);
+}
+
+#[test]
+fn delete_snapshot() {
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    let mut taken = Vec::new();
+    for name in ["a", "b"] {
+        rig.ask(request(json!({ "cmd": "topic_create", "name": name }))).expect("a topic");
+        taken.push(rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot"));
+    }
+    let digest = rig.digest();
+    let mut delete =
+        |id: &serde_json::Value| rig.ask(request(json!({ "cmd": "snapshot_delete", "id": id })));
+    delete(&taken[0]).expect("an old one");
+    assert_eq!(delete(&taken[0]).expect_err("it is gone").code, "ICN-E0212");
+    assert_eq!(delete(&taken[1]).expect_err("the newest").code, "ICN-E0213");
+    assert_eq!(delete(&"../identity.key".into()).expect_err("no id").code, "ICN-E0216");
+    drop(rig);
+    let rig = Rig::open(&disk.kill(), Policy::default(), 2).expect("open");
+    assert_eq!(rig.digest(), digest);
+    assert_eq!(rig.node.store().compactor().list().len(), 1);
+}
+
+#[test]
+fn network_state() {
+    let disk = SimDisk::new(1);
+    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    let card = KeyCard::sign(&Keypair::from_seed([5; 32]), [6; 32], 1);
+    let add = json!({ "cmd": "peer_add", "card": card.to_string() });
+    rig.ask(request(add)).expect("a peer");
+    rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+    drop(rig);
+    // From the snapshot alone, and from the log when the snapshot is gone bad.
+    let whole = disk.kill();
+    let damaged = whole.fork();
+    let name = damaged.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");
+    damaged.write_file(&name, b"nothing");
+    for (disk, passed_over) in [(whole, 0), (damaged, 1)] {
+        let rig = Rig::open(&disk, Policy::default(), 2).expect("open");
+        assert_eq!(rig.node.recovery().passed_over.len(), passed_over);
+        let peers: Vec<_> = rig.node.state().peers().map(|(_, peer)| peer.card.clone()).collect();
+        assert_eq!(peers, std::slice::from_ref(&card));
+    }
+}
