@@ -1,0 +1,85 @@
+//! The ledger on a disk: how a program embeds a [`Store`].
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use icn_snapshot::{Due, Policy, Recovery, Store};
+use icn_wal::{FsDisk, Housekeeper, Lsn};
+
+use crate::ledger::{Ledger, Transfer, Verdict};
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// A ledger that is open, and what runs beside it.
+pub(crate) struct Bank {
+    store: Store<Ledger, FsDisk>,
+    saving: Option<JoinHandle<()>>,
+    housekeeper: Housekeeper,
+}
+
+impl Bank {
+    pub(crate) fn open(dir: &Path) -> Outcome<(Self, Recovery)> {
+        let due = Due { records: 1000, ..Due::default() };
+        let policy = Policy { due, ..Policy::default() };
+        let (store, recovery) = Store::open(&FsDisk::create(dir)?, policy)?;
+        let housekeeper = Housekeeper::start(Arc::clone(store.wal()))?;
+        Ok((Self { store, saving: None, housekeeper }, recovery))
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        self.store.state()
+    }
+
+    /// Makes `transfers` durable together. Nobody may hear of a verdict before this returns.
+    pub(crate) fn make(&mut self, transfers: &[Transfer]) -> Outcome<Vec<(Lsn, Verdict)>> {
+        let now_ms = now_ms();
+        let commit = |transfer: &Transfer| self.store.commit(now_ms, transfer.clone());
+        let made = transfers.iter().map(commit).collect::<Result<Vec<_>, _>>()?;
+        if let Some((last, _)) = made.last() {
+            self.store.wal().wait(*last)?;
+        }
+        self.save_when_due(now_ms);
+        Ok(made)
+    }
+
+    /// Takes the image here, and all that costs time to another thread.
+    fn save_when_due(&mut self, now_ms: u64) {
+        let busy = self.saving.as_ref().is_some_and(|thread| !thread.is_finished());
+        if busy || !self.store.snapshot_due(now_ms) {
+            return;
+        }
+        if let Some(image) = self.store.image(now_ms) {
+            let compactor = self.store.compactor().clone();
+            self.saving = Some(thread::spawn(move || {
+                // Nothing is lost: the log is kept until enough snapshots hold what it says.
+                if let Err(error) = compactor.save(image) {
+                    complain(&error);
+                }
+            }));
+        }
+    }
+
+    pub(crate) fn close(self) -> Outcome<()> {
+        if let Some(thread) = self.saving {
+            thread.join().map_err(|_| "the snapshot thread has panicked")?;
+        }
+        drop(self.housekeeper);
+        Ok(self.store.close()?)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a store is told the time by its program")]
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn complain(error: &dyn fmt::Display) {
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "ledger: {error}");
+}
