@@ -13,7 +13,7 @@ use crate::plant::planted;
 use crate::spare::Spare;
 
 /// Room that no append may take: an orderly stop must always be able to write its seal.
-const SEAL_ROOM: u64 = 2 * FRAME_HEADER_BYTES as u64;
+const SEAL_ROOM: u64 = FRAME_HEADER_BYTES as u64;
 
 pub(crate) struct Queue<F> {
     pub(crate) next_lsn: u64,

@@ -81,6 +81,30 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
 }
 
 #[test]
+fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() {
+    let frame = 64;
+    // As much as this is left in the segment, if the record is taken into it at all.
+    for left in (0..=4 * frame).step_by(8) {
+        let lives = [false, true].map(|goes_on| {
+            let dir = tempfile::tempdir().expect("dir");
+            let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+            let record = vec![7; (1 << 20) - 512 - frame - 4 - left];
+            wal.commit(0, &[record]).expect("commit");
+            wal.note().expect("note");
+            if goes_on {
+                wal.commit(0, &["behind it"]).expect("commit");
+            }
+            wal.close().unwrap_or_else(|error| panic!("{left} left: {error}"));
+            drop(wal);
+            let (_, recovery, records) = open(dir.path(), From::Beginning).expect("open");
+            assert!(recovery.clean, "{left} left");
+            records.len()
+        });
+        assert_eq!(lives, [1, 2], "{left} left");
+    }
+}
+
+#[test]
 fn many_threads_commit_at_once() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
