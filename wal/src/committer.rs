@@ -1,6 +1,7 @@
 //! The thread that commits for those who have none to wait with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use parking_lot::{Condvar, Mutex};
@@ -12,6 +13,8 @@ use crate::wal::Wal;
 /// long as there are any. It ends when this value is dropped.
 pub struct Committer {
     bell: Arc<Bell>,
+    /// Of this one's thread only: there may be others.
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -22,28 +25,28 @@ impl Committer {
     /// When the system has no thread to give.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
         let bell = Arc::clone(wal.bell());
-        bell.calls.lock().listeners += 1;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("wal-committer".into()).spawn(move || {
-            while wal.bell().listen() {
+            while wal.bell().listen(&stopped) {
                 wal.commit_for_tickets();
             }
             wal.bell().calls.lock().listeners -= 1;
             // Whoever came in between finds nobody listening and leads.
             wal.call_on_tickets();
-        });
-        match thread {
-            Ok(thread) => Ok(Self { bell, thread: Some(thread) }),
-            Err(error) => {
-                bell.calls.lock().listeners -= 1;
-                Err(error)
-            }
-        }
+        })?;
+        bell.calls.lock().listeners += 1;
+        Ok(Self { bell, stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.bell.calls.lock().stop = true;
+        {
+            // Not while the thread is between its look and its sleep, which it would sleep for ever.
+            let _calls = self.bell.calls.lock();
+            self.stop.store(true, Ordering::Relaxed);
+        }
         self.bell.rung.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread cannot panic; if it did, there is nobody to tell.
@@ -52,7 +55,7 @@ impl Drop for Committer {
     }
 }
 
-/// Calls the committer, if there is one.
+/// Calls a committer, if there is one.
 #[derive(Default)]
 pub(crate) struct Bell {
     calls: Mutex<Calls>,
@@ -63,7 +66,6 @@ pub(crate) struct Bell {
 struct Calls {
     listeners: u32,
     work: bool,
-    stop: bool,
 }
 
 impl Bell {
@@ -71,19 +73,19 @@ impl Bell {
     pub(crate) fn ring(&self) -> bool {
         let mut calls = self.calls.lock();
         calls.work = true;
-        let heard = calls.listeners > 0 && !calls.stop;
+        let heard = calls.listeners > 0;
         drop(calls);
         self.rung.notify_one();
         heard
     }
 
     /// Waits for work; `false` when it is time to stop.
-    fn listen(&self) -> bool {
+    fn listen(&self, stop: &AtomicBool) -> bool {
         let mut calls = self.calls.lock();
-        while !calls.work && !calls.stop {
+        while !calls.work && !stop.load(Ordering::Relaxed) {
             self.rung.wait(&mut calls);
         }
         calls.work = false;
-        !std::mem::take(&mut calls.stop)
+        !stop.load(Ordering::Relaxed)
     }
 }

@@ -48,7 +48,8 @@ fn many_tasks_commit_with_a_committer_and_without_one() {
         let committer = with.then(|| Committer::start(Arc::clone(&wal)).expect("a thread"));
         assert_eq!(runtime().block_on(commit(&wal, 200, 20)), 4000);
         assert!(!with || wal.stats().syncs < 3000, "no group was ever shared");
-        drop((committer, wal));
+        drop(committer);
+        assert!(Arc::into_inner(wal).is_some(), "the committer has not ended");
         assert_eq!(records(&disk.power_loss(0)).expect("recovers").len(), 4000);
     }
 }
@@ -96,6 +97,21 @@ fn a_committer_that_goes_leaves_no_ticket_waiting() {
             let work = tokio::spawn(async move { commit(&wal, tasks, 5).await });
             tokio::task::spawn_blocking(move || drop(committer)).await.expect("a drop");
             assert_eq!(soon(work).await.expect("a task"), 100);
+        }
+    });
+}
+
+#[test]
+fn each_of_two_committers_ends_with_its_value_and_the_other_goes_on() {
+    let wal = Arc::new(open(&SimDisk::new(1)));
+    runtime().block_on(async {
+        for _ in 0..50 {
+            let [first, second] =
+                [(); 2].map(|()| Committer::start(Arc::clone(&wal)).expect("a thread"));
+            assert_eq!(commit(&wal, 4, 1).await, 4);
+            soon(tokio::task::spawn_blocking(move || drop(second))).await.expect("a drop");
+            assert_eq!(commit(&wal, 4, 1).await, 4);
+            soon(tokio::task::spawn_blocking(move || drop(first))).await.expect("a drop");
         }
     });
 }
