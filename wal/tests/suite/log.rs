@@ -105,6 +105,21 @@ fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() 
 }
 
 #[test]
+fn a_note_leaves_the_proof_to_records_that_are_pending() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    wal.commit(1, &["record 1"]).expect("commit");
+    wal.append(1, &["record 2"]).expect("append");
+    wal.note().expect("note");
+    assert_eq!(wal.stats().frames, 1);
+    wal.wait(wal.last().expect("some")).expect("wait");
+    wal.note().expect("note");
+    assert_eq!(wal.stats().frames, 3);
+    drop(wal);
+    assert_eq!(open(dir.path(), From::Beginning).expect("open").2, numbered(1..=2));
+}
+
+#[test]
 fn many_threads_commit_at_once() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
