@@ -193,3 +193,33 @@ fn a_segment_that_pending_records_count_on_stays_where_it_is() {
     };
     shuttle::check_random(scenario, schedules() / 2);
 }
+
+#[test]
+fn who_waits_for_a_full_group_that_an_append_leads_is_told_when_it_is_durable() {
+    let scenario = || {
+        let disk = SimDisk::new(1);
+        let wal = log(&disk);
+        let busy = {
+            let wal = Arc::clone(&wal);
+            thread::spawn(move || {
+                wal.commit(0, &["busy"]).expect("commit");
+            })
+        };
+        // The second finds the group full, and nothing but its own room to wait for.
+        let full = {
+            let wal = Arc::clone(&wal);
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    wal.append(0, &[vec![7; 600_000]]).expect("append");
+                }
+            })
+        };
+        let lsn = *wal.append(0, &["awaited"]).expect("append").end();
+        wal.wait(lsn).expect("durable");
+        let kept = records(&disk.power_loss(0));
+        assert!(kept.contains(&(lsn.get(), b"awaited".to_vec())), "{lsn:?} is not durable");
+        busy.join().expect("a writer");
+        full.join().expect("a writer");
+    };
+    shuttle::check_random(scenario, schedules());
+}

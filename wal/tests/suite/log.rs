@@ -120,6 +120,18 @@ fn a_note_leaves_the_proof_to_records_that_are_pending() {
 }
 
 #[test]
+fn a_full_group_that_nobody_waits_for_is_written_and_not_synced() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    for _ in 0..2 {
+        wal.append(1, &[vec![9; 700_000]]).expect("append");
+    }
+    let stats = wal.stats();
+    assert_eq!((stats.frames, stats.syncs), (1, 0));
+    assert_eq!(wal.durable(), None);
+}
+
+#[test]
 fn many_threads_commit_at_once() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
