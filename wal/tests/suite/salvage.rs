@@ -417,14 +417,29 @@ fn a_log_whose_records_have_been_dropped_is_whole() {
     wal.note().expect("note");
     wal.drop_through(Lsn::new(11).expect("an LSN")).expect("drop");
     drop(wal);
-    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    let disk = disk.kill();
+    let (told, kept) = salvaged(&disk.fork(), From::Oldest);
     assert!(kept.is_empty() && told.is_whole(), "{told:?}");
     assert_eq!(told.kept.expect("a log").after, 11);
+    // An empty state can not go on with it; one from behind it can.
+    let refused = salvage(&disk, None, From::Beginning);
+    assert!(matches!(refused, Err(Error::Missing { wanted: 1, first: 12 })), "{refused:?}");
+    assert_eq!(salvaged(&disk, after(13)).0.kept.expect("a log").after, 13);
 
     let (disk, records) = log();
     open(&disk).drop_through(Lsn::new(6).expect("an LSN")).expect("drop");
     let (told, kept) = salvaged(&disk.kill(), From::Oldest);
     assert!(kept == records[6..] && told.is_whole(), "{told:?}");
+}
+
+#[test]
+fn a_log_that_never_had_a_record_is_kept_for_an_empty_state() {
+    for from in [From::Oldest, From::Beginning] {
+        let disk = SimDisk::new(7);
+        drop(open(&disk));
+        let (told, _) = salvaged(&disk.kill(), from);
+        assert_eq!(told.kept.as_ref().expect("an empty log").after, 0, "{told:?}");
+    }
 }
 
 /// Two records, and a third that was torn.
@@ -482,6 +497,15 @@ fn a_target_that_is_not_empty_is_refused_untouched() {
     let target = probe.subdir("new").expect("a directory");
     salvage(&probe, Some(&target), From::Oldest).expect("salvages");
     assert!(salvage(&probe, Some(&target), From::Oldest).is_err());
+}
+
+#[test]
+fn a_target_that_somebody_else_has_is_told_as_locked() {
+    let (disk, _) = log();
+    let target = disk.subdir("new").expect("a directory");
+    let _lock = target.lock().expect("a lock");
+    let refused = salvage(&disk, Some(&target), From::Oldest);
+    assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
 }
 
 #[test]
