@@ -132,6 +132,9 @@ fn told(
     let wanted: Found = records.into_iter().filter(|record| first(record.0)).collect();
     assert!(kept == wanted, "the first run, and nothing else");
     assert_eq!(told.is_whole(), runs == [1..=10] && missing.is_empty());
+    let newest = format!("new/{}", segment(4));
+    let fresh = disk.files().into_iter().filter(|name| name.starts_with("new/00"));
+    assert!(fresh.into_iter().all(|name| name > newest), "a number of the old log is used again");
     told
 }
 
@@ -153,7 +156,19 @@ fn the_manifest_is_missing_or_damaged() {
         flip(disk, "MANIFEST", 92 + 20);
     };
     let told = told(both, &[1..=10], &[11..=END], &reasons);
-    assert!(told.next_lsn > 10 + (64 << 20) / 4, "numbers that may have been given out");
+    // No segment can have given out more numbers than that.
+    assert_eq!(told.next_lsn, 11 + (64 << 20) / 4);
+}
+
+#[test]
+fn numbers_that_a_salvage_has_left_out_stay_out_of_use_in_the_next_one() {
+    let (disk, _) = log();
+    disk.remove_file("MANIFEST");
+    let target = disk.subdir("new").expect("a directory");
+    let first = salvage(&disk, Some(&target), From::Oldest).expect("salvages");
+    let second = salvage(&target, None, From::Oldest).expect("a dry run");
+    assert!(second.is_whole(), "{second:?}");
+    assert_eq!(second.next_lsn, first.next_lsn);
 }
 
 #[test]
@@ -217,12 +232,14 @@ fn a_segment_is_longer_or_shorter_than_it_was_made() {
 
 #[test]
 fn a_segment_is_of_another_store() {
-    let foreign = |disk: &SimDisk| {
-        let other = SimDisk::new(8);
-        open(&other).commit(0, &["foreign"]).expect("commit");
-        disk.write_file(&segment(2), &other.read_file(&segment(1)).expect("a segment"));
+    let foreign = |number: u64| {
+        move |disk: &SimDisk| {
+            let other = SimDisk::new(8);
+            open(&other).commit(0, &["foreign"]).expect("commit");
+            disk.write_file(&segment(number), &other.read_file(&segment(1)).expect("a segment"));
+        }
     };
-    told(foreign, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentForeign]);
+    told(foreign(2), &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentForeign]);
     // A manifest that knows none of the segments is itself what is foreign.
     let manifest = |disk: &SimDisk| {
         let other = SimDisk::new(8);
@@ -231,12 +248,15 @@ fn a_segment_is_of_another_store() {
     };
     told(manifest, &[1..=10], &[11..=END], &[Reason::ManifestDamaged]);
     // Without a manifest the store is that of most segments.
-    let alone = |disk: &SimDisk| {
-        foreign(disk);
-        disk.remove_file("MANIFEST");
+    let alone = |number: u64| {
+        move |disk: &SimDisk| {
+            foreign(number)(disk);
+            disk.remove_file("MANIFEST");
+        }
     };
     let reasons = [Reason::ManifestDamaged, Reason::SegmentForeign];
-    told(alone, &[1..=3, 7..=10], &[4..=6, 11..=END], &reasons);
+    told(alone(1), &[4..=10], &[1..=3, 11..=END], &reasons);
+    told(alone(2), &[1..=3, 7..=10], &[4..=6, 11..=END], &reasons);
 }
 
 #[test]
