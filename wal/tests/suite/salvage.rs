@@ -373,6 +373,20 @@ fn frames_are_out_of_sequence_or_malformed() {
 }
 
 #[test]
+fn a_segment_that_continues_other_records_than_there_are_begins_another_run() {
+    let other = |disk: &SimDisk| {
+        change(disk, &segment(3), |bytes| {
+            // It says that LSN 5 was the last before it.
+            bytes[80..88].copy_from_slice(&5_u64.to_le_bytes());
+            let crc = crc32fast::hash(&bytes[..508]);
+            bytes[508..512].copy_from_slice(&crc.to_le_bytes());
+        });
+    };
+    let told = told(other, &[1..=6, 7..=10], &[], &[]);
+    assert_eq!(told.runs[1].after, 6);
+}
+
+#[test]
 fn nothing_can_be_read() {
     let (disk, _) = log();
     for number in 1..=4 {
