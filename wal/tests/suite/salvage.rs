@@ -26,6 +26,10 @@ fn found(disk: &SimDisk, from: From) -> Result<Found, Error> {
     Ok(found)
 }
 
+fn torn_bytes(disk: &SimDisk) -> u64 {
+    read(disk, From::Oldest, |_| ControlFlow::Continue(())).expect("recovers").torn_bytes
+}
+
 fn after(lsn: u64) -> From {
     Lsn::new(lsn).map_or(From::Beginning, From::After)
 }
@@ -556,6 +560,7 @@ fn every_crash_image_of_a_life_is_kept_as_recovery_keeps_it() {
             let wanted = found(&image, From::Beginning).expect("recovers");
             let (told, kept) = salvaged(&image, From::Oldest);
             assert!(kept == wanted, "operation {at}, seed {seed}: {told:?}");
+            assert_eq!(told.torn_bytes, torn_bytes(&image), "operation {at}, seed {seed}");
             assert!(told.is_whole() || told.kept.is_none() && wanted.is_empty(), "{told:?}");
             whole += usize::from(told.is_whole());
         }
@@ -585,6 +590,7 @@ fn a_log_in_segments_that_were_used_before_is_kept_as_recovery_keeps_it() {
         let wanted = found(&image, From::Oldest).expect("recovers");
         let (told, kept) = salvaged(&image, From::Oldest);
         assert!(kept == wanted && told.is_whole(), "seed {seed}: {told:?}");
+        assert_eq!(told.torn_bytes, torn_bytes(&image), "seed {seed}");
         torn += usize::from(told.torn_bytes > 0);
     }
     assert!(torn > 0);
