@@ -205,9 +205,7 @@ impl<D: Disk> Follower<D> {
     /// Lends what is proven and was not lent yet. What is not valid there is damaged, for `reason`.
     fn lend(&mut self, reason: Reason, visit: Visit<'_>) -> Result<(), Error> {
         let Some(at) = self.at.as_mut() else { return Ok(()) };
-        if at.lent < at.proven {
-            at.reader.rewind(at.lent);
-        }
+        at.reader.rewind(at.lent);
         while at.lent < at.proven {
             let number = at.header.number;
             let wrong = |reason| damage(&self.disk, number, at.lent, reason);
