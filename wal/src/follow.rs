@@ -80,7 +80,7 @@ impl<D: Disk> Follower<D> {
     /// where it is. It changes the manifest before it removes a segment or uses its file again.
     fn changed_under(&self, error: &Error, before: &Manifest) -> Result<bool, Error> {
         let dropped = |now: &Manifest| match error {
-            Error::Corrupt(Damage { segment, .. }) => *segment > 0 && *segment < now.oldest,
+            Error::Corrupt(Damage { segment, .. }) => *segment < now.oldest,
             _ => false,
         };
         let now = Manifest::read(&self.disk)?;

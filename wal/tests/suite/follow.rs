@@ -334,6 +334,25 @@ fn damage_is_told_behind_what_comes_before_it() {
 }
 
 #[test]
+fn a_segment_that_is_gone_is_told_at_every_look() {
+    let disk = SimDisk::new(3);
+    for lsn in 1..=2 {
+        done(open(&disk).commit(0, &[record(lsn)]));
+    }
+    let disk = disk.kill();
+    disk.remove_file(&format!("{:020}.wal", 1));
+    let (mut follower, mut lent) = (Follower::new(disk, From::Oldest), Vec::new());
+    for _ in 0..2 {
+        match look(&mut follower, &mut lent) {
+            Err(Error::Corrupt(damage)) => {
+                assert_eq!((damage.segment, damage.reason), (1, Reason::SegmentMissing));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_log_that_was_set_back_is_told() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
@@ -356,4 +375,48 @@ fn a_log_that_was_set_back_is_told() {
     old.iter().for_each(|(name, bytes)| disk.write_file(name, bytes));
     let told = look(&mut follower, &mut lent);
     assert!(matches!(told, Err(Error::Behind { .. })), "{told:?}");
+}
+
+#[test]
+fn a_log_that_was_set_back_and_went_on_is_told() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk);
+    (1..=2).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+    wal.note().expect("note");
+    let old = disk.kill();
+    (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
+    wal.note().expect("note");
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1, 2, 3, 4]);
+    drop(wal);
+    for name in old.files() {
+        disk.write_file(&name, &old.read_file(&name).expect("bytes"));
+    }
+    done(open(&disk).commit(0, &["another three"]));
+    let told = look(&mut follower, &mut lent);
+    assert!(matches!(told, Err(Error::Behind { last: 2, .. })), "{told:?}");
+}
+
+#[test]
+fn one_record_that_was_dropped_before_it_was_lent_is_told_as_missing() {
+    let disk = SimDisk::new(3);
+    let wal = open(&disk);
+    wal.commit(0, &[record(1)]).expect("commit");
+    wal.note().expect("note");
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Beginning), Vec::new());
+    look(&mut follower, &mut lent).expect("no damage");
+    assert_eq!(lent, [1]);
+    drop(wal);
+    (2..=3).for_each(|lsn| done(open(&disk).commit(0, &[record(lsn)])));
+    let wal = open(&disk);
+    assert_eq!(wal.drop_through(Lsn::new(2).expect("an LSN")).expect("drop"), 2);
+    let told = look(&mut follower, &mut lent);
+    assert!(matches!(told, Err(Error::Missing { wanted: 2, first: 3 })), "{told:?}");
+    // Whoever comes now has missed both, unless it takes the log as it is.
+    let told = look(&mut Follower::new(disk.clone(), From::Beginning), &mut lent);
+    assert!(matches!(told, Err(Error::Missing { wanted: 1, first: 3 })), "{told:?}");
+    lent.clear();
+    look(&mut Follower::new(disk, From::Oldest), &mut lent).expect("no damage");
+    assert_eq!(lent, [3]);
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, From, Lsn, Recovery, SimDisk, Wal};
+use icn_wal::{Error, From, Lsn, Recovery, Segment, SimDisk, Wal, segments};
 
 use crate::common::open;
 
@@ -51,6 +51,37 @@ fn the_recovery_report_is_exact() {
     assert_eq!(reopen(&log(), From::Beginning).expect("open"), wanted);
     let after = reopen(&log(), From::After(lsn(3))).expect("open");
     assert_eq!(after, Recovery { replayed: 2, ..wanted });
+}
+
+#[test]
+fn what_is_in_which_segment_is_told() {
+    let frame = 64 + 4 + 6 + 6;
+    let first = Segment {
+        number: 1,
+        incarnation: 1,
+        first_lsn: 1,
+        last_lsn: 3,
+        records: 3,
+        record_bytes: 3 * 6,
+        first_ms: 0,
+        last_ms: 0,
+        bytes: SEGMENT_BYTES,
+        used_bytes: 512 + 3 * frame,
+        torn_bytes: 0,
+        sealed: false,
+    };
+    let second = Segment {
+        number: 2,
+        incarnation: 2,
+        first_lsn: 4,
+        last_lsn: 5,
+        records: 2,
+        record_bytes: 2 * 6,
+        used_bytes: 512 + 2 * frame,
+        torn_bytes: 64 + 4 + 6,
+        ..first.clone()
+    };
+    assert_eq!(segments(&log()).expect("a log"), [first, second]);
 }
 
 #[test]
