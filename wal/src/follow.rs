@@ -40,7 +40,6 @@ struct At<F> {
     next_frame: u64,
     /// Frames before here are valid.
     seen: u64,
-    seen_frames: u64,
     /// Frames before here are durable.
     proven: u64,
     /// Whether what lies behind the last frame has been searched for proof that one is damaged. It
@@ -134,7 +133,6 @@ impl<D: Disk> Follower<D> {
             next_lsn: header.first_lsn,
             next_frame: header.first_frame,
             seen: SEGMENT_HEADER_BYTES,
-            seen_frames: 0,
             proven: SEGMENT_HEADER_BYTES,
             searched: false,
         });
@@ -173,7 +171,6 @@ impl<D: Disk> Follower<D> {
         let lost = loop {
             if let Ok((header, _)) = at.reader.next_frame()? {
                 at.seen += header.frame_bytes() as u64;
-                at.seen_frames += 1;
                 at.proven = at.proven.max(header.durable);
                 continue;
             }
@@ -181,8 +178,7 @@ impl<D: Disk> Follower<D> {
                 break false;
             }
             at.searched = true;
-            let number = at.header.first_frame.saturating_add(at.seen_frames);
-            let beyond = at.reader.survey(at.seen, number)?;
+            let beyond = at.reader.survey(at.seen, at.header.first_frame)?;
             at.reader.rewind(at.seen);
             // The header of a frame whose body is not there yet proves what lies before it, too.
             at.proven = at.proven.max(beyond.durable.min(at.seen));
