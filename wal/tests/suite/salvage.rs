@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::common::{Life, begun, live, open, record};
 use icn_wal::{
-    Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage,
+    Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage, segments,
 };
 
 /// LSN, time and bytes.
@@ -66,6 +66,8 @@ fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
     if let Some(earlier) = kept.after.checked_sub(1) {
         assert!(matches!(found(&target, after(earlier)), Err(Error::Missing { .. })));
     }
+    let sealed: Vec<_> = segments(&target).expect("a log").iter().map(|s| s.sealed).collect();
+    assert!(sealed.iter().rev().enumerate().all(|(behind, &sealed)| sealed == (behind == 0)));
     let later = kept.last_lsn.max(kept.after) + 1;
     assert!(matches!(found(&target, after(later)), Err(Error::Behind { .. })));
 
@@ -136,9 +138,9 @@ fn told(
     let wanted: Found = records.into_iter().filter(|record| first(record.0)).collect();
     assert!(kept == wanted, "the first run, and nothing else");
     assert_eq!(told.is_whole(), runs == [1..=10] && missing.is_empty());
-    let newest = format!("new/{}", segment(4));
-    let fresh = disk.files().into_iter().filter(|name| name.starts_with("new/00"));
-    assert!(fresh.into_iter().all(|name| name > newest), "a number of the old log is used again");
+    let target = disk.subdir("new").expect("a directory");
+    let first = segments(&target).expect("a log").remove(0);
+    assert!(first.number > 4 && first.incarnation > 4, "a number of the old log is used again");
     told
 }
 
@@ -207,6 +209,12 @@ fn a_segment_is_in_the_place_of_another() {
         disk.write_file(&segment(2), &disk.read_file(&segment(1)).expect("a segment"));
     };
     told(over, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
+    // An older copy counts for less than the file with the right name.
+    let older = |disk: &SimDisk| {
+        over(disk);
+        change(disk, &segment(2), |bytes| bytes[frame(1)..].fill(0));
+    };
+    told(older, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
     let swap = |disk: &SimDisk| {
         let (one, two) = (disk.read_file(&segment(1)), disk.read_file(&segment(2)));
         disk.write_file(&segment(2), &one.expect("a segment"));
@@ -300,8 +308,13 @@ fn a_segment_no_other_leads_to() {
     open(&used).commit(0, &["another two"]).expect("commit");
     let used = used.read_file(&segment(2)).expect("a segment");
     let disk = begun(&disk);
+    let unused = disk.read_file(&segment(2)).expect("a segment");
     open(&disk).commit(0, &["two"]).expect("commit");
     let disk = disk.kill();
+    // What a start has left behind is none.
+    disk.write_file(&segment(2), &unused);
+    let (told, _) = salvaged(&disk.fork(), From::Oldest);
+    assert!(told.is_whole() && told.skipped.is_empty(), "{told:?}");
     disk.write_file(&segment(2), &used);
     let (told, kept) = salvaged(&disk, From::Oldest);
     let kept: Vec<_> = kept.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
