@@ -141,10 +141,11 @@ fn choose(spine: &Spine, survey: &Survey, from: From) -> Result<Option<Run>, Err
         From::After(lsn) => lsn.get(),
         From::Beginning => 0,
         From::Oldest => {
-            // A log whose records have all been dropped is whole, too.
-            let dropped = survey.missing.is_empty() && !spine.bones.is_empty();
+            // A log whose records have all been dropped is whole, too, and one that never had any.
+            let none_yet = spine.manifest.is_some_and(|manifest| manifest.newest == 0);
+            let whole = survey.missing.is_empty() && (none_yet || !spine.bones.is_empty());
             let first = survey.runs.first().cloned();
-            return Ok(first.or_else(|| dropped.then(|| empty(survey.begin)).and_then(known)));
+            return Ok(first.or_else(|| whole.then(|| empty(survey.begin)).and_then(known)));
         }
     };
     match (continues(after), survey.runs.first()) {

@@ -417,6 +417,8 @@ fn one_record_that_was_dropped_before_it_was_lent_is_told_as_missing() {
     let told = look(&mut Follower::new(disk.clone(), From::Beginning), &mut lent);
     assert!(matches!(told, Err(Error::Missing { wanted: 1, first: 3 })), "{told:?}");
     lent.clear();
+    wal.prepare().expect("room");
+    wal.note().expect("what was there before is proven");
     look(&mut Follower::new(disk, From::Oldest), &mut lent).expect("no damage");
     assert_eq!(lent, [3]);
 }
