@@ -1,0 +1,184 @@
+//! What the writer notices of the snapshots that are taken beside it.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use icn_snapshot::{Compactor, Image, Store};
+use icn_wal::{FsDisk, Housekeeper};
+
+use crate::measure::{clock, median, millis, per_mille};
+use crate::state::{Accounts, Change, filled, key, value};
+use crate::{KEYS, Outcome};
+
+const ROUNDS: usize = 5;
+const A_WHILE: Duration = Duration::from_secs(3);
+const BATCHES: [u32; 2] = [1, 100];
+/// How long the control computes and rests, together.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// What a run has shown.
+#[derive(Default)]
+struct Run {
+    /// Sorted.
+    latencies: Vec<Duration>,
+    snapshots: u32,
+    /// The part of the time that the thread beside the writer has computed.
+    share: f64,
+}
+
+pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
+    writeln!(out, "\n### Commits while snapshots are taken back to back\n")?;
+    writeln!(
+        out,
+        "Medians of {ROUNDS} rounds of {} s each. The control computes as much beside the writer.\n",
+        A_WHILE.as_secs()
+    )?;
+    writeln!(
+        out,
+        "| keys | records a commit | | commits | snapshots | p50 µs | p99 | p99.9 | max | p99.9 × control | max − control ms |"
+    )?;
+    writeln!(out, "|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    for keys in KEYS {
+        let path = directory.join(format!("stall-{keys}"));
+        let mut store = filled(&path, keys)?;
+        let _housekeeper = Housekeeper::start(Arc::clone(store.wal()))?;
+        for batch in BATCHES {
+            let (mut with, mut without) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let run = beside_snapshots(&mut store, keys, batch)?;
+                without.push(beside_work(&mut store, keys, batch, run.share)?);
+                with.push(run);
+            }
+            table(out, keys, batch, &with, &without)?;
+        }
+        drop(store);
+        std::fs::remove_dir_all(&path)?;
+    }
+    Ok(())
+}
+
+fn table(
+    out: &mut impl Write,
+    keys: u32,
+    batch: u32,
+    with: &[Run],
+    without: &[Run],
+) -> Outcome<()> {
+    let micros = |runs: &[Run], rank| {
+        median(runs.iter().map(|run| millis(per_mille(&run.latencies, rank)) * 1000.0).collect())
+    };
+    let row = |runs: &[Run]| {
+        let commits: usize = runs.iter().map(|run| run.latencies.len()).sum();
+        let snapshots: u32 = runs.iter().map(|run| run.snapshots).sum();
+        format!(
+            "{commits} | {snapshots} | {:.0} | {:.0} | {:.0} | {:.0}",
+            micros(runs, 500),
+            micros(runs, 990),
+            micros(runs, 999),
+            micros(runs, 1000)
+        )
+    };
+    let ratio = micros(with, 999) / micros(without, 999);
+    let added = (micros(with, 1000) - micros(without, 1000)) / 1000.0;
+    writeln!(out, "| {keys} | {batch} | control | {} | | |", row(without))?;
+    writeln!(out, "| {keys} | {batch} | snapshots | {} | {ratio:.2} | {added:.1} |", row(with))?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Commits while another thread takes to the disk one image after the other, and drops it.
+fn beside_snapshots(store: &mut Store<Accounts, FsDisk>, keys: u32, batch: u32) -> Outcome<Run> {
+    let compactor = store.compactor().clone();
+    // One at a time: the next is taken when the one before is done.
+    let (send, receive) = sync_channel::<Image<Accounts>>(0);
+    std::thread::scope(|scope| {
+        let saving = scope.spawn(move || save(&compactor, &receive));
+        let latencies = commits(store, keys, batch, |store| {
+            // What the image costs the writer is part of the commit that it delays.
+            if let Some(image) = store.image(0) {
+                let _ = send.try_send(image);
+            }
+        });
+        drop(send);
+        let (snapshots, share) = saving.join().map_err(|_| "the compactor panicked")??;
+        Ok(Run { latencies: latencies?, snapshots, share })
+    })
+}
+
+fn save(compactor: &Compactor<FsDisk>, images: &Receiver<Image<Accounts>>) -> Outcome<(u32, f64)> {
+    let (mut count, start) = (0, clock());
+    let before = computed()?;
+    for image in images {
+        compactor.save(image)?;
+        count += 1;
+    }
+    let share = (computed()? - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    Ok((count, share))
+}
+
+/// Commits while another thread computes for `share` of the time.
+fn beside_work(
+    store: &mut Store<Accounts, FsDisk>,
+    keys: u32,
+    batch: u32,
+    share: f64,
+) -> Outcome<Run> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut bytes = vec![0; 1 << 20];
+            while !stop.load(Ordering::Relaxed) {
+                let start = clock();
+                while start.elapsed() < SLICE.mul_f64(share) {
+                    let hash = blake3::hash(&bytes);
+                    bytes[..32].copy_from_slice(hash.as_bytes());
+                }
+                std::thread::sleep(SLICE.saturating_sub(start.elapsed()));
+            }
+        });
+        let latencies = commits(store, keys, batch, |_| ());
+        stop.store(true, Ordering::Relaxed);
+        Ok(Run { latencies: latencies?, snapshots: 0, share })
+    })
+}
+
+/// Commits one batch after the other, each durable before the next.
+fn commits(
+    store: &mut Store<Accounts, FsDisk>,
+    keys: u32,
+    batch: u32,
+    mut before_each: impl FnMut(&mut Store<Accounts, FsDisk>),
+) -> Outcome<Vec<Duration>> {
+    static SEED: AtomicU64 = AtomicU64::new(0);
+    let mut latencies = Vec::new();
+    let start = clock();
+    while start.elapsed() < A_WHILE {
+        let mut changes = Vec::new();
+        for _ in 0..batch {
+            let seed = SEED.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+            let number = u32::try_from((seed >> 32) % u64::from(keys))?;
+            changes.push(Change::Put(key(number), value(seed)));
+        }
+        let start = clock();
+        before_each(store);
+        let mut last = None;
+        for change in changes {
+            last = Some(store.commit(0, change)?.0);
+        }
+        store.wal().wait(last.ok_or("an empty batch")?)?;
+        latencies.push(start.elapsed());
+    }
+    latencies.sort_unstable();
+    Ok(latencies)
+}
+
+/// For how long this thread has computed.
+fn computed() -> Outcome<Duration> {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = told.split_whitespace().next().ok_or("nothing is told")?;
+    Ok(Duration::from_nanos(nanos.parse()?))
+}
