@@ -57,8 +57,8 @@ impl<D: Disk> Compactor<D> {
         }
         // And none may be taken for older than it is: a state of before its time is not in it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
-        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, &image)?;
-        self.shelf.lock().publish(&draft, image.pinned, image.labels, &self.wal)
+        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image)?;
+        self.shelf.lock().publish(draft, &self.wal)
     }
 
     /// All snapshots, oldest first.
@@ -84,7 +84,7 @@ impl<D: Disk> Compactor<D> {
             shelf.reader()
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
-        let read = reader.load_undiminished::<S>(id).map(drop);
+        let read = reader.check::<S>(id);
         match read {
             Ok(()) => self.shelf.lock().checked(id, Check::Whole)?,
             Err(Error::Unusable { .. }) => self.shelf.lock().checked(id, Check::Damaged)?,

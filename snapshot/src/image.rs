@@ -57,6 +57,8 @@ pub(crate) struct Draft {
     pub(crate) name: String,
     pub(crate) header: Header,
     pub(crate) bytes: u64,
+    pub(crate) pinned: bool,
+    pub(crate) labels: Labels,
 }
 
 impl Draft {
@@ -67,22 +69,23 @@ impl Draft {
         generation: u64,
         store: StoreId,
         time_ms: u64,
-        image: &Image<S>,
+        image: Image<S>,
     ) -> Result<Self, Error> {
         let id = SnapshotId { lsn: image.lsn, generation };
-        let &Image { timeline, created_ms, origin, .. } = image;
+        let Image { state, timeline, created_ms, origin, pinned, labels, .. } = image;
         let header = Header { store, id, timeline, created_ms, time_ms, origin };
         let name = format!("{}.tmp", id.file_name());
         let describe = || disk.describe(&name);
         disk.discard(&name).on("remove", describe())?;
-        let bytes = file::write(disk, &name, &header, &image.state)?;
+        let bytes = file::write(disk, &name, &header, &state)?;
+        // As long as it lives, the writer copies what it overwrites.
+        drop(state);
         let file = disk.open(&name).on("open", describe())?;
         file.drop_cache(0).on("drop the cache of", describe())?;
-        let read = file::read::<S, D>(disk, &name)?.undiminished(&describe)?;
-        if read.header != header {
+        if file::check::<S, D>(disk, &name)? != header {
             let why = "what was read back is not what was written".into();
             return Err(Error::Unusable { file: describe(), why });
         }
-        Ok(Self { name, header, bytes })
+        Ok(Self { name, header, bytes, pinned, labels })
     }
 }

@@ -188,8 +188,11 @@
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
+mod ahead;
 mod catalogue;
+mod chunks;
 mod compactor;
+mod entries;
 mod error;
 mod file;
 mod id;
@@ -206,6 +209,7 @@ mod store;
 
 pub use catalogue::{Check, Origin};
 pub use compactor::{Compactor, Target};
+pub use entries::Entries;
 pub use error::Error;
 pub use file::FORMAT;
 pub use id::{BadSnapshotId, SnapshotId};

@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use icn_wal::Lsn;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserializer, Serialize};
 
 /// A state that is the fold of its mutations.
 ///
@@ -55,6 +55,22 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
         let _ = summary;
         Vec::new()
+    }
+
+    /// Deserialises, keeps nothing, and says in what the state is [weaker](Self::weaker_than) than
+    /// `summary`: no snapshot counts before what the disk holds was decoded. It must refuse what
+    /// [`Deserialize`](serde::Deserialize) refuses.
+    ///
+    /// As it stands it builds a second state beside the one in use. Where that is too much memory, read
+    /// entry by entry, with [`Entries`](crate::Entries) in the place of each large map.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    fn check<'de, D: Deserializer<'de>>(
+        summary: &[u8],
+        source: D,
+    ) -> Result<Vec<Weakness>, D::Error> {
+        Ok(Self::deserialize(source)?.weaker_than(summary))
     }
 
     /// The state after a restore of `image`, an earlier state. Whatever must never go back (numbers

@@ -189,16 +189,11 @@ impl<D: Disk> Shelf<D> {
 
     /// Gives the checked snapshot its name and its place in the list, and lets go of what no kept
     /// snapshot needs. Its last record must be durable.
-    pub(crate) fn publish(
-        &mut self,
-        draft: &Draft,
-        pinned: bool,
-        labels: Labels,
-        wal: &Wal<D>,
-    ) -> Result<Snapshot, Error> {
-        let Header { id, timeline, created_ms, time_ms, origin, .. } = draft.header;
+    pub(crate) fn publish(&mut self, draft: Draft, wal: &Wal<D>) -> Result<Snapshot, Error> {
+        let Draft { name: unpublished, header, bytes, pinned, labels } = draft;
+        let Header { id, timeline, created_ms, time_ms, origin, .. } = header;
         let name = id.file_name();
-        self.disk.rename(&draft.name, &name).on("rename", self.disk.describe(&draft.name))?;
+        self.disk.rename(&unpublished, &name).on("rename", self.disk.describe(&unpublished))?;
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(&name))?;
         // The target of a restore is held for the record that is about to come.
         let restored_at = if origin == Origin::Taken { 0 } else { next_lsn(wal) };
@@ -206,7 +201,7 @@ impl<D: Disk> Shelf<D> {
             lsn: id.lsn,
             generation: id.generation,
             timeline,
-            bytes: draft.bytes,
+            bytes,
             created_ms,
             time_ms,
             check: Check::Whole,
@@ -364,18 +359,29 @@ impl<D: Disk> Reader<D> {
         &self,
         id: SnapshotId,
     ) -> Result<Loaded<S>, Error> {
-        self.load(id)?.undiminished(&|| self.disk.describe(&id.file_name()))
+        let loaded = self.load(id)?;
+        file::undiminished(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
+        Ok(loaded)
     }
 
     pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
-        let name = id.file_name();
-        let loaded = file::read(&self.disk, &name)?;
-        let header = &loaded.header;
+        let loaded = file::read(&self.disk, &id.file_name())?;
+        self.check_header(id, &loaded.header)?;
+        Ok(loaded)
+    }
+
+    /// [`load_undiminished`](Self::load_undiminished) without keeping the state.
+    pub(crate) fn check<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
+        let header = file::check::<S, D>(&self.disk, &id.file_name())?;
+        self.check_header(id, &header)
+    }
+
+    fn check_header(&self, id: SnapshotId, header: &Header) -> Result<(), Error> {
         if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
             let why = "it belongs to another store or carries another name".into();
-            return Err(Error::Unusable { file: self.disk.describe(&name), why });
+            return Err(Error::Unusable { file: self.disk.describe(&id.file_name()), why });
         }
-        Ok(loaded)
+        Ok(())
     }
 }
 

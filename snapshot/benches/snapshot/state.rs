@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use icn_snapshot::{Policy, StateMachine, Store};
+use icn_snapshot::{Entries, Policy, StateMachine, Store, Weakness};
 use icn_wal::{FsDisk, Lsn};
 use imbl::OrdMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteArray;
 
 use crate::Outcome;
@@ -60,6 +60,10 @@ impl StateMachine for Accounts {
             }),
             Change::Put(key, value) => drop(self.0.insert(key, value)),
         }
+    }
+
+    fn check<'de, D: Deserializer<'de>>(_: &[u8], source: D) -> Result<Vec<Weakness>, D::Error> {
+        Entries::<Key, Value>::deserialize(source).map(|_| Vec::new())
     }
 }
 

@@ -268,3 +268,51 @@ fn power_loss_at_every_operation_of_a_migration_loses_nothing() {
         }
     }
 }
+
+/// A state whose summary has so many bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Talker(usize);
+
+impl StateMachine for Talker {
+    type Mutation = usize;
+    type Outcome = ();
+    const SCHEMA: u32 = 0;
+
+    fn encode(bytes: &usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(&bytes.to_le_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Result<usize, String> {
+        bytes.try_into().map(usize::from_le_bytes).map_err(|_| "not eight bytes".into())
+    }
+
+    fn apply(&mut self, _: Lsn, bytes: usize) {
+        self.0 = bytes;
+    }
+
+    fn summary(&self) -> Vec<u8> {
+        vec![1; self.0]
+    }
+
+    fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
+        let other = summary.len() != self.0 || summary.iter().any(|byte| *byte != 1);
+        let weakness = Weakness { subject: Vec::new(), text: "another summary".into() };
+        other.then_some(weakness).into_iter().collect()
+    }
+}
+
+#[test]
+fn a_summary_has_any_length_up_to_16_mib() {
+    const CHUNK: usize = 1 << 20;
+    let disk = SimDisk::new(5);
+    let (mut store, _) = Store::<Talker, _>::open(&disk, Policy::default()).expect("open");
+    // The length, of four bytes, stands before it: some fill their chunks to the last byte.
+    for bytes in [0, 1, CHUNK - 5, CHUNK - 4, CHUNK - 3, 3 * CHUNK - 4, 16 * CHUNK] {
+        store.commit(1, bytes).expect("commit");
+        let image = store.image(1).expect("an image");
+        store.compactor().save(image).expect("save");
+    }
+    store.commit(1, 16 * CHUNK + 1).expect("commit");
+    let image = store.image(1).expect("an image");
+    assert!(matches!(store.compactor().save(image), Err(Error::Io { .. })));
+}

@@ -1,5 +1,6 @@
 //! The store against its promises.
 
+mod check;
 mod common;
 mod golden;
 mod guard;
