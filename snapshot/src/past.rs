@@ -128,17 +128,18 @@ pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: At) -> Result<Past<S>, E
         let (lsn, snapshot) = (id.lsn, Some(id));
         return Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
     }
-    past(&shelf, &log, at)
+    past(&shelf, &log, at, shelf.window_start())
 }
 
-/// The state as it was, by the snapshots and the log.
+/// The state as it was, by the snapshots and the log; none of before `first` but what a snapshot holds
+/// by itself.
 pub(crate) fn past<S: StateMachine, D: Disk>(
     shelf: &Shelf<D>,
     log: &D,
     at: At,
+    first: u64,
 ) -> Result<Past<S>, Error> {
     let (mut replay, _) = Replay::<S>::start(shelf, |entry| at.can_start_from(entry))?;
-    let first = shelf.window_start();
     let outside = |last| Error::OutsideWindow { wanted: at, first, last };
     let mut beyond = false;
     // A restore point of its own needs no log, and may have none.

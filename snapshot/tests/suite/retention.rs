@@ -343,3 +343,25 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
     kept.iter().for_each(|kept| store.compactor().verify::<Map>(kept.id).expect("whole"));
     assert!(store.compactor().list().iter().all(|kept| kept.check == Check::Whole));
 }
+
+#[test]
+fn what_a_restore_names_can_be_damaged_and_the_list_lost_as_well() {
+    let disk = SimDisk::new(7);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    save(&mut store);
+    put(&mut store, 2, 2);
+    put(&mut store, 3, 3);
+    restore(&mut store, lsn(2), 1).expect("restore");
+    let state = store.state().clone();
+    let kept = store.compactor().list();
+    let named = kept.iter().find(|kept| kept.id.lsn == 2).expect("what was made for it").id;
+    store.close().expect("close");
+    let name = format!("snapshots/{}", named.file_name());
+    let mut bytes = disk.read_file(&name).expect("a snapshot");
+    bytes[110] ^= 1;
+    disk.write_file(&name, &bytes);
+    disk.remove_file("snapshots/MANIFEST");
+    let (store, _) = open(&disk.kill()).expect("the log and an older one show what it was");
+    assert_eq!(store.state(), &state);
+}
