@@ -15,12 +15,19 @@ const CHUNK_HEADER_BYTES: usize = 12;
 const TRAILER_BYTES: usize = 64;
 const HASH_AT: usize = 24;
 const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Of a map of 1 M keys (40 B and 64 B), level -3 saves in 0.83 of the time and takes 1.32 of the room;
+/// level 3 takes 1.41 of the time and 1.04 of the room.
 const ZSTD_LEVEL: i32 = 1;
+
+/// A sync keeps those of the log waiting for as long as it takes, so that a large file is synced
+/// little by little.
+const SYNC_BYTES: u64 = 4 << 20;
 
 /// Cuts what is written to it into chunks and packs them.
 pub(crate) struct Packer<'a, F> {
     file: &'a F,
     offset: u64,
+    synced: u64,
     hasher: blake3::Hasher,
     compressor: Compressor<'static>,
     raw: Vec<u8>,
@@ -35,6 +42,7 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         Ok(Self {
             file,
             offset: 0,
+            synced: 0,
             hasher: blake3::Hasher::new(),
             compressor: Compressor::new(ZSTD_LEVEL)?,
             raw: Vec::with_capacity(CHUNK_BYTES_MAX),
@@ -59,6 +67,10 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         header[4..8].copy_from_slice(&length(packed)?.to_le_bytes());
         header[8..12].copy_from_slice(&chunk_crc(&room[..packed], self.chunks).to_le_bytes());
         self.put(&chunk[..CHUNK_HEADER_BYTES + packed])?;
+        if self.offset - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.offset;
+        }
         self.chunk = chunk;
         self.chunks += 1;
         self.raw_bytes += self.raw.len() as u64;
