@@ -122,12 +122,14 @@ pub(crate) enum Piece {
 pub(crate) struct Pieces<'a, F> {
     file: &'a F,
     offset: u64,
+    /// What the disk refused. A deserialiser in between would make it look like damage.
+    refusal: Option<io::Error>,
 }
 
 impl<'a, F: DiskFile> Pieces<'a, F> {
     /// Reads what comes before the chunks.
     pub(crate) fn new(file: &'a F, header: &mut [u8]) -> io::Result<Self> {
-        let mut pieces = Self { file, offset: 0 };
+        let mut pieces = Self { file, offset: 0, refusal: None };
         pieces.consume(header)?;
         Ok(pieces)
     }
@@ -138,7 +140,8 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
         if header.starts_with(&TRAILER_MAGIC) {
             let mut bytes = [0; TRAILER_BYTES];
             self.consume(&mut bytes)?;
-            return Ok(Piece::Trailer { bytes, last: self.file.size()? == self.offset });
+            let size = self.file.size();
+            return Ok(Piece::Trailer { bytes, last: self.granted(size)? == self.offset });
         }
         self.offset += CHUNK_HEADER_BYTES as u64;
         let (raw_bytes, packed_bytes) = sizes(&header);
@@ -159,11 +162,20 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
         Ok(())
     }
 
-    fn peek(&self, out: &mut [u8]) -> io::Result<()> {
-        if self.file.read_at(self.offset, out)? < out.len() {
+    fn peek(&mut self, out: &mut [u8]) -> io::Result<()> {
+        let read = self.file.read_at(self.offset, out);
+        if self.granted(read)? < out.len() {
             return Err(damaged("it ends too early"));
         }
         Ok(())
+    }
+
+    fn granted<T>(&mut self, answer: io::Result<T>) -> io::Result<T> {
+        answer.map_err(|refusal| {
+            let kind = refusal.kind();
+            self.refusal = Some(refusal);
+            kind.into()
+        })
     }
 }
 
@@ -272,6 +284,11 @@ impl<'a, F: DiskFile> Unpacker<'a, F> {
         }
         self.ended = self.raw.is_empty();
         Ok(())
+    }
+
+    /// Why the disk did not let the file be read to its end, if that is so.
+    pub(crate) fn refusal(&mut self) -> Option<io::Error> {
+        self.pieces.refusal.take()
     }
 
     /// Checks that the state was all there is.

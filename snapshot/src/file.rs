@@ -181,11 +181,16 @@ fn decode<F: DiskFile, T>(
     describe: &dyn Fn() -> String,
     decode: impl FnOnce(&[u8], &mut Unpacker<'_, F>) -> Result<T, String>,
 ) -> Result<T, Error> {
-    let unusable = |why: String| Error::Unusable { file: describe(), why };
-    let summary = summary(&mut unpacker).map_err(|error| unusable(error.to_string()))?;
-    let decoded = decode(&summary, &mut unpacker).map_err(unusable)?;
-    unpacker.end().map_err(|error| unusable(error.to_string()))?;
-    Ok(decoded)
+    let told = |error: io::Error| error.to_string();
+    let decoded = summary(&mut unpacker).map_err(told).and_then(|summary| {
+        let decoded = decode(&summary, &mut unpacker)?;
+        unpacker.end().map_err(told)?;
+        Ok(decoded)
+    });
+    decoded.map_err(|why| match unpacker.refusal() {
+        Some(source) => Error::Io { action: "read", file: describe(), source },
+        None => Error::Unusable { file: describe(), why },
+    })
 }
 
 /// What comes first in a file, and the way to the rest.

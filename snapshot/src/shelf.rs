@@ -115,7 +115,8 @@ impl<D: Disk> Shelf<D> {
         }
         let newest = catalogue.entries.last().map_or(0, |entry| entry.lsn);
         for entry in &mut catalogue.entries {
-            entry.restored_at = newest;
+            // Whichever record may name it that the next replay does not show: no later than this.
+            entry.restored_at = newest + 1;
         }
         // The oldest one may be a restore point of its own; behind the newest the log has to be.
         catalogue.log_after = newest;

@@ -422,6 +422,68 @@ fn a_disk_that_fills_under_a_large_snapshot_is_full_and_nothing_is_damaged() {
 }
 
 #[test]
+fn damage_anywhere_in_a_large_snapshot_is_noticed_while_it_is_loaded() {
+    let disk = SimDisk::new(9);
+    let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
+    store.commit(1, ()).expect("commit");
+    let image = store.image(5).expect("something is committed");
+    let id = store.compactor().save(image).expect("save").id;
+    let load = || state_at::<Large, _>(&disk, At::Snapshot(id)).map(|past| past.state);
+    assert_eq!(&load().expect("whole"), store.state());
+    let name = disk.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");
+    let whole = disk.read_file(&name).expect("bytes");
+    // Three chunks or more, and another thread unpacks them.
+    assert!(whole.len() > 1 << 20, "{}", whole.len());
+    let unusable = |what: &str| {
+        let loaded = load().map(drop);
+        assert!(matches!(loaded, Err(Error::Unusable { .. })), "{what}: {loaded:?}");
+    };
+    for at in (0..whole.len()).step_by(whole.len() / 60).chain(whole.len() - 60..whole.len()) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        disk.write_file(&name, &bytes);
+        unusable(&format!("byte {at}"));
+        disk.write_file(&name, &whole[..at]);
+        unusable(&format!("cut at {at}"));
+    }
+    disk.write_file(&name, &[&whole[..], &[0]].concat());
+    unusable("one byte more");
+    disk.write_file(&name, &whole);
+    assert_eq!(&load().expect("whole again"), store.state());
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_once_is_not_called_damaged() {
+    let disk = SimDisk::new(10);
+    let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
+    store.commit(1, ()).expect("commit");
+    let image = store.image(5).expect("something is committed");
+    let id = store.compactor().save(image).expect("save").id;
+    let compactor = store.compactor().clone();
+    let failing_at = |reading: u64, read: &dyn Fn() -> Result<(), Error>| {
+        // Readings are counted for as long as the disk lives.
+        let at = disk.traffic()[1] + reading;
+        disk.set_faults(Faults { read_error_at: Some(at), ..Faults::default() });
+        let ended = read();
+        disk.set_faults(Faults::default());
+        ended
+    };
+    let mut refused = 0;
+    for reading in 1.. {
+        match failing_at(reading, &|| compactor.verify::<Large>(id)) {
+            Ok(()) => break,
+            Err(Error::Io { .. }) => refused += 1,
+            Err(error) => panic!("reading {reading}: {error}"),
+        }
+        let load = || compactor.state_at::<Large>(At::Snapshot(id)).map(drop);
+        let loaded = failing_at(reading, &load);
+        assert!(!matches!(loaded, Err(Error::Unusable { .. })), "reading {reading}: {loaded:?}");
+        assert_eq!(compactor.list()[0].check, Check::Whole);
+    }
+    assert!(refused > 4, "{refused}");
+}
+
+#[test]
 fn ids_have_one_spelling_and_are_never_paths() {
     assert_eq!("12-3".parse(), Ok(SnapshotId { lsn: 12, generation: 3 }));
     for text in ["012-3", "12", "12-", "+12-3", "../12-3", "12-3 ", "12-3.snap", ""] {

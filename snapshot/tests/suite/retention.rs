@@ -340,6 +340,9 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
     let kept = store.compactor().list();
     assert!(kept.iter().all(|kept| kept.pinned), "{kept:?}");
     assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
+    // Nor when somebody unpins it: should the newest one fail, a replay still needs it.
+    store.compactor().pin(first, false).expect("unpin");
+    assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
     assert_eq!(kept.iter().filter(|kept| kept.check == Check::Whole).count(), 1);
     kept.iter().for_each(|kept| store.compactor().verify::<Map>(kept.id).expect("whole"));
     assert!(store.compactor().list().iter().all(|kept| kept.check == Check::Whole));
