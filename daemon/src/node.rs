@@ -5,36 +5,29 @@
 //! which effects leave; nothing that is not durable is ever seen outside.
 
 mod query;
+mod snapshots;
 
 pub(crate) use query::describe_topic;
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
+pub use snapshots::Draft;
+use snapshots::{SAVES_MAX, SCRUB_MS};
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use icn_gossip::legacy::{self, Importer};
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_gossip::{
-    Access, Counts, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome,
-    Position, Provenance, Reject, Scope, State, TopicSpec,
+    Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome, Position,
+    Provenance, Reject, Scope, State, TopicSpec,
 };
-use icn_snapshot::{Image, Policy, Recovery, SnapshotId, Store, Target};
-use icn_wal::{Disk, Lsn};
-use serde_json::{Value, json};
+use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
+use icn_wal::Disk;
+use serde_json::json;
 
-use crate::failure::{Failure, capitalised, exit};
+use crate::failure::{Failure, exit};
 use crate::guard::Guard;
 use crate::machine::Machine;
-use crate::request::{Moment, Reply, Request, snapshot_id};
-use crate::work::{Legacy, Prepared, Side, Work};
-
-/// Snapshots that are written or wait to be: each holds a state in memory.
-const SAVES_MAX: u32 = 2;
-
-/// How often one of the snapshots is read over: bytes go bad without anybody asking for them.
-const SCRUB_MS: u64 = 60 * 60 * 1000;
-
-/// How long to leave a disk alone on which a snapshot has failed.
-const RETRY_MS: u64 = 30_000;
+use crate::request::{Reply, Request, snapshot_id};
+use crate::work::Work;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -64,15 +57,6 @@ pub enum Effect<T> {
     /// Something that takes long is to be done, off this thread, and its outcome told to whoever asked,
     /// if anybody did.
     Work(Work, Option<T>),
-}
-
-/// A snapshot that is to be written.
-#[derive(Debug)]
-pub struct Draft {
-    /// The image of the state.
-    pub image: Image<Machine>,
-    /// What is in it, for metrics.
-    pub counts: Counts,
 }
 
 /// A node on a disk.
@@ -198,36 +182,6 @@ impl<D: Disk> Node<D> {
             return vec![Output { after: self.store.lsn(), effect }];
         }
         Vec::new()
-    }
-
-    /// One after the other, from the oldest to the newest and over again.
-    fn next_to_scrub(&self) -> Option<SnapshotId> {
-        let kept = self.store.compactor().list();
-        let mut ids = kept.iter().map(|kept| kept.id);
-        ids.find(|id| Some(*id) > self.scrubbed).or_else(|| Some(kept.first()?.id))
-    }
-
-    /// A snapshot has turned out to be damaged: another one is to take its place at once, while the log
-    /// and the others still make up for it.
-    pub fn found_damage(&mut self, now_ms: u64) {
-        self.retry_ms = Some(now_ms);
-    }
-
-    /// The last image before an orderly stop, if anything has changed since the one before.
-    pub fn last_draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
-        if self.store.changed() || self.retry_ms.is_some() { self.draft(now_ms) } else { None }
-    }
-
-    fn draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
-        let counts = self.state().counts();
-        self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
-    }
-
-    /// A snapshot of [`Effect::Save`] is written, or has failed: then it is tried again after a while,
-    /// because the image counted as one when it was taken.
-    pub fn saved(&mut self, now_ms: u64, whole: bool) {
-        self.saves = self.saves.saturating_sub(1);
-        self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
     }
 
     /// The state as it is now, durable or not.
@@ -465,124 +419,6 @@ impl<D: Disk> Node<D> {
         let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
         let already = outcome == Outcome::Duplicate;
         Ok(json!({ "lsn": lsn, "did": did.to_string(), "already": already }))
-    }
-
-    fn snapshot_create(
-        &mut self,
-        now_ms: u64,
-        pin: bool,
-        labels: &[String],
-    ) -> Result<Box<Draft>, Failure> {
-        let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
-        if pin {
-            draft.image.pin();
-        }
-        for pair in labels {
-            draft.image.labels().set_pair(pair).map_err(|error| {
-                let message = format!("{pair:?} is no label.");
-                Failure::new("ICN-E0218", exit::USAGE, message, capitalised(&error.to_string()))
-            })?;
-        }
-        self.saves += 1;
-        Ok(draft)
-    }
-
-    fn work(&mut self, now_ms: u64, request: Request) -> Result<Work, Failure> {
-        let side = |node: &Self, moment: Option<&Moment>| match moment {
-            Some(moment) => Ok(Side::Then(moment.at()?)),
-            None => Ok::<_, Failure>(Side::Now(Box::new(node.state().clone()), node.store.lsn())),
-        };
-        Ok(match request {
-            Request::SnapshotVerify { id } => Work::Verify(snapshot_id(&id)?),
-            Request::SnapshotDiff { from, to } => {
-                Work::Diff(side(self, from.as_ref())?, side(self, to.as_ref())?)
-            }
-            Request::SnapshotPreview { to } => {
-                Work::Preview(Box::new(self.state().clone()), self.store.lsn(), to.at()?)
-            }
-            Request::SnapshotRestore { to } => {
-                let at = to.at()?;
-                let present = self.store.image(now_ms).ok_or(Reject::Identity)?;
-                // Should it come to nothing, what the image was of is in no snapshot.
-                self.retry_ms = Some(now_ms + RETRY_MS);
-                Work::Restore(at, Box::new(present))
-            }
-            Request::SnapshotImport { path, dry_run, formerly } => {
-                let formerly =
-                    formerly.map(|did| did.parse::<Did>().map_err(|error| bad_did(&did, &error)));
-                let now_ms = Some(now_ms).filter(|_| !dry_run);
-                Work::Import { path, now_ms, formerly: formerly.transpose()? }
-            }
-            Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
-                Some(lsn) if lsn.get() != self.store.lsn() => Work::DigestAt(lsn),
-                _ => Work::Digest(Box::new(self.state().clone()), self.store.lsn()),
-            },
-            other => return Err(query::cannot(&other)),
-        })
-    }
-
-    /// Does what [`Work`] has prepared. What is returned may leave the node once everything up to the
-    /// LSN is durable.
-    ///
-    /// # Errors
-    /// Why it cannot be done; nothing has happened then.
-    pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> Result<(Lsn, Value), Failure> {
-        match prepared {
-            Prepared::Restore(target) => self.restore(now_ms, *target),
-            Prepared::Legacy(legacy) => self.import_legacy(now_ms, &legacy),
-        }
-    }
-
-    fn import_legacy(&mut self, now_ms: u64, legacy: &Legacy) -> Result<(Lsn, Value), Failure> {
-        let importer = Importer {
-            keypair: &self.keypair,
-            formerly: legacy.formerly,
-            now_ms,
-            nonce: &mut || self.chance.next(),
-        };
-        let state = &self.store.state().0;
-        let import = legacy::import(&legacy.document, legacy.checksum.as_deref(), state, importer)
-            .map_err(|error| {
-                let message = format!("{} cannot be imported: {error}.", legacy.path.display());
-                Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
-            })?;
-        let mut taken = 0;
-        if legacy.dry_run {
-            taken = import.mutations.len();
-        } else {
-            for mutation in import.mutations {
-                self.commit(now_ms, mutation)?;
-                taken += 1;
-            }
-        }
-        let line = |line: &legacy::Line| json!({ "fate": line.fate.to_string(), "field": line.field, "why": line.why });
-        let told = json!({
-            "legacy": true,
-            "dry_run": legacy.dry_run,
-            "lsn": self.store.lsn(),
-            "mutations": taken,
-            "refused": import.report.count(legacy::Fate::Refused),
-            "report": import.report.lines.iter().map(line).collect::<Vec<_>>(),
-        });
-        Ok((Lsn::new(self.store.lsn()).unwrap_or(Lsn::FIRST), told))
-    }
-
-    fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Result<(Lsn, Value), Failure> {
-        let (id, undo) = (target.id(), target.undo());
-        let before = self.store.lsn();
-        let branch = self.chance.next();
-        let lsn = self.store.restore(now_ms, target, branch)?;
-        // What was restored has been compared with its own summary, and a person has chosen it.
-        self.guard = Guard::default();
-        let told = json!({
-            "lsn": lsn.get(),
-            "restored": id.to_string(),
-            "restored_lsn": id.lsn,
-            "timeline": self.store.timeline(),
-            "undo": undo.to_string(),
-            "before": before,
-        });
-        Ok((lsn, told))
     }
 }
 
