@@ -26,6 +26,7 @@ use self::args::{
 use self::client::Client;
 use self::render::View;
 use crate::failure::{Failure, exit};
+use crate::guard::Guard;
 use crate::machine::Machine;
 use crate::node::{ask, describe_digest, describe_identity, describe_snapshots};
 use crate::request::{Reply, Request, snapshot_id};
@@ -276,6 +277,7 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
         Request::SnapshotDiff { from, to } => work::compare(&disk, from.as_ref(), to.as_ref()),
         other => {
             let past = state_at::<Machine, _>(&disk, At::Latest)?;
+            Guard::new(&past.weaker).check(&past.state.0, other)?;
             ask(&past.state.0, other).unwrap_or_else(|| {
                 let message = "That cannot be read from the files.";
                 Err(Failure::new("ICN-E0508", exit::USAGE, message, "Ask the running node."))

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use icn_gossip::{Did, State};
+use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{Compactor, Image};
 use icn_wal::Disk;
 use serde::Deserialize;
@@ -36,16 +36,13 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
     struct Head {
         format: Option<serde::de::IgnoredAny>,
     }
-    let document = read_whole(&path).map_err(|error| {
-        let message = format!("{} cannot be read: {error}.", path.display());
-        Failure::new("ICN-E0220", exit::FAILED, message, "Nothing was changed.")
-    })?;
+    let document = read_whole(&path)?;
     // The earlier implementation had no such field.
     let exported = serde_json::from_slice(&document).is_ok_and(|head: Head| head.format.is_some());
     if !exported {
         let mut beside = path.clone().into_os_string();
         beside.push(".sha256");
-        let checksum = fs::read_to_string(beside).ok();
+        let checksum = checksum(Path::new(&beside))?;
         return Ok(Found::Legacy(Legacy { path, document, checksum, formerly, dry_run }));
     }
     let state = State::import(&document).map_err(|error| {
@@ -56,16 +53,31 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
     Ok(Found::State(Box::new(state), name))
 }
 
-fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+/// The checksum in a file, if there is one: one that cannot be read is not one that is right.
+fn checksum(path: &Path) -> Result<Option<String>, Failure> {
+    match path.try_exists() {
+        Ok(false) => Ok(None),
+        _ => Ok(Some(String::from_utf8_lossy(&read_whole(path)?).into_owned())),
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 GiB"));
-    }
-    Ok(bytes)
+}
+
+fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = || {
+        // Whatever else it is, somebody might wait for its other end for ever.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 GiB"));
+        }
+        Ok(bytes)
+    };
+    read().map_err(|error| {
+        let message = format!("{} cannot be read: {error}.", path.display());
+        Failure::new("ICN-E0220", exit::FAILED, message, "Nothing was changed.")
+    })
 }
 
 /// Keeps an exported state of this node as a snapshot that can be restored. Without a time, only says
@@ -77,11 +89,10 @@ pub(crate) fn as_snapshot<D: Disk>(
     compactor: &Compactor<D>,
     state: State,
     name: &str,
+    node: &NodeId,
     now_ms: Option<u64>,
 ) -> Reply {
-    let present = compactor.state_at::<Machine>(icn_snapshot::At::Latest)?.state.0;
-    let identity = |state: &State| state.node().map(|node| (node.did, node.network));
-    if identity(&state) != identity(&present) {
+    if state.node().is_none_or(|of| (of.did, of.network) != (node.did, node.network)) {
         return Err(Failure::new(
             "ICN-E0102",
             exit::WRONG_KEY,

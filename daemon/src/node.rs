@@ -5,10 +5,12 @@
 //! which effects leave; nothing that is not durable is ever seen outside.
 
 mod query;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod snapshots;
 
-pub(crate) use query::describe_topic;
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
+pub(crate) use query::{describe_plan, describe_topic};
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 
@@ -26,7 +28,7 @@ use serde_json::json;
 use crate::failure::{Failure, exit};
 use crate::guard::Guard;
 use crate::machine::Machine;
-use crate::request::{Reply, Request, snapshot_id};
+use crate::request::{Reply, Request};
 use crate::work::Work;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -235,6 +237,9 @@ impl<D: Disk> Node<D> {
                 }
             }
             Request::SnapshotVerify { .. }
+            | Request::SnapshotDelete { .. }
+            | Request::SnapshotPin { .. }
+            | Request::SnapshotPrune { .. }
             | Request::SnapshotDiff { .. }
             | Request::SnapshotPreview { .. }
             | Request::SnapshotRestore { .. }
@@ -261,19 +266,6 @@ impl<D: Disk> Node<D> {
                 .map_err(|error| bad_did(&did, &error))
                 .and_then(|did| self.commit(now_ms, Mutation::RemovePeer(did)))
                 .map(|(lsn, outcome)| json!({ "lsn": lsn, "was_known": outcome == Outcome::Done })),
-            Request::SnapshotDelete { id } => snapshot_id(&id).and_then(|id| {
-                self.store.compactor().delete(id)?;
-                Ok(json!({ "deleted": id.to_string() }))
-            }),
-            Request::SnapshotPin { id, pinned } => snapshot_id(&id).and_then(|id| {
-                self.store.compactor().pin(id, pinned)?;
-                Ok(json!({ "id": id.to_string(), "pinned": pinned }))
-            }),
-            Request::SnapshotPrune { dry_run } => {
-                let compactor = self.store.compactor();
-                let plan = if dry_run { Ok(compactor.plan()) } else { compactor.prune() };
-                plan.map(|plan| query::describe_plan(&plan)).map_err(Failure::from)
-            }
             question => self.answer(&question),
         };
         Effect::Reply(asker, reply)

@@ -46,9 +46,11 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
         Effect::Reply((), reply) => reply,
         Effect::Save(draft, _) => Ok(describe_snapshot(&compactor.save(draft.image)?)),
         Effect::Work(work, _) => work.perform(&compactor, |prepared| {
-            let (lsn, told) = node.settle(now_ms(), prepared)?;
-            node.store().wal().wait(lsn)?;
-            Ok(told)
+            let (after, reply) = node.settle(now_ms(), prepared);
+            if let Some(lsn) = Lsn::new(after) {
+                node.store().wal().wait(lsn)?;
+            }
+            reply
         }),
     }
 }

@@ -250,9 +250,11 @@ fn work<D: Disk>(
             Job::Work(work, answer) => {
                 let settle = |prepared: Prepared| {
                     tracing::warn!("{prepared}");
-                    let (lsn, told) = node.lock().settle(clock::now_ms(), prepared)?;
-                    wal.wait(lsn)?;
-                    Ok(told)
+                    let (after, reply) = node.lock().settle(clock::now_ms(), prepared);
+                    if let Some(lsn) = Lsn::new(after) {
+                        wal.wait(lsn)?;
+                    }
+                    reply
                 };
                 let verified = if let Work::Verify(id) = work { Some(id) } else { None };
                 let reply = work.perform(compactor, settle);
@@ -273,28 +275,15 @@ fn work<D: Disk>(
 
 #[cfg(test)]
 mod tests {
-    use icn_gossip::{KeyCard, Keypair};
-    use icn_snapshot::Policy;
     use icn_wal::{Faults, SimDisk};
 
     use super::*;
-    use crate::node::{Chance, Identity};
-
-    struct Luck;
-
-    impl Chance for Luck {
-        fn next(&mut self) -> u64 {
-            7
-        }
-    }
+    use crate::node::simulated;
 
     #[test]
     fn a_log_that_fails_while_nobody_asks_ends_the_node() {
         let disk = SimDisk::new(1);
-        let keypair = Keypair::from_seed([7; 32]);
-        let card = KeyCard::sign(&keypair, [8; 32], 1);
-        let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(&disk, Policy::default(), identity, Box::new(Luck), 1).unwrap();
+        let node = simulated::node(&disk);
         let wal = Arc::clone(node.store().wal());
         let meter = Arc::new(Meter::new().unwrap());
         let gauges = Gauges { meter, health: Arc::new(Health::new(1, 1000)) };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use icn_gossip::{Did, State};
+use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{At, Compactor, Image, Past, SnapshotId, Target, state_at};
 use icn_wal::{Disk, Lsn};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::diff::diff;
 use crate::failure::Failure;
 use crate::import::{self, Found};
 use crate::machine::Machine;
-use crate::node::describe_digest;
+use crate::node::{describe_digest, describe_plan};
 use crate::request::{Moment, Reply};
 
 /// Something to be done beside the core.
@@ -24,6 +24,15 @@ pub enum Work {
     DigestAt(Lsn),
     /// To read a snapshot to its end.
     Verify(SnapshotId),
+    /// To retire a snapshot.
+    Delete(SnapshotId),
+    /// To have a snapshot stay, or the rules decide about it again.
+    Pin(SnapshotId, bool),
+    /// To retire what the rules do not keep.
+    Prune {
+        /// Only to say what would happen.
+        dry_run: bool,
+    },
     /// To say what lies between two states.
     Diff(Side, Side),
     /// To say what going back to a moment would change in the state that is.
@@ -34,6 +43,8 @@ pub enum Work {
     Import {
         /// Which file.
         path: PathBuf,
+        /// The node that takes it in.
+        node: NodeId,
         /// When: ms since 1970.
         now_ms: Option<u64>,
         /// Who the node was in the earlier implementation.
@@ -99,6 +110,16 @@ impl Work {
                 compactor.verify::<Machine>(id)?;
                 Ok(json!({ "id": id.to_string(), "verified": true }))
             }
+            Self::Delete(id) => {
+                compactor.delete(id)?;
+                Ok(json!({ "deleted": id.to_string() }))
+            }
+            Self::Pin(id, pinned) => {
+                compactor.pin(id, pinned)?;
+                Ok(json!({ "id": id.to_string(), "pinned": pinned }))
+            }
+            Self::Prune { dry_run: true } => Ok(describe_plan(&compactor.plan())),
+            Self::Prune { dry_run: false } => Ok(describe_plan(&compactor.prune()?)),
             Self::Diff(from, to) => Ok(tell(
                 from.state(|at| Ok(compactor.state_at(at)?))?,
                 to.state(|at| Ok(compactor.state_at(at)?))?,
@@ -110,11 +131,11 @@ impl Work {
             Self::Restore(at, present) => {
                 settle(Prepared::Restore(Box::new(compactor.target(at, *present)?)))
             }
-            Self::Import { path, now_ms, formerly } => {
+            Self::Import { path, node, now_ms, formerly } => {
                 match import::read(path, formerly, now_ms.is_none())? {
                     Found::Legacy(legacy) => settle(Prepared::Legacy(legacy)),
                     Found::State(state, name) => {
-                        import::as_snapshot(compactor, *state, &name, now_ms)
+                        import::as_snapshot(compactor, *state, &name, &node, now_ms)
                     }
                 }
             }

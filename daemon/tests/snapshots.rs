@@ -221,4 +221,11 @@ fn what_the_earlier_implementation_left_is_imported_and_never_written_over() {
     assert_eq!(subscriptions["subscriptions"].as_array().map(Vec::len), Some(2), "{subscriptions}");
     let again = house.get(&["snapshot", "import", file]);
     assert_eq!(again["mutations"], 0, "nothing is taken twice: {again}");
+    // A checksum beside it is compared, and one that cannot be read is not right.
+    let beside = left.path().join("store/state.snapshot.sha256");
+    std::fs::write(&beside, "0".repeat(64)).expect("write");
+    assert_eq!(house.fails(&["snapshot", "import", file]), (1, "ICN-E0221".into()));
+    std::fs::remove_file(&beside).expect("remove");
+    std::fs::create_dir(&beside).expect("a directory");
+    assert_eq!(house.fails(&["snapshot", "import", file]), (1, "ICN-E0220".into()));
 }

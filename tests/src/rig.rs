@@ -99,9 +99,11 @@ impl Rig {
                     let compactor = self.node.store().compactor().clone();
                     let (node, now_ms) = (&mut self.node, self.now_ms);
                     Some(work.perform(&compactor, |prepared| {
-                        let (lsn, told) = node.settle(now_ms, prepared)?;
-                        node.store().wal().wait(lsn)?;
-                        Ok(told)
+                        let (after, reply) = node.settle(now_ms, prepared);
+                        if let Some(lsn) = Lsn::new(after) {
+                            node.store().wal().wait(lsn)?;
+                        }
+                        reply
                     }))
                 }
             };

@@ -156,7 +156,13 @@ impl View {
                     "Restored the state of #{} as #{} on timeline {}.",
                     data["restored_lsn"], data["lsn"], data["timeline"]
                 )?;
-                writeln!(out, "To undo it: icnctl snapshot restore {}", text(data, "undo"))
+                // By the log it is exact: others may have published while the snapshot was written.
+                writeln!(out, "To undo it: icnctl snapshot restore --lsn {}", data["before"])?;
+                writeln!(
+                    out,
+                    "Once the log does not reach back that far: icnctl snapshot restore {}",
+                    text(data, "undo")
+                )
             }
             Self::Deleted => writeln!(
                 out,

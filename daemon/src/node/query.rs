@@ -208,7 +208,7 @@ pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
 }
 
 /// What the rules say, as it is told.
-pub(super) fn describe_plan(plan: &[Verdict]) -> Value {
+pub(crate) fn describe_plan(plan: &[Verdict]) -> Value {
     let each = plan.iter().map(|verdict| {
         json!({
             "id": verdict.id.to_string(),

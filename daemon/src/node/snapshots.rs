@@ -2,15 +2,15 @@
 
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Reject};
-use icn_snapshot::{Image, SnapshotId, Target};
+use icn_snapshot::{Check, Image, Labels, SnapshotId, Target};
 use icn_wal::{Disk, Lsn};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Node, bad_did, query};
 use crate::failure::{Failure, capitalised, exit};
 use crate::guard::Guard;
 use crate::machine::Machine;
-use crate::request::{Moment, Request, snapshot_id};
+use crate::request::{Moment, Reply, Request, snapshot_id};
 use crate::work::{Legacy, Prepared, Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
@@ -32,11 +32,12 @@ pub struct Draft {
 }
 
 impl<D: Disk> Node<D> {
-    /// One after the other, from the oldest to the newest and over again.
+    /// One after the other, from the oldest to the newest and over again; what is known to be damaged
+    /// is not found out once more.
     pub(super) fn next_to_scrub(&self) -> Option<SnapshotId> {
         let kept = self.store.compactor().list();
-        let mut ids = kept.iter().map(|kept| kept.id);
-        ids.find(|id| Some(*id) > self.scrubbed).or_else(|| Some(kept.first()?.id))
+        let sound = kept.iter().filter(|kept| kept.check != Check::Damaged).map(|kept| kept.id);
+        sound.clone().find(|id| Some(*id) > self.scrubbed).or_else(|| sound.clone().next())
     }
 
     /// A snapshot has turned out to be damaged: another one is to take its place at once, while the log
@@ -68,15 +69,18 @@ impl<D: Disk> Node<D> {
         pin: bool,
         labels: &[String],
     ) -> Result<Box<Draft>, Failure> {
-        let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
-        if pin {
-            draft.image.pin();
-        }
+        // Before there is an image: one that comes to nothing would count all the same.
+        let mut wanted = Labels::default();
         for pair in labels {
-            draft.image.labels().set_pair(pair).map_err(|error| {
+            wanted.set_pair(pair).map_err(|error| {
                 let message = format!("{pair:?} is no label.");
                 Failure::new("ICN-E0218", exit::USAGE, message, capitalised(&error.to_string()))
             })?;
+        }
+        let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
+        *draft.image.labels() = wanted;
+        if pin {
+            draft.image.pin();
         }
         self.saves += 1;
         Ok(draft)
@@ -89,6 +93,9 @@ impl<D: Disk> Node<D> {
         };
         Ok(match request {
             Request::SnapshotVerify { id } => Work::Verify(snapshot_id(&id)?),
+            Request::SnapshotDelete { id } => Work::Delete(snapshot_id(&id)?),
+            Request::SnapshotPin { id, pinned } => Work::Pin(snapshot_id(&id)?, pinned),
+            Request::SnapshotPrune { dry_run } => Work::Prune { dry_run },
             Request::SnapshotDiff { from, to } => {
                 Work::Diff(side(self, from.as_ref())?, side(self, to.as_ref())?)
             }
@@ -106,7 +113,8 @@ impl<D: Disk> Node<D> {
                 let formerly =
                     formerly.map(|did| did.parse::<Did>().map_err(|error| bad_did(&did, &error)));
                 let now_ms = Some(now_ms).filter(|_| !dry_run);
-                Work::Import { path, now_ms, formerly: formerly.transpose()? }
+                let node = self.node_id()?;
+                Work::Import { path, node, now_ms, formerly: formerly.transpose()? }
             }
             Request::Digest { lsn } => match lsn.and_then(Lsn::new) {
                 Some(lsn) if lsn.get() != self.store.lsn() => Work::DigestAt(lsn),
@@ -116,19 +124,17 @@ impl<D: Disk> Node<D> {
         })
     }
 
-    /// Does what [`Work`] has prepared. What is returned may leave the node once everything up to the
-    /// LSN is durable.
-    ///
-    /// # Errors
-    /// Why it cannot be done; nothing has happened then.
-    pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> Result<(Lsn, Value), Failure> {
-        match prepared {
+    /// Does what [`Work`] has prepared. The answer, also a refusal, may leave the node once everything
+    /// up to the LSN is durable.
+    pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> (u64, Reply) {
+        let reply = match prepared {
             Prepared::Restore(target) => self.restore(now_ms, *target),
             Prepared::Legacy(legacy) => self.import_legacy(now_ms, &legacy),
-        }
+        };
+        (self.store.lsn(), reply)
     }
 
-    fn import_legacy(&mut self, now_ms: u64, legacy: &Legacy) -> Result<(Lsn, Value), Failure> {
+    fn import_legacy(&mut self, now_ms: u64, legacy: &Legacy) -> Reply {
         let importer = Importer {
             keypair: &self.keypair,
             formerly: legacy.formerly,
@@ -141,13 +147,14 @@ impl<D: Disk> Node<D> {
                 let message = format!("{} cannot be imported: {error}.", legacy.path.display());
                 Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
             })?;
-        let mut taken = 0;
-        if legacy.dry_run {
-            taken = import.mutations.len();
-        } else {
-            for mutation in import.mutations {
-                self.commit(now_ms, mutation)?;
-                taken += 1;
+        let total = import.mutations.len();
+        if !legacy.dry_run {
+            for (taken, mutation) in import.mutations.into_iter().enumerate() {
+                self.commit(now_ms, mutation).map_err(|failure| Failure {
+                    message: format!("{} {taken} of {total} changes were made.", failure.message),
+                    advice: format!("{} Importing again makes the others.", failure.advice),
+                    ..failure
+                })?;
             }
         }
         let line = |line: &legacy::Line| json!({ "fate": line.fate.to_string(), "field": line.field, "why": line.why });
@@ -155,28 +162,86 @@ impl<D: Disk> Node<D> {
             "legacy": true,
             "dry_run": legacy.dry_run,
             "lsn": self.store.lsn(),
-            "mutations": taken,
+            "mutations": total,
             "refused": import.report.count(legacy::Fate::Refused),
             "report": import.report.lines.iter().map(line).collect::<Vec<_>>(),
         });
-        Ok((Lsn::new(self.store.lsn()).unwrap_or(Lsn::FIRST), told))
+        Ok(told)
     }
 
-    fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Result<(Lsn, Value), Failure> {
+    fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Reply {
         let (id, undo) = (target.id(), target.undo());
         let before = self.store.lsn();
         let branch = self.chance.next();
         let lsn = self.store.restore(now_ms, target, branch)?;
         // What was restored has been compared with its own summary, and a person has chosen it.
         self.guard = Guard::default();
-        let told = json!({
+        Ok(json!({
             "lsn": lsn.get(),
             "restored": id.to_string(),
             "restored_lsn": id.lsn,
             "timeline": self.store.timeline(),
             "undo": undo.to_string(),
             "before": before,
-        });
-        Ok((lsn, told))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_snapshot::Weakness;
+    use icn_wal::SimDisk;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::node::{Effect, simulated};
+
+    fn ask(node: &mut Node<SimDisk>, request: Value) -> Reply {
+        let request = serde_json::from_value(request).expect("a request");
+        let output = node.step(2, vec![((), request)]).pop().expect("an output");
+        let compactor = node.store().compactor().clone();
+        match output.effect {
+            Effect::Reply((), reply) => reply,
+            Effect::Save(draft, _) => panic!("nobody asks for {draft:?}"),
+            Effect::Work(work, _) => {
+                work.perform(&compactor, |prepared| node.settle(3, prepared).1)
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_guard_has_closed_stays_closed_until_a_restore() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let created = ask(&mut node, json!({ "cmd": "topic_create", "name": "a" }));
+        let lsn = created.expect("a topic")["lsn"].clone();
+        let entries = json!({ "cmd": "entries", "topic": "a" });
+        ask(&mut node, entries.clone()).expect("open");
+        let id = *node.state().topics().next().expect("a topic").0;
+        let text = "the access rule of topic a is another one".to_owned();
+        node.guard = Guard::new(&[Weakness { subject: id.as_bytes().to_vec(), text }]);
+        for closed in [
+            entries.clone(),
+            json!({ "cmd": "publish", "topic": "a", "text": "x" }),
+            json!({ "cmd": "subscribe", "topic": "a" }),
+        ] {
+            assert_eq!(ask(&mut node, closed).expect_err("closed").code, "ICN-E0306");
+        }
+        let status = ask(&mut node, json!({ "cmd": "status" })).expect("a status");
+        assert_eq!(status["last_start"]["weaker"].as_array().map(Vec::len), Some(1));
+        let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": lsn } });
+        ask(&mut node, restore).expect("a person has chosen");
+        ask(&mut node, entries).expect("open again");
+    }
+
+    #[test]
+    fn what_comes_to_nothing_leaves_a_snapshot_to_be_taken() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        assert!(node.store.changed());
+        let create = json!({ "cmd": "snapshot_create", "labels": ["no label"] });
+        assert_eq!(ask(&mut node, create).expect_err("no label").code, "ICN-E0218");
+        assert!(node.last_draft(3).is_some());
+        let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } });
+        assert_eq!(ask(&mut node, restore).expect_err("beyond").code, "ICN-E0214");
+        assert!(node.last_draft(3).is_some(), "the image of the present was not written");
     }
 }

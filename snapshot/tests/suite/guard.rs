@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use icn_snapshot::{At, Check, Error, Policy, StateMachine, Store, Weakness};
+use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, Weakness};
 use icn_wal::{Lsn, SimDisk};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -60,8 +60,8 @@ fn lock(store: &mut Store<Doors, SimDisk>, door: u8) {
     store.wal().wait(lsn).expect("durable");
 }
 
-#[test]
-fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
+/// A store whose doors 3 and 5 are locked, as its snapshot says.
+fn locked() -> (SimDisk, SnapshotId) {
     LOSES.set((false, false));
     let disk = SimDisk::new(1);
     let (mut store, _) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
@@ -70,7 +70,12 @@ fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
     let image = store.image(1).expect("an image");
     let id = store.compactor().save(image).expect("save").id;
     drop(store);
-    let disk = disk.kill();
+    (disk.kill(), id)
+}
+
+#[test]
+fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
+    let (disk, id) = locked();
 
     LOSES.set((true, false));
     let (mut store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
@@ -96,15 +101,7 @@ fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
 
 #[test]
 fn the_summary_of_a_damaged_snapshot_still_shows_what_a_replay_has_lost() {
-    LOSES.set((false, false));
-    let disk = SimDisk::new(2);
-    let (mut store, _) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
-    lock(&mut store, 3);
-    lock(&mut store, 5);
-    let image = store.image(1).expect("an image");
-    let id = store.compactor().save(image).expect("save").id;
-    drop(store);
-    let disk = disk.kill();
+    let (disk, id) = locked();
     let name = format!("snapshots/{}", id.file_name());
     let mut bytes = disk.read_file(&name).expect("a snapshot");
     // In the chunk of the state, right before the trailer.

@@ -1,0 +1,23 @@
+//! A node for tests.
+
+use icn_gossip::{KeyCard, Keypair};
+use icn_snapshot::Policy;
+use icn_wal::SimDisk;
+
+use super::{Chance, Identity, Node};
+
+struct Luck;
+
+impl Chance for Luck {
+    fn next(&mut self) -> u64 {
+        7
+    }
+}
+
+/// A new node on `disk`.
+pub(crate) fn node(disk: &SimDisk) -> Node<SimDisk> {
+    let keypair = Keypair::from_seed([7; 32]);
+    let card = KeyCard::sign(&keypair, [8; 32], 1);
+    let identity = Identity { keypair, card, network: [9; 32] };
+    Node::open(disk, Policy::default(), identity, Box::new(Luck), 1).expect("a node")
+}
