@@ -12,13 +12,14 @@ use crate::image::{Draft, Image};
 use crate::machine::StateMachine;
 use crate::past::{At, Past, state_at};
 use crate::plan::Verdict;
-use crate::shelf::{Shelf, Snapshot};
+use crate::shelf::{Shelf, Snapshot, View};
 
 /// Takes images to the disk and looks after what is there, on whatever thread it is called.
 #[derive(Clone)]
 pub struct Compactor<D: Disk> {
     pub(crate) disk: D,
     pub(crate) shelf: Arc<Mutex<Shelf<D>>>,
+    pub(crate) view: Arc<Mutex<View>>,
     pub(crate) wal: Arc<Wal<D>>,
 }
 
@@ -61,16 +62,17 @@ impl<D: Disk> Compactor<D> {
         self.shelf.lock().publish(draft, &self.wal)
     }
 
-    /// All snapshots, oldest first.
+    /// All snapshots, oldest first. Never waits for the disk.
     #[must_use]
     pub fn list(&self) -> Vec<Snapshot> {
-        self.shelf.lock().list()
+        self.view.lock().snapshots.clone()
     }
 
     /// The first LSN of the restore window: every state from there on can be shown and restored.
+    /// Never waits for the disk.
     #[must_use]
     pub fn window_start(&self) -> u64 {
-        self.shelf.lock().window_start()
+        self.view.lock().window_start
     }
 
     /// Reads a snapshot to its end and decodes it.
@@ -170,5 +172,56 @@ impl<D: Disk> Compactor<D> {
             }
         };
         Ok(Target { id, state, undo: self.save(present)?.id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use icn_wal::SimDisk;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Policy, Store};
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        type Mutation = ();
+        type Outcome = ();
+        const SCHEMA: u32 = 0;
+
+        fn encode((): &(), _: &mut Vec<u8>) {}
+
+        fn decode(_: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn apply(&mut self, _: Lsn, (): ()) {}
+    }
+
+    #[test]
+    fn whoever_looks_at_the_list_waits_for_nobody_who_changes_it() {
+        let disk = SimDisk::new(1);
+        let (mut store, _) = Store::<Nothing, _>::open(&disk, Policy::default()).expect("open");
+        store.commit(1, ()).expect("commit");
+        let image = store.image(1).expect("an image");
+        let compactor = store.compactor().clone();
+        let id = compactor.save(image).expect("save").id;
+        // As while a snapshot is published, and the disk takes its time.
+        let changing = compactor.shelf.lock();
+        let (told, seen) = channel();
+        let beside = compactor.clone();
+        let looking = thread::spawn(move || told.send((beside.list(), beside.window_start())));
+        let (listed, start) = seen.recv_timeout(Duration::from_secs(30)).expect("an answer");
+        assert_eq!((listed[0].id, start), (id, 1));
+        drop(changing);
+        looking.join().expect("a thread").expect("sent");
+        compactor.pin(id, true).expect("pin");
+        assert!(compactor.list()[0].pinned, "what is seen is what was changed");
     }
 }

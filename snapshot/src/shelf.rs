@@ -1,6 +1,9 @@
 //! The snapshots that are kept: publishing, listing, retiring.
 
+use std::sync::Arc;
+
 use icn_wal::{Disk, DiskFile, Lsn, StoreId, Wal};
+use parking_lot::Mutex;
 
 use crate::catalogue::{Catalogue, Check, Entry, Origin};
 use crate::error::{Error, OnFile};
@@ -40,11 +43,20 @@ pub struct Snapshot {
     pub kept_because: Reason,
 }
 
+/// What there is to see of a shelf. Whoever looks does not wait for the disk, as whoever changes the
+/// shelf does.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) window_start: u64,
+}
+
 /// The directory of snapshots.
 pub(crate) struct Shelf<D: Disk> {
     disk: D,
     catalogue: Catalogue,
     rotation: Rotation,
+    view: Arc<Mutex<View>>,
 }
 
 impl<D: Disk> Shelf<D> {
@@ -56,7 +68,7 @@ impl<D: Disk> Shelf<D> {
             Some(catalogue) => catalogue,
             None => Self::from_files(&disk)?,
         };
-        Ok(Self { disk, catalogue, rotation })
+        Ok(Self { disk, catalogue, rotation, view: Arc::default() })
     }
 
     /// Removes what crashes have left behind, and writes only if that changes anything. Only the owner
@@ -178,7 +190,7 @@ impl<D: Disk> Shelf<D> {
     /// Pins or unpins a snapshot.
     pub(crate) fn pin(&mut self, id: SnapshotId, pinned: bool) -> Result<(), Error> {
         self.catalogue.get_mut(id)?.pinned = pinned;
-        self.catalogue.write(&self.disk)
+        self.write()
     }
 
     /// A place for a new snapshot: the directory, and a generation nobody else gets.
@@ -231,7 +243,7 @@ impl<D: Disk> Shelf<D> {
         }
         let log_after = self.log_after(&verdicts);
         self.catalogue.log_after = self.catalogue.log_after.max(log_after.map_or(0, Lsn::get));
-        self.catalogue.write(&self.disk)?;
+        self.write()?;
         for (lsn, generation) in gone {
             let name = SnapshotId { lsn, generation }.file_name();
             self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
@@ -285,7 +297,7 @@ impl<D: Disk> Shelf<D> {
         }
         self.check_listed(id)?;
         let changed = self.mark_held(id, lsn) || undo.is_some();
-        if changed { self.catalogue.write(&self.disk) } else { Ok(()) }
+        if changed { self.write() } else { Ok(()) }
     }
 
     /// Keeps what the records of a replay name; a list that was lost and made again does not know.
@@ -322,14 +334,31 @@ impl<D: Disk> Shelf<D> {
             "it is pinned"
         } else {
             self.catalogue.retire(id);
-            return self.catalogue.write(&self.disk);
+            return self.write();
         };
         Err(Error::Needed { id, why })
     }
 
+    /// What there is to see, now and after every change.
+    pub(crate) fn view(&self) -> Arc<Mutex<View>> {
+        self.show();
+        Arc::clone(&self.view)
+    }
+
+    fn show(&self) {
+        let view = View { snapshots: self.list(), window_start: self.window_start() };
+        *self.view.lock() = view;
+    }
+
+    fn write(&self) -> Result<(), Error> {
+        let written = self.catalogue.write(&self.disk);
+        self.show();
+        written
+    }
+
     /// A full disk is no reason not to start: the next one that is opened finds the same again.
     fn write_if_there_is_room(&self) -> Result<(), Error> {
-        match self.catalogue.write(&self.disk) {
+        match self.write() {
             Err(Error::Log(error)) if error.is_no_space() => Ok(()),
             other => other,
         }

@@ -123,6 +123,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let wal = Arc::new(wal);
         let compactor = Compactor {
             disk: disk.clone(),
+            view: shelf.view(),
             shelf: Arc::new(Mutex::new(shelf)),
             wal: Arc::clone(&wal),
         };
