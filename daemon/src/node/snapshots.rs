@@ -56,7 +56,7 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// A snapshot of [`Effect::Save`] is written, or has failed: then it is tried again after a while,
+    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is tried again after a while,
     /// because the image counted as one when it was taken.
     pub fn saved(&mut self, now_ms: u64, whole: bool) {
         self.saves = self.saves.saturating_sub(1);
