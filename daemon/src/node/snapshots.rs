@@ -56,8 +56,8 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is tried again after a while,
-    /// because the image counted as one when it was taken.
+    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is
+    /// tried again after a while, because the image counted as one when it was taken.
     pub fn saved(&mut self, now_ms: u64, whole: bool) {
         self.saves = self.saves.saturating_sub(1);
         self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
