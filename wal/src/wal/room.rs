@@ -74,7 +74,9 @@ impl<D: Disk> Wal<D> {
             queue.check()?;
             let sizes = queue.next_segment_bytes(bytes, self.disk.segment_bytes_max());
             let have = queue.spare.as_ref().map_or(0, Spare::bytes);
-            if have >= sizes.0 || (have > 0 && bytes == 0) || queue.leans_on_spare() {
+            // Another append may have seen to it since, and a group may have begun it.
+            let admitted = time_ms.is_some() && queue.admits(bytes) && !queue.is_short();
+            if admitted || have >= sizes.0 || (have > 0 && bytes == 0) || queue.leans_on_spare() {
                 return Ok(());
             }
             (sizes, queue.spare.take())

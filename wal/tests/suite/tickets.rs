@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use icn_wal::{Committer, Error, Faults, From, Lsn, SimDisk, Wal};
@@ -74,10 +74,29 @@ fn tickets_and_threads_share_groups() {
 }
 
 #[test]
+fn appends_that_wait_for_the_same_segment_prepare_one() {
+    for _ in 0..200 {
+        let wal = Arc::new(open(&SimDisk::new(1)));
+        let gate = Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    gate.wait();
+                    wal.commit(0, &["first"]).expect("commit");
+                });
+            }
+        });
+        assert!(wal.wants_spare(), "a segment was prepared that nothing needs");
+    }
+}
+
+#[test]
 fn a_failed_sync_is_told_to_every_ticket() {
     let disk = SimDisk::new(1);
     let wal = Arc::new(open(&disk));
     let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
+    // The syncs that begin the segment are behind: a failure to prepare another is none of the log.
+    wal.commit(0, &["first"]).expect("commit");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 5), ..Faults::default() });
     let acknowledged = runtime().block_on(commit(&wal, 50, 100));
     assert!(acknowledged < 5000);
