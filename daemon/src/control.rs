@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, exit};
 use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
-use crate::shell::Asked;
+use crate::shell::{Asked, Input};
 use crate::socket::{SocketPath, shown};
 
 /// Requests of one connection that may be under way.
@@ -51,7 +51,7 @@ pub(crate) fn bind(directory: &Path) -> Result<UnixListener, Failure> {
 /// Serves connections until `stop`, then until everything asked by then is answered.
 pub(crate) async fn serve(
     listener: UnixListener,
-    inbox: mpsc::Sender<Asked>,
+    inbox: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -75,7 +75,7 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-async fn connection(stream: UnixStream, inbox: mpsc::Sender<Asked>, stop: CancellationToken) {
+async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: CancellationToken) {
     let (read, write) = stream.into_split();
     let (answers, mut due) = mpsc::channel::<oneshot::Receiver<Reply>>(WINDOW);
     let writer = tokio::spawn(async move {
@@ -120,7 +120,7 @@ async fn connection(stream: UnixStream, inbox: mpsc::Sender<Asked>, stop: Cancel
         };
         match request {
             Ok(request) => {
-                if inbox.send(Asked { request, answer }).await.is_err() {
+                if inbox.send(Input::Asked(Asked { request, answer })).await.is_err() {
                     break;
                 }
             }

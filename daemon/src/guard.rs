@@ -35,6 +35,12 @@ impl Guard {
         &self.findings
     }
 
+    /// The topics that are closed.
+    #[must_use]
+    pub fn closed(&self) -> &BTreeSet<TopicId> {
+        &self.closed
+    }
+
     /// Whether `request` may be answered.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::failure::{Failure, exit};
 use crate::health::{Level, Phase};
 use crate::request::Request;
-use crate::shell::{Asked, Gauges};
+use crate::shell::{Asked, Gauges, Input};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -33,7 +33,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Site {
     gauges: Gauges,
     /// There once the node is ready; taken away when it stops.
-    inbox: Arc<Mutex<Option<mpsc::Sender<Asked>>>>,
+    inbox: Arc<Mutex<Option<mpsc::Sender<Input>>>>,
 }
 
 impl Site {
@@ -44,14 +44,15 @@ impl Site {
     }
 
     /// The node can be asked, or no longer.
-    pub(crate) fn connect(&self, inbox: Option<mpsc::Sender<Asked>>) {
+    pub(crate) fn connect(&self, inbox: Option<mpsc::Sender<Input>>) {
         *self.inbox.lock() = inbox;
     }
 
     async fn status(&self) -> Option<Value> {
         let inbox = self.inbox.lock().clone()?;
         let (answer, reply) = oneshot::channel();
-        inbox.send(Asked { request: Request::Status, answer }).await.ok()?;
+        let asked = Asked { request: Request::Status, answer };
+        inbox.send(Input::Asked(asked)).await.ok()?;
         tokio::time::timeout(ANSWERS_WITHIN, reply).await.ok()?.ok()?.ok()
     }
 }

@@ -31,4 +31,5 @@ pub mod request;
 pub mod run;
 mod shell;
 mod socket;
+mod verify;
 pub mod work;

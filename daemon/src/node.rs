@@ -4,11 +4,14 @@
 //! Invariant: every effect carries the LSN it must wait for, and the shell has one door through
 //! which effects leave; nothing that is not durable is ever seen outside.
 
+mod network;
 mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod snapshots;
 
+use network::Matter;
+pub use network::PeerEvent;
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub(crate) use query::{describe_plan, describe_topic};
 pub use snapshots::Draft;
@@ -17,6 +20,7 @@ use snapshots::{SAVES_MAX, SCRUB_MS};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use icn_gossip::mesh::{Batch, LinkId, Mesh};
 use icn_gossip::{
     Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome, Position,
     Provenance, Reject, Scope, State, TopicSpec,
@@ -56,6 +60,27 @@ pub enum Effect<T> {
     /// A snapshot is to be written, off this thread; whoever asked for it, if anybody did, is to
     /// be told.
     Save(Box<Draft>, Option<T>),
+    /// A frame goes to a peer.
+    Send {
+        /// Over which link.
+        link: LinkId,
+        /// The kind of the frame.
+        kind: u8,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A link is to be closed.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// The code of the connection's end.
+        code: u32,
+        /// Why, in a word.
+        name: &'static str,
+    },
+    /// Signatures are to be checked, off this thread; [`PeerEvent::Verified`] tells the outcome. It
+    /// waits for nothing.
+    Verify(Batch),
     /// Something that takes long is to be done, off this thread, and its outcome told to whoever asked,
     /// if anybody did.
     Work(Work, Option<T>),
@@ -75,6 +100,7 @@ pub struct Node<D: Disk> {
     scrubbed: Option<SnapshotId>,
     scrub_ms: u64,
     guard: Guard,
+    mesh: Mesh,
 }
 
 /// Who a node is and where it belongs.
@@ -132,6 +158,11 @@ impl<D: Disk> Node<D> {
                  --data-dir.",
             ));
         }
+        let mut mesh = Mesh::new();
+        if ours.is_none() {
+            mesh.epoch_begun();
+        }
+        mesh.set_closed(&store.state().0, now_ms, guard.closed().clone());
         Ok(Self {
             store,
             keypair,
@@ -143,17 +174,25 @@ impl<D: Disk> Node<D> {
             scrubbed: None,
             scrub_ms: now_ms + SCRUB_MS,
             guard,
+            mesh,
         })
     }
 
-    /// One turn: everything that has come in, in order, at one moment.
-    pub fn step<T>(&mut self, now_ms: u64, inputs: Vec<(T, Request)>) -> Vec<Output<T>> {
-        let mut outputs = Vec::with_capacity(inputs.len());
-        for (asker, request) in inputs {
+    /// One turn: everything that has come in at one moment, what the peers did first.
+    pub fn step<T>(
+        &mut self,
+        now_ms: u64,
+        events: Vec<PeerEvent>,
+        requests: Vec<(T, Request)>,
+    ) -> Vec<Output<T>> {
+        let mut outputs = Vec::with_capacity(requests.len());
+        events.into_iter().for_each(|event| self.hear(now_ms, event));
+        for (asker, request) in requests {
             let effect = self.handle(now_ms, request, asker);
             // Also a refusal and an answer to a question tell what the state was: they wait for it.
             outputs.push(Output { after: self.store.lsn(), effect });
         }
+        self.work_mesh(now_ms, &mut outputs);
         outputs
     }
 
@@ -166,6 +205,7 @@ impl<D: Disk> Node<D> {
             // Without room for the record the entries stay until there is some.
             let _ = self.commit(now_ms, Mutation::Prune { topic, through });
         }
+        let mut outputs = self.tick_mesh(now_ms);
         let again = self.retry_ms.is_some_and(|retry_ms| retry_ms <= now_ms);
         if self.saves == 0
             && (again || self.store.snapshot_due(now_ms))
@@ -173,7 +213,8 @@ impl<D: Disk> Node<D> {
         {
             self.saves += 1;
             let effect = Effect::Save(draft, None);
-            return vec![Output { after: self.store.lsn(), effect }];
+            outputs.push(Output { after: self.store.lsn(), effect });
+            return outputs;
         }
         if self.scrub_ms <= now_ms
             && let Some(id) = self.next_to_scrub()
@@ -181,9 +222,10 @@ impl<D: Disk> Node<D> {
             self.scrub_ms = now_ms + SCRUB_MS;
             self.scrubbed = Some(id);
             let effect = Effect::Work(Work::Verify(id), None);
-            return vec![Output { after: self.store.lsn(), effect }];
+            outputs.push(Output { after: self.store.lsn(), effect });
+            return outputs;
         }
-        Vec::new()
+        outputs
     }
 
     /// The state as it is now, durable or not.
@@ -272,7 +314,9 @@ impl<D: Disk> Node<D> {
     }
 
     fn commit(&mut self, now_ms: u64, mutation: Mutation) -> Result<(u64, Outcome), Failure> {
+        let matter = Matter::of(&mutation);
         let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
+        self.tell_mesh(now_ms, matter, &outcome);
         match outcome {
             Outcome::Rejected(reject) => Err(reject.into()),
             outcome => Ok((lsn.get(), outcome)),
@@ -304,9 +348,10 @@ impl<D: Disk> Node<D> {
             return Err(Reject::TooLarge { bytes: payload.len() }.into());
         }
         let node = self.node_id()?;
+        let id = self.state().resolve(topic)?;
+        self.state().may_write(&id, &node.did)?;
+        let node = self.in_own_epoch(now_ms, node, &id)?;
         let state = self.state();
-        let id = state.resolve(topic)?;
-        state.may_write(&id, &node.did)?;
         let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
         let position = Position {
             network: node.network,

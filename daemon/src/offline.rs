@@ -22,8 +22,8 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     let config = config(directory)?;
     let owned = DataDir::own(directory, config.unsafe_fs)?;
     let (mut node, ..) = run::recover(&config, &owned, &run::gauges(&config)?)?;
-    let outputs = node.step(now_ms(), vec![((), request)]);
-    let reply = outputs.into_iter().map(|output| settle(&mut node, output)).last();
+    let outputs = node.step(now_ms(), Vec::new(), vec![((), request)]);
+    let reply = outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;
     reply.unwrap_or_else(|| Err(Failure::new("ICN-E0508", exit::USAGE, "There is no answer.", "")))
 }
@@ -37,14 +37,19 @@ pub(crate) fn config(directory: &Path) -> Result<Config, Failure> {
 }
 
 /// Waits as the shell's release does, and does what its worker does.
-fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
-    if let Some(lsn) = Lsn::new(output.after) {
-        node.store().wal().wait(lsn)?;
+fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Option<Reply> {
+    if let Some(lsn) = Lsn::new(output.after)
+        && let Err(error) = node.store().wal().wait(lsn)
+    {
+        return Some(Err(error.into()));
     }
     let compactor = node.store().compactor().clone();
-    match output.effect {
+    Some(match output.effect {
         Effect::Reply((), reply) => reply,
-        Effect::Save(draft, _) => Ok(describe_snapshot(&compactor.save(draft.image)?)),
+        Effect::Save(draft, _) => compactor
+            .save(draft.image)
+            .map(|snapshot| describe_snapshot(&snapshot))
+            .map_err(Failure::from),
         Effect::Work(work, _) => work.perform(&compactor, |prepared| {
             let (after, reply) = node.settle(now_ms(), prepared);
             if let Some(lsn) = Lsn::new(after) {
@@ -52,5 +57,7 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Reply {
             }
             reply
         }),
-    }
+        // Nobody is there.
+        Effect::Send { .. } | Effect::Close { .. } | Effect::Verify(_) => return None,
+    })
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use icn_gossip::mesh::LinkId;
 use icn_wal::{FsDisk, Housekeeper};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +24,7 @@ use crate::machine::Machine;
 use crate::meter::{Meter, Stopwatch};
 use crate::node::{Chance, Draft, Identity, Node};
 use crate::report::{Start, counted};
-use crate::shell::{Gauges, Shell};
+use crate::shell::{Gauges, Shell, Wire};
 use crate::socket::SocketPath;
 use crate::{control, keyfile};
 
@@ -167,7 +169,7 @@ impl Outside {
                 let _ = failed.send(failure.clone());
             }
         };
-        let shell = Shell::start(node, gauges, poisoned);
+        let shell = Shell::start(node, gauges, Arc::new(NoWire), poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {
             let signals = Signals::new().map_err(|error| no_resources(&error))?;
@@ -260,6 +262,15 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// There is no transport: no link ever comes up that a frame could go to.
+struct NoWire;
+
+impl Wire for NoWire {
+    fn send(&self, _: LinkId, _: u8, _: Bytes) {}
+
+    fn close(&self, _: LinkId, _: u32, _: &'static str) {}
 }
 
 /// The system's randomness.

@@ -1,11 +1,14 @@
 //! The threads around the node: one takes turns, one waits for the disk and lets effects out, one
 //! does what takes long.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bytes::Bytes;
+use icn_gossip::mesh::LinkId;
 use icn_snapshot::{Check, Compactor};
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
@@ -15,8 +18,9 @@ use crate::clock;
 use crate::failure::{Failure, exit};
 use crate::health::{Facts, Health};
 use crate::meter::Meter;
-use crate::node::{Draft, Effect, Node, Output, describe_snapshot};
+use crate::node::{Draft, Effect, Node, Output, PeerEvent, describe_snapshot};
 use crate::request::{Reply, Request};
+use crate::verify::{self, Unchecked};
 use crate::work::{Prepared, Work};
 
 /// Requests the core has not taken yet; beyond it connections wait.
@@ -30,6 +34,27 @@ const TURNS_MAX: usize = 64;
 
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_millis(500);
+
+/// What comes in.
+pub(crate) enum Input {
+    /// Somebody asks.
+    Asked(Asked),
+    /// Something happens on a link. What comes with it is dropped once the node is done with it, which
+    /// lets the link go on.
+    Peer(PeerEvent, Option<Credit>),
+}
+
+/// What a link waits for before it reads on.
+pub(crate) type Credit = Box<dyn Send>;
+
+/// Where frames go.
+pub(crate) trait Wire: Send + Sync {
+    /// Queues a frame; [`PeerEvent::Sent`] tells when it has left.
+    fn send(&self, link: LinkId, kind: u8, body: Bytes);
+
+    /// Ends a link.
+    fn close(&self, link: LinkId, code: u32, name: &'static str);
+}
 
 /// A request and where its answer goes.
 pub(crate) struct Asked {
@@ -58,7 +83,7 @@ pub(crate) struct Gauges {
 /// The running node.
 pub(crate) struct Shell<D: Disk> {
     node: Arc<Mutex<Node<D>>>,
-    inbox: mpsc::Sender<Asked>,
+    inbox: mpsc::Sender<Input>,
     thread: JoinHandle<()>,
 }
 
@@ -71,6 +96,7 @@ impl<D: Disk> Shell<D> {
     pub(crate) fn start(
         node: Node<D>,
         gauges: &Gauges,
+        wire: Arc<dyn Wire>,
         poisoned: impl Fn(&Failure) + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let wal = Arc::clone(node.store().wal());
@@ -86,23 +112,25 @@ impl<D: Disk> Shell<D> {
         let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
         let door = {
             let (meter, poisoned) = (Arc::clone(&gauges.meter), Arc::clone(&poisoned));
-            let door = move || release(&wal, &due, &jobs, &meter, &*poisoned);
+            let door = move || release(&wal, &due, &jobs, &*wire, &meter, &*poisoned);
             thread::Builder::new().name("release".into()).spawn(door)?
         };
         let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
+        let (unchecked, verifier) = verify::start(inbox.downgrade())?;
         let (turning, gauges) = (Arc::clone(&node), gauges.clone());
         let thread = thread::Builder::new().name("core".into()).spawn(move || {
-            take_turns(&turning, requests, &turns, &gauges, &*poisoned);
-            drop(turns);
-            // Both end because their channels do.
+            take_turns(&turning, requests, &turns, &unchecked, &gauges, &*poisoned);
+            drop((turns, unchecked));
+            // They end because their channels do.
             let _ = door.join();
             let _ = worker.join();
+            let _ = verifier.join();
         })?;
         Ok(Self { node, inbox, thread })
     }
 
     /// Where requests go.
-    pub(crate) fn inbox(&self) -> mpsc::Sender<Asked> {
+    pub(crate) fn inbox(&self) -> mpsc::Sender<Input> {
         self.inbox.clone()
     }
 
@@ -118,8 +146,9 @@ impl<D: Disk> Shell<D> {
 
 fn take_turns<D: Disk>(
     node: &Mutex<Node<D>>,
-    mut requests: mpsc::Receiver<Asked>,
+    mut requests: mpsc::Receiver<Input>,
     turns: &std_mpsc::SyncSender<Vec<Output<Answer>>>,
+    unchecked: &std_mpsc::Sender<Unchecked>,
     gauges: &Gauges,
     poisoned: &impl Fn(&Failure),
 ) {
@@ -138,7 +167,6 @@ fn take_turns<D: Disk>(
         }
         let now = clock::now_ms();
         gauges.meter.turned(batch.len());
-        let inputs = batch.drain(..).map(|asked| (asked.answer, asked.request)).collect();
         let mut outputs = {
             let mut node = node.lock();
             // What fails while nobody waits, such as a note, is met by nobody at the door.
@@ -146,13 +174,36 @@ fn take_turns<D: Disk>(
                 poisoned(&error.into());
                 return;
             }
-            let mut outputs = node.step(now, inputs);
+            let (mut events, mut requests) = (Vec::new(), Vec::new());
+            let mut credits: HashMap<LinkId, Vec<Credit>> = HashMap::new();
+            for input in batch.drain(..) {
+                match input {
+                    Input::Asked(Asked { request, answer }) => requests.push((answer, request)),
+                    Input::Peer(event, credit) => {
+                        if let (PeerEvent::Frame { link, .. }, Some(credit)) = (&event, credit) {
+                            credits.entry(*link).or_default().push(credit);
+                        }
+                        events.push(event);
+                    }
+                }
+            }
+            let mut outputs = node.step(now, events, requests);
             if now >= next_tick {
                 outputs.extend(node.tick(now));
                 next_tick = now + u64::try_from(TICK.as_millis()).unwrap_or(500);
                 observe(&node, now, gauges);
             }
-            outputs
+            drop(node);
+            let check = |output| match output {
+                // It waits for nothing, and what its link may send for it.
+                Output { effect: Effect::Verify(batch), .. } => {
+                    let credits = credits.remove(&batch.link()).unwrap_or_default();
+                    let _ = unchecked.send((batch, credits));
+                    None
+                }
+                output => Some(output),
+            };
+            outputs.into_iter().filter_map(check).collect::<Vec<_>>()
         };
         if !outputs.is_empty() && turns.send(std::mem::take(&mut outputs)).is_err() {
             return;
@@ -187,6 +238,7 @@ fn release<D: Disk>(
     wal: &Wal<D>,
     due: &std_mpsc::Receiver<Vec<Output<Answer>>>,
     jobs: &std_mpsc::Sender<Job>,
+    wire: &dyn Wire,
     meter: &Meter,
     poisoned: &impl Fn(&Failure),
 ) {
@@ -208,6 +260,16 @@ fn release<D: Disk>(
                 }
                 Effect::Save(draft, answer) => Job::Save(draft, answer),
                 Effect::Work(work, answer) => Job::Work(work, answer),
+                Effect::Send { link, kind, body } => {
+                    wire.send(link, kind, body);
+                    continue;
+                }
+                Effect::Close { link, code, name } => {
+                    wire.close(link, code, name);
+                    continue;
+                }
+                // Taken out before the door.
+                Effect::Verify(_) => continue,
             };
             if jobs.send(job).is_err() {
                 return;
@@ -280,6 +342,14 @@ mod tests {
     use super::*;
     use crate::node::simulated;
 
+    struct Nowhere;
+
+    impl Wire for Nowhere {
+        fn send(&self, _: LinkId, _: u8, _: Bytes) {}
+
+        fn close(&self, _: LinkId, _: u32, _: &'static str) {}
+    }
+
     #[test]
     fn a_log_that_fails_while_nobody_asks_ends_the_node() {
         let disk = SimDisk::new(1);
@@ -289,7 +359,7 @@ mod tests {
         let gauges = Gauges { meter, health: Arc::new(Health::new(1, 1000)) };
         let (failed, failures) = std_mpsc::channel();
         let poisoned = move |failure: &Failure| drop(failed.send(failure.clone()));
-        let shell = Shell::start(node, &gauges, poisoned).unwrap();
+        let shell = Shell::start(node, &gauges, Arc::new(Nowhere), poisoned).unwrap();
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
         wal.note().unwrap_err();
         let failure = failures.recv_timeout(Duration::from_secs(30)).unwrap();

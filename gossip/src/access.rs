@@ -1,5 +1,7 @@
 //! Who may read a topic and who may write to it. Whatever cannot be understood is closed.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::Cursor;
@@ -37,8 +39,23 @@ pub struct Access {
 
 /// An access rule as it came: kept byte by byte, understood only when it is asked. A rule from a
 /// newer version survives in it unchanged and closes the topic until somebody understands it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccessBytes(#[serde(with = "serde_bytes")] Vec<u8>);
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AccessBytes {
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+    /// Every entry asks, and checking the keys of a list of members costs microseconds for each.
+    #[serde(skip)]
+    view: OnceLock<Arc<View>>,
+}
+
+impl PartialEq for AccessBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for AccessBytes {}
 
 /// What an [`AccessBytes`] means to this build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +94,7 @@ impl Access {
         let mut out = vec![VERSION];
         self.read.encode(&mut out);
         self.write.encode(&mut out);
-        AccessBytes(out)
+        AccessBytes::from_bytes(out)
     }
 }
 
@@ -136,31 +153,27 @@ impl AccessBytes {
     /// Bytes from elsewhere, understood or not.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self { bytes, view: OnceLock::new() }
     }
 
     /// A rule of the earlier implementation, kept as it is: sealed whatever it says.
     pub(crate) fn legacy(rule: &str) -> Self {
-        Self([&[LEGACY], rule.as_bytes()].concat())
+        Self::from_bytes([&[LEGACY], rule.as_bytes()].concat())
     }
 
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// What they mean. Anything unknown, unsorted, cut short or left over means sealed.
-    #[must_use]
-    pub fn view(&self) -> View {
-        match self.decode() {
-            Some(access) => View::Open(access),
-            None => View::Sealed,
-        }
+    pub fn view(&self) -> &View {
+        self.view.get_or_init(|| Arc::new(self.decode().map_or(View::Sealed, View::Open)))
     }
 
     fn decode(&self) -> Option<Access> {
-        let mut cursor = Cursor(&self.0);
+        let mut cursor = Cursor(&self.bytes);
         if cursor.u8()? != VERSION {
             return None;
         }
@@ -184,29 +197,29 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         for access in [Access::public(), private(), Access::min_trust(700)] {
-            assert_eq!(access.encode().view(), View::Open(access));
+            assert_eq!(*access.encode().view(), View::Open(access));
         }
     }
 
     #[test]
     fn no_single_change_makes_a_private_topic_public() {
-        let bytes = private().encode().0;
+        let bytes = private().encode().bytes;
         for bit in 0..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            if let View::Open(access) = AccessBytes(changed).view() {
+            if let View::Open(access) = AccessBytes::from_bytes(changed).view() {
                 assert!(access.read != Policy::Public && access.write != Policy::Public, "{bit}");
             }
         }
         for length in 0..bytes.len() {
-            assert_eq!(AccessBytes(bytes[..length].to_vec()).view(), View::Sealed);
+            assert_eq!(*AccessBytes::from_bytes(bytes[..length].to_vec()).view(), View::Sealed);
         }
     }
 
     proptest! {
         #[test]
         fn whatever_is_understood_has_one_spelling(bytes in prop::collection::vec(0..5u8, 0..12)) {
-            let bytes = AccessBytes(bytes);
+            let bytes = AccessBytes::from_bytes(bytes);
             if let View::Open(access) = bytes.view() {
                 prop_assert_eq!(access.encode(), bytes);
             }

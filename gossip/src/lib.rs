@@ -23,6 +23,7 @@ mod keypair;
 pub mod legacy;
 pub mod limits;
 mod log;
+pub mod mesh;
 mod mutation;
 mod reject;
 mod state;

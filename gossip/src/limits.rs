@@ -48,3 +48,21 @@ pub const LEGACY_RULE_BYTES_MAX: usize = 64 << 10;
 const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
 const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
 const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
+
+/// The most topics a peer may be interested in on one link.
+pub const INTERESTS_MAX: usize = 4096;
+
+/// The most logs a peer may want on one link.
+pub const CURSORS_MAX: usize = 16_384;
+
+/// Bytes under way to a peer above which no more entries are sent to it: 1 MiB.
+pub const UNDER_WAY_BYTES_MAX: usize = 1 << 20;
+
+/// The bytes of entries that one message carries, unless one entry alone is larger: 64 KiB.
+pub const BATCH_BYTES_MAX: usize = 64 << 10;
+
+/// How far ahead of the receiver's clock an entry may be written: 10 min.
+pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
+
+const _: () = assert!(BATCH_BYTES_MAX >= ENTRY_BYTES_MAX);
+const _: () = assert!(UNDER_WAY_BYTES_MAX >= 4 * BATCH_BYTES_MAX);

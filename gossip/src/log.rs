@@ -37,6 +37,10 @@ pub struct Log {
     pub head_hash: [u8; 32],
     /// Two entries by the author for one place: the log is frozen, and this is why.
     pub proof: Option<Box<(Entry, Entry)>>,
+    /// The last entry that was gone everywhere when this node first heard of the log, 0 for none: what
+    /// it has begins after it.
+    #[serde(default)]
+    pub base: u64,
 }
 
 /// What an entry is to a log.

@@ -7,6 +7,8 @@
 //! The kind stands outside the msgpack: renaming a variant changes no byte, and a record of a newer
 //! version is recognised without being understood.
 
+use std::net::SocketAddr;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,25 @@ pub enum Mutation {
     },
     /// A peer is forgotten.
     RemovePeer(Did),
+    /// The first entry of a log that no peer has from its beginning, or from this node's head, any
+    /// more.
+    AppendAfterGap {
+        /// The entry, verified.
+        entry: Entry,
+        /// When it was received: ms since 1970.
+        received_ms: u64,
+    },
+    /// Two entries by one author for one place, verified: the log is frozen.
+    Freeze(Box<(Entry, Entry)>),
+    /// The node's own logs go on in this epoch.
+    BeginEpoch(u64),
+    /// Where a peer was last reached.
+    SetAddress {
+        /// The peer.
+        did: Did,
+        /// The address.
+        address: SocketAddr,
+    },
     /// A key that is said to be a peer's, from a source without signatures. It replaces nothing.
     AddUnsignedKey {
         /// Whose it is said to be.
@@ -138,6 +159,10 @@ impl Mutation {
             Self::AddUnsignedKey { did, x25519, time_ms } => {
                 put(out, 10, &Keyed(*did, *x25519, *time_ms))
             }
+            Self::AppendAfterGap { entry, received_ms } => put(out, 11, &(received_ms, entry)),
+            Self::Freeze(entries) => put(out, 12, entries),
+            Self::BeginEpoch(epoch) => put(out, 13, epoch),
+            Self::SetAddress { did, address } => put(out, 14, &(did, address)),
         };
         let bytes = u32::try_from(out.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
         let header = &mut out[start..start + HEADER_BYTES];
@@ -195,6 +220,16 @@ impl Mutation {
             10 => {
                 let Keyed(did, x25519, time_ms) = get(body)?;
                 Self::AddUnsignedKey { did, x25519, time_ms }
+            }
+            11 => {
+                let (received_ms, entry) = get(body)?;
+                Self::AppendAfterGap { entry, received_ms }
+            }
+            12 => Self::Freeze(get(body)?),
+            13 => Self::BeginEpoch(get(body)?),
+            14 => {
+                let (did, address) = get(body)?;
+                Self::SetAddress { did, address }
             }
             _ => return Err(DecodeError::Newer { kind, schema, rules }),
         })

@@ -7,6 +7,8 @@ mod import;
 mod query;
 mod summary;
 
+use std::net::SocketAddr;
+
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +100,9 @@ pub struct Peer {
     pub trust: u16,
     /// When it was learned: ms since 1970.
     pub added_ms: u64,
+    /// Where it was last reached.
+    #[serde(default)]
+    pub address: Option<SocketAddr>,
 }
 
 /// An X25519 key that its owner is said to have and has not signed: kept so that it is not forgotten,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::access::AccessBytes;
+use crate::bytes::Cursor;
 use crate::did::{BadSignature, Did};
 use crate::keypair::Keypair;
 use crate::limits::{RETENTION_MS_DEFAULT, TOPIC_ENTRIES_DEFAULT, TOPIC_NAME_BYTES_MAX};
@@ -139,6 +140,44 @@ impl Genesis {
     #[must_use]
     pub fn id(&self) -> TopicId {
         TopicId(*blake3::hash(&self.signed()).as_bytes())
+    }
+
+    /// Whether somebody who asks for `name` may mean this topic.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.spec.name == name || name.parse() == Ok(self.id())
+    }
+
+    /// The one encoding for a wire.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.signed()[DOMAIN.len()..], &self.signature].concat()
+    }
+
+    /// The genesis that `bytes` are the encoding of; nothing about it is verified but its form.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor(bytes);
+        let network = cursor.array()?;
+        let creator = Did::from_key(cursor.array()?).ok()?;
+        let nonce = cursor.u64()?;
+        let (created_ms, retention_ms) = (cursor.u64()?, cursor.u64()?);
+        let max_entries = cursor.u32()?;
+        let scope = match cursor.u8()? {
+            1 => Scope::Local,
+            2 => Scope::Regional,
+            3 => Scope::Global,
+            _ => return None,
+        };
+        let mut part = || {
+            let bytes = usize::try_from(cursor.u64()?).ok()?;
+            cursor.slice(bytes)
+        };
+        let name = str::from_utf8(part()?).ok()?.to_owned();
+        let access = AccessBytes::from_bytes(part()?.to_vec());
+        let spec = TopicSpec { name, access, scope, max_entries, retention_ms, created_ms };
+        let signature = cursor.array()?;
+        cursor.0.is_empty().then_some(Self { network, creator, spec, nonce, signature })
     }
 
     fn signed(&self) -> Vec<u8> {

@@ -267,8 +267,8 @@ fn what_cannot_have_been_is_told_where_it_stands() {
     let cases = [
         (format!("/histories/{old_ledger}/arrivals"), Value::from(2), "entries[2].arrival"),
         (format!("/histories/{old_ledger}/arrivals"), Value::from(u64::MAX), "].arrivals"),
-        (format!("/histories/{old_news}/logs/0/head"), Value::from(1), "].proof"),
-        (format!("/histories/{old_news}/logs/0/head"), Value::from(0), "].head"),
+        (format!("/histories/{old_news}/logs/0/head"), Value::from(1), "].entry.seq"),
+        (format!("/histories/{old_news}/logs/0/head"), Value::from(0), "].logs"),
         (format!("/histories/{old_news}/logs/0/proof/1"), Value::Null, ".proof[1]"),
         (format!("/histories/{old_news}/logs/0/head_hash"), Value::from("0".repeat(64)), ".hash"),
         (format!("/topics/{news}/entries/0/arrival"), Value::from(0), "entries[0].arrival"),

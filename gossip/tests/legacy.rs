@@ -113,10 +113,10 @@ fn what_can_be_held_is_taken() {
     let (ana, ben) = (keypair(2).did(), keypair(3).did());
     let view = |name| named(&state, name).genesis.spec.access.view();
     let members = Access::participants(vec![keypair(1).did(), ana]);
-    assert_eq!(view("coop:ledger"), View::Open(members));
-    assert_eq!(view("global:identity"), View::Open(Access::public()));
-    assert_eq!(view("trust:attestations"), View::Open(Access::min_trust(100)));
-    assert_eq!(view("counted"), View::Sealed);
+    assert_eq!(*view("coop:ledger"), View::Open(members));
+    assert_eq!(*view("global:identity"), View::Open(Access::public()));
+    assert_eq!(*view("trust:attestations"), View::Open(Access::min_trust(100)));
+    assert_eq!(*view("counted"), View::Sealed);
     assert_eq!(state.topics().count(), 4);
     let genesis = &named(&state, "coop:ledger").genesis;
     genesis.verify().expect("signed by the node");

@@ -2,7 +2,9 @@
 
 pub mod crash;
 mod dice;
+pub mod history;
 pub mod life;
+pub mod net;
 mod rig;
 
 pub use dice::Dice;

@@ -49,14 +49,14 @@ impl Rig {
     /// When the node does not answer.
     pub fn ask(&mut self, request: Request) -> Reply {
         self.now_ms += 1;
-        let outputs = self.node.step(self.now_ms, vec![((), request)]);
+        let outputs = self.node.step(self.now_ms, Vec::new(), vec![((), request)]);
         self.release(outputs).expect("an answer")
     }
 
     /// Asks, and lets no answer out.
     pub fn ask_without_waiting(&mut self, request: Request) {
         self.now_ms += 1;
-        drop(self.node.step(self.now_ms, vec![((), request)]));
+        drop(self.node.step(self.now_ms, Vec::new(), vec![((), request)]));
     }
 
     /// Lets time pass, and writes a snapshot if one is due.
@@ -95,6 +95,8 @@ impl Rig {
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }
+                // There are no peers.
+                Effect::Send { .. } | Effect::Close { .. } | Effect::Verify(_) => continue,
                 Effect::Work(work, _) => {
                     let compactor = self.node.store().compactor().clone();
                     let (node, now_ms) = (&mut self.node, self.now_ms);

@@ -241,7 +241,7 @@ fn the_same_seed_is_the_same_life() {
 fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
     let mut rig = Rig::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
-    let outputs = rig.node.step(2, vec![create(), create(), create()]);
+    let outputs = rig.node.step(2, Vec::new(), vec![create(), create(), create()]);
     let [first, second, third] = outputs.try_into().expect("three effects");
     let Effect::Reply((), Err(refusal)) = third.effect else { panic!("{:?}", third.effect) };
     assert_eq!(refusal.code, "ICN-E0215", "two images at once are enough");

@@ -243,7 +243,7 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
         Ok(Mutation::DeleteTopic(id)) => ("topic-gone", id.to_string()),
         Ok(Mutation::Subscribe { topic, .. }) => ("subscribe", topic),
         Ok(Mutation::Unsubscribe { topic, .. }) => ("unsubscribe", topic),
-        Ok(Mutation::Append { entry, .. }) => {
+        Ok(Mutation::Append { entry, .. } | Mutation::AppendAfterGap { entry, .. }) => {
             let header = entry.header();
             let author = header.author.to_string();
             let detail = format!("{author}#{} in {}", header.seq, header.topic);
@@ -253,6 +253,12 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
         Ok(Mutation::AddPeer { card, .. }) => ("peer", card.did.to_string()),
         Ok(Mutation::RemovePeer(did)) => ("peer-gone", did.to_string()),
         Ok(Mutation::AddUnsignedKey { did, .. }) => ("peer-unsigned", did.to_string()),
+        Ok(Mutation::Freeze(entries)) => {
+            let header = entries.0.header();
+            ("freeze", format!("{}#{} in {}", header.author, header.seq, header.topic))
+        }
+        Ok(Mutation::BeginEpoch(epoch)) => ("epoch", epoch.to_string()),
+        Ok(Mutation::SetAddress { did, address }) => ("address", format!("{did} {address}")),
     }
 }
 

@@ -229,7 +229,7 @@ pub(crate) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
     let spec = &topic.genesis.spec;
     let access = match spec.access.view() {
         View::Sealed => json!({ "kind": "sealed" }),
-        View::Open(access) => match access.read {
+        View::Open(access) => match &access.read {
             Policy::Public => json!({ "kind": "public" }),
             Policy::Participants(members) => {
                 let members: Vec<_> = members.iter().map(ToString::to_string).collect();

@@ -176,6 +176,8 @@ impl<D: Disk> Node<D> {
         let lsn = self.store.restore(now_ms, target, branch)?;
         // What was restored has been compared with its own summary, and a person has chosen it.
         self.guard = Guard::default();
+        self.mesh.restored();
+        self.mesh.set_closed(&self.store.state().0, now_ms, self.guard.closed().clone());
         Ok(json!({
             "lsn": lsn.get(),
             "restored": id.to_string(),
@@ -198,11 +200,14 @@ mod tests {
 
     fn ask(node: &mut Node<SimDisk>, request: Value) -> Reply {
         let request = serde_json::from_value(request).expect("a request");
-        let output = node.step(2, vec![((), request)]).pop().expect("an output");
+        let output = node.step(2, Vec::new(), vec![((), request)]).pop().expect("an output");
         let compactor = node.store().compactor().clone();
         match output.effect {
             Effect::Reply((), reply) => reply,
-            Effect::Save(draft, _) => panic!("nobody asks for {draft:?}"),
+            effect @ (Effect::Save(..)
+            | Effect::Send { .. }
+            | Effect::Close { .. }
+            | Effect::Verify(_)) => panic!("nobody asks for {effect:?}"),
             Effect::Work(work, _) => {
                 work.perform(&compactor, |prepared| node.settle(3, prepared).1)
             }

@@ -90,7 +90,7 @@ mod tests {
     use crate::keypair::Keypair;
 
     fn view(text: &str) -> View {
-        access(text).0.view()
+        access(text).0.view().clone()
     }
 
     #[test]

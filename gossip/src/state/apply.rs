@@ -3,7 +3,7 @@
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
 use crate::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX};
-use crate::log::{LogKey, Verdict};
+use crate::log::{Log, LogKey, Verdict};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
 use crate::topic::{Genesis, TopicId, name_is_valid};
@@ -22,6 +22,17 @@ impl State {
             Mutation::Subscribe { topic, by, time_ms } => self.subscribe(topic, by, time_ms),
             Mutation::Unsubscribe { topic, by } => Ok(self.unsubscribe(topic, by)),
             Mutation::Append { entry, received_ms } => self.append(lsn, entry, received_ms),
+            Mutation::AppendAfterGap { entry, received_ms } => {
+                self.append_after_gap(lsn, entry, received_ms)
+            }
+            Mutation::Freeze(entries) => self.freeze(*entries),
+            Mutation::BeginEpoch(epoch) => match self.node.as_mut() {
+                Some(node) => {
+                    node.epoch = epoch;
+                    Ok(Outcome::Done)
+                }
+                None => Err(Reject::Identity),
+            },
             Mutation::Prune { topic, through } => Ok(self.prune(topic, through)),
             Mutation::AddPeer { card, time_ms } => {
                 let known = self.peers.get(&card.did);
@@ -29,10 +40,18 @@ impl State {
                     return Outcome::Duplicate;
                 }
                 let trust = known.map_or(0, |known| known.trust);
+                let address = known.and_then(|known| known.address);
                 self.unsigned_keys.remove(&card.did);
-                self.peers.insert(card.did, Peer { card, trust, added_ms: time_ms });
+                self.peers.insert(card.did, Peer { card, trust, added_ms: time_ms, address });
                 Ok(Outcome::Done)
             }
+            Mutation::SetAddress { did, address } => Ok(match self.peers.get_mut(&did) {
+                Some(peer) if peer.address != Some(address) => {
+                    peer.address = Some(address);
+                    Outcome::Done
+                }
+                _ => Outcome::Duplicate,
+            }),
             Mutation::RemovePeer(did) => {
                 let card = self.peers.remove(&did).is_some();
                 let key = self.unsigned_keys.remove(&did).is_some();
@@ -49,11 +68,45 @@ impl State {
         result.unwrap_or_else(Outcome::Rejected)
     }
 
+    /// Whether `entry` may follow a gap in its log, without changing anything; its signature is not
+    /// checked.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit_after_gap(&self, entry: &Entry) -> Result<(), Reject> {
+        let header = entry.header();
+        let log = self.logs.get(&LogKey::of(entry));
+        let after = log.map_or(0, |log| log.head) + 1;
+        if header.seq <= after || log.is_some_and(|log| log.proof.is_some()) {
+            return Err(Reject::OutOfOrder);
+        }
+        self.admit_anywhere(entry)
+    }
+
     /// Whether `entry` would be appended, without changing anything; its signature is not checked.
     ///
     /// # Errors
     /// Why not.
     pub fn admit(&self, entry: &Entry) -> Result<Verdict, Reject> {
+        let key = LogKey::of(entry);
+        let here = self.entry_at(&key, entry.header().seq);
+        let none = Log::default();
+        let log = self.logs.get(&key).unwrap_or(&none);
+        let verdict = log.judge(entry, here.map(|stored| &stored.entry));
+        match self.admit_anywhere(entry) {
+            // What is there already takes no room.
+            Err(Reject::Full { .. }) if verdict != Verdict::Next => {}
+            other => other?,
+        }
+        match verdict {
+            Verdict::Gap => Err(Reject::OutOfOrder),
+            Verdict::Frozen => Err(Reject::Equivocation),
+            verdict => Ok(verdict),
+        }
+    }
+
+    /// What does not depend on the place.
+    fn admit_anywhere(&self, entry: &Entry) -> Result<(), Reject> {
         let header = entry.header();
         let bytes = entry.payload().len();
         if bytes > PAYLOAD_BYTES_MAX {
@@ -63,18 +116,10 @@ impl State {
             return Err(Reject::WrongNetwork);
         }
         self.may_write(&header.topic, &header.author)?;
-        let key = LogKey::of(entry);
-        let here = self.arrivals.get(&(key, header.seq));
-        let here = here.and_then(|&arrival| self.entries.get(&(header.topic, arrival)));
-        let log = self.logs.get(&key).cloned().unwrap_or_default();
-        match log.judge(entry, here.map(|stored| &stored.entry)) {
-            Verdict::Next if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX => {
-                Err(Reject::Full { what: "the node's store of entries" })
-            }
-            Verdict::Gap => Err(Reject::OutOfOrder),
-            Verdict::Frozen => Err(Reject::Equivocation),
-            verdict => Ok(verdict),
+        if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX {
+            return Err(Reject::Full { what: "the node's store of entries" });
         }
+        Ok(())
     }
 
     fn init(&mut self, node: NodeId) -> Result<Outcome, Reject> {
@@ -104,7 +149,7 @@ impl State {
         let waiting: Vec<_> = self
             .subscriptions
             .iter()
-            .filter(|((name, _), wish)| wish.topic.is_none() && *name == genesis.spec.name)
+            .filter(|((name, _), wish)| wish.topic.is_none() && genesis.is_called(name))
             .map(|(key, wish)| (key.clone(), Subscription { topic: Some(id), ..*wish }))
             .collect();
         self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
@@ -143,7 +188,11 @@ impl State {
     ) -> Result<Outcome, Reject> {
         let topic = match self.resolve(&name) {
             Ok(id) => Some(id),
-            Err(Reject::UnknownTopic { .. }) if name_is_valid(&name) => None,
+            Err(Reject::UnknownTopic { .. })
+                if name_is_valid(&name) || name.parse::<TopicId>().is_ok() =>
+            {
+                None
+            }
             Err(reject) => return Err(reject),
         };
         if let (Some(id), Provenance::Peer(did)) = (topic, by) {
@@ -169,25 +218,54 @@ impl State {
 
     fn append(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Result<Outcome, Reject> {
         let key = LogKey::of(&entry);
-        let (seq, id) = (entry.header().seq, entry.header().topic);
+        let seq = entry.header().seq;
         match self.admit(&entry)? {
             Verdict::Duplicate => return Ok(Outcome::Duplicate),
             Verdict::Equivocation => {
-                let arrival = self.arrivals.get(&(key, seq)).copied().unwrap_or(0);
-                if let Some(stored) = self.entries.get(&(id, arrival)) {
-                    let mut log = self.logs.get(&key).cloned().unwrap_or_default();
-                    log.proof = Some(Box::new((stored.entry.clone(), entry)));
-                    self.logs.insert(key, log);
+                if let Some(stored) = self.entry_at(&key, seq) {
+                    let proof = (stored.entry.clone(), entry);
+                    self.logs.entry(key).or_default().proof = Some(Box::new(proof));
                 }
                 return Err(Reject::Equivocation);
             }
             Verdict::Next | Verdict::Gap | Verdict::Frozen => {}
         }
+        Ok(self.store(lsn, entry, received_ms))
+    }
+
+    fn append_after_gap(
+        &mut self,
+        lsn: u64,
+        entry: Entry,
+        received_ms: u64,
+    ) -> Result<Outcome, Reject> {
+        self.admit_after_gap(&entry)?;
+        self.logs.entry(LogKey::of(&entry)).or_default().base = entry.header().seq - 1;
+        Ok(self.store(lsn, entry, received_ms))
+    }
+
+    fn freeze(&mut self, (one, other): (Entry, Entry)) -> Result<Outcome, Reject> {
+        let key = LogKey::of(&one);
+        let alike = key == LogKey::of(&other) && one.header().seq == other.header().seq;
+        if !alike || one.hash() == other.hash() || !self.topics.contains_key(&key.topic) {
+            return Err(Reject::OutOfOrder);
+        }
+        self.next_arrivals.entry(key.topic).or_default();
+        let log = self.logs.entry(key).or_default();
+        if log.proof.is_some() {
+            return Ok(Outcome::Duplicate);
+        }
+        log.proof = Some(Box::new((one, other)));
+        Ok(Outcome::Done)
+    }
+
+    fn store(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Outcome {
+        let key = LogKey::of(&entry);
+        let (seq, id) = (entry.header().seq, entry.header().topic);
         let arrival = self.next_arrivals.get(&id).copied().unwrap_or(0) + 1;
         self.next_arrivals.insert(id, arrival);
-        let mut log = self.logs.get(&key).cloned().unwrap_or_default();
+        let log = self.logs.entry(key).or_default();
         (log.head, log.head_hash) = (seq, entry.hash());
-        self.logs.insert(key, log);
         let bytes = entry.encoded_bytes() as u64;
         self.bytes += bytes;
         if let Some(topic) = self.topics.get_mut(&id) {
@@ -196,7 +274,7 @@ impl State {
         }
         self.arrivals.insert((key, seq), arrival);
         self.entries.insert((id, arrival), Stored { lsn, received_ms, entry });
-        Ok(Outcome::Appended { arrival, seq })
+        Outcome::Appended { arrival, seq }
     }
 
     fn prune(&mut self, id: TopicId, through: u64) -> Outcome {

@@ -4,6 +4,7 @@
 //! refuses a document in which they differ.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use data_encoding::{BASE64, Encoding, HEXLOWER};
@@ -137,6 +138,8 @@ pub(super) struct LogDoc {
     pub(super) epoch: Text<u64>,
     pub(super) head: u64,
     pub(super) head_hash: Hex<32>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) base: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) proof: Option<Box<(EntryDoc, EntryDoc)>>,
 }
@@ -167,6 +170,8 @@ pub(super) struct PeerDoc {
     pub(super) added_ms: u64,
     /// Derived.
     pub(super) added: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<Text<SocketAddr>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,6 +182,11 @@ pub(super) struct UnsignedDoc {
     pub(super) added_ms: u64,
     /// Derived.
     pub(super) added: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Whose subscription it is: `local`, or the DID of a peer.

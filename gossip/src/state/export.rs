@@ -55,6 +55,7 @@ impl State {
                     trust: peer.trust,
                     added_ms: peer.added_ms,
                     added: moment(peer.added_ms),
+                    address: peer.address.map(Text),
                 })
             }),
             unsigned_keys: Each(|| {
@@ -111,6 +112,7 @@ impl State {
                     epoch: Text(key.epoch),
                     head: log.head,
                     head_hash: Hex(log.head_hash),
+                    base: log.base,
                     proof: log
                         .proof
                         .as_ref()

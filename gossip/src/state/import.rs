@@ -157,10 +157,11 @@ impl State {
         let network = self.network()?;
         let topic = history.topic.0;
         let arrivals = history.arrivals;
-        check((1..=ARRIVALS_MAX).contains(&arrivals), "arrivals", "there cannot be so many")?;
+        check(arrivals <= ARRIVALS_MAX, "arrivals", "there cannot be so many")?;
         let twice = self.next_arrivals.insert(topic, arrivals).is_some();
         check(!twice, "topic", "it is there twice")?;
-        check(!history.logs.is_empty(), "logs", "every arrival is in a log")?;
+        let entries = history.logs.iter().any(|log| log.head > 0);
+        check(entries == (arrivals > 0), "logs", "every arrival is in a log")?;
         for (index, log) in history.logs.into_iter().enumerate() {
             self.add_log(network, topic, log)
                 .map_err(|fault| fault.within(format_args!("logs[{index}]")))?;
@@ -170,7 +171,8 @@ impl State {
 
     fn add_log(&mut self, network: [u8; 32], topic: TopicId, log: LogDoc) -> Checked<()> {
         let key = LogKey { topic, author: log.author.0, epoch: log.epoch.0 };
-        check(log.head > 0, "head", "a log without an entry is none")?;
+        check(log.head > 0 || log.proof.is_some(), "head", "a log without an entry is none")?;
+        check(log.base <= log.head, "base", "it is beyond the head")?;
         let proof = match log.proof {
             None => None,
             Some(proof) => {
@@ -178,15 +180,14 @@ impl State {
                 let one = entry(network, topic, one).map_err(|fault| fault.within("proof[0]"))?;
                 let other =
                     entry(network, topic, other).map_err(|fault| fault.within("proof[1]"))?;
-                let place = one.header().seq;
                 let same = LogKey::of(&one) == key && LogKey::of(&other) == key;
-                let proves = same && other.header().seq == place && one.hash() != other.hash();
+                let place = one.header().seq == other.header().seq;
+                let proves = same && place && one.hash() != other.hash();
                 check(proves, "proof", "these are not two entries for one place of this log")?;
-                check(place <= log.head, "proof", "they are beyond the head")?;
                 Some(Box::new((one, other)))
             }
         };
-        let log = Log { head: log.head, head_hash: log.head_hash.0, proof };
+        let log = Log { head: log.head, head_hash: log.head_hash.0, proof, base: log.base };
         check(self.logs.insert(key, log).is_none(), "author", "this log is there twice")
     }
 
@@ -297,7 +298,8 @@ impl State {
         derived("issued", &peer.issued, &moment(peer.issued_ms))?;
         derived("added", &peer.added, &moment(peer.added_ms))?;
         check(peer.trust <= TRUST_MAX, "trust", "there is no such trust")?;
-        let kept = Peer { card, trust: peer.trust, added_ms: peer.added_ms };
+        let address = peer.address.as_ref().map(|address| address.0);
+        let kept = Peer { card, trust: peer.trust, added_ms: peer.added_ms, address };
         check(self.peers.insert(peer.did.0, kept).is_none(), "did", "it is there twice")
     }
 
@@ -326,7 +328,7 @@ fn access(document: AccessDoc) -> Checked<AccessBytes> {
     }
     let meant = AccessDoc::of(&bytes);
     let unread = "the bytes are a rule that this build cannot read";
-    check(bytes.view() != View::Sealed, "bytes", unread)?;
+    check(*bytes.view() != View::Sealed, "bytes", unread)?;
     let other = "this is not what the bytes say";
     check(document.read == meant.read, "read", other)?;
     check(document.write == meant.write, "write", other)?;

@@ -3,6 +3,7 @@
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{Access, Policy, View};
 use crate::did::Did;
+use crate::entry::Entry;
 use crate::limits::{TOPIC_BYTES_MAX, TRUST_MAX};
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
@@ -88,10 +89,36 @@ impl State {
         self.logs.range(log([0; 32], 0)..=log([0xFF; 32], u64::MAX))
     }
 
+    /// [`heads`](Self::heads) behind a log, if one is given.
+    pub fn heads_after(
+        &self,
+        id: TopicId,
+        after: Option<LogKey>,
+    ) -> impl Iterator<Item = (&LogKey, &Log)> {
+        let log = |key, epoch| LogKey { topic: id, author: Did::from_trusted(key), epoch };
+        let from = after.unwrap_or_else(|| log([0; 32], 0));
+        let logs = self.logs.range(from..=log([0xFF; 32], u64::MAX));
+        logs.skip_while(move |(key, _)| Some(**key) == after)
+    }
+
     /// How far one log has come.
     #[must_use]
     pub fn head(&self, key: &LogKey) -> Log {
         self.logs.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The retained entry at a place.
+    #[must_use]
+    pub fn entry_at(&self, key: &LogKey, seq: u64) -> Option<&Stored> {
+        let arrival = self.arrivals.get(&(*key, seq))?;
+        self.entries.get(&(key.topic, *arrival))
+    }
+
+    /// The first retained entry of a log at `seq` or after it.
+    #[must_use]
+    pub fn next_entry(&self, key: &LogKey, seq: u64) -> Option<&Entry> {
+        let (_, arrival) = self.arrivals.range((*key, seq)..=(*key, u64::MAX)).next()?;
+        self.entries.get(&(key.topic, *arrival)).map(|stored| &stored.entry)
     }
 
     /// All subscriptions, by the name or id they were asked for with.
@@ -102,6 +129,12 @@ impl State {
     /// All peers whose key is known.
     pub fn peers(&self) -> impl Iterator<Item = (&Did, &Peer)> {
         self.peers.iter()
+    }
+
+    /// A peer, if its key is known.
+    #[must_use]
+    pub fn peer(&self, did: &Did) -> Option<&Peer> {
+        self.peers.get(did)
     }
 
     /// The keys that nobody vouches for; none of them is a peer's of [`peers`](Self::peers).
@@ -141,7 +174,7 @@ impl State {
         let own = self.node.is_some_and(|node| node.did == *did);
         let known = self.peers.get(did).map_or(0, |peer| peer.trust);
         let trust = if own { TRUST_MAX } else { known };
-        if topic.genesis.creator == *did || side(&access).admits(did, trust) {
+        if topic.genesis.creator == *did || side(access).admits(did, trust) {
             Ok(())
         } else {
             Err(Reject::NoAccess { who: did.to_string(), what })
@@ -171,12 +204,12 @@ impl State {
     /// How much of everything there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let view = |topic: &Topic| topic.genesis.spec.access.view();
-        let public =
-            |view: View| matches!(view, View::Open(access) if access.read == Policy::Public);
         let topics = self.topics.len();
-        let sealed = self.topics.values().filter(|topic| view(topic) == View::Sealed).count();
-        let open = self.topics.values().filter(|topic| public(view(topic))).count();
+        let views = || self.topics.values().map(|topic| topic.genesis.spec.access.view());
+        let public =
+            |view: &View| matches!(view, View::Open(access) if access.read == Policy::Public);
+        let sealed = views().filter(|view| **view == View::Sealed).count();
+        let open = views().filter(|view| public(view)).count();
         Counts {
             topics,
             private_topics: topics - open - sealed,

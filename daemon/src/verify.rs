@@ -1,0 +1,40 @@
+//! Checking signatures beside the core: at 30 µs each they would be most of its work.
+
+use std::sync::mpsc as std_mpsc;
+use std::thread::{self, JoinHandle};
+
+use icn_gossip::mesh::Batch;
+use rayon::prelude::*;
+use tokio::sync::mpsc;
+
+use crate::node::PeerEvent;
+use crate::shell::{Credit, Input};
+
+/// A batch, and what its link waits for until it is checked.
+pub(crate) type Unchecked = (Batch, Vec<Credit>);
+
+/// How many entries are worth another thread.
+const SHARE: usize = 8;
+
+/// Starts the thread. Batches come back in the order they went in, each checked by all processors.
+/// It ends when the sender is dropped.
+///
+/// # Errors
+/// When the system has no thread to give.
+pub(crate) fn start(
+    inbox: mpsc::WeakSender<Input>,
+) -> std::io::Result<(std_mpsc::Sender<Unchecked>, JoinHandle<()>)> {
+    let (sender, batches) = std_mpsc::channel::<Unchecked>();
+    let thread = thread::Builder::new().name("verify".into()).spawn(move || {
+        for (batch, credits) in batches {
+            let valid =
+                batch.entries().par_iter().with_min_len(SHARE).all(|entry| entry.verify().is_ok());
+            // The node is ending; nobody waits for it.
+            let Some(inbox) = inbox.upgrade() else { continue };
+            let verified = PeerEvent::Verified { batch, valid };
+            let _ = inbox.blocking_send(Input::Peer(verified, None));
+            drop(credits);
+        }
+    })?;
+    Ok((sender, thread))
+}

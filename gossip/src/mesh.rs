@@ -1,0 +1,593 @@
+//! The protocol between nodes, as a value: events in, actions out.
+//!
+//! A *want* is a cursor at the server: what comes after it is sent as fast as the link takes it, and
+//! what is new when it is there. Catching up and following are one thing, and a slow peer costs its
+//! cursors and nothing else. Each log has one source at a time, its author if there is a link to it.
+//! The protocol is described in `docs/PROTOCOL.md`.
+//!
+//! Nothing here is durable and nothing needs to be: all of it can be made again from the state and
+//! from what the peers say. Time and chance are arguments.
+
+mod fork;
+mod link;
+mod message;
+mod serve;
+mod tag;
+mod want;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use crate::did::Did;
+use crate::entry::Entry;
+use crate::log::LogKey;
+use crate::mutation::{Mutation, Provenance};
+use crate::state::State;
+use crate::topic::TopicId;
+use link::Link;
+
+pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
+pub use tag::{Root, Tag};
+
+/// Names a link for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// What a peer did that ends its link. Nothing here can be the doing of a third, or our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The body makes no sense.
+    #[error("a message makes no sense")]
+    Malformed,
+    /// A message that must be understood and is not.
+    #[error("a message must be understood and is not")]
+    UnknownKind,
+    /// It passed on what nobody signed.
+    #[error("something was passed on that nobody has signed")]
+    BadSignature,
+    /// It sent what was not asked for.
+    #[error("something was sent that was not asked for")]
+    Unasked,
+    /// It went over a limit.
+    #[error("a limit was exceeded")]
+    TooMany,
+}
+
+impl LinkError {
+    /// The code the connection is closed with.
+    #[must_use]
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Malformed => 0x20,
+            Self::UnknownKind => 0x21,
+            Self::BadSignature => 0x22,
+            Self::Unasked => 0x23,
+            Self::TooMany => 0x24,
+        }
+    }
+
+    /// The name a counter carries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownKind => "unknown_kind",
+            Self::BadSignature => "bad_signature",
+            Self::Unasked => "unasked",
+            Self::TooMany => "too_many",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// A frame goes to a peer, once everything that is in the state now is durable.
+    Send {
+        /// Over which link.
+        link: LinkId,
+        /// The kind of the frame.
+        kind: u8,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A link is to be closed. It is not there any more for the mesh.
+    Close {
+        /// Which.
+        link: LinkId,
+        /// The code of the connection's end.
+        code: u32,
+        /// Why, in a word.
+        name: &'static str,
+    },
+    /// Signatures are to be checked; [`Mesh::verified`] hears of it.
+    Verify(Batch),
+    /// An entry that is signed is to be appended; [`Mesh::appended`] or [`Mesh::refused`] hears of it.
+    Take {
+        /// The entry.
+        entry: Box<Entry>,
+        /// What is before it is gone.
+        after_gap: bool,
+    },
+    /// A mutation is to be committed, if it is of use.
+    Commit(Box<Mutation>),
+    /// The node's own logs go on in a new epoch.
+    BeginEpoch,
+}
+
+/// Entries whose signatures are to be checked.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    link: LinkId,
+    purpose: Purpose,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Take { key: LogKey, after_gap: bool },
+    Dispute,
+    Proof,
+}
+
+impl Batch {
+    /// What is to be checked, all of it.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Whose link it came over.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+}
+
+/// Why a log is left alone for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room, here or on the disk.
+    NoRoom,
+    /// It is written in the future.
+    Future {
+        /// By the author's clock: ms since 1970.
+        time_ms: u64,
+    },
+    /// The rules do not admit it: access, place.
+    Rules,
+}
+
+/// How a link does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkView {
+    /// Who is at the other end.
+    pub peer: Did,
+    /// Topics that it gets from here.
+    pub shared: usize,
+    /// Topics that it serves.
+    pub serves: usize,
+    /// Logs it gets from here.
+    pub cursors: usize,
+    /// Logs that come from it.
+    pub wants: usize,
+}
+
+/// All links, and what is wanted over which.
+#[derive(Default)]
+pub struct Mesh {
+    links: BTreeMap<LinkId, Link>,
+    /// The link each log comes over.
+    sources: BTreeMap<LogKey, LinkId>,
+    /// How many entries of a log are being verified.
+    verifying: BTreeMap<LogKey, usize>,
+    /// Logs that are left alone until then.
+    held: BTreeMap<LogKey, u64>,
+    /// The topics the operator subscribes to.
+    wanted: BTreeSet<TopicId>,
+    /// Topics that nothing is to be done about.
+    closed: BTreeSet<TopicId>,
+    /// Topics whose heads were compared with those of a peer since the start.
+    compared: BTreeSet<TopicId>,
+    /// The epoch was begun by this process: nobody else can have used a place in it.
+    epoch_is_fresh: bool,
+    /// A peer has told of more in our own log than there is here; until then it may be true.
+    suspect_until_ms: u64,
+    /// Links that may have something to send.
+    awake: BTreeSet<LinkId>,
+    steps: VecDeque<Step>,
+    round_ms: u64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// What comes next, in order.
+enum Step {
+    Do(Action),
+    /// Decide about the source of a log once what comes before is done.
+    Plan(LogKey),
+}
+
+/// The code a link is closed with, without fault, when the state was replaced.
+const RESTORED: u32 = 0x32;
+
+/// How often one link, by chance, is told the roots again.
+const ROUND_MS: u64 = 10_000;
+
+impl Mesh {
+    /// No links yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Leaves topics alone: they are neither served nor followed.
+    pub fn set_closed(&mut self, state: &State, now_ms: u64, closed: BTreeSet<TopicId>) {
+        self.closed = closed;
+        self.topics_changed(state, now_ms);
+    }
+
+    /// A peer is there.
+    pub fn up(&mut self, state: &State, now_ms: u64, id: LinkId, peer: Did, binding: [u8; 32]) {
+        let mut link = Link::new(peer, binding, now_ms);
+        link.tags = tags(state, &link);
+        self.links.insert(id, link);
+        self.tell_interests(state, id);
+    }
+
+    /// A link has gone.
+    pub fn down(&mut self, state: &State, now_ms: u64, id: LinkId) {
+        self.awake.remove(&id);
+        let Some(link) = self.links.remove(&id) else { return };
+        let lost: Vec<LogKey> = link.wanting.handles.into_keys().collect();
+        let topics: BTreeSet<TopicId> = lost.iter().map(|key| key.topic).collect();
+        for key in lost {
+            self.sources.remove(&key);
+            self.plan(state, now_ms, key);
+        }
+        // Whoever is left may have what the lost one had, and has had no reason to say so.
+        for (id, link) in &mut self.links {
+            let asked: Vec<TopicId> = topics.intersection(&link.shared).copied().collect();
+            if !asked.is_empty() {
+                link.outbox.push_back(serve::roots(state, link, &asked));
+                self.awake.insert(*id);
+            }
+        }
+    }
+
+    /// A frame has come.
+    pub fn receive(&mut self, state: &State, now_ms: u64, id: LinkId, kind: u8, body: &[u8]) {
+        if !self.links.contains_key(&id) {
+            return;
+        }
+        let heard = Message::decode(kind, body).and_then(|message| match message {
+            Some(message) => self.hear(state, now_ms, id, message),
+            None => Ok(()),
+        });
+        if let Err(error) = heard {
+            self.close(state, now_ms, id, error);
+        }
+    }
+
+    fn hear(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        message: Message,
+    ) -> Result<(), LinkError> {
+        let costly = matches!(
+            message,
+            Message::Interests { .. }
+                | Message::Topics(_)
+                | Message::Ask(_)
+                | Message::Dispute(_)
+                | Message::Proof(_)
+        );
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        if costly && !link.bucket.take(now_ms) {
+            return Err(LinkError::TooMany);
+        }
+        match message {
+            Message::Interests { more, list } => self.hear_interests(state, now_ms, id, more, list),
+            Message::Topics(list) => self.hear_topics(state, list),
+            Message::Roots(list) => {
+                self.hear_roots(state, now_ms, id, &list);
+                Ok(())
+            }
+            Message::Ask(list) => {
+                self.hear_ask(id, &list);
+                Ok(())
+            }
+            Message::Heads { tag, last, news, list } => {
+                self.hear_heads(state, now_ms, id, tag, last && !news, &list);
+                Ok(())
+            }
+            Message::Want(list) => self.hear_want(state, id, list),
+            Message::Entries { handle, first, list } => {
+                self.hear_entries(state, now_ms, id, handle, first, list)
+            }
+            Message::Cease(handle) => {
+                self.hear_cease(id, handle);
+                Ok(())
+            }
+            Message::Stop { handle, reason } => {
+                self.hear_stop(state, now_ms, id, handle, reason);
+                Ok(())
+            }
+            Message::Dispute(entry) => {
+                self.hear_dispute(state, id, *entry);
+                Ok(())
+            }
+            Message::Proof(entries) => {
+                self.hear_proof(state, id, *entries);
+                Ok(())
+            }
+            Message::Base { handle, seq, hash } => {
+                self.hear_base(state, now_ms, id, handle, seq, hash)
+            }
+        }
+    }
+
+    /// So many bytes of frames have been handed to the network.
+    pub fn sent(&mut self, id: LinkId, bytes: usize) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.under_way = link.under_way.saturating_sub(bytes);
+            self.awake.insert(id);
+        }
+    }
+
+    /// The signatures of a batch were checked; `valid` if all of them match.
+    pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
+        let Batch { link: id, purpose, entries } = batch;
+        if let Purpose::Take { key, .. } = purpose
+            && let Some(count) = self.verifying.get_mut(&key)
+        {
+            *count -= entries.len();
+            if *count == 0 {
+                self.verifying.remove(&key);
+            }
+        }
+        if !valid {
+            self.close(state, now_ms, id, LinkError::BadSignature);
+            return;
+        }
+        match purpose {
+            Purpose::Take { key, after_gap } => {
+                // Somebody else has our own place in a log: this is an old copy of the node.
+                if state
+                    .node()
+                    .is_some_and(|node| (node.did, node.epoch) == (key.author, key.epoch))
+                {
+                    self.act(Action::BeginEpoch);
+                }
+                if self.held.contains_key(&key) {
+                    return;
+                }
+                for (index, entry) in entries.into_iter().enumerate() {
+                    let after_gap = after_gap && index == 0;
+                    self.act(Action::Take { entry: Box::new(entry), after_gap });
+                }
+                if !self.sources.contains_key(&key) {
+                    self.steps.push_back(Step::Plan(key));
+                }
+            }
+            Purpose::Dispute | Purpose::Proof => self.judged(id, purpose, entries),
+        }
+    }
+
+    /// An entry came that was there already.
+    pub fn duplicate(&mut self) {
+        self.count("duplicate");
+    }
+
+    /// An entry of this log has been appended.
+    pub fn appended(&mut self, state: &State, key: LogKey) {
+        let log = state.head(&key);
+        let new = log.head == log.base + 1;
+        let source = self.sources.get(&key).copied();
+        for (id, link) in &mut self.links {
+            if link.wanting.told.get(&key).is_some_and(|&told| told <= log.head) {
+                link.wanting.told.remove(&key);
+            }
+            if !link.shared.contains(&key.topic) {
+                continue;
+            }
+            if link.serving.wake(&key) {
+                self.awake.insert(*id);
+            } else if source != Some(*id) && (new || link.serving.declined.contains(&key)) {
+                link.serving.declined.remove(&key);
+                link.serving.news.insert(key);
+                self.awake.insert(*id);
+            }
+        }
+    }
+
+    /// An entry was not taken: its log is left alone for a while, and stays where it is.
+    pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: Refusal) {
+        let until_ms = match refusal {
+            Refusal::NoRoom => now_ms + 10_000,
+            Refusal::Future { time_ms } => {
+                // No longer than that, whatever it says: a clock can be put right.
+                let early = time_ms.saturating_sub(crate::limits::FUTURE_MS_MAX);
+                early.clamp(now_ms + 1000, now_ms + 600_000)
+            }
+            Refusal::Rules => now_ms + 60_000,
+        };
+        self.count(match refusal {
+            Refusal::NoRoom => "no_room",
+            Refusal::Future { .. } => "future",
+            Refusal::Rules => "rules",
+        });
+        self.held.insert(key, until_ms);
+        // What follows has nothing to follow.
+        self.steps.retain(|step| {
+            !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
+        });
+        self.cease(key);
+    }
+
+    /// The state was replaced: whatever was agreed with the peers was about another one.
+    pub fn restored(&mut self) {
+        for id in std::mem::take(&mut self.links).into_keys() {
+            self.act(Action::Close { link: id, code: RESTORED, name: "restored" });
+        }
+        let (steps, counts) = (std::mem::take(&mut self.steps), std::mem::take(&mut self.counts));
+        // A restore has begun a new epoch.
+        *self = Self { steps, counts, epoch_is_fresh: true, ..Self::default() };
+    }
+
+    /// Topics have come or gone.
+    pub fn topics_changed(&mut self, state: &State, now_ms: u64) {
+        for link in self.links.values_mut() {
+            link.tags = tags(state, link);
+        }
+        self.interests_changed(state, now_ms);
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            self.share(state, id);
+        }
+    }
+
+    /// The operator's subscriptions have changed, or the topics they are about have come.
+    pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
+        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+        let topics = own.filter_map(|(_, _, wish)| wish.topic);
+        let wanted: BTreeSet<TopicId> =
+            topics.filter(|topic| !self.closed.contains(topic)).collect();
+        let given_up: Vec<LogKey> =
+            self.sources.keys().filter(|key| !wanted.contains(&key.topic)).copied().collect();
+        let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
+        self.wanted = wanted;
+        given_up.into_iter().for_each(|key| self.cease(key));
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        ids.iter().for_each(|id| self.tell_interests(state, *id));
+        for topic in new {
+            let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
+            keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
+        }
+    }
+
+    /// What time alone asks for. `chance` decides who is told the roots.
+    pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
+        let due: Vec<LogKey> =
+            self.held.iter().filter(|(_, until)| **until <= now_ms).map(|(key, _)| *key).collect();
+        for key in due {
+            self.held.remove(&key);
+            self.plan(state, now_ms, key);
+        }
+        self.leave_stalled(state, now_ms);
+        if now_ms < self.round_ms {
+            return;
+        }
+        self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
+        let at = usize::try_from(chance >> 32).unwrap_or(0) % self.links.len().max(1);
+        if let Some((id, link)) = self.links.iter_mut().nth(at)
+            && !link.shared.is_empty()
+        {
+            let topics: Vec<TopicId> = link.shared.iter().copied().collect();
+            link.outbox.push_back(serve::roots(state, link, &topics));
+            self.awake.insert(*id);
+        }
+    }
+
+    /// The next thing to do, if there is any.
+    pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
+        loop {
+            match self.steps.pop_front() {
+                Some(Step::Do(action)) => return Some(action),
+                Some(Step::Plan(key)) => {
+                    self.plan(state, now_ms, key);
+                    continue;
+                }
+                None => {}
+            }
+            let id = *self.awake.first()?;
+            match self.next_message(state, id) {
+                Some(message) => {
+                    let (kind, body) = message.encode();
+                    if let Some(link) = self.links.get_mut(&id) {
+                        link.under_way += body.len() + FRAME_HEADER_BYTES;
+                    }
+                    return Some(Action::Send { link: id, kind, body });
+                }
+                None => {
+                    self.awake.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Whether an own entry in `topic` must go into a new epoch: peers may know of places in the
+    /// present one that this node does not, because it is an old copy of itself.
+    #[must_use]
+    pub fn must_begin_epoch(&self, state: &State, now_ms: u64, topic: &TopicId) -> bool {
+        let compared = self.compared.contains(topic) && now_ms >= self.suspect_until_ms;
+        let had_links = || state.peers().any(|(_, peer)| peer.address.is_some());
+        !self.epoch_is_fresh && !compared && had_links()
+    }
+
+    /// The node's own logs go on in an epoch that was chosen by chance just now.
+    pub fn epoch_begun(&mut self) {
+        self.epoch_is_fresh = true;
+    }
+
+    /// How the links do.
+    pub fn links(&self) -> impl Iterator<Item = (LinkId, LinkView)> {
+        self.links.iter().map(|(id, link)| {
+            let view = LinkView {
+                peer: link.peer,
+                shared: link.shared.len(),
+                serves: link.serves.len(),
+                cursors: link.serving.cursors.len(),
+                wants: link.wanting.wants.len(),
+            };
+            (*id, view)
+        })
+    }
+
+    /// How often something was refused, received or done, by name.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.counts.iter().map(|(name, count)| (*name, *count))
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.counts.entry(name).or_default() += 1;
+    }
+
+    fn close(&mut self, state: &State, now_ms: u64, id: LinkId, error: LinkError) {
+        if self.links.contains_key(&id) {
+            self.count(error.name());
+            let (code, name) = (error.code(), error.name());
+            self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
+            self.down(state, now_ms, id);
+        }
+    }
+
+    fn commit(&mut self, mutation: Mutation) {
+        self.act(Action::Commit(Box::new(mutation)));
+    }
+
+    fn act(&mut self, action: Action) {
+        self.steps.push_back(Step::Do(action));
+    }
+
+    fn say(&mut self, id: LinkId, message: Message) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.outbox.push_back(message);
+            self.awake.insert(id);
+        }
+    }
+}
+
+/// The bytes a frame has besides its body.
+const FRAME_HEADER_BYTES: usize = 4;
+
+fn tags(state: &State, link: &Link) -> BTreeMap<Tag, TopicId> {
+    state.topics().map(|(id, _)| (link.tag(id), *id)).collect()
+}
+
+fn short(hash: &[u8; 32]) -> [u8; 16] {
+    let (short, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    *short
+}

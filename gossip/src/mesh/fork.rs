@@ -1,0 +1,120 @@
+//! Two histories by one author: how they are found out, proven and told.
+
+use super::message::Message;
+use super::{Action, Batch, LinkId, Mesh, Purpose};
+use crate::entry::Entry;
+use crate::log::LogKey;
+use crate::mutation::Mutation;
+use crate::state::State;
+
+/// How many disputes and proofs of one peer are checked at a time. More are not heard.
+const CHARGES_MAX: usize = 4;
+
+impl Mesh {
+    /// Shows a peer the entry that is here at a place where it has another.
+    pub(super) fn dispute(&mut self, state: &State, id: LinkId, key: &LogKey, seq: u64) {
+        self.count("disputed");
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let Some(stored) = state.entry_at(key, seq)
+            && link.disputed.insert(*key)
+        {
+            self.say(id, Message::Dispute(Box::new(stored.entry.clone())));
+        }
+    }
+
+    /// Shows a peer why a log is frozen.
+    pub(super) fn prove(&mut self, state: &State, id: LinkId, key: LogKey) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if let Some(proof) = state.head(&key).proof
+            && link.proved.insert(key)
+        {
+            self.say(id, Message::Proof(proof));
+        }
+    }
+
+    pub(super) fn hear_dispute(&mut self, state: &State, id: LinkId, entry: Entry) {
+        let key = LogKey::of(&entry);
+        let here = state.entry_at(&key, entry.header().seq);
+        let differs = here.is_some_and(|stored| stored.entry.hash() != entry.hash());
+        if differs && self.is_open(state, id, &key) {
+            self.charge(id, Purpose::Dispute, vec![entry]);
+        } else {
+            self.count("dispute_without_effect");
+        }
+    }
+
+    pub(super) fn hear_proof(&mut self, state: &State, id: LinkId, proof: (Entry, Entry)) {
+        let (one, other) = proof;
+        let key = LogKey::of(&one);
+        let same = key == LogKey::of(&other) && one.header().seq == other.header().seq;
+        if same && one.hash() != other.hash() && self.is_open(state, id, &key) {
+            self.charge(id, Purpose::Proof, vec![one, other]);
+        } else {
+            self.count("proof_without_effect");
+        }
+    }
+
+    /// Whether a log can be frozen on what this peer says: it is one that the two have in common.
+    fn is_open(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
+        let common = self.links.get(&id).is_some_and(|link| {
+            link.shared.contains(&key.topic) || link.serves.contains(&key.topic)
+        });
+        common && state.head(key).proof.is_none()
+    }
+
+    fn charge(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.charges < CHARGES_MAX {
+            link.charges += 1;
+            self.act(Action::Verify(Batch { link: id, purpose, entries }));
+        } else {
+            self.count("charge_not_heard");
+        }
+    }
+
+    /// The entries of a dispute or a proof are signed.
+    pub(super) fn judged(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.charges -= 1;
+        }
+        let mut entries = entries.into_iter();
+        let action = match (purpose, entries.next(), entries.next()) {
+            // Appending it is what finds the other one, and keeps both.
+            (Purpose::Dispute, Some(entry), None) => {
+                Action::Take { entry: Box::new(entry), after_gap: false }
+            }
+            (Purpose::Proof, Some(one), Some(other)) => {
+                Action::Commit(Box::new(Mutation::Freeze(Box::new((one, other)))))
+            }
+            _ => return,
+        };
+        self.act(action);
+    }
+
+    /// A log was frozen: everybody who has to do with the topic gets the proof.
+    pub fn frozen(&mut self, state: &State, key: LogKey) {
+        self.count("frozen");
+        self.cease(key);
+        let concerned: Vec<LinkId> = self
+            .links
+            .iter_mut()
+            .filter(|(_, link)| {
+                link.shared.contains(&key.topic) || link.serves.contains(&key.topic)
+            })
+            .map(|(id, link)| {
+                let handle = link.serving.handles.get(&key).copied();
+                if let Some(handle) = handle {
+                    link.serving.drop_cursor(handle);
+                    let reason = super::StopReason::Frozen;
+                    link.outbox.push_back(Message::Stop { handle, reason });
+                }
+                link.wanting.told.remove(&key);
+                *id
+            })
+            .collect();
+        concerned.into_iter().for_each(|id| self.prove(state, id, key));
+        if state.node().is_some_and(|node| (node.did, node.epoch) == (key.author, key.epoch)) {
+            self.act(Action::BeginEpoch);
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! What is said on a link after the Hello. The layouts are in `docs/PROTOCOL.md`.
+
+use bytes::Bytes;
+
+use super::LinkError;
+use super::tag::{Root, Tag};
+use crate::bytes::Cursor;
+use crate::did::Did;
+use crate::entry::Entry;
+use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::topic::Genesis;
+
+/// What the message kinds below this one are to a node that does not know them: nothing. From here
+/// on they must be understood.
+const MUST_KNOW: u8 = 0x80;
+
+/// The most items of one message; each has at least 16 bytes.
+const ITEMS_MAX: u64 = 4096;
+
+const MORE: u8 = 1;
+const GENESIS_MISSING: u8 = 1;
+const OF_A_NAME: u8 = 2;
+const LAST: u8 = 1;
+const NEWS: u8 = 2;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Every topic the sender subscribes to.
+    Interests {
+        /// The list goes on in the next one.
+        more: bool,
+        /// The topics.
+        list: Vec<Interest>,
+    },
+    /// Topics the receiver has asked for and does not know.
+    Topics(Vec<Genesis>),
+    /// What the sender's logs of topics hash to.
+    Roots(Vec<(Tag, Root)>),
+    /// The heads of these topics are wanted.
+    Ask(Vec<Tag>),
+    /// How far the sender's logs of a topic have come.
+    Heads {
+        /// The topic.
+        tag: Tag,
+        /// With this one all logs have been told.
+        last: bool,
+        /// These only, because they are news.
+        news: bool,
+        /// The logs.
+        list: Vec<Head>,
+    },
+    /// Logs are wanted, and what comes to them later.
+    Want(Vec<Want>),
+    /// What was wanted.
+    Entries {
+        /// The log, as the want named it.
+        handle: u64,
+        /// The place of the first.
+        first: u64,
+        /// One after the other.
+        list: Vec<WireEntry>,
+    },
+    /// No more of this log is wanted.
+    Cease(u64),
+    /// No more of this log comes.
+    Stop {
+        /// The log.
+        handle: u64,
+        /// Why.
+        reason: StopReason,
+    },
+    /// The sender has another entry at a place.
+    Dispute(Box<Entry>),
+    /// Two entries by one author for one place.
+    Proof(Box<(Entry, Entry)>),
+    /// What the sender has of a log begins after this.
+    Base {
+        /// The log.
+        handle: u64,
+        /// The place before the first.
+        seq: u64,
+        /// The hash of the entry there.
+        hash: [u8; 32],
+    },
+}
+
+/// A subscription, as it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// The topic.
+    pub tag: Tag,
+    /// The sender does not have its genesis.
+    pub missing: bool,
+    /// The tag is that of a name.
+    pub named: bool,
+}
+
+/// How far a log has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whose log.
+    pub author: Did,
+    /// Which of the author's.
+    pub epoch: u64,
+    /// The last entry.
+    pub seq: u64,
+    /// The beginning of its hash.
+    pub hash: [u8; 16],
+}
+
+/// A log and the place after which it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// What the entries will be called by.
+    pub handle: u64,
+    /// The topic.
+    pub tag: Tag,
+    /// Whose log.
+    pub author: Did,
+    /// Which of the author's.
+    pub epoch: u64,
+    /// The last entry that is there already, 0 for none.
+    pub after: u64,
+    /// The beginning of its hash.
+    pub hash: [u8; 16],
+}
+
+/// What an entry is besides its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WireEntry {
+    /// What the payload is.
+    pub kind: u8,
+    /// The version of the access rule it was written under.
+    pub access_version: u32,
+    /// The author's clock: ms since 1970.
+    pub time_ms: u64,
+    /// The author's signature over all of it.
+    pub signature: [u8; 64],
+    /// What it carries.
+    pub payload: Bytes,
+}
+
+/// Why no more entries of a log come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// It was asked for.
+    Ceased,
+    /// The topic is not served to the receiver.
+    NotServed,
+    /// The log is frozen.
+    Frozen,
+    /// The receiver has another entry at the place it wants to go on from.
+    Forked,
+    /// The sender has no more than the receiver, and would get more only from it.
+    NoSource,
+    /// A reason this build does not know.
+    Other(u8),
+}
+
+impl WireEntry {
+    /// The least bytes of one.
+    const BYTES_MIN: usize = 1 + 1 + 1 + 1 + 64;
+
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let header = entry.header();
+        Self {
+            kind: header.kind,
+            access_version: header.access_version,
+            time_ms: header.time_ms,
+            signature: *entry.signature(),
+            payload: entry.payload().clone(),
+        }
+    }
+
+    /// About how many bytes it takes, and at least that many.
+    pub(crate) fn bytes(&self) -> usize {
+        Self::BYTES_MIN + 16 + self.payload.len()
+    }
+}
+
+impl StopReason {
+    fn code(self) -> u8 {
+        match self {
+            Self::Ceased => 1,
+            Self::NotServed => 2,
+            Self::Frozen => 3,
+            Self::Forked => 4,
+            Self::NoSource => 5,
+            Self::Other(code) => code,
+        }
+    }
+
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Ceased,
+            2 => Self::NotServed,
+            3 => Self::Frozen,
+            4 => Self::Forked,
+            5 => Self::NoSource,
+            code => Self::Other(code),
+        }
+    }
+}
+
+impl Message {
+    /// Kind and body of the frame that carries it.
+    #[must_use]
+    pub fn encode(&self) -> (u8, Bytes) {
+        let mut out = Vec::new();
+        let kind = match self {
+            Self::Interests { more, list } => {
+                out.push(flag(*more, MORE));
+                put_list(&mut out, list, |out, interest| {
+                    out.extend_from_slice(&interest.tag.0);
+                    out.push(
+                        flag(interest.missing, GENESIS_MISSING) | flag(interest.named, OF_A_NAME),
+                    );
+                });
+                1
+            }
+            Self::Topics(list) => {
+                put_list(&mut out, list, |out, genesis| put_bytes(out, &genesis.encode()));
+                2
+            }
+            Self::Roots(list) => {
+                put_list(&mut out, list, |out, (tag, root)| {
+                    out.extend_from_slice(&tag.0);
+                    out.extend_from_slice(&root.0);
+                });
+                3
+            }
+            Self::Ask(list) => {
+                put_list(&mut out, list, |out, tag| out.extend_from_slice(&tag.0));
+                4
+            }
+            Self::Heads { tag, last, news, list } => {
+                out.extend_from_slice(&tag.0);
+                out.push(flag(*last, LAST) | flag(*news, NEWS));
+                put_list(&mut out, list, |out, head| {
+                    out.extend_from_slice(head.author.key());
+                    out.extend_from_slice(&head.epoch.to_le_bytes());
+                    put_varint(out, head.seq);
+                    out.extend_from_slice(&head.hash);
+                });
+                5
+            }
+            Self::Want(list) => {
+                put_list(&mut out, list, |out, want| {
+                    put_varint(out, want.handle);
+                    out.extend_from_slice(&want.tag.0);
+                    out.extend_from_slice(want.author.key());
+                    out.extend_from_slice(&want.epoch.to_le_bytes());
+                    put_varint(out, want.after);
+                    out.extend_from_slice(&want.hash);
+                });
+                6
+            }
+            Self::Entries { handle, first, list } => {
+                out.reserve(list.iter().map(WireEntry::bytes).sum());
+                put_varint(&mut out, *handle);
+                put_varint(&mut out, *first);
+                for entry in list {
+                    out.push(entry.kind);
+                    put_varint(&mut out, u64::from(entry.access_version));
+                    put_varint(&mut out, entry.time_ms);
+                    put_varint(&mut out, entry.payload.len() as u64);
+                    out.extend_from_slice(&entry.signature);
+                    out.extend_from_slice(&entry.payload);
+                }
+                7
+            }
+            Self::Cease(handle) => {
+                put_varint(&mut out, *handle);
+                8
+            }
+            Self::Stop { handle, reason } => {
+                put_varint(&mut out, *handle);
+                out.push(reason.code());
+                9
+            }
+            Self::Dispute(entry) => {
+                out.extend_from_slice(&entry.encode());
+                10
+            }
+            Self::Proof(entries) => {
+                put_bytes(&mut out, &entries.0.encode());
+                put_bytes(&mut out, &entries.1.encode());
+                11
+            }
+            Self::Base { handle, seq, hash } => {
+                put_varint(&mut out, *handle);
+                put_varint(&mut out, *seq);
+                out.extend_from_slice(hash);
+                12
+            }
+        };
+        (kind, out.into())
+    }
+
+    /// The message in a frame; `None` for one that a node need not know.
+    ///
+    /// # Errors
+    /// [`LinkError::Malformed`], [`LinkError::UnknownKind`].
+    pub fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, LinkError> {
+        let mut cursor = Cursor(body);
+        let read = Self::read(kind, &mut cursor);
+        match read {
+            Some(Some(message)) if cursor.0.is_empty() => Ok(Some(message)),
+            None if kind >= MUST_KNOW => Err(LinkError::UnknownKind),
+            None => Ok(None),
+            Some(_) => Err(LinkError::Malformed),
+        }
+    }
+
+    /// `None` for an unknown kind, `Some(None)` for a malformed body.
+    fn read(kind: u8, cursor: &mut Cursor<'_>) -> Option<Option<Self>> {
+        Some(match kind {
+            1 => Self::read_interests(cursor),
+            2 => list(cursor, |cursor| Genesis::decode(bytes(cursor)?)).map(Self::Topics),
+            3 => list(cursor, |cursor| Some((Tag(cursor.array()?), Root(cursor.array()?))))
+                .map(Self::Roots),
+            4 => list(cursor, |cursor| Some(Tag(cursor.array()?))).map(Self::Ask),
+            5 => Self::read_heads(cursor),
+            6 => list(cursor, read_want).map(Self::Want),
+            7 => Self::read_entries(cursor),
+            8 => varint(cursor).map(Self::Cease),
+            9 => Self::read_stop(cursor),
+            10 => Entry::decode(std::mem::take(&mut cursor.0))
+                .ok()
+                .map(|entry| Self::Dispute(Box::new(entry))),
+            11 => Self::read_proof(cursor),
+            12 => Self::read_base(cursor),
+            _ => return None,
+        })
+    }
+
+    fn read_interests(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let [more, _] = flags(cursor)?;
+        let list = list(cursor, |cursor| {
+            let tag = Tag(cursor.array()?);
+            let [missing, named] = flags(cursor)?;
+            Some(Interest { tag, missing, named })
+        })?;
+        Some(Self::Interests { more, list })
+    }
+
+    fn read_heads(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let tag = Tag(cursor.array()?);
+        let [last, news] = flags(cursor)?;
+        let list = list(cursor, |cursor| {
+            Some(Head {
+                author: did(cursor)?,
+                epoch: cursor.u64()?,
+                seq: varint(cursor)?,
+                hash: cursor.array()?,
+            })
+        })?;
+        Some(Self::Heads { tag, last, news, list })
+    }
+
+    fn read_entries(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let (handle, first) = (varint(cursor)?, varint(cursor)?);
+        let mut list = Vec::with_capacity(cursor.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
+        while !cursor.0.is_empty() {
+            let kind = cursor.u8()?;
+            let access_version = u32::try_from(varint(cursor)?).ok()?;
+            let time_ms = varint(cursor)?;
+            let bytes = usize::try_from(varint(cursor)?).ok()?;
+            if bytes > PAYLOAD_BYTES_MAX {
+                return None;
+            }
+            let signature = cursor.array()?;
+            // Copied: a retained payload must not keep the whole frame in memory.
+            let payload = Bytes::copy_from_slice(cursor.slice(bytes)?);
+            list.push(WireEntry { kind, access_version, time_ms, signature, payload });
+        }
+        (!list.is_empty()).then_some(Self::Entries { handle, first, list })
+    }
+
+    fn read_stop(cursor: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self::Stop { handle: varint(cursor)?, reason: StopReason::from_code(cursor.u8()?) })
+    }
+
+    fn read_proof(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let mut entry = || Entry::decode(bytes(cursor)?).ok();
+        Some(Self::Proof(Box::new((entry()?, entry()?))))
+    }
+
+    fn read_base(cursor: &mut Cursor<'_>) -> Option<Self> {
+        Some(Self::Base { handle: varint(cursor)?, seq: varint(cursor)?, hash: cursor.array()? })
+    }
+}
+
+fn read_want(cursor: &mut Cursor<'_>) -> Option<Want> {
+    Some(Want {
+        handle: varint(cursor)?,
+        tag: Tag(cursor.array()?),
+        author: did(cursor)?,
+        epoch: cursor.u64()?,
+        after: varint(cursor)?,
+        hash: cursor.array()?,
+    })
+}
+
+fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+/// The two lowest bits; the others must not be set.
+fn flags(cursor: &mut Cursor<'_>) -> Option<[bool; 2]> {
+    let byte = cursor.u8()?;
+    (byte < 4).then_some([byte & 1 > 0, byte & 2 > 0])
+}
+
+fn did(cursor: &mut Cursor<'_>) -> Option<Did> {
+    Did::from_key(cursor.array()?).ok()
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7F) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push((value & 0x7F) as u8);
+}
+
+/// In its shortest form only: whatever is understood has one spelling.
+fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = cursor.u8()?;
+        let bits = u64::from(byte & 0x7F);
+        if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+            return None;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let count = usize::try_from(varint(cursor)?).ok()?;
+    cursor.slice(count)
+}
+
+fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
+    put_varint(out, list.len() as u64);
+    list.iter().for_each(|item| put(out, item));
+}
+
+fn list<'a, T>(
+    cursor: &mut Cursor<'a>,
+    mut read: impl FnMut(&mut Cursor<'a>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = varint(cursor)?;
+    if count > ITEMS_MAX {
+        return None;
+    }
+    (0..count).map(|_| read(cursor)).collect()
+}

@@ -1,0 +1,331 @@
+//! What others get from this node: topics, heads, and entries from their cursors on.
+
+use std::collections::BTreeSet;
+
+use super::link::{Cursor, Link};
+use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
+use super::tag::{Root, Tag};
+use super::{LinkError, LinkId, Mesh, short};
+use crate::limits::{BATCH_BYTES_MAX, CURSORS_MAX, INTERESTS_MAX, UNDER_WAY_BYTES_MAX};
+use crate::log::LogKey;
+use crate::mutation::{Mutation, Provenance};
+use crate::state::State;
+use crate::topic::TopicId;
+
+/// The heads in one message: about 64 KiB.
+const HEADS_PER_MESSAGE: usize = 800;
+
+/// The wants in one message: about 80 KiB.
+const WANTS_PER_MESSAGE: usize = 1000;
+
+/// The roots of these topics, as the peer knows them.
+pub(super) fn roots(state: &State, link: &Link, topics: &[TopicId]) -> Message {
+    Message::Roots(topics.iter().map(|id| (link.tag(id), Root::of(state, *id))).collect())
+}
+
+impl Mesh {
+    pub(super) fn hear_interests(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        more: bool,
+        list: Vec<Interest>,
+    ) -> Result<(), LinkError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.gathering.extend(list);
+        if link.gathering.len() > INTERESTS_MAX {
+            return Err(LinkError::TooMany);
+        }
+        if !more {
+            link.interests = std::mem::take(&mut link.gathering);
+            self.remember_interests(state, now_ms, id);
+            self.share(state, id);
+        }
+        Ok(())
+    }
+
+    /// The peer's subscriptions outlive its link.
+    fn remember_interests(&mut self, state: &State, time_ms: u64, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let by = Provenance::Peer(link.peer);
+        let wishes = link.interests.iter().filter(|interest| !interest.named);
+        let wanted: BTreeSet<TopicId> =
+            wishes.filter_map(|interest| link.tags.get(&interest.tag)).copied().collect();
+        let wanted = wanted.into_iter().filter(|topic| state.may_read(topic, &link.peer).is_ok());
+        let wanted: BTreeSet<String> = wanted.map(|topic| topic.to_string()).collect();
+        let known: BTreeSet<String> = state
+            .subscriptions()
+            .filter(|(_, whose, _)| *whose == by)
+            .map(|(topic, ..)| topic.to_owned())
+            .collect();
+        for topic in wanted.difference(&known).cloned() {
+            self.commit(Mutation::Subscribe { topic, by, time_ms });
+        }
+        for topic in known.difference(&wanted).cloned() {
+            self.commit(Mutation::Unsubscribe { topic, by });
+        }
+    }
+
+    /// Decides anew which topics the peer gets.
+    pub(super) fn share(&mut self, state: &State, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let mut shared = BTreeSet::new();
+        let mut names = None;
+        for interest in &link.interests {
+            let topic = if interest.named {
+                let names = names.get_or_insert_with(|| name_tags(state, link));
+                names.iter().find(|(tag, _)| *tag == interest.tag).map(|(_, topic)| *topic)
+            } else {
+                link.tags.get(&interest.tag).copied()
+            };
+            // Whoever may not read the topic is told nothing, not even that it is there.
+            let topic = topic.filter(|topic| !self.closed.contains(topic));
+            let Some(topic) = topic.filter(|topic| state.may_read(topic, &link.peer).is_ok())
+            else {
+                continue;
+            };
+            if !interest.missing {
+                shared.insert(topic);
+            } else if link.serving.offered.insert(topic) {
+                link.serving.offers.push_back(topic);
+            }
+        }
+        let new: Vec<TopicId> = shared.difference(&link.shared).copied().collect();
+        let gone: Vec<u64> = link
+            .serving
+            .cursors
+            .iter()
+            .filter(|(_, cursor)| !shared.contains(&cursor.key.topic))
+            .map(|(handle, _)| *handle)
+            .collect();
+        link.shared = shared;
+        for handle in gone {
+            link.serving.drop_cursor(handle);
+            link.outbox.push_back(Message::Stop { handle, reason: StopReason::NotServed });
+        }
+        if !new.is_empty() {
+            let told = roots(state, link, &new);
+            link.outbox.push_back(told);
+        }
+        self.awake.insert(id);
+    }
+
+    pub(super) fn hear_ask(&mut self, id: LinkId, tags: &[Tag]) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        for tag in tags {
+            if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
+                link.serving.telling.insert(*topic, None);
+            }
+        }
+        self.awake.insert(id);
+    }
+
+    pub(super) fn hear_want(
+        &mut self,
+        state: &State,
+        id: LinkId,
+        wants: Vec<Want>,
+    ) -> Result<(), LinkError> {
+        for want in wants {
+            let Some(link) = self.links.get(&id) else { return Ok(()) };
+            let cursors = &link.serving.cursors;
+            if cursors.len() >= CURSORS_MAX || cursors.contains_key(&want.handle) {
+                return Err(LinkError::TooMany);
+            }
+            let topic = link.tags.get(&want.tag).filter(|topic| link.shared.contains(topic));
+            let reason = match topic {
+                None => Some(StopReason::NotServed),
+                Some(&topic) => {
+                    let key = LogKey { topic, author: want.author, epoch: want.epoch };
+                    self.begin_cursor(state, id, key, &want)
+                }
+            };
+            if let Some(reason) = reason {
+                self.say(id, Message::Stop { handle: want.handle, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_cursor(
+        &mut self,
+        state: &State,
+        id: LinkId,
+        key: LogKey,
+        want: &Want,
+    ) -> Option<StopReason> {
+        let log = state.head(&key);
+        if log.proof.is_some() {
+            self.prove(state, id, key);
+            return Some(StopReason::Frozen);
+        }
+        if want.after == log.head && self.sources.get(&key) == Some(&id) {
+            // Each would wait for the other.
+            self.links.get_mut(&id)?.serving.declined.insert(key);
+            return Some(StopReason::NoSource);
+        }
+        let here = match state.entry_at(&key, want.after) {
+            Some(stored) => Some(stored.entry.hash()),
+            None if want.after == log.head => Some(log.head_hash),
+            None => None,
+        };
+        if let Some(hash) = here
+            && short(&hash) != want.hash
+        {
+            self.dispute(state, id, &key, want.after);
+            return Some(StopReason::Forked);
+        }
+        let serving = &mut self.links.get_mut(&id)?.serving;
+        if let Some(before) = serving.handles.insert(key, want.handle) {
+            serving.cursors.remove(&before);
+        }
+        serving.declined.remove(&key);
+        serving.news.remove(&key);
+        let hash = if here.is_some() { None } else { Some(want.hash) };
+        serving.cursors.insert(want.handle, Cursor { key, sent: want.after, hash, queued: false });
+        serving.wake(&key);
+        self.awake.insert(id);
+        None
+    }
+
+    pub(super) fn hear_cease(&mut self, id: LinkId, handle: u64) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        // A cursor that has gone by itself has been answered already.
+        if link.serving.drop_cursor(handle).is_some() {
+            self.say(id, Message::Stop { handle, reason: StopReason::Ceased });
+        }
+    }
+
+    /// The next message to a peer: what is said before what is sent, and no more of that than there
+    /// may be under way.
+    pub(super) fn next_message(&mut self, state: &State, id: LinkId) -> Option<Message> {
+        let link = self.links.get_mut(&id)?;
+        if let Some(message) = link.outbox.pop_front() {
+            return Some(message);
+        }
+        if !link.wanting.outgoing.is_empty() {
+            let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
+            return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
+        }
+        if let Some(first) = link.serving.news.first() {
+            let topic = first.topic;
+            let news: Vec<LogKey> = link
+                .serving
+                .news
+                .extract_if(.., |key| key.topic == topic)
+                .take(HEADS_PER_MESSAGE)
+                .collect();
+            let told = news.iter().map(|key| {
+                let log = state.head(key);
+                head(key, log.head, &log.head_hash)
+            });
+            let list = told.collect();
+            return Some(Message::Heads { tag: link.tag(&topic), last: false, news: true, list });
+        }
+        if link.under_way >= UNDER_WAY_BYTES_MAX {
+            return None;
+        }
+        if let Some(topic) = link.serving.offers.pop_front()
+            && let Some(topic) = state.topic(&topic)
+        {
+            return Some(Message::Topics(vec![topic.genesis.clone()]));
+        }
+        if let Some((topic, after)) = link.serving.telling.pop_first() {
+            return Some(tell_heads(state, link, topic, after));
+        }
+        loop {
+            let handle = link.serving.ready.pop_front()?;
+            let Some(cursor) = link.serving.cursors.get_mut(&handle) else { continue };
+            cursor.queued = false;
+            match advance(state, handle, cursor) {
+                Step::Nothing => {}
+                Step::Say(message) => {
+                    // There may be more: after the others.
+                    let key = cursor.key;
+                    link.serving.wake(&key);
+                    return Some(*message);
+                }
+                Step::Forked(after) => {
+                    let key = cursor.key;
+                    link.serving.drop_cursor(handle);
+                    let stop = Message::Stop { handle, reason: StopReason::Forked };
+                    link.outbox.push_back(stop);
+                    self.dispute(state, id, &key, after);
+                    return self.links.get_mut(&id)?.outbox.pop_front();
+                }
+            }
+        }
+    }
+}
+
+/// The next page of the heads of a topic.
+fn tell_heads(state: &State, link: &mut Link, topic: TopicId, after: Option<LogKey>) -> Message {
+    let mut logs = state
+        .heads_after(topic, after)
+        .filter(|(_, log)| log.proof.is_none())
+        .map(|(key, log)| (*key, head(key, log.head, &log.head_hash)));
+    let page: Vec<(LogKey, Head)> = logs.by_ref().take(HEADS_PER_MESSAGE).collect();
+    let last = logs.next().is_none();
+    if let (false, Some((key, _))) = (last, page.last()) {
+        link.serving.telling.insert(topic, Some(*key));
+    }
+    let list = page.into_iter().map(|(_, head)| head).collect();
+    Message::Heads { tag: link.tag(&topic), last, news: false, list }
+}
+
+enum Step {
+    Nothing,
+    Say(Box<Message>),
+    /// The receiver goes on from another entry than the one here at this place.
+    Forked(u64),
+}
+
+impl Step {
+    fn say(message: Message) -> Self {
+        Self::Say(Box::new(message))
+    }
+}
+
+/// Takes a cursor on by one message.
+fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Step {
+    let Some(first) = state.next_entry(&cursor.key, cursor.sent + 1) else {
+        let log = state.head(&cursor.key);
+        if log.head <= cursor.sent {
+            return Step::Nothing;
+        }
+        // All of it is gone.
+        cursor.hash = None;
+        cursor.sent = log.head;
+        return Step::say(Message::Base { handle, seq: log.head, hash: log.head_hash });
+    };
+    let header = first.header();
+    if header.seq > cursor.sent + 1 {
+        cursor.hash = None;
+        cursor.sent = header.seq - 1;
+        return Step::say(Message::Base { handle, seq: cursor.sent, hash: header.previous });
+    }
+    if cursor.hash.take().is_some_and(|hash| hash != short(&header.previous)) {
+        return Step::Forked(cursor.sent);
+    }
+    let (mut list, mut bytes) = (Vec::new(), 0);
+    while let Some(stored) = state.entry_at(&cursor.key, cursor.sent + 1) {
+        let entry = WireEntry::of(&stored.entry);
+        bytes += entry.bytes();
+        if bytes > BATCH_BYTES_MAX && !list.is_empty() {
+            break;
+        }
+        list.push(entry);
+        cursor.sent += 1;
+    }
+    Step::say(Message::Entries { handle, first: header.seq, list })
+}
+
+fn head(key: &LogKey, seq: u64, hash: &[u8; 32]) -> Head {
+    Head { author: key.author, epoch: key.epoch, seq, hash: short(hash) }
+}
+
+fn name_tags(state: &State, link: &Link) -> Vec<(Tag, TopicId)> {
+    let tag = |name: &str| Tag::of_name(&link.binding, name);
+    state.topics().map(|(id, topic)| (tag(&topic.genesis.spec.name), *id)).collect()
+}

@@ -1,0 +1,72 @@
+//! What a topic is called on a link.
+
+use std::fmt;
+
+use crate::state::State;
+use crate::topic::TopicId;
+
+const TOPIC: &[u8] = b"icn/topic";
+const NAME: &[u8] = b"icn/name";
+
+/// A topic on one link: whoever knows the topic can tell, and nobody else can, nor recognise it on
+/// another link.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub [u8; 16]);
+
+/// What the logs of a topic hash to. Equal roots are equal logs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Root(pub [u8; 16]);
+
+impl Tag {
+    /// The tag of a topic where the TLS session has this binding.
+    #[must_use]
+    pub fn of_topic(binding: &[u8; 32], topic: &TopicId) -> Self {
+        Self::keyed(binding, TOPIC, topic.as_bytes())
+    }
+
+    /// The tag of a name.
+    #[must_use]
+    pub fn of_name(binding: &[u8; 32], name: &str) -> Self {
+        Self::keyed(binding, NAME, name.as_bytes())
+    }
+
+    fn keyed(binding: &[u8; 32], domain: &[u8], subject: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(binding);
+        hasher.update(domain).update(subject);
+        Self(first_half(&hasher.finalize()))
+    }
+}
+
+impl Root {
+    /// What the logs of `topic` hash to. Of a frozen log only that it is there: how far it came
+    /// differs, and no longer matters.
+    #[must_use]
+    pub fn of(state: &State, topic: TopicId) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for (key, log) in state.heads(topic) {
+            hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
+            match &log.proof {
+                Some(_) => hasher.update(&[0; 40]),
+                None => hasher.update(&log.head.to_le_bytes()).update(&log.head_hash),
+            };
+        }
+        Self(first_half(&hasher.finalize()))
+    }
+}
+
+fn first_half(hash: &blake3::Hash) -> [u8; 16] {
+    let (half, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 16], &[]));
+    *half
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,433 @@
+//! Many real nodes on simulated disks and links, in simulated time: one seed, one history.
+//!
+//! A link is what QUIC makes of a network: frames come in order or the link is gone. So loss and
+//! reordering on the wire are links that end, with everything that was under way on them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use icn_daemon::node::{Chance, Effect, Identity, Node, Output, PeerEvent};
+use icn_daemon::request::{Reply, Request};
+use icn_gossip::mesh::{Batch, LinkId, Root};
+use icn_gossip::{Did, KeyCard, Keypair, TopicId};
+use icn_snapshot::Policy;
+use icn_wal::{Lsn, SimDisk};
+use serde_json::Value;
+
+use crate::{Dice, request};
+
+/// The network they are all in.
+pub const NETWORK: [u8; 32] = [9; 32];
+
+/// How long nodes, disks and links take.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest way of a frame, in ms.
+    pub link_ms: u64,
+    /// The longest sync, in ms.
+    pub sync_ms: u64,
+    /// The pause before a lost link is tried again, in ms.
+    pub redial_ms: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { link_ms: 20, sync_ms: 10, redial_ms: 300 }
+    }
+}
+
+/// One node, its disk, and whatever of it survives a crash.
+pub struct Member {
+    /// What it is stored on.
+    pub disk: SimDisk,
+    /// Its node, while it runs.
+    pub node: Option<Node<SimDisk>>,
+    seed: u8,
+    starts: u64,
+    /// How far its clock is off.
+    pub skew_ms: i64,
+    /// Outputs that wait for the disk, each with the time it will be done.
+    waiting: VecDeque<(u64, Output<u64>)>,
+    links: BTreeMap<LinkId, usize>,
+}
+
+enum Event {
+    Frame { to: usize, link: LinkId, kind: u8, body: Bytes },
+    Sent { to: usize, link: LinkId, bytes: usize },
+    Verified { to: usize, start: u64, batch: Batch, valid: bool },
+    Synced { to: usize, start: u64 },
+    Tick { to: usize, start: u64 },
+    Dial { from: usize, to: usize },
+}
+
+/// All of them.
+pub struct World {
+    /// The nodes.
+    pub members: Vec<Member>,
+    /// Now, in ms.
+    pub now_ms: u64,
+    /// What decides.
+    pub dice: Dice,
+    pace: Pace,
+    events: BinaryHeap<Reverse<(u64, u64)>>,
+    content: BTreeMap<u64, Event>,
+    next_event: u64,
+    next_link: u64,
+    /// When the last frame of each direction of a link arrives: they stay in order.
+    arrivals: BTreeMap<(LinkId, usize), u64>,
+    /// Pairs that are to have a link.
+    pub wires: BTreeSet<(usize, usize)>,
+    /// Pairs between which nothing passes.
+    pub cut: BTreeSet<(usize, usize)>,
+    /// What was answered, by the number of the question.
+    pub replies: BTreeMap<u64, Reply>,
+    next_question: u64,
+    trace: blake3::Hasher,
+    /// Bytes of frames that have arrived, by node.
+    pub received: Vec<u64>,
+    /// Why links were closed.
+    pub closed: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    /// `count` new nodes that all have links to each other.
+    ///
+    /// # Panics
+    /// When a node does not start: nothing here may go wrong without a planted reason.
+    #[must_use]
+    pub fn new(seed: u64, count: usize, pace: Pace) -> Self {
+        let mut world = Self {
+            members: Vec::new(),
+            now_ms: 1_000_000,
+            dice: Dice::new(seed),
+            pace,
+            events: BinaryHeap::new(),
+            content: BTreeMap::new(),
+            next_event: 0,
+            next_link: 0,
+            arrivals: BTreeMap::new(),
+            wires: BTreeSet::new(),
+            cut: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            next_question: 0,
+            trace: blake3::Hasher::new(),
+            received: vec![0; count],
+            closed: BTreeMap::new(),
+        };
+        for index in 0..count {
+            let seed = u8::try_from(index + 1).expect("few nodes");
+            let disk = SimDisk::new(seed.into());
+            world.members.push(Member {
+                disk,
+                node: None,
+                seed,
+                starts: 0,
+                skew_ms: 0,
+                waiting: VecDeque::new(),
+                links: BTreeMap::new(),
+            });
+        }
+        for from in 0..count {
+            world.wires.extend((from + 1..count).map(|to| (from, to)));
+        }
+        (0..count).for_each(|index| world.start(index));
+        world
+    }
+
+    /// Who a node is.
+    #[must_use]
+    pub fn did(&self, index: usize) -> Did {
+        keypair(self.members[index].seed).did()
+    }
+
+    /// The node, which must be running.
+    ///
+    /// # Panics
+    /// When it is not.
+    #[must_use]
+    pub fn node(&self, index: usize) -> &Node<SimDisk> {
+        self.members[index].node.as_ref().expect("a node that runs")
+    }
+
+    /// Starts a node on what its disk has.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(&mut self, index: usize) {
+        let now_ms = self.clock(index);
+        let member = &mut self.members[index];
+        member.starts += 1;
+        let keypair = keypair(member.seed);
+        let card = KeyCard::sign(&keypair, [member.seed; 32], 1);
+        let identity = Identity { keypair, card, network: NETWORK };
+        let chance = Box::new(Dice::new(self.dice.next()));
+        let node = Node::open(&member.disk, Policy::default(), identity, chance, now_ms);
+        member.node = Some(node.unwrap_or_else(|failure| panic!("node {index}: {failure:?}")));
+        let start = member.starts;
+        self.after(1, Event::Tick { to: index, start });
+        for (from, to) in self.wires.clone() {
+            if from == index || to == index {
+                let delay = self.dice.below(self.pace.redial_ms) + 1;
+                self.after(delay, Event::Dial { from, to });
+            }
+        }
+    }
+
+    /// Ends a node at once. `power` decides what of the unsynced data is on its disk; without it the
+    /// process alone has ended, and all of it is.
+    pub fn crash(&mut self, index: usize, power: Option<u64>) {
+        let links: Vec<LinkId> = self.members[index].links.keys().copied().collect();
+        let member = &mut self.members[index];
+        member.node = None;
+        member.waiting.clear();
+        member.disk = power.map_or_else(|| member.disk.kill(), |seed| member.disk.power_loss(seed));
+        links.into_iter().for_each(|link| self.end_link(link));
+    }
+
+    /// Lets nothing pass between two nodes from now on.
+    pub fn cut(&mut self, a: usize, b: usize) {
+        let pair = (a.min(b), a.max(b));
+        self.cut.insert(pair);
+        let links = self.members[a].links.iter().filter(|(_, peer)| **peer == b);
+        let links: Vec<LinkId> = links.map(|(link, _)| *link).collect();
+        links.into_iter().for_each(|link| self.end_link(link));
+    }
+
+    /// Lets everything pass again.
+    pub fn heal(&mut self) {
+        self.cut.clear();
+        for (from, to) in self.wires.clone() {
+            self.after(1, Event::Dial { from, to });
+        }
+    }
+
+    /// Asks a node; its answer, once it has left the node, is in `replies` under the number.
+    pub fn ask(&mut self, index: usize, line: Value) -> u64 {
+        self.next_question += 1;
+        let question = self.next_question;
+        if self.members[index].node.is_some() {
+            self.step(index, Vec::new(), vec![(question, request(line))]);
+        }
+        question
+    }
+
+    /// Asks a node and lets time pass until it has answered.
+    ///
+    /// # Panics
+    /// When it does not within a minute.
+    pub fn answer(&mut self, index: usize, line: Value) -> Reply {
+        let question = self.ask(index, line);
+        for _ in 0..60_000 {
+            if let Some(reply) = self.replies.remove(&question) {
+                return reply;
+            }
+            self.run(1);
+        }
+        panic!("no answer");
+    }
+
+    /// Lets so many ms pass.
+    pub fn run(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        while let Some(&Reverse((at, number))) = self.events.peek()
+            && at <= end
+        {
+            self.events.pop();
+            self.now_ms = at;
+            if let Some(event) = self.content.remove(&number) {
+                self.happen(event);
+            }
+        }
+        self.now_ms = end;
+    }
+
+    /// Lets time pass until `done`, for `ms` at most; whether it was.
+    pub fn run_until(&mut self, ms: u64, done: impl Fn(&Self) -> bool) -> bool {
+        for _ in 0..ms.div_ceil(10) {
+            if done(self) {
+                return true;
+            }
+            self.run(10);
+        }
+        done(self)
+    }
+
+    /// What the logs of a topic hash to at a node.
+    #[must_use]
+    pub fn root(&self, index: usize, topic: TopicId) -> Root {
+        Root::of(self.node(index).state(), topic)
+    }
+
+    /// A hash over everything that has happened.
+    #[must_use]
+    pub fn trace(&self) -> [u8; 32] {
+        *self.trace.finalize().as_bytes()
+    }
+
+    fn clock(&self, index: usize) -> u64 {
+        self.now_ms.saturating_add_signed(self.members[index].skew_ms)
+    }
+
+    fn after(&mut self, ms: u64, event: Event) {
+        self.at(self.now_ms + ms, event);
+    }
+
+    fn at(&mut self, at: u64, event: Event) {
+        self.next_event += 1;
+        self.content.insert(self.next_event, event);
+        self.events.push(Reverse((at, self.next_event)));
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Frame { to, link, kind, body } => {
+                if self.members[to].links.contains_key(&link) {
+                    self.trace.update(&self.now_ms.to_le_bytes()).update(&[kind]).update(&body);
+                    self.received[to] += body.len() as u64 + 4;
+                    self.step(to, vec![PeerEvent::Frame { link, kind, body }], Vec::new());
+                }
+            }
+            Event::Sent { to, link, bytes } => {
+                if self.members[to].links.contains_key(&link) {
+                    self.step(to, vec![PeerEvent::Sent { link, bytes }], Vec::new());
+                }
+            }
+            Event::Verified { to, start, batch, valid } => {
+                if self.runs(to, start) {
+                    self.step(to, vec![PeerEvent::Verified { batch, valid }], Vec::new());
+                }
+            }
+            Event::Synced { to, start } => {
+                if self.runs(to, start) {
+                    self.release(to);
+                }
+            }
+            Event::Tick { to, start } => {
+                if self.runs(to, start) {
+                    let now_ms = self.clock(to);
+                    let outputs = self.members[to].node.as_mut().map(|node| node.tick(now_ms));
+                    self.wait(to, outputs.unwrap_or_default());
+                    self.after(500, Event::Tick { to, start });
+                }
+            }
+            Event::Dial { from, to } => self.dial(from, to),
+        }
+    }
+
+    fn runs(&self, index: usize, start: u64) -> bool {
+        let member = &self.members[index];
+        member.node.is_some() && member.starts == start
+    }
+
+    fn dial(&mut self, from: usize, to: usize) {
+        let pair = (from.min(to), from.max(to));
+        let linked = self.members[from].links.values().any(|peer| *peer == to);
+        let running = [from, to].iter().all(|index| self.members[*index].node.is_some());
+        if linked || !running || !self.wires.contains(&pair) {
+            return;
+        }
+        if self.cut.contains(&pair) {
+            self.after(self.pace.redial_ms, Event::Dial { from, to });
+            return;
+        }
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        let binding = *blake3::hash(&self.next_link.to_le_bytes()).as_bytes();
+        for (one, other) in [(from, to), (to, from)] {
+            self.members[one].links.insert(link, other);
+            let seed = self.members[other].seed;
+            let card = KeyCard::sign(&keypair(seed), [seed; 32], 1);
+            let address = SocketAddr::from(([10, 0, 0, seed], 7777));
+            self.step(one, vec![PeerEvent::Up { link, card, binding, address }], Vec::new());
+        }
+    }
+
+    fn end_link(&mut self, link: LinkId) {
+        let mut ends = Vec::new();
+        for index in 0..self.members.len() {
+            if self.members[index].links.remove(&link).is_some() {
+                ends.push(index);
+                if self.members[index].node.is_some() {
+                    self.step(index, vec![PeerEvent::Down { link }], Vec::new());
+                }
+            }
+        }
+        if let &[from, to] = ends.as_slice() {
+            let delay = self.pace.redial_ms + self.dice.below(self.pace.redial_ms);
+            self.after(delay, Event::Dial { from, to });
+        }
+    }
+
+    fn step(&mut self, index: usize, events: Vec<PeerEvent>, asked: Vec<(u64, Request)>) {
+        let now_ms = self.clock(index);
+        let Some(node) = self.members[index].node.as_mut() else { return };
+        let outputs = node.step(now_ms, events, asked);
+        self.wait(index, outputs);
+    }
+
+    fn wait(&mut self, index: usize, outputs: Vec<Output<u64>>) {
+        let start = self.members[index].starts;
+        for output in outputs {
+            match output {
+                Output { effect: Effect::Verify(batch), .. } => {
+                    let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
+                    self.after(1, Event::Verified { to: index, start, batch, valid });
+                }
+                output => {
+                    let delay = self.dice.below(self.pace.sync_ms) + 1;
+                    let member = &mut self.members[index];
+                    // One door: nothing overtakes what came before.
+                    let before = member.waiting.back().map_or(0, |(at, _)| *at);
+                    let at = before.max(self.now_ms + delay);
+                    member.waiting.push_back((at, output));
+                    self.at(at, Event::Synced { to: index, start });
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        while let Some((at, _)) = self.members[index].waiting.front()
+            && *at <= self.now_ms
+        {
+            let member = &mut self.members[index];
+            let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
+            let Some(node) = member.node.as_mut() else { return };
+            if let Some(lsn) = Lsn::new(after) {
+                node.store().wal().wait(lsn).expect("a disk without faults");
+            }
+            match effect {
+                Effect::Reply(question, reply) => {
+                    self.replies.insert(question, reply);
+                }
+                Effect::Send { link, kind, body } => self.send(index, link, kind, body),
+                Effect::Close { link, name, .. } => {
+                    *self.closed.entry(name).or_default() += 1;
+                    self.end_link(link);
+                }
+                Effect::Save(draft, _) => {
+                    let saved = node.store().compactor().save(draft.image);
+                    node.saved(self.now_ms, saved.is_ok());
+                }
+                Effect::Work(..) | Effect::Verify(_) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, link: LinkId, kind: u8, body: Bytes) {
+        let Some(&to) = self.members[from].links.get(&link) else { return };
+        let bytes = body.len() + 4;
+        let delay = self.dice.below(self.pace.link_ms) + 1;
+        let before = self.arrivals.get(&(link, to)).copied().unwrap_or(0);
+        let at = before.max(self.now_ms + delay);
+        self.arrivals.insert((link, to), at);
+        self.at(at, Event::Frame { to, link, kind, body });
+        self.at(at, Event::Sent { to: from, link, bytes });
+    }
+}
+
+fn keypair(seed: u8) -> Keypair {
+    Keypair::from_seed([seed; 32])
+}
