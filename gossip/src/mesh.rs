@@ -160,14 +160,14 @@ pub enum Refusal {
 }
 
 /// How a link does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkView {
     /// Who is at the other end.
     pub peer: Did,
     /// Topics that it gets from here.
-    pub shared: usize,
+    pub shared: BTreeSet<TopicId>,
     /// Topics that it serves.
-    pub serves: usize,
+    pub serves: BTreeSet<TopicId>,
     /// Logs it gets from here.
     pub cursors: usize,
     /// Logs that come from it.
@@ -232,7 +232,7 @@ impl Mesh {
         let mut link = Link::new(peer, binding, now_ms);
         link.tags = tags(state, &link);
         self.links.insert(id, link);
-        self.tell_interests(state, id);
+        self.tell_interests(state, now_ms, id);
     }
 
     /// A link has gone.
@@ -276,29 +276,14 @@ impl Mesh {
         id: LinkId,
         message: Message,
     ) -> Result<(), LinkError> {
-        let costly = matches!(
-            message,
-            Message::Interests { .. }
-                | Message::Topics(_)
-                | Message::Ask(_)
-                | Message::Dispute(_)
-                | Message::Proof(_)
-        );
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        if costly && !link.bucket.take(now_ms) {
-            return Err(LinkError::TooMany);
-        }
         match message {
             Message::Interests { more, list } => self.hear_interests(state, now_ms, id, more, list),
-            Message::Topics(list) => self.hear_topics(state, list),
+            Message::Topics(list) => self.hear_topics(state, now_ms, id, list),
             Message::Roots(list) => {
                 self.hear_roots(state, now_ms, id, &list);
                 Ok(())
             }
-            Message::Ask(list) => {
-                self.hear_ask(id, &list);
-                Ok(())
-            }
+            Message::Ask(list) => self.hear_ask(now_ms, id, &list),
             Message::Heads { tag, last, news, list } => {
                 self.hear_heads(state, now_ms, id, tag, last && !news, &list);
                 Ok(())
@@ -315,14 +300,8 @@ impl Mesh {
                 self.hear_stop(state, now_ms, id, handle, reason);
                 Ok(())
             }
-            Message::Dispute(entry) => {
-                self.hear_dispute(state, id, *entry);
-                Ok(())
-            }
-            Message::Proof(entries) => {
-                self.hear_proof(state, id, *entries);
-                Ok(())
-            }
+            Message::Dispute(entry) => self.hear_dispute(state, now_ms, id, *entry),
+            Message::Proof(entries) => self.hear_proof(state, now_ms, id, *entries),
             Message::Base { handle, seq, hash } => {
                 self.hear_base(state, now_ms, id, handle, seq, hash)
             }
@@ -461,7 +440,7 @@ impl Mesh {
         self.wanted = wanted;
         given_up.into_iter().for_each(|key| self.cease(key));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.iter().for_each(|id| self.tell_interests(state, *id));
+        ids.iter().for_each(|id| self.tell_interests(state, now_ms, *id));
         for topic in new {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
@@ -477,6 +456,9 @@ impl Mesh {
             self.plan(state, now_ms, key);
         }
         self.leave_stalled(state, now_ms);
+        let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
+        let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
+        stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
         if now_ms < self.round_ms {
             return;
         }
@@ -537,8 +519,8 @@ impl Mesh {
         self.links.iter().map(|(id, link)| {
             let view = LinkView {
                 peer: link.peer,
-                shared: link.shared.len(),
-                serves: link.serves.len(),
+                shared: link.shared.clone(),
+                serves: link.serves.clone(),
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
             };
@@ -553,6 +535,12 @@ impl Mesh {
 
     fn count(&mut self, name: &'static str) {
         *self.counts.entry(name).or_default() += 1;
+    }
+
+    /// Takes a token for what costs more here than at the peer, or has no effect.
+    fn charge(&mut self, now_ms: u64, id: LinkId) -> Result<(), LinkError> {
+        let taken = self.links.get_mut(&id).is_none_or(|link| link.bucket.take(now_ms));
+        if taken { Ok(()) } else { Err(LinkError::TooMany) }
     }
 
     fn close(&mut self, state: &State, now_ms: u64, id: LinkId, error: LinkError) {

@@ -1,7 +1,7 @@
 //! Two histories by one author: how they are found out, proven and told.
 
 use super::message::Message;
-use super::{Action, Batch, LinkId, Mesh, Purpose};
+use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose};
 use crate::entry::Entry;
 use crate::log::LogKey;
 use crate::mutation::Mutation;
@@ -32,26 +32,40 @@ impl Mesh {
         }
     }
 
-    pub(super) fn hear_dispute(&mut self, state: &State, id: LinkId, entry: Entry) {
+    pub(super) fn hear_dispute(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        entry: Entry,
+    ) -> Result<(), LinkError> {
         let key = LogKey::of(&entry);
         let here = state.entry_at(&key, entry.header().seq);
         let differs = here.is_some_and(|stored| stored.entry.hash() != entry.hash());
         if differs && self.is_open(state, id, &key) {
-            self.charge(id, Purpose::Dispute, vec![entry]);
-        } else {
-            self.count("dispute_without_effect");
+            self.accuse(id, Purpose::Dispute, vec![entry]);
+            return Ok(());
         }
+        self.count("dispute_without_effect");
+        self.charge(now_ms, id)
     }
 
-    pub(super) fn hear_proof(&mut self, state: &State, id: LinkId, proof: (Entry, Entry)) {
+    pub(super) fn hear_proof(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        proof: (Entry, Entry),
+    ) -> Result<(), LinkError> {
         let (one, other) = proof;
         let key = LogKey::of(&one);
         let same = key == LogKey::of(&other) && one.header().seq == other.header().seq;
         if same && one.hash() != other.hash() && self.is_open(state, id, &key) {
-            self.charge(id, Purpose::Proof, vec![one, other]);
-        } else {
-            self.count("proof_without_effect");
+            self.accuse(id, Purpose::Proof, vec![one, other]);
+            return Ok(());
         }
+        self.count("proof_without_effect");
+        self.charge(now_ms, id)
     }
 
     /// Whether a log can be frozen on what this peer says: it is one that the two have in common.
@@ -62,7 +76,7 @@ impl Mesh {
         common && state.head(key).proof.is_none()
     }
 
-    fn charge(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
+    fn accuse(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.charges < CHARGES_MAX {
             link.charges += 1;

@@ -17,6 +17,9 @@ pub(super) struct Link {
     /// What the peer wants, and as much of a newer list as has come.
     pub(super) interests: Vec<Interest>,
     pub(super) gathering: Vec<Interest>,
+    /// When the peer was told our own last, and whether they have changed since.
+    pub(super) interests_ms: Option<u64>,
+    pub(super) interests_stale: bool,
     /// The topics the peer is interested in and may read.
     pub(super) shared: BTreeSet<TopicId>,
     /// The topics the peer has told the root of: it serves them.
@@ -114,6 +117,8 @@ impl Link {
             tags: BTreeMap::new(),
             interests: Vec::new(),
             gathering: Vec::new(),
+            interests_ms: None,
+            interests_stale: false,
             shared: BTreeSet::new(),
             serves: BTreeSet::new(),
             serving: Serving::default(),

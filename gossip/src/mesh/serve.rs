@@ -32,6 +32,7 @@ impl Mesh {
         more: bool,
         list: Vec<Interest>,
     ) -> Result<(), LinkError> {
+        self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         link.gathering.extend(list);
         if link.gathering.len() > INTERESTS_MAX {
@@ -111,14 +112,21 @@ impl Mesh {
         self.awake.insert(id);
     }
 
-    pub(super) fn hear_ask(&mut self, id: LinkId, tags: &[Tag]) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn hear_ask(
+        &mut self,
+        now_ms: u64,
+        id: LinkId,
+        tags: &[Tag],
+    ) -> Result<(), LinkError> {
+        self.charge(now_ms, id)?;
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         for tag in tags {
             if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
                 link.serving.telling.insert(*topic, None);
             }
         }
         self.awake.insert(id);
+        Ok(())
     }
 
     pub(super) fn hear_want(
@@ -130,7 +138,10 @@ impl Mesh {
         for want in wants {
             let Some(link) = self.links.get(&id) else { return Ok(()) };
             let cursors = &link.serving.cursors;
-            if cursors.len() >= CURSORS_MAX || cursors.contains_key(&want.handle) {
+            if cursors.contains_key(&want.handle) {
+                return Err(LinkError::Malformed);
+            }
+            if cursors.len() >= CURSORS_MAX {
                 return Err(LinkError::TooMany);
             }
             let topic = link.tags.get(&want.tag).filter(|topic| link.shared.contains(topic));

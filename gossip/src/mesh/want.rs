@@ -16,13 +16,23 @@ use crate::topic::Genesis;
 /// How long a source that is known to have less than another may send nothing.
 const STALL_MS: u64 = 2000;
 
+/// How long the list of subscriptions rests after it was told.
+const INTERESTS_PAUSE_MS: u64 = 100;
+
 /// How long it may be true what a peer says about our own log.
 const SUSPICION_MS: u64 = 2000;
 
 impl Mesh {
-    /// Tells a peer all the operator subscribes to.
-    pub(super) fn tell_interests(&mut self, state: &State, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
+    /// Tells a peer all the operator subscribes to; not at once if it was told just now, for it will
+    /// not hear of it more often.
+    pub(super) fn tell_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.interests_stale =
+            link.interests_ms.is_some_and(|told| now_ms < told + INTERESTS_PAUSE_MS);
+        if link.interests_stale {
+            return;
+        }
+        link.interests_ms = Some(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
         for (name, _, wish) in own {
@@ -40,6 +50,8 @@ impl Mesh {
     pub(super) fn hear_topics(
         &mut self,
         state: &State,
+        now_ms: u64,
+        id: LinkId,
         list: Vec<Genesis>,
     ) -> Result<(), LinkError> {
         for genesis in list {
@@ -51,6 +63,7 @@ impl Mesh {
                 || state.topic(&genesis.id()).is_some()
             {
                 self.count("topic_not_wanted");
+                self.charge(now_ms, id)?;
                 continue;
             }
             genesis.verify().map_err(|_| LinkError::BadSignature)?;
@@ -74,6 +87,7 @@ impl Mesh {
                 continue;
             };
             if link.serves.insert(*topic) {
+                link.wanting.refused.retain(|key| key.topic != *topic);
                 served.push(*topic);
             }
             if Root::of(state, *topic) == *root {
