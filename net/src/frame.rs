@@ -114,12 +114,16 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next frame; `None` until it has arrived whole.
+    /// The next frame; `None` until it has arrived whole. A decoder between two frames holds no
+    /// memory.
     ///
     /// # Errors
     /// [`TooLarge`], as soon as its header says so and again on every later call.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, TooLarge> {
         let Some(&[kind, low, middle, high]) = self.buffer.first_chunk() else {
+            if self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
             return Ok(None);
         };
         let bytes = FRAME_HEADER_BYTES + u32::from_le_bytes([low, middle, high, 0]) as usize;

@@ -20,18 +20,35 @@
 //! together with a secret of the TLS session, so that a Hello is worth nothing on any other
 //! connection. Until the [`Hello`] of the other side has been accepted nothing else is parsed.
 //!
-//! The connection itself does not exist yet: frames and Hello are what it will carry.
+//! A [`Transport`] is the node's place on the network: it takes connections and keeps dialling its
+//! [`Target`]s, one QUIC connection is one link, and what happens on links comes as [`Event`]s.
 //!
 //! Invariant: this crate decides *who* a peer is, never *what* it may do.
 
+mod dialler;
 mod frame;
+mod handshake;
 mod hello;
+pub mod limits;
+mod link;
+mod stats;
+mod table;
+mod target;
+mod tls;
+mod transport;
+mod why;
 
+pub use dialler::TargetStatus;
 pub use frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge, Truncated};
 pub use hello::{
     CAPABILITIES_KNOWN, CAPABILITIES_REQUIRED, HELLO_BYTES_MAX, Hello, Local, Peer, Refusal, Role,
     SPOKEN, Session, Versions,
 };
+pub use link::{Credit, LinkId};
+pub use stats::{Count, Stats};
+pub use target::{BadTarget, Target};
+pub use transport::{BindError, Config, Event, Timing, Transport};
+pub use why::{CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, Why};
 
 /// The id of the network with this name. Nodes of different networks refuse each other.
 #[must_use]

@@ -1,0 +1,276 @@
+//! Keeps dialling what this node was told to reach.
+//!
+//! Every target has one task. It does nothing while there is a link to the identity behind the
+//! target, and otherwise dials: at once at first, within [`PROMPT`] after a link that ended by
+//! nobody's fault, and after a failure with growing pauses, of which a random part is left out so
+//! that nodes that lost each other together do not meet at the same moment for ever.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::Did;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::handshake::{self, Dialled, Failure};
+use crate::limits::{ADDRESSES_MAX, TARGETS_MAX};
+use crate::link::Link;
+use crate::stats::Count;
+use crate::target::Target;
+use crate::transport::Shared;
+use crate::why::Why;
+
+/// The longest pause after a link that ended by nobody's fault.
+const PROMPT: Duration = Duration::from_millis(250);
+/// The first pause after a failure, and the longest.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// A link that lived this long is a success; one shorter than that is no reason to hurry.
+const SUCCESS: Duration = Duration::from_secs(30);
+const HURRY: Duration = Duration::from_secs(1);
+
+/// What a target is known from. It is dialled as long as one of them is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The caller.
+    Asked,
+    /// Somebody on the local network says so.
+    #[expect(dead_code, reason = "there is no discovery yet")]
+    Hint,
+}
+
+/// How a target fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// The target.
+    pub target: Target,
+    /// Whom it is known to be: the DID that was given, or that of the first key that answered.
+    pub did: Option<Did>,
+    /// There is a link to it.
+    pub connected: bool,
+    /// Failures since the last link that held.
+    pub failures: u32,
+    /// What the last failure was, if there was one since the last link.
+    pub failure: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Dialler(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    targets: HashMap<Target, Entry>,
+    /// Whose key answered first where none was given: nobody else until the process ends.
+    pins: HashMap<Target, Did>,
+    ourselves: HashSet<Target>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    asked: bool,
+    hinted: bool,
+    failures: u32,
+    failure: Option<String>,
+    stop: CancellationToken,
+}
+
+impl Dialler {
+    /// Starts to dial. Says whether the target is one: not if it is this node itself, or there are
+    /// too many.
+    pub(crate) fn add(&self, shared: &Arc<Shared>, target: Target, source: Source) -> bool {
+        let inner = &mut *self.0.lock();
+        if target.did() == Some(shared.did) || inner.ourselves.contains(&target) {
+            return false;
+        }
+        if let Some(entry) = inner.targets.get_mut(&target) {
+            *entry.flag(source) = true;
+            return true;
+        }
+        if inner.targets.len() >= TARGETS_MAX {
+            return false;
+        }
+        let stop = shared.stopping.child_token();
+        let mut entry =
+            Entry { asked: false, hinted: false, failures: 0, failure: None, stop: stop.clone() };
+        *entry.flag(source) = true;
+        inner.targets.insert(target.clone(), entry);
+        let shared_too = Arc::clone(shared);
+        shared.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = keep(&shared_too, &target) => {}
+            }
+        });
+        true
+    }
+
+    /// Stops dialling, if there is no other source. A link that is there stays.
+    pub(crate) fn remove(&self, target: &Target, source: Source) {
+        let inner = &mut *self.0.lock();
+        if let Some(entry) = inner.targets.get_mut(target) {
+            *entry.flag(source) = false;
+            if !entry.asked && !entry.hinted {
+                entry.stop.cancel();
+                inner.targets.remove(target);
+            }
+        }
+    }
+
+    pub(crate) fn status(&self, shared: &Shared) -> Vec<TargetStatus> {
+        let inner = self.0.lock();
+        let status = |(target, entry): (&Target, &Entry)| {
+            let did = target.did().or_else(|| inner.pins.get(target).copied());
+            TargetStatus {
+                target: target.clone(),
+                did,
+                connected: did.is_some_and(|did| shared.table.of(&did).is_some()),
+                failures: entry.failures,
+                failure: entry.failure.clone(),
+            }
+        };
+        inner.targets.iter().map(status).collect()
+    }
+
+    fn expected(&self, target: &Target) -> Option<Did> {
+        target.did().or_else(|| self.0.lock().pins.get(target).copied())
+    }
+
+    fn pin(&self, target: &Target, did: Did) {
+        if target.did().is_none() {
+            self.0.lock().pins.entry(target.clone()).or_insert(did);
+        }
+    }
+
+    fn never_again(&self, target: &Target) {
+        let inner = &mut *self.0.lock();
+        inner.targets.remove(target);
+        inner.ourselves.insert(target.clone());
+    }
+
+    /// Notes a failure; the number of them.
+    fn failed(&self, target: &Target, text: Option<String>) -> u32 {
+        match self.0.lock().targets.get_mut(target) {
+            Some(entry) => {
+                entry.failures = entry.failures.saturating_add(1);
+                if text.is_some() {
+                    entry.failure = text;
+                }
+                entry.failures
+            }
+            None => 1,
+        }
+    }
+
+    fn connected(&self, target: &Target) {
+        if let Some(entry) = self.0.lock().targets.get_mut(target) {
+            entry.failure = None;
+        }
+    }
+
+    fn held(&self, target: &Target) {
+        if let Some(entry) = self.0.lock().targets.get_mut(target) {
+            entry.failures = 0;
+        }
+    }
+}
+
+impl Entry {
+    fn flag(&mut self, source: Source) -> &mut bool {
+        match source {
+            Source::Asked => &mut self.asked,
+            Source::Hint => &mut self.hinted,
+        }
+    }
+}
+
+async fn keep(shared: &Arc<Shared>, target: &Target) {
+    let dialler = &shared.dialler;
+    loop {
+        let expected = dialler.expected(target);
+        if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
+            dialler.connected(target);
+            link.gone().await;
+            sleep(after(dialler, target, &link)).await;
+            continue;
+        }
+        match dial(shared, target, expected).await {
+            Dialled::Up(link) => dialler.pin(target, link.peer()),
+            Dialled::Busy(peer) => {
+                dialler.pin(target, peer);
+                sleep(some_of(PROMPT)).await;
+            }
+            Dialled::Ourselves => {
+                tracing::info!(%target, "this is the node itself: not dialled again");
+                return dialler.never_again(target);
+            }
+            Dialled::Failed(Failure { count, text }) => {
+                shared.stats.add(count, 1);
+                tracing::info!(%target, why = text, "not connected");
+                let failures = dialler.failed(target, Some(text));
+                sleep(pause(failures)).await;
+            }
+        }
+    }
+}
+
+/// Dials the addresses of a target, one after the other, until somebody is there.
+async fn dial(shared: &Arc<Shared>, target: &Target, expected: Option<Did>) -> Dialled {
+    let addresses = target.resolve().await.unwrap_or_default();
+    let mut dialled = Dialled::Failed(Failure {
+        count: Count::DialResolve,
+        text: "the name of the host is not known".into(),
+    });
+    for address in addresses.into_iter().take(ADDRESSES_MAX) {
+        dialled = handshake::dial(shared, address, expected).await;
+        match &dialled {
+            Dialled::Failed(failure)
+                if matches!(failure.count, Count::DialUnreachable | Count::DialTransport) => {}
+            _ => break,
+        }
+    }
+    dialled
+}
+
+/// How long to wait after the end of a link.
+fn after(dialler: &Dialler, target: &Target, link: &Link) -> Duration {
+    let lived = link.age();
+    if lived >= SUCCESS {
+        dialler.held(target);
+    }
+    if lived >= HURRY && link.ended().is_some_and(Why::ordinary) {
+        return some_of(PROMPT);
+    }
+    pause(dialler.failed(target, None))
+}
+
+/// The pause after so many failures in a row: twice the one before, of which up to half is left out.
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let pause = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
+    pause / 2 + some_of(pause / 2)
+}
+
+/// A random part of it.
+fn some_of(duration: Duration) -> Duration {
+    // Without randomness the pause is only less well spread.
+    let chance = getrandom::u32().unwrap_or(u32::MAX);
+    duration.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_minute() {
+        for (failures, longest) in [(1, 250), (2, 500), (3, 1000), (9, 60_000), (9999, 60_000)] {
+            let longest = Duration::from_millis(longest);
+            let pauses: Vec<_> = (0..200).map(|_| pause(failures)).collect();
+            assert!(pauses.iter().all(|&pause| pause >= longest / 2 && pause <= longest));
+            assert!(pauses.iter().any(|&pause| pause < longest * 5 / 8), "no chance in it");
+            assert!(pauses.iter().any(|&pause| pause > longest * 7 / 8), "no chance in it");
+        }
+    }
+}

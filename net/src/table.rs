@@ -1,0 +1,217 @@
+//! At most one link to every identity, whoever dials when.
+//!
+//! A connection whose Hello is under way has a [`Claim`]; with the last word it becomes the link,
+//! and an older link of the same identity ends. Two nodes that dial each other at once must agree
+//! which of the two connections stays, without asking: the one that the smaller identity dialled.
+//! Who accepts a Hello while its own dial is under way therefore declines it if it is the smaller
+//! one, and else gives up its own dial. That needs no clock. A clock decides one case only: a
+//! Hello that was sent before its sender knew that the other connection had come about looks like
+//! that of a node which has lost it. Within [`FRESH`] it is taken for the former; who really has
+//! lost the link dials again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::Did;
+use parking_lot::Mutex;
+use quinn::Connection;
+
+use crate::limits::LINKS_MAX;
+use crate::link::{Link, LinkId};
+use crate::why::{CLOSE_REPLACED, CLOSE_TOO_MANY};
+
+/// How long a link is taken to be known at both ends only since a moment ago.
+const FRESH: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Table {
+    own: Did,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    slots: HashMap<Did, Slot>,
+    links: HashMap<LinkId, Arc<Link>>,
+    claims: u64,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    dialling: Option<Attempt>,
+    accepting: Option<Attempt>,
+    up: Option<Arc<Link>>,
+}
+
+#[derive(Debug)]
+struct Attempt {
+    id: LinkId,
+    connection: Connection,
+}
+
+/// A connection that may become the link of an identity, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    table: Arc<Table>,
+    peer: Did,
+    id: LinkId,
+}
+
+/// Why a connection does not become a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Declined {
+    /// Another connection to the same identity is the link or becomes it.
+    Other,
+    /// There are as many links as there may be.
+    Full,
+}
+
+impl Declined {
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Other => CLOSE_REPLACED,
+            Self::Full => CLOSE_TOO_MANY,
+        }
+    }
+
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Other => "another link of the same two nodes stays",
+            Self::Full => "as many links as there may be",
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn new(own: Did) -> Arc<Self> {
+        Arc::new(Self { own, inner: Mutex::default() })
+    }
+
+    /// The link of an identity.
+    pub(crate) fn of(&self, peer: &Did) -> Option<Arc<Link>> {
+        self.inner.lock().slots.get(peer)?.up.clone()
+    }
+
+    pub(crate) fn get(&self, id: LinkId) -> Option<Arc<Link>> {
+        self.inner.lock().links.get(&id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
+        self.inner.lock().links.values().cloned().collect()
+    }
+
+    /// Before the Hello of a connection that this node has dialled.
+    pub(crate) fn dial(
+        self: &Arc<Self>,
+        peer: Did,
+        connection: &Connection,
+    ) -> Result<Claim, Declined> {
+        let inner = &mut *self.inner.lock();
+        let slot = inner.slot(peer)?;
+        let fresh = slot.up.as_ref().is_some_and(|link| link.age() < FRESH);
+        if fresh || slot.dialling.is_some() || slot.accepting.is_some() {
+            return Err(Declined::Other);
+        }
+        let id = inner.claim();
+        let attempt = Attempt { id, connection: connection.clone() };
+        inner.slots.entry(peer).or_default().dialling = Some(attempt);
+        Ok(Claim { table: Arc::clone(self), peer, id })
+    }
+
+    /// When the Hello of a peer that has dialled is accepted, before the answer.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        peer: Did,
+        connection: &Connection,
+    ) -> Result<Claim, Declined> {
+        let inner = &mut *self.inner.lock();
+        let slot = inner.slot(peer)?;
+        let ours_stays = self.own < peer;
+        if ours_stays {
+            let just_up = slot.up.as_ref().is_some_and(|link| link.dialled() && link.age() < FRESH);
+            if slot.dialling.is_some() || just_up {
+                return Err(Declined::Other);
+            }
+        }
+        for other in [slot.dialling.take(), slot.accepting.take()].into_iter().flatten() {
+            other.connection.close(CLOSE_REPLACED.into(), Declined::Other.reason().as_bytes());
+        }
+        let id = inner.claim();
+        let attempt = Attempt { id, connection: connection.clone() };
+        inner.slots.entry(peer).or_default().accepting = Some(attempt);
+        Ok(Claim { table: Arc::clone(self), peer, id })
+    }
+
+    /// The link is no more.
+    pub(crate) fn remove(&self, link: &Link) {
+        let inner = &mut *self.inner.lock();
+        inner.links.remove(&link.id());
+        if let Some(slot) = inner.slots.get_mut(&link.peer()) {
+            slot.up.take_if(|up| up.id() == link.id());
+        }
+        inner.tidy(&link.peer());
+    }
+}
+
+impl Claim {
+    /// The id of the link to come.
+    pub(crate) fn id(&self) -> LinkId {
+        self.id
+    }
+
+    /// Both Hellos are accepted: `link` is the one of its peer from now on. The one before, which
+    /// is closed, has to be gone before anybody hears of the new one.
+    ///
+    /// # Errors
+    /// [`Declined::Other`] when another connection came between.
+    pub(crate) fn commit(self, link: &Arc<Link>) -> Result<Option<Arc<Link>>, Declined> {
+        let inner = &mut *self.table.inner.lock();
+        let slot = inner.slots.get_mut(&self.peer).ok_or(Declined::Other)?;
+        slot.take(self.id).ok_or(Declined::Other)?;
+        let old = slot.up.replace(Arc::clone(link));
+        inner.links.insert(self.id, Arc::clone(link));
+        if let Some(old) = &old {
+            old.close(CLOSE_REPLACED, "a newer link of the same peer");
+        }
+        Ok(old)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let inner = &mut *self.table.inner.lock();
+        if let Some(slot) = inner.slots.get_mut(&self.peer) {
+            slot.take(self.id);
+        }
+        inner.tidy(&self.peer);
+    }
+}
+
+impl Inner {
+    fn slot(&mut self, peer: Did) -> Result<&mut Slot, Declined> {
+        let full = self.slots.len() >= LINKS_MAX && !self.slots.contains_key(&peer);
+        if full { Err(Declined::Full) } else { Ok(self.slots.entry(peer).or_default()) }
+    }
+
+    fn claim(&mut self) -> LinkId {
+        self.claims += 1;
+        LinkId(self.claims)
+    }
+
+    fn tidy(&mut self, peer: &Did) {
+        let empty = self.slots.get(peer).is_some_and(|slot| {
+            slot.up.is_none() && slot.dialling.is_none() && slot.accepting.is_none()
+        });
+        if empty {
+            self.slots.remove(peer);
+        }
+    }
+}
+
+impl Slot {
+    fn take(&mut self, id: LinkId) -> Option<Attempt> {
+        let dialling = self.dialling.take_if(|attempt| attempt.id == id);
+        dialling.or_else(|| self.accepting.take_if(|attempt| attempt.id == id))
+    }
+}

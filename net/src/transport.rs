@@ -1,0 +1,418 @@
+//! A node's place on the network.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::{Did, KeyCard, Keypair};
+use quinn::crypto::HmacKey;
+use quinn::{
+    Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+use quinn_proto::HashedConnectionIdGenerator;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::dialler::{Dialler, Source, TargetStatus};
+use crate::frame::Frame;
+use crate::handshake;
+use crate::hello::{CAPABILITIES_KNOWN, Local, SPOKEN, Versions};
+use crate::limits::{
+    Admission, FLUSH_TIME_MAX, HALF_OPEN_MAX, HalfOpen, INCOMING_BYTES_MAX,
+    INCOMING_BYTES_TOTAL_MAX, WINDOW_BYTES,
+};
+use crate::link::{Credit, LinkId};
+use crate::stats::{Count, Stats};
+use crate::table::Table;
+use crate::target::Target;
+use crate::tls::Identity;
+use crate::why::{CLOSE_STOPPING, Why};
+
+/// The context of what keys the tokens by which a peer learns that this node was started again.
+const RESET_CONTEXT: &str = "icn v0 stateless reset";
+const RESET_DOMAIN: &[u8] = b"icn/reset/v0\0";
+
+/// What a transport is made of.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The UDP address to listen at and to dial from; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who this node is.
+    pub keypair: Arc<Keypair>,
+    /// Its X25519 key.
+    pub card: KeyCard,
+    /// Its network, see [`network_id`](crate::network_id).
+    pub network: [u8; 32],
+    /// The versions of the protocol it speaks.
+    pub versions: Versions,
+    /// What it offers and demands.
+    pub capabilities: u64,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+/// How long things may take. The defaults are for every network; tests have less patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From a TLS session to a link: 3 s.
+    pub hello: Duration,
+    /// How often a silent link is shown to live: 15 s.
+    pub keep_alive: Duration,
+    /// How long a peer may be silent: 45 s. At least three times `keep_alive`.
+    pub idle: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(3),
+            keep_alive: Duration::from_secs(15),
+            idle: Duration::from_secs(45),
+        }
+    }
+}
+
+impl Config {
+    /// What this build speaks, with the default timing.
+    #[must_use]
+    pub fn new(
+        listen: SocketAddr,
+        keypair: Arc<Keypair>,
+        card: KeyCard,
+        network: [u8; 32],
+    ) -> Self {
+        let (versions, capabilities) = (SPOKEN, CAPABILITIES_KNOWN);
+        Self { listen, keypair, card, network, versions, capabilities, timing: Timing::default() }
+    }
+}
+
+/// What happens on links. Of one link: `Up`, then the others, and `Down` as the last. The link that
+/// replaces another is `Up` after that one is `Down`.
+#[derive(Debug)]
+pub enum Event {
+    /// A link came about: both ends have accepted each other's Hello.
+    Up {
+        /// Which link.
+        link: LinkId,
+        /// Who is at the other end.
+        peer: Did,
+        /// Its X25519 key, under its identity.
+        card: KeyCard,
+        /// What only the two ends of this TLS session know.
+        binding: [u8; 32],
+        /// The version of the protocol to speak.
+        version: u16,
+        /// What the peer offers and demands.
+        capabilities: u64,
+        /// Where the peer is; others may reach it there, too.
+        address: SocketAddr,
+        /// It was this node that dialled.
+        dialled: bool,
+    },
+    /// A frame came.
+    Frame {
+        /// On which link.
+        link: LinkId,
+        /// The frame. Its kind is not 0.
+        frame: Frame,
+        /// To be dropped when what the frame was for is done.
+        credit: Credit,
+    },
+    /// Frames were given to QUIC and are in no queue here any more.
+    Sent {
+        /// On which link.
+        link: LinkId,
+        /// Their bytes, headers included.
+        bytes: usize,
+    },
+    /// The link has ended. Frames that were not [`Event::Sent`] may be lost, and those before it too.
+    Down {
+        /// Which link.
+        link: LinkId,
+        /// Who was at the other end.
+        peer: Did,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Why there is no transport.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be listened at.
+    #[error("cannot listen at udp {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The key card is that of another identity.
+    #[error("the key card belongs to another identity than the key pair")]
+    Card,
+    /// The timing is impossible.
+    #[error("an idle timeout has to be at least three times the keep-alive, and below 2^62 ms")]
+    Timing,
+    /// Called without a tokio runtime.
+    #[error("there is no tokio runtime here")]
+    NoRuntime,
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// A node's place on the network: one UDP socket, and the links over it. Cheap to clone; when the
+/// last clone is dropped, everything ends at once.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    shared: Arc<Shared>,
+    _dead: Arc<DropGuard>,
+}
+
+/// What all tasks of a transport share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) did: Did,
+    pub(crate) config: Config,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) identity: Identity,
+    /// Of the connections that are dialled.
+    pub(crate) dialling: Arc<TransportConfig>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) dialler: Dialler,
+    pub(crate) stats: Stats,
+    pub(crate) tasks: TaskTracker,
+    /// No new links; those that are there say goodbye.
+    pub(crate) stopping: CancellationToken,
+    /// Nobody listens any more.
+    dead: CancellationToken,
+    events: mpsc::Sender<Event>,
+}
+
+impl Transport {
+    /// Listens, on the tokio runtime of the caller. What happens is told through `events`; while
+    /// they are not taken, nothing is read from anybody.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(config: Config, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+        tokio::runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
+        let did = config.keypair.did();
+        if config.card.did != did {
+            return Err(BindError::Card);
+        }
+        let identity = Identity::new(Arc::clone(&config.keypair));
+        let mut server = ServerConfig::with_crypto(Arc::new(identity.server()?));
+        server
+            .transport_config(Arc::new(quic(&config.timing, 1)?))
+            .max_incoming(HALF_OPEN_MAX)
+            .incoming_buffer_size(INCOMING_BYTES_MAX)
+            .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
+        let address = config.listen;
+        let listen = |source| BindError::Listen { address, source };
+        let socket = UdpSocket::bind(address).map_err(listen)?;
+        let endpoint = Endpoint::new(
+            quic_endpoint(&config.keypair),
+            Some(server),
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(listen)?;
+        let dead = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            did,
+            dialling: Arc::new(quic(&config.timing, 0)?),
+            config,
+            endpoint,
+            identity,
+            table: Table::new(did),
+            dialler: Dialler::default(),
+            stats: Stats::new(),
+            tasks: TaskTracker::new(),
+            stopping: dead.child_token(),
+            dead: dead.clone(),
+            events,
+        });
+        shared.tasks.spawn(take_connections(Arc::clone(&shared)));
+        Ok(Self { shared, _dead: Arc::new(dead.drop_guard()) })
+    }
+
+    /// Where this listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.shared.endpoint.local_addr()
+    }
+
+    /// Who this is.
+    #[must_use]
+    pub fn did(&self) -> Did {
+        self.shared.did
+    }
+
+    /// Queues a frame and returns at once. Says whether the link is still there; if it is not, the
+    /// frame is dropped. Nothing bounds the queue but the caller, who counts what it has queued
+    /// against [`Event::Sent`].
+    pub fn send(&self, link: LinkId, frame: Frame) -> bool {
+        self.shared.table.get(link).is_some_and(|link| link.send(frame))
+    }
+
+    /// Closes a link at once: what is queued is not sent any more. The peer is told both, and
+    /// [`Event::Down`] follows.
+    pub fn close(&self, link: LinkId, code: u32, reason: &str) {
+        if let Some(link) = self.shared.table.get(link) {
+            link.close(code, reason);
+        }
+    }
+
+    /// Keeps a link to this target from now on. Says whether it will: not to this node itself, and
+    /// not beyond [`TARGETS_MAX`](crate::limits::TARGETS_MAX).
+    pub fn dial(&self, target: Target) -> bool {
+        self.shared.dialler.add(&self.shared, target, Source::Asked)
+    }
+
+    /// Does not dial this target any more. A link that is there stays.
+    pub fn forget(&self, target: &Target) {
+        self.shared.dialler.remove(target, Source::Asked);
+    }
+
+    /// How the targets fare, in no order.
+    #[must_use]
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        self.shared.dialler.status(&self.shared)
+    }
+
+    /// What happened, counted.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
+    /// Sends what is queued, closes every link with the code of a node that stops, and ends all
+    /// tasks. Takes some seconds at most, however peers behave; events go on until then.
+    pub async fn shutdown(&self) {
+        let shared = &self.shared;
+        shared.stopping.cancel();
+        shared.endpoint.set_server_config(None);
+        shared.tasks.close();
+        let _ = timeout(2 * FLUSH_TIME_MAX, shared.tasks.wait()).await;
+        for link in shared.table.all() {
+            link.close(CLOSE_STOPPING, "this node stops");
+        }
+        let _ = timeout(FLUSH_TIME_MAX, shared.endpoint.wait_idle()).await;
+        shared.dead.cancel();
+        let _ = timeout(FLUSH_TIME_MAX, shared.tasks.wait()).await;
+    }
+}
+
+impl Shared {
+    /// What this node says of itself.
+    pub(crate) fn local(&self) -> Local<'_> {
+        Local {
+            keypair: &self.config.keypair,
+            card: &self.config.card,
+            network: self.config.network,
+            versions: self.config.versions,
+            capabilities: self.config.capabilities,
+        }
+    }
+
+    /// Tells the caller, and waits until there is room.
+    pub(crate) async fn emit(&self, event: Event) {
+        match self.events.try_send(event) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(event)) => {
+                tokio::select! {
+                    biased;
+                    () = self.dead.cancelled() => {}
+                    _ = self.events.send(event) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn take_connections(shared: Arc<Shared>) {
+    let half_open = Arc::new(HalfOpen::default());
+    loop {
+        let incoming = tokio::select! {
+            () = shared.stopping.cancelled() => break,
+            incoming = shared.endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { break };
+        let proven = incoming.remote_address_validated() || !incoming.may_retry();
+        match half_open.admit(incoming.remote_address().ip(), proven) {
+            Admission::Take(place) => {
+                shared.tasks.spawn(handshake::accept(Arc::clone(&shared), incoming, place));
+            }
+            Admission::Prove => {
+                shared.stats.add(Count::ProofDemanded, 1);
+                let _ = incoming.retry();
+            }
+            Admission::Refuse => {
+                shared.stats.add(Count::HalfOpenRefused, 1);
+                incoming.refuse();
+            }
+        }
+    }
+    shared.dead.cancelled().await;
+    shared.endpoint.close(CLOSE_STOPPING.into(), b"this node stops");
+}
+
+/// One stream, no datagrams, and windows that bound what a peer can make this node hold.
+fn quic(timing: &Timing, streams: u32) -> Result<TransportConfig, BindError> {
+    if timing.idle < timing.keep_alive.saturating_mul(3) {
+        return Err(BindError::Timing);
+    }
+    let idle = IdleTimeout::try_from(timing.idle).map_err(|_| BindError::Timing)?;
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(WINDOW_BYTES))
+        .receive_window(VarInt::from_u32(WINDOW_BYTES))
+        .send_window(WINDOW_BYTES.into())
+        // A first packet that nobody heard is sent again soon: a node that was started again is
+        // there before the next dial.
+        .initial_rtt(Duration::from_millis(100))
+        .keep_alive_interval(Some(timing.keep_alive))
+        .max_idle_timeout(Some(idle));
+    Ok(config)
+}
+
+/// The same keys after every start of the same node: a peer that still holds a link to the process
+/// before learns from its next packet that nobody is there any more.
+fn quic_endpoint(keypair: &Keypair) -> EndpointConfig {
+    let secret = blake3::derive_key(RESET_CONTEXT, &keypair.sign(RESET_DOMAIN));
+    let mut cid = [0; 8];
+    blake3::Hasher::new_keyed(&secret).update(b"cid").finalize_xof().fill(&mut cid);
+    let cid = u64::from_le_bytes(cid);
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(secret)));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid)));
+    config
+}
+
+struct ResetKey([u8; 32]);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], out: &mut [u8]) {
+        blake3::Hasher::new_keyed(&self.0).update(data).finalize_xof().fill(out);
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), quinn::crypto::CryptoError> {
+        // The hashes compare in constant time.
+        let signature = <[u8; 32]>::try_from(signature).map_err(|_| quinn::crypto::CryptoError)?;
+        let expected = blake3::keyed_hash(&self.0, data);
+        if expected == signature { Ok(()) } else { Err(quinn::crypto::CryptoError) }
+    }
+}

@@ -1,0 +1,6 @@
+//! Real endpoints on loopback.
+
+mod dials;
+mod frames;
+mod hello;
+mod rig;

@@ -1,0 +1,128 @@
+//! Nodes to talk to each other, and waiting for what they tell.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::{Did, KeyCard, Keypair};
+use icn_net::{Config, Count, Event, Frame, LinkId, Target, Timing, Transport, Why};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// Nothing here takes as long as this unless it never happens.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const NETWORK: &str = "test";
+
+pub(crate) struct Node {
+    pub(crate) transport: Transport,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+pub(crate) fn keypair(seed: u8) -> Arc<Keypair> {
+    Arc::new(Keypair::from_seed([seed; 32]))
+}
+
+pub(crate) fn config(seed: u8) -> Config {
+    let keypair = keypair(seed);
+    let card = KeyCard::sign(&keypair, [seed; 32], 1);
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    Config::new(listen, keypair, card, icn_net::network_id(NETWORK))
+}
+
+pub(crate) fn timing(idle_ms: u64) -> Timing {
+    let idle = Duration::from_millis(idle_ms);
+    Timing { idle, keep_alive: idle / 4, ..Timing::default() }
+}
+
+impl Node {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self::of(config(seed))
+    }
+
+    pub(crate) fn of(config: Config) -> Self {
+        let (sender, events) = mpsc::channel(64);
+        Self { transport: Transport::bind(config, sender).unwrap(), events }
+    }
+
+    pub(crate) fn did(&self) -> Did {
+        self.transport.did()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.transport.local_addr().unwrap()
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::new(Some(self.did()), self.address())
+    }
+
+    pub(crate) fn dial(&self, other: &Self) {
+        assert!(self.transport.dial(other.target()));
+    }
+
+    pub(crate) async fn next(&mut self) -> Event {
+        timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("a transport")
+    }
+
+    pub(crate) async fn up(&mut self) -> (LinkId, Did) {
+        match self.next().await {
+            Event::Up { link, peer, .. } => (link, peer),
+            other => panic!("{other:?} in place of Up"),
+        }
+    }
+
+    pub(crate) async fn down(&mut self) -> (LinkId, Why) {
+        loop {
+            match self.next().await {
+                Event::Down { link, why, .. } => return (link, why),
+                Event::Sent { .. } | Event::Frame { .. } => {}
+                other @ Event::Up { .. } => panic!("{other:?} in place of Down"),
+            }
+        }
+    }
+
+    /// The next frame, settled at once.
+    pub(crate) async fn frame(&mut self) -> Frame {
+        loop {
+            match self.next().await {
+                Event::Frame { frame, .. } => return frame,
+                Event::Sent { .. } => {}
+                other => panic!("{other:?} in place of a frame"),
+            }
+        }
+    }
+
+    pub(crate) fn count(&self, count: Count) -> u64 {
+        self.transport.stats().get(count)
+    }
+
+    /// Waits until it was counted.
+    pub(crate) async fn counted(&self, count: Count, at_least: u64) {
+        let waiting = async {
+            while self.count(count) < at_least {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, waiting).await.is_ok(), "{count:?}: {}", self.count(count));
+    }
+
+    /// Nothing is told for a while.
+    pub(crate) async fn quiet(&mut self, ms: u64) {
+        if let Ok(event) = timeout(Duration::from_millis(ms), self.events.recv()).await {
+            panic!("{event:?}");
+        }
+    }
+}
+
+/// Two nodes with a link, which the first has dialled.
+pub(crate) async fn pair(a: &mut Node, b: &mut Node) -> (LinkId, LinkId) {
+    a.dial(b);
+    let ((in_a, peer_of_a), (in_b, peer_of_b)) = tokio::join!(a.up(), b.up());
+    assert_eq!((peer_of_a, peer_of_b), (b.did(), a.did()));
+    (in_a, in_b)
+}
+
+pub(crate) fn frame(kind: u8, body: impl Into<Vec<u8>>) -> Frame {
+    Frame::new(kind, body.into()).unwrap()
+}
