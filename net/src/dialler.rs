@@ -20,7 +20,7 @@ use crate::link::Link;
 use crate::stats::Count;
 use crate::target::Target;
 use crate::transport::Shared;
-use crate::why::Why;
+use crate::why::{CLOSE_REPLACED, Why};
 
 /// The longest pause after a link that ended by nobody's fault.
 const PROMPT: Duration = Duration::from_millis(250);
@@ -187,9 +187,11 @@ impl Entry {
 
 async fn keep(shared: &Arc<Shared>, target: &Target) {
     let dialler = &shared.dialler;
+    let mut declined = 0;
     loop {
         let expected = dialler.expected(target);
         if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
+            declined = 0;
             dialler.connected(target);
             link.gone().await;
             sleep(after(dialler, target, &link)).await;
@@ -199,7 +201,8 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
             Dialled::Up(link) => dialler.pin(target, link.peer()),
             Dialled::Busy(peer) => {
                 dialler.pin(target, peer);
-                sleep(some_of(PROMPT)).await;
+                declined += 1;
+                sleep(pause(declined)).await;
             }
             Dialled::Ourselves => {
                 tracing::info!(%target, "this is the node itself: not dialled again");
@@ -239,7 +242,12 @@ fn after(dialler: &Dialler, target: &Target, link: &Link) -> Duration {
     if lived >= SUCCESS {
         dialler.held(target);
     }
-    if lived >= HURRY && link.ended().is_some_and(Why::ordinary) {
+    let hurry = match link.ended() {
+        // Without a newer link here it was somebody else with the same key.
+        Some(Why::Theirs { code: CLOSE_REPLACED, .. }) | None => false,
+        Some(why) => why.ordinary(),
+    };
+    if hurry && lived >= HURRY {
         return some_of(PROMPT);
     }
     pause(dialler.failed(target, None))

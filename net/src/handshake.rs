@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use icn_gossip::Did;
-use quinn::{ClientConfig, Connection, ConnectionError, Incoming, SendStream};
+use quinn::{ClientConfig, Connection, ConnectionError, Incoming, SendStream, WriteError};
 use tokio::time::timeout;
 
 use crate::frame::Frame;
@@ -219,7 +219,10 @@ async fn write(send: &mut SendStream, hello: Vec<u8>) -> Result<(), Ended> {
     let frame = Frame::new(KIND_HELLO, hello).map_err(|_| Ended::Refused(Refusal::Malformed))?;
     let mut buffer = BytesMut::new();
     frame.encode(&mut buffer);
-    send.write_chunk(buffer.freeze()).await.map_err(|_| Ended::Lost)
+    send.write_chunk(buffer.freeze()).await.map_err(|error| match error {
+        WriteError::Stopped(_) => Ended::Refused(Refusal::Malformed),
+        _ => Ended::Lost,
+    })
 }
 
 /// Closes the connection as it has to be, and counts it. If the connection is what ended, says how.

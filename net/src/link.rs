@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use icn_gossip::Did;
 use parking_lot::Mutex;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -278,8 +278,12 @@ async fn write(
                 continue;
             }
             let bytes = buffer.len();
-            if send.write_chunk(buffer.split().freeze()).await.is_err() {
-                return;
+            match send.write_chunk(buffer.split().freeze()).await {
+                Ok(()) => {}
+                Err(WriteError::Stopped(_)) => {
+                    return link.close(CLOSE_MALFORMED, "the peer reads no more");
+                }
+                Err(_) => return,
             }
             link.shrink(bytes);
             shared.stats.add(Count::FramesOut, std::mem::take(&mut count));
@@ -354,7 +358,7 @@ impl Reader {
                 More::Some
             }
             // A stream that is reset is one that ended where it should not.
-            Ok(None) | Err(quinn::ReadError::Reset(_)) => More::End,
+            Ok(None) | Err(ReadError::Reset(_)) => More::End,
             Err(_) => More::Lost,
         }
     }

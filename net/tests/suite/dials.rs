@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use icn_net::{Count, Event};
+use icn_net::{CLOSE_REPLACED, Config, Count, Event, Target, Why};
 
-use crate::rig::{Node, frame};
+use crate::rig::{Node, config, frame, keypair, pair};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_dial_each_other_have_one_link_and_keep_it() {
@@ -27,4 +27,91 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
         }
         assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (1, 1), "round {round}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_link_of_an_identity_replaces_the_one_before() {
+    let mut node = Node::new(1);
+    let (mut old, mut new) = (Node::new(2), Node::new(2));
+    let (_, old_link) = pair(&mut old, &mut node).await;
+    new.dial(&node);
+    let (ended, why) = node.down().await;
+    assert_eq!(ended, old_link, "the old link ends before the new one is told");
+    assert!(matches!(why, Why::Ours { code: CLOSE_REPLACED, .. }), "{why}");
+    let new_link = node.up().await.0;
+    new.up().await;
+    assert!(matches!(old.down().await.1, Why::Theirs { code: CLOSE_REPLACED, .. }));
+    assert!(!node.transport.send(old_link, frame(1, [])));
+    assert!(node.transport.send(new_link, frame(1, *b"new")));
+    assert_eq!(new.frame().await, frame(1, *b"new"));
+    assert_eq!(node.count(Count::ClosedReplaced), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_connected_is_not_dialled() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    pair(&mut a, &mut b).await;
+    b.dial(&a);
+    b.dial(&a);
+    // Whose key it is turns out with the first answer.
+    assert!(b.transport.dial(Target::new(None, a.address())));
+    tokio::join!(a.quiet(1500), b.quiet(1500));
+    assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (1, 1));
+    assert!(b.transport.targets().iter().all(|target| target.connected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_may_answer_for_a_target_with_a_did() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let wrong = Target::new(Some(keypair(3).did()), b.address());
+    assert!(a.transport.dial(wrong.clone()));
+    a.counted(Count::DialWrongKey, 2).await;
+    let failure = a.transport.targets().remove(0).failure.unwrap();
+    assert!(failure.contains(&b.did().to_string()), "{failure}");
+    assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (0, 0));
+    // And this node answers for itself only.
+    a.transport.forget(&wrong);
+    assert!(a.transport.targets().is_empty());
+    let other = Target::new(Some(keypair(3).did()), a.address());
+    assert!(a.transport.dial(other));
+    while !a.transport.targets().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::join!(a.quiet(300), b.quiet(300));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_without_a_did_is_whoever_answers_first() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
+    let address = b.address();
+    assert!(a.transport.dial(Target::new(None, address)));
+    assert_eq!(a.up().await.1, b.did());
+    b.up().await;
+    b.transport.shutdown().await;
+    drop(b);
+    a.down().await;
+    let impostor = Node::of(Config { listen: address, ..config(3) });
+    a.counted(Count::DialWrongKey, 1).await;
+    assert_eq!(impostor.count(Count::LinksUp), 0);
+    assert_eq!(a.transport.targets().remove(0).did, Some(keypair(2).did()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_by_name_is_resolved_and_an_unknown_one_is_told() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let named = |host: &str| format!("{}@{host}:{}", b.did(), b.address().port());
+    assert!(a.transport.dial(named("no-such-host.invalid").parse().unwrap()));
+    a.counted(Count::DialResolve, 1).await;
+    assert!(a.transport.dial(named("localhost").parse().unwrap()));
+    tokio::join!(a.up(), b.up());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_there_is_counted_and_told() {
+    let a = Node::new(1);
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(a.transport.dial(Target::new(None, nobody.local_addr().unwrap())));
+    a.counted(Count::DialUnreachable, 1).await;
+    assert!(a.transport.targets().remove(0).failure.unwrap().contains("nobody answers"));
 }

@@ -1,6 +1,10 @@
 //! Real endpoints on loopback.
 
+mod crowd;
 mod dials;
 mod frames;
 mod hello;
+mod restarts;
 mod rig;
+mod stranger;
+mod strangers;

@@ -23,6 +23,11 @@ pub(crate) fn keypair(seed: u8) -> Arc<Keypair> {
     Arc::new(Keypair::from_seed([seed; 32]))
 }
 
+/// Two seeds, so that the first one's identity is the smaller.
+pub(crate) fn ordered(a: u8, b: u8) -> (u8, u8) {
+    if keypair(a).did() < keypair(b).did() { (a, b) } else { (b, a) }
+}
+
 pub(crate) fn config(seed: u8) -> Config {
     let keypair = keypair(seed);
     let card = KeyCard::sign(&keypair, [seed; 32], 1);

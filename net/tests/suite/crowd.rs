@@ -1,0 +1,41 @@
+//! Many at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use icn_net::{Config, Count, Timing};
+
+use crate::rig::{Node, config};
+use crate::stranger::Stranger;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_only_knocks_shuts_out_itself_alone() {
+    let timing = Timing { hello: Duration::from_secs(60), ..Timing::default() };
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut node = Node::of(Config { timing, listen: any, ..config(1) });
+    let address = SocketAddr::from(([127, 0, 0, 1], node.address().port()));
+    let stranger = Stranger::new(9);
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        held.push(stranger.connect(address, b"icn/1").await.unwrap());
+    }
+    assert_eq!(node.count(Count::ProofDemanded), 0);
+    for _ in 64..256 {
+        held.push(stranger.connect(address, b"icn/1").await.unwrap());
+    }
+    assert_eq!(node.count(Count::ProofDemanded), 256 - 64, "each has proven its address");
+    assert!(stranger.connect(address, b"icn/1").await.is_err());
+    assert!(node.count(Count::HalfOpenRefused) > 0);
+
+    // Somebody from elsewhere.
+    let listen = SocketAddr::from(([127, 0, 0, 2], 0));
+    let mut other = Node::of(Config { listen, ..config(2) });
+    assert!(other.transport.dial(icn_net::Target::new(Some(node.did()), address)));
+    tokio::join!(node.up(), other.up());
+
+    // Who has gone makes room.
+    held.clear();
+    let mut late = Node::new(3);
+    assert!(late.transport.dial(icn_net::Target::new(Some(node.did()), address)));
+    tokio::join!(node.up(), late.up());
+}
