@@ -238,6 +238,7 @@ impl Transport {
             events,
         });
         shared.tasks.spawn(take_connections(Arc::clone(&shared)));
+        tokio::spawn(close_when_dead(shared.endpoint.clone(), dead.clone()));
         Ok(Self { shared, _dead: Arc::new(dead.drop_guard()) })
     }
 
@@ -360,8 +361,12 @@ async fn take_connections(shared: Arc<Shared>) {
             }
         }
     }
-    shared.dead.cancelled().await;
-    shared.endpoint.close(CLOSE_STOPPING.into(), b"this node stops");
+}
+
+/// Not one of the tasks: those are waited for before anybody is dead.
+async fn close_when_dead(endpoint: Endpoint, dead: CancellationToken) {
+    dead.cancelled().await;
+    endpoint.close(CLOSE_STOPPING.into(), b"this node stops");
 }
 
 /// One stream, no datagrams, and windows that bound what a peer can make this node hold.

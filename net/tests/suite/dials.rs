@@ -91,7 +91,7 @@ async fn a_target_without_a_did_is_whoever_answers_first() {
     b.transport.shutdown().await;
     drop(b);
     a.down().await;
-    let impostor = Node::of(Config { listen: address, ..config(3) });
+    let impostor = Node::after(Config { listen: address, ..config(3) }).await;
     a.counted(Count::DialWrongKey, 1).await;
     assert_eq!(impostor.count(Count::LinksUp), 0);
     assert_eq!(a.transport.targets().remove(0).did, Some(keypair(2).did()));

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use icn_net::limits::{QUEUED_BYTES_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
 use icn_net::{CLOSE_STOPPING, CLOSE_TOO_MANY, Config, Count, Event, FRAME_BYTES_MAX, Frame, Why};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::rig::{Node, PATIENCE, config, frame, pair, timing};
 
@@ -197,7 +197,9 @@ async fn what_was_queued_arrives_before_a_node_stops() {
             }
         }
     };
+    let since = Instant::now();
     let ((got, why), (), ()) = tokio::join!(reading, stopping.shutdown(), draining);
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     assert_eq!(got, frames);
     assert!(matches!(why, Why::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
     assert!(!a.transport.send(to_b, frame(1, [])));

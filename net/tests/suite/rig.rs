@@ -50,6 +50,19 @@ impl Node {
         Self { transport: Transport::bind(config, sender).unwrap(), events }
     }
 
+    /// A node at an address that another one has just left.
+    pub(crate) async fn after(config: Config) -> Self {
+        let since = tokio::time::Instant::now();
+        let (sender, events) = mpsc::channel(64);
+        loop {
+            match Transport::bind(config.clone(), sender.clone()) {
+                Ok(transport) => return Self { transport, events },
+                Err(error) => assert!(since.elapsed() < PATIENCE, "{error}"),
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub(crate) fn did(&self) -> Did {
         self.transport.did()
     }
