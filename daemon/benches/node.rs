@@ -27,7 +27,7 @@ fn start(data: &Path) -> Outcome<(Child, Duration)> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_icnd"))
         .arg("--data-dir")
         .arg(data)
-        .args(["--http", "127.0.0.1:0"])
+        .args(["--http", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--no-mdns"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

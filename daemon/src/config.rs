@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
+use icn_net::{BadTarget, Target};
 use icn_snapshot::{Due, Policy, Rotation};
 use serde::Deserialize;
 
@@ -24,6 +26,15 @@ pub struct Flags {
     /// Where health, metrics and the first page are served [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", global = true)]
     pub http: Option<SocketAddr>,
+    /// Where peers reach the node, by UDP [default: 0.0.0.0:7777]
+    #[arg(long, env = "ICN_LISTEN", value_name = "ADDR", global = true)]
+    pub listen: Option<SocketAddr>,
+    /// A peer to stay connected to, with its DID if only that one may answer; may be repeated
+    #[arg(long = "peer", value_name = "[DID@]HOST:PORT", global = true)]
+    pub peers: Vec<Target>,
+    /// Neither look for peers in the local network nor be found there
+    #[arg(long, env = "ICN_NO_MDNS", value_parser = FalseyValueParser::new(), global = true)]
+    pub no_mdns: bool,
     /// The configuration file [default: icn.toml in the data directory]
     #[arg(long, env = "ICN_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
@@ -37,6 +48,10 @@ pub struct Flags {
 #[serde(deny_unknown_fields)]
 struct File {
     http: Option<SocketAddr>,
+    listen: Option<SocketAddr>,
+    #[serde(default)]
+    peers: Vec<String>,
+    mdns: Option<bool>,
     network: Option<String>,
     #[serde(default)]
     snapshot: SnapshotSection,
@@ -67,6 +82,15 @@ pub struct Config {
     pub http: SocketAddr,
     /// Whether `http` was asked for.
     pub http_explicit: bool,
+    /// Where peers reach the node. Default 0.0.0.0:7777; if that port is taken and nobody asked for
+    /// it, any free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` was asked for.
+    pub listen_explicit: bool,
+    /// The peers to stay connected to.
+    pub peers: Vec<Target>,
+    /// Whether peers are looked for in the local network.
+    pub mdns: bool,
     /// The network, as the hash of its name. Default `icn`.
     pub network: [u8; 32],
     /// When a snapshot is due, and which stay.
@@ -124,7 +148,19 @@ impl Config {
             ));
         }
         let network = file.network.as_deref().unwrap_or("icn");
+        let listen = flags.listen.or(file.listen);
+        let mut peers = flags.peers.clone();
+        for peer in &file.peers {
+            let target = peer.parse();
+            peers.push(target.map_err(|error: BadTarget| {
+                invalid(&path, &format!("peers: {peer:?} is no peer: {error}"))
+            })?);
+        }
         Ok(Self {
+            listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7777))),
+            listen_explicit: listen.is_some(),
+            peers,
+            mdns: !flags.no_mdns && file.mdns.unwrap_or(true),
             usual_directory: flags.data_dir.is_none() || from_environment(),
             data_dir,
             unsafe_fs: flags.unsafe_fs,

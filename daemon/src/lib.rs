@@ -26,6 +26,7 @@ pub mod machine;
 mod meter;
 pub mod node;
 mod offline;
+mod peers;
 mod report;
 pub mod request;
 pub mod run;

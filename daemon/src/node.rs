@@ -350,7 +350,7 @@ impl<D: Disk> Node<D> {
         let node = self.node_id()?;
         let id = self.state().resolve(topic)?;
         self.state().may_write(&id, &node.did)?;
-        let node = self.in_own_epoch(now_ms, node, &id)?;
+        let node = self.in_own_epoch(now_ms, &id)?;
         let state = self.state();
         let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
         let position = Position {

@@ -23,6 +23,8 @@ pub(crate) struct Start<'a> {
     pub(crate) usual_directory: bool,
     /// Where health and metrics are served.
     pub(crate) http: SocketAddr,
+    /// Where peers are met.
+    pub(crate) listen: SocketAddr,
     /// What was found.
     pub(crate) recovery: &'a Recovery,
     /// In what time.
@@ -45,6 +47,7 @@ impl Start<'_> {
         writeln!(out, "  Data       {directory}")?;
         writeln!(out, "  Control    {}", control.display())?;
         writeln!(out, "  Health     http://{}", self.http)?;
+        writeln!(out, "  Peers      udp {}", self.listen)?;
         writeln!(out, "  Recovery   {}", self.recovered())?;
         for (id, why) in &self.recovery.passed_over {
             writeln!(out, "             snapshot {id} could not be used: {why}")?;

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use icn_gossip::mesh::LinkId;
 use icn_wal::{FsDisk, Housekeeper};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,8 +21,9 @@ use crate::http::{self, Site};
 use crate::machine::Machine;
 use crate::meter::{Meter, Stopwatch};
 use crate::node::{Chance, Draft, Identity, Node};
+use crate::peers::Peers;
 use crate::report::{Start, counted};
-use crate::shell::{Gauges, Shell, Wire};
+use crate::shell::{Gauges, Shell};
 use crate::socket::SocketPath;
 use crate::{control, keyfile};
 
@@ -40,17 +39,22 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let outside = Outside::open(config)?;
     let (node, created, took) = recover(config, &directory, &outside.gauges)?;
     let recovery = node.recovery().clone();
+    let peers = {
+        let _runtime = outside.runtime.enter();
+        Peers::bind(config, keyfile::read(&config.data_dir)?)?
+    };
     let started = Start {
         did: node.did(),
         created,
         directory: &config.data_dir,
         usual_directory: config.usual_directory,
         http: outside.http,
+        listen: peers.address().unwrap_or(config.listen),
         recovery: &recovery,
         took,
         has_topics: node.state().counts().topics > 0,
     };
-    let outcome = outside.serve(config, node, &started);
+    let outcome = outside.serve(config, node, peers, &started);
     outside.runtime.shutdown_timeout(LINGER);
     outcome
 }
@@ -157,9 +161,15 @@ impl Outside {
         &self,
         config: &Config,
         node: Node<FsDisk>,
+        peers: Peers,
         started: &Start<'_>,
     ) -> Result<(), Failure> {
         let Self { runtime, gauges, site, stop, .. } = self;
+        let transport = peers.transport();
+        {
+            let _runtime = runtime.enter();
+            peers.seek(&config.peers, node.state());
+        }
         let housekeeper = Housekeeper::start(Arc::clone(node.store().wal()));
         let housekeeper = housekeeper.map_err(|error| no_resources(&error))?;
         let (failed, failure) = oneshot::channel();
@@ -169,12 +179,13 @@ impl Outside {
                 let _ = failed.send(failure.clone());
             }
         };
-        let shell = Shell::start(node, gauges, Arc::new(NoWire), poisoned);
+        let shell = Shell::start(node, gauges, Arc::new(transport.clone()), poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {
             let signals = Signals::new().map_err(|error| no_resources(&error))?;
             Ok::<_, Failure>((control::bind(&config.data_dir)?, signals))
         })?;
+        let met = runtime.spawn(peers.serve(shell.inbox()));
         let controlled = runtime.spawn(control::serve(listener, shell.inbox(), stop.clone()));
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);
@@ -209,6 +220,10 @@ impl Outside {
         site.connect(None);
         stop.cancel();
         let _ = runtime.block_on(controlled);
+        runtime.block_on(transport.shutdown());
+        // All links are down, and nobody but the shell has the transport any more.
+        met.abort();
+        let _ = runtime.block_on(met);
         let node = shell.stop().ok_or_else(ended_early)?;
         drop(housekeeper);
         save_last(node, gauges, &config.data_dir)?;
@@ -262,15 +277,6 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-/// There is no transport: no link ever comes up that a frame could go to.
-struct NoWire;
-
-impl Wire for NoWire {
-    fn send(&self, _: LinkId, _: u8, _: Bytes) {}
-
-    fn close(&self, _: LinkId, _: u32, _: &'static str) {}
 }
 
 /// The system's randomness.

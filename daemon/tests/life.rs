@@ -198,9 +198,10 @@ fn what_is_read_from_the_files_is_what_the_node_says() {
     let listed = house.get(&["wal", "list"]);
     let states: Vec<_> = (0..2).map(|at| listed["segments"][at]["state"].clone()).collect();
     assert_eq!(json!(states), json!(["sealed", "active"]));
+    // The epoch of this run, and the message.
     assert_eq!(
         (&listed["segments"][1]["incarnation"], &listed["last_lsn"]),
-        (&json!(2), &json!(8))
+        (&json!(2), &json!(9))
     );
 }
 

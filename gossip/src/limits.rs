@@ -55,6 +55,17 @@ pub const INTERESTS_MAX: usize = 4096;
 /// The most logs a peer may want on one link.
 pub const CURSORS_MAX: usize = 16_384;
 
+/// The most logs this node wants on one link. Fewer than a peer lets it, and few enough for all of them
+/// to be asked for at once.
+pub const WANTS_MAX: usize = 8192;
+
+/// The most logs of one author in one topic. Every run of a node in which something is published begins
+/// one.
+pub const LOGS_PER_AUTHOR_MAX: usize = 4096;
+
+/// The most logs of a topic.
+pub const LOGS_PER_TOPIC_MAX: usize = 65_536;
+
 /// Bytes under way to a peer above which no more entries are sent to it: 1 MiB.
 pub const UNDER_WAY_BYTES_MAX: usize = 1 << 20;
 
@@ -64,5 +75,6 @@ pub const BATCH_BYTES_MAX: usize = 64 << 10;
 /// How far ahead of the receiver's clock an entry may be written: 10 min.
 pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
+const _: () = assert!(WANTS_MAX <= CURSORS_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= ENTRY_BYTES_MAX);
 const _: () = assert!(UNDER_WAY_BYTES_MAX >= 4 * BATCH_BYTES_MAX);

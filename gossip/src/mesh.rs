@@ -16,16 +16,18 @@ mod tag;
 mod want;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 use bytes::Bytes;
 
 use crate::did::Did;
 use crate::entry::Entry;
+use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::TopicId;
-use link::Link;
+use link::{Link, Pause};
 
 pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
@@ -33,6 +35,12 @@ pub use tag::{Root, Tag};
 /// Names a link for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// What a peer did that ends its link. Nothing here can be the doing of a third, or our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -182,22 +190,22 @@ pub struct Mesh {
     sources: BTreeMap<LogKey, LinkId>,
     /// How many entries of a log are being verified.
     verifying: BTreeMap<LogKey, usize>,
-    /// Logs that are left alone until then.
-    held: BTreeMap<LogKey, u64>,
+    /// Logs that are left alone.
+    held: BTreeMap<LogKey, Pause>,
+    /// Logs that begin, as far as is known, after a gap: until then somebody may have what is in it.
+    gaps: BTreeMap<LogKey, u64>,
     /// The topics the operator subscribes to.
     wanted: BTreeSet<TopicId>,
     /// Topics that nothing is to be done about.
     closed: BTreeSet<TopicId>,
-    /// Topics whose heads were compared with those of a peer since the start.
-    compared: BTreeSet<TopicId>,
     /// The epoch was begun by this process: nobody else can have used a place in it.
     epoch_is_fresh: bool,
-    /// A peer has told of more in our own log than there is here; until then it may be true.
-    suspect_until_ms: u64,
     /// Links that may have something to send.
     awake: BTreeSet<LinkId>,
     steps: VecDeque<Step>,
+    ticked_ms: u64,
     round_ms: u64,
+    round: usize,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -211,7 +219,10 @@ enum Step {
 /// The code a link is closed with, without fault, when the state was replaced.
 const RESTORED: u32 = 0x32;
 
-/// How often one link, by chance, is told the roots again.
+/// How long a log may rest until nobody follows it any more: it is told of when it goes on.
+const RESTING_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How often one link, each in turn, is told the roots again.
 const ROUND_MS: u64 = 10_000;
 
 impl Mesh {
@@ -246,13 +257,7 @@ impl Mesh {
             self.plan(state, now_ms, key);
         }
         // Whoever is left may have what the lost one had, and has had no reason to say so.
-        for (id, link) in &mut self.links {
-            let asked: Vec<TopicId> = topics.intersection(&link.shared).copied().collect();
-            if !asked.is_empty() {
-                link.outbox.push_back(serve::roots(state, link, &asked));
-                self.awake.insert(*id);
-            }
-        }
+        topics.into_iter().for_each(|topic| self.ask_all(state, topic));
     }
 
     /// A frame has come.
@@ -290,7 +295,7 @@ impl Mesh {
             }
             Message::Want(list) => self.hear_want(state, id, list),
             Message::Entries { handle, first, list } => {
-                self.hear_entries(state, now_ms, id, handle, first, list)
+                self.hear_entries(state, id, handle, first, list)
             }
             Message::Cease(handle) => {
                 self.hear_cease(id, handle);
@@ -302,9 +307,7 @@ impl Mesh {
             }
             Message::Dispute(entry) => self.hear_dispute(state, now_ms, id, *entry),
             Message::Proof(entries) => self.hear_proof(state, now_ms, id, *entries),
-            Message::Base { handle, seq, hash } => {
-                self.hear_base(state, now_ms, id, handle, seq, hash)
-            }
+            Message::Base { handle, seq, hash } => self.hear_base(now_ms, id, handle, seq, hash),
         }
     }
 
@@ -333,14 +336,7 @@ impl Mesh {
         }
         match purpose {
             Purpose::Take { key, after_gap } => {
-                // Somebody else has our own place in a log: this is an old copy of the node.
-                if state
-                    .node()
-                    .is_some_and(|node| (node.did, node.epoch) == (key.author, key.epoch))
-                {
-                    self.act(Action::BeginEpoch);
-                }
-                if self.held.contains_key(&key) {
+                if self.is_held(&key, now_ms) {
                     return;
                 }
                 for (index, entry) in entries.into_iter().enumerate() {
@@ -363,7 +359,12 @@ impl Mesh {
     /// An entry of this log has been appended.
     pub fn appended(&mut self, state: &State, key: LogKey) {
         let log = state.head(&key);
-        let new = log.head == log.base + 1;
+        self.held.remove(&key);
+        self.gaps.remove(&key);
+        // Nobody follows a log that has not grown for long.
+        let before = state.entry_at(&key, log.head - 1).map(|stored| stored.received_ms);
+        let now = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
+        let new = before.is_none_or(|before| now.is_some_and(|now| now > before + RESTING_MS / 2));
         let source = self.sources.get(&key).copied();
         for (id, link) in &mut self.links {
             if link.wanting.told.get(&key).is_some_and(|&told| told <= log.head) {
@@ -384,26 +385,27 @@ impl Mesh {
 
     /// An entry was not taken: its log is left alone for a while, and stays where it is.
     pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: Refusal) {
-        let until_ms = match refusal {
-            Refusal::NoRoom => now_ms + 10_000,
-            Refusal::Future { time_ms } => {
-                // No longer than that, whatever it says: a clock can be put right.
-                let early = time_ms.saturating_sub(crate::limits::FUTURE_MS_MAX);
-                early.clamp(now_ms + 1000, now_ms + 600_000)
-            }
-            Refusal::Rules => now_ms + 60_000,
-        };
+        let pause = self.held.entry(key).or_default();
+        pause.begin(now_ms);
+        if let Refusal::Future { time_ms } = refusal {
+            // No longer than that, whatever it says: a clock can be put right.
+            let early = time_ms.saturating_sub(FUTURE_MS_MAX);
+            pause.until_ms = early.clamp(now_ms + 1000, now_ms + 600_000);
+        }
         self.count(match refusal {
             Refusal::NoRoom => "no_room",
             Refusal::Future { .. } => "future",
             Refusal::Rules => "rules",
         });
-        self.held.insert(key, until_ms);
         // What follows has nothing to follow.
         self.steps.retain(|step| {
             !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
         });
-        self.cease(key);
+        self.cease(now_ms, key, true);
+    }
+
+    fn is_held(&self, key: &LogKey, now_ms: u64) -> bool {
+        self.held.get(key).is_some_and(|pause| now_ms < pause.until_ms)
     }
 
     /// The state was replaced: whatever was agreed with the peers was about another one.
@@ -438,7 +440,7 @@ impl Mesh {
             self.sources.keys().filter(|key| !wanted.contains(&key.topic)).copied().collect();
         let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
         self.wanted = wanted;
-        given_up.into_iter().for_each(|key| self.cease(key));
+        given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.iter().for_each(|id| self.tell_interests(state, now_ms, *id));
         for topic in new {
@@ -447,29 +449,38 @@ impl Mesh {
         }
     }
 
-    /// What time alone asks for. `chance` decides who is told the roots.
+    /// What time alone asks for. `chance` spreads the rounds of different nodes.
     pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
-        let due: Vec<LogKey> =
-            self.held.iter().filter(|(_, until)| **until <= now_ms).map(|(key, _)| *key).collect();
-        for key in due {
-            self.held.remove(&key);
-            self.plan(state, now_ms, key);
+        let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
+        let mut due: BTreeSet<LogKey> = BTreeSet::new();
+        due.extend(self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key));
+        due.extend(self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key));
+        for link in self.links.values() {
+            let refused = link.wanting.refused.iter();
+            due.extend(refused.filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key));
         }
+        self.ticked_ms = now_ms;
+        due.into_iter().for_each(|key| self.plan(state, now_ms, key));
         self.leave_stalled(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
         if now_ms < self.round_ms {
             return;
         }
         self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
-        let at = usize::try_from(chance >> 32).unwrap_or(0) % self.links.len().max(1);
-        if let Some((id, link)) = self.links.iter_mut().nth(at)
-            && !link.shared.is_empty()
-        {
+        self.round += 1;
+        let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
+        if let Some(link) = self.links.get_mut(&id) {
+            // What it still lacks, it is offered again.
+            link.serving.offered.clear();
             let topics: Vec<TopicId> = link.shared.iter().copied().collect();
-            link.outbox.push_back(serve::roots(state, link, &topics));
-            self.awake.insert(*id);
+            if !topics.is_empty() {
+                link.outbox.push_back(serve::roots(state, link, &topics));
+            }
+            self.share(state, id);
         }
     }
 
@@ -500,13 +511,11 @@ impl Mesh {
         }
     }
 
-    /// Whether an own entry in `topic` must go into a new epoch: peers may know of places in the
-    /// present one that this node does not, because it is an old copy of itself.
+    /// Whether the next own entry must go into a new epoch: this process may run on an old copy of the
+    /// node, and places in the present one be taken.
     #[must_use]
-    pub fn must_begin_epoch(&self, state: &State, now_ms: u64, topic: &TopicId) -> bool {
-        let compared = self.compared.contains(topic) && now_ms >= self.suspect_until_ms;
-        let had_links = || state.peers().any(|(_, peer)| peer.address.is_some());
-        !self.epoch_is_fresh && !compared && had_links()
+    pub fn must_begin_epoch(&self) -> bool {
+        !self.epoch_is_fresh
     }
 
     /// The node's own logs go on in an epoch that was chosen by chance just now.
@@ -535,6 +544,11 @@ impl Mesh {
 
     fn count(&mut self, name: &'static str) {
         *self.counts.entry(name).or_default() += 1;
+    }
+
+    /// Whether the peer may know of the topic at all.
+    fn may_read(&self, state: &State, id: LinkId, topic: &TopicId) -> bool {
+        self.links.get(&id).is_some_and(|link| state.may_read(topic, &link.peer).is_ok())
     }
 
     /// Takes a token for what costs more here than at the peer, or has no effect.

@@ -1,6 +1,5 @@
 //! One link: what is read from it, what is written to it, and how it ends.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use icn_gossip::Did;
+pub use icn_gossip::mesh::LinkId;
 use parking_lot::Mutex;
 use quinn::{Connection, ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
@@ -34,16 +34,6 @@ const READ_PIECES: usize = 32;
 
 /// How long the code of a connection may take to follow the end of its stream.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// A link of this process; no other has had the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub(crate) u64);
-
-impl fmt::Display for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
 
 /// A frame that came and is not settled. Dropping it lets the link go on reading: at most
 /// [`UNSETTLED_BYTES_MAX`] of one peer are out at any time.

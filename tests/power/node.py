@@ -14,7 +14,7 @@ from image import DEADLINE, Broken, Skipped, until
 TOPIC = "coop:ledger"
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if name not in ("ICN_DATA_DIR", "ICN_CONFIG")
-}
+} | {"ICN_LISTEN": "127.0.0.1:0", "ICN_NO_MDNS": "1"}
 
 
 class Node:

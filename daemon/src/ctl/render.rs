@@ -263,19 +263,29 @@ fn subscriptions(data: &Value, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn peers(data: &Value, out: &mut impl Write) -> io::Result<()> {
-    let mut table = Table::new(&["DID", "STATE"]);
+    let mut table = Table::new(&["DID", "STATE", "ADDRESS", "TOPICS", "LOGS IN", "LOGS OUT"]);
     for peer in list(data, "peers") {
         let state = match text(peer, "state") {
             unsigned if unsigned == "unsigned" => "unsigned: nobody vouches for the key".into(),
             state => state,
         };
-        table.row([text(peer, "did"), state]);
+        let cell = |key: &str| match &peer[key] {
+            Value::Null => "-".into(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let [address, topics, from, to] = ["address", "topics", "logs_from", "logs_to"].map(cell);
+        table.row([text(peer, "did"), state, address, topics, from, to]);
     }
     if table.rows.len() > 1 {
         return table.write(out);
     }
     match data["known"].as_u64() {
-        None | Some(0) => writeln!(out, "No peers yet. Add one: icnctl peer add icn-card:…"),
+        None | Some(0) => writeln!(
+            out,
+            "No peers yet. Nodes of one network find each other on a LAN; elsewhere start \
+             icnd with --peer HOST:PORT."
+        ),
         Some(known) => {
             writeln!(out, "None connected; {known} known: icnctl peer list --all")
         }

@@ -16,13 +16,16 @@ use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.
-pub(super) const TYPES: [&str; 12] = [
+pub(super) const TYPES: [&str; 15] = [
     "init",
     "topic",
     "topic-gone",
     "subscribe",
     "unsubscribe",
     "entry",
+    "freeze",
+    "epoch",
+    "address",
     "prune",
     "peer",
     "peer-gone",

@@ -144,7 +144,7 @@ impl<D: Disk> Node<D> {
         match (matter, outcome) {
             (Matter::Log(key), Outcome::Appended { .. }) => self.mesh.appended(state, key),
             (Matter::Log(key), Outcome::Rejected(Reject::Equivocation))
-            | (Matter::Proof(key), Outcome::Done) => self.mesh.frozen(state, key),
+            | (Matter::Proof(key), Outcome::Done) => self.mesh.frozen(state, now_ms, key),
             (Matter::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
                 self.mesh.topics_changed(state, now_ms);
             }
@@ -215,18 +215,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// The node's id with an epoch in which it may use the next place of its log in `topic`.
-    pub(super) fn in_own_epoch(
-        &mut self,
-        now_ms: u64,
-        node: NodeId,
-        topic: &TopicId,
-    ) -> Result<NodeId, Failure> {
-        let frozen = || {
-            let key = LogKey { topic: *topic, author: node.did, epoch: node.epoch };
-            self.state().head(&key).proof.is_some()
-        };
-        if self.mesh.must_begin_epoch(self.state(), now_ms, topic) || frozen() {
+    /// The node's id with an epoch in which no place can be taken: one that this process has begun.
+    /// Whatever copy of the node it runs on, it never signs two entries for one place.
+    pub(super) fn in_own_epoch(&mut self, now_ms: u64, topic: &TopicId) -> Result<NodeId, Failure> {
+        let node = self.node_id()?;
+        let key = LogKey { topic: *topic, author: node.did, epoch: node.epoch };
+        if self.mesh.must_begin_epoch() || self.state().head(&key).proof.is_some() {
             self.begin_epoch(now_ms)?;
         }
         self.node_id()

@@ -30,14 +30,18 @@ pub fn ask(state: &State, question: &Request) -> Option<Reply> {
         Request::Subscriptions => Ok(json!({ "subscriptions": subscriptions(state) })),
         Request::Entries { topic, after, limit } => entries(state, topic, *after, *limit),
         Request::PeerList => {
-            let row = |did: &Did, standing: &str, key: &[u8; 32], trust: u16| {
+            let row = |did: &Did, standing: &str, key: &[u8; 32]| {
                 let key = data_encoding::HEXLOWER.encode(key);
-                json!({ "did": did.to_string(), "state": standing, "x25519": key, "trust": trust })
+                json!({ "did": did.to_string(), "state": standing, "x25519": key, "trust": 0 })
             };
-            let known =
-                state.peers().map(|(did, peer)| row(did, "known", &peer.card.x25519, peer.trust));
+            let known = state.peers().map(|(did, peer)| {
+                let mut row = row(did, "known", &peer.card.x25519);
+                row["trust"] = peer.trust.into();
+                row["address"] = json!(peer.address);
+                row
+            });
             let unsigned =
-                state.unsigned_keys().map(|(did, key)| row(did, "unsigned", &key.x25519, 0));
+                state.unsigned_keys().map(|(did, key)| row(did, "unsigned", &key.x25519));
             let peers: Vec<_> = known.chain(unsigned).collect();
             Ok(json!({ "peers": peers }))
         }
@@ -94,11 +98,28 @@ impl<D: Disk> Node<D> {
         match question {
             Request::Status => Ok(self.status()),
             Request::Identity => Ok(describe_identity(&self.card)),
+            Request::PeerList => self.peer_list(),
             Request::SnapshotList => {
                 Ok(describe_snapshots(&self.store.compactor().list(), self.window()))
             }
             other => ask(self.state(), other).unwrap_or_else(|| Err(cannot(other))),
         }
+    }
+
+    fn peer_list(&self) -> Reply {
+        let mut known = ask(self.state(), &Request::PeerList).unwrap_or_else(|| Ok(json!({})))?;
+        for (_, link) in self.mesh.links() {
+            let did = link.peer.to_string();
+            let peers = known["peers"].as_array_mut().map(|peers| peers.iter_mut());
+            let peer = peers.into_iter().flatten().find(|peer| peer["did"] == did.as_str());
+            if let Some(peer) = peer {
+                peer["state"] = "connected".into();
+                peer["topics"] = link.shared.union(&link.serves).count().into();
+                peer["logs_from"] = link.wants.into();
+                peer["logs_to"] = link.cursors.into();
+            }
+        }
+        Ok(known)
     }
 
     /// The LSNs that can be restored.
@@ -150,7 +171,11 @@ impl<D: Disk> Node<D> {
                 "passed_over": recovery.passed_over.len(),
                 "weaker": self.guard.findings(),
             },
-            "peers": { "known": counts.peers, "unsigned": counts.unsigned_keys, "connected": 0 },
+            "peers": {
+                "known": counts.peers,
+                "unsigned": counts.unsigned_keys,
+                "connected": self.mesh.links().count(),
+            },
         })
     }
 }

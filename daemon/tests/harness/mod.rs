@@ -94,6 +94,8 @@ impl House {
         };
         command.arg("--data-dir").arg(self.path());
         command.env_remove("ICN_DATA_DIR").env_remove("ICN_CONFIG").stdin(Stdio::null());
+        // Only those of a test find each other.
+        command.env("ICN_LISTEN", "127.0.0.1:0").env("ICN_NO_MDNS", "1");
         command.stderr(File::create(self.log_path()).expect("create"));
         command.stdout(File::create(self.out_path()).expect("create"));
         command

@@ -7,13 +7,16 @@ use crate::log::LogKey;
 use crate::mutation::Mutation;
 use crate::state::State;
 
-/// How many disputes and proofs of one peer are checked at a time. More are not heard.
-const CHARGES_MAX: usize = 4;
+/// How many disputes and proofs of one peer may wait to be checked.
+const CHARGES_MAX: usize = 256;
 
 impl Mesh {
     /// Shows a peer the entry that is here at a place where it has another.
     pub(super) fn dispute(&mut self, state: &State, id: LinkId, key: &LogKey, seq: u64) {
         self.count("disputed");
+        if !self.may_read(state, id, &key.topic) {
+            return;
+        }
         let Some(link) = self.links.get_mut(&id) else { return };
         if let Some(stored) = state.entry_at(key, seq)
             && link.disputed.insert(*key)
@@ -24,6 +27,9 @@ impl Mesh {
 
     /// Shows a peer why a log is frozen.
     pub(super) fn prove(&mut self, state: &State, id: LinkId, key: LogKey) {
+        if !self.may_read(state, id, &key.topic) {
+            return;
+        }
         let Some(link) = self.links.get_mut(&id) else { return };
         if let Some(proof) = state.head(&key).proof
             && link.proved.insert(key)
@@ -43,8 +49,7 @@ impl Mesh {
         let here = state.entry_at(&key, entry.header().seq);
         let differs = here.is_some_and(|stored| stored.entry.hash() != entry.hash());
         if differs && self.is_open(state, id, &key) {
-            self.accuse(id, Purpose::Dispute, vec![entry]);
-            return Ok(());
+            return self.accuse(id, Purpose::Dispute, vec![entry]);
         }
         self.count("dispute_without_effect");
         self.charge(now_ms, id)
@@ -61,8 +66,7 @@ impl Mesh {
         let key = LogKey::of(&one);
         let same = key == LogKey::of(&other) && one.header().seq == other.header().seq;
         if same && one.hash() != other.hash() && self.is_open(state, id, &key) {
-            self.accuse(id, Purpose::Proof, vec![one, other]);
-            return Ok(());
+            return self.accuse(id, Purpose::Proof, vec![one, other]);
         }
         self.count("proof_without_effect");
         self.charge(now_ms, id)
@@ -70,27 +74,44 @@ impl Mesh {
 
     /// Whether a log can be frozen on what this peer says: it is one that the two have in common.
     fn is_open(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
-        let common = self.links.get(&id).is_some_and(|link| {
-            link.shared.contains(&key.topic) || link.serves.contains(&key.topic)
-        });
-        common && state.head(key).proof.is_none()
+        let log = state.head(key);
+        log.head > 0
+            && log.proof.is_none()
+            && self.may_read(state, id, &key.topic)
+            && state.may_write(&key.topic, &key.author).is_ok()
     }
 
-    fn accuse(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
+    fn accuse(
+        &mut self,
+        id: LinkId,
+        purpose: Purpose,
+        entries: Vec<Entry>,
+    ) -> Result<(), LinkError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        if link.charges.len() >= CHARGES_MAX {
+            return Err(LinkError::TooMany);
+        }
+        link.charges.push_back(Batch { link: id, purpose, entries });
+        self.judge_next(id);
+        Ok(())
+    }
+
+    fn judge_next(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if link.charges < CHARGES_MAX {
-            link.charges += 1;
-            self.act(Action::Verify(Batch { link: id, purpose, entries }));
-        } else {
-            self.count("charge_not_heard");
+        if !link.judging
+            && let Some(batch) = link.charges.pop_front()
+        {
+            link.judging = true;
+            self.act(Action::Verify(batch));
         }
     }
 
     /// The entries of a dispute or a proof are signed.
     pub(super) fn judged(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.charges -= 1;
+            link.judging = false;
         }
+        self.judge_next(id);
         let mut entries = entries.into_iter();
         let action = match (purpose, entries.next(), entries.next()) {
             // Appending it is what finds the other one, and keeps both.
@@ -106,9 +127,9 @@ impl Mesh {
     }
 
     /// A log was frozen: everybody who has to do with the topic gets the proof.
-    pub fn frozen(&mut self, state: &State, key: LogKey) {
+    pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
         self.count("frozen");
-        self.cease(key);
+        self.cease(now_ms, key, true);
         let concerned: Vec<LinkId> = self
             .links
             .iter_mut()

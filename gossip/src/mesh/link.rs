@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::Batch;
 use super::message::{Interest, Message, Want};
 use super::tag::{Root, Tag};
 use crate::did::Did;
@@ -31,13 +32,15 @@ pub(super) struct Link {
     /// Bytes of frames that have not been handed to the network.
     pub(super) under_way: usize,
     pub(super) bucket: Bucket,
-    /// Disputes and proofs that are being checked.
-    pub(super) charges: usize,
+    /// Disputes and proofs that wait to be checked, and whether one is.
+    pub(super) charges: VecDeque<Batch>,
+    pub(super) judging: bool,
     /// Logs of which the peer was sent our side of a dispute, or the proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,
-    /// It has told of more in our own log than there is here, once.
-    pub(super) told_of_ours: bool,
+    /// When its subscriptions were made durable last, and whether they have changed since.
+    pub(super) remembered_ms: Option<u64>,
+    pub(super) unremembered: bool,
 }
 
 /// What the peer gets.
@@ -77,13 +80,38 @@ pub(super) struct Wanting {
     pub(super) outgoing: Vec<Want>,
     /// How far it has told its logs have come, where that is further than here.
     pub(super) told: BTreeMap<LogKey, u64>,
-    /// Logs it has stopped sending.
-    pub(super) refused: BTreeSet<LogKey>,
-    /// Logs it does not have without a gap.
-    pub(super) gaps: BTreeSet<LogKey>,
-    /// Roots that were asked about, and those whose answer is complete.
-    pub(super) asked: BTreeMap<TopicId, Root>,
-    pub(super) settled: BTreeMap<TopicId, Root>,
+    /// Logs it does not send, until then.
+    pub(super) refused: BTreeMap<LogKey, Pause>,
+    /// Logs that it does not have without a gap, and what its part begins after.
+    pub(super) gaps: BTreeMap<LogKey, u64>,
+    /// Its root that was asked about, and whether its heads have told anything new.
+    pub(super) asked: BTreeMap<TopicId, (Root, bool)>,
+    /// Its root and ours, where its heads have told nothing new.
+    pub(super) settled: BTreeMap<TopicId, (Root, Root)>,
+}
+
+/// How long something is left alone: twice as long each time.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Pause {
+    pub(super) until_ms: u64,
+    last_ms: u64,
+}
+
+impl Pause {
+    const FIRST_MS: u64 = 10_000;
+    const MOST_MS: u64 = 600_000;
+    /// Until something else ends it.
+    pub(super) const ENDLESS: Self = Self { until_ms: u64::MAX, last_ms: 0 };
+
+    pub(super) fn is_endless(&self) -> bool {
+        self.until_ms == u64::MAX
+    }
+
+    /// The next, longer one.
+    pub(super) fn begin(&mut self, now_ms: u64) {
+        self.last_ms = (self.last_ms * 2).clamp(Self::FIRST_MS, Self::MOST_MS);
+        self.until_ms = now_ms + self.last_ms;
+    }
 }
 
 /// A log that is being received.
@@ -94,10 +122,13 @@ pub(super) struct Wanted {
     pub(super) previous: [u8; 32],
     /// What is before the next entry is gone at the peer.
     pub(super) after_gap: bool,
-    /// Nothing that comes is taken any more.
-    pub(super) ceased: bool,
-    /// When it was wanted or something came last.
-    pub(super) progress_ms: u64,
+    /// It was asked to stop, then.
+    pub(super) ceased_ms: Option<u64>,
+    /// What still comes is of no use.
+    pub(super) discarded: bool,
+    /// Since when, and how many bytes have come since then.
+    pub(super) since_ms: u64,
+    pub(super) bytes: usize,
 }
 
 /// Tokens for what a peer asks that costs more here than there.
@@ -126,10 +157,12 @@ impl Link {
             outbox: VecDeque::new(),
             under_way: 0,
             bucket: Bucket { tokens: BURST, since_ms: now_ms },
-            charges: 0,
+            charges: VecDeque::new(),
+            judging: false,
             disputed: BTreeSet::new(),
             proved: BTreeSet::new(),
-            told_of_ours: false,
+            remembered_ms: None,
+            unremembered: false,
         }
     }
 
@@ -161,8 +194,15 @@ impl Serving {
 impl Wanting {
     pub(super) fn forget(&mut self, handle: u64) -> Option<Wanted> {
         let wanted = self.wants.remove(&handle)?;
-        self.handles.remove(&wanted.key);
+        if self.handles.get(&wanted.key) == Some(&handle) {
+            self.handles.remove(&wanted.key);
+        }
         Some(wanted)
+    }
+
+    /// Whether it may be asked for the log.
+    pub(super) fn is_refused(&self, key: &LogKey, now_ms: u64) -> bool {
+        self.refused.get(key).is_some_and(|pause| now_ms < pause.until_ms)
     }
 }
 

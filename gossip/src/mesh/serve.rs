@@ -18,6 +18,9 @@ const HEADS_PER_MESSAGE: usize = 800;
 /// The wants in one message: about 80 KiB.
 const WANTS_PER_MESSAGE: usize = 1000;
 
+/// How long the subscriptions of a peer rest after they were written.
+const REMEMBER_PAUSE_MS: u64 = 10_000;
+
 /// The roots of these topics, as the peer knows them.
 pub(super) fn roots(state: &State, link: &Link, topics: &[TopicId]) -> Message {
     Message::Roots(topics.iter().map(|id| (link.tag(id), Root::of(state, *id))).collect())
@@ -40,15 +43,21 @@ impl Mesh {
         }
         if !more {
             link.interests = std::mem::take(&mut link.gathering);
+            link.unremembered = true;
             self.remember_interests(state, now_ms, id);
             self.share(state, id);
         }
         Ok(())
     }
 
-    /// The peer's subscriptions outlive its link.
-    fn remember_interests(&mut self, state: &State, time_ms: u64, id: LinkId) {
-        let Some(link) = self.links.get(&id) else { return };
+    /// The peer's subscriptions outlive its link. They are not written as often as it likes.
+    pub(super) fn remember_interests(&mut self, state: &State, time_ms: u64, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let early = link.remembered_ms.is_some_and(|last| time_ms < last + REMEMBER_PAUSE_MS);
+        if early || !std::mem::take(&mut link.unremembered) {
+            return;
+        }
+        link.remembered_ms = Some(time_ms);
         let by = Provenance::Peer(link.peer);
         let wishes = link.interests.iter().filter(|interest| !interest.named);
         let wanted: BTreeSet<TopicId> =
@@ -71,7 +80,7 @@ impl Mesh {
     /// Decides anew which topics the peer gets.
     pub(super) fn share(&mut self, state: &State, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let mut shared = BTreeSet::new();
+        let (mut shared, mut missing) = (BTreeSet::new(), BTreeSet::new());
         let mut names = None;
         for interest in &link.interests {
             let topic = if interest.named {
@@ -88,10 +97,14 @@ impl Mesh {
             };
             if !interest.missing {
                 shared.insert(topic);
-            } else if link.serving.offered.insert(topic) {
+                continue;
+            }
+            missing.insert(topic);
+            if link.serving.offered.insert(topic) {
                 link.serving.offers.push_back(topic);
             }
         }
+        link.serving.offered.retain(|topic| missing.contains(topic));
         let new: Vec<TopicId> = shared.difference(&link.shared).copied().collect();
         let gone: Vec<u64> = link
             .serving
@@ -171,8 +184,8 @@ impl Mesh {
             self.prove(state, id, key);
             return Some(StopReason::Frozen);
         }
-        if want.after == log.head && self.sources.get(&key) == Some(&id) {
-            // Each would wait for the other.
+        if want.after == log.head && !self.is_upstream(state, id, &key) {
+            // It is told when there is more.
             self.links.get_mut(&id)?.serving.declined.insert(key);
             return Some(StopReason::NoSource);
         }
@@ -198,6 +211,26 @@ impl Mesh {
         serving.wake(&key);
         self.awake.insert(id);
         None
+    }
+
+    /// Whether this node may be the source of a log for a peer that has as much of it: it is the author,
+    /// is linked to the author, or comes first in an order that all agree about. Otherwise nodes could
+    /// wait for each other in a circle.
+    fn is_upstream(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
+        let Some((us, peer)) =
+            state.node().map(|node| node.did).zip(self.links.get(&id).map(|link| link.peer))
+        else {
+            return false;
+        };
+        let source = self.sources.get(key);
+        if us == key.author {
+            return true;
+        }
+        if peer == key.author || source == Some(&id) {
+            return false;
+        }
+        let direct = source.and_then(|source| self.links.get(source));
+        direct.is_some_and(|link| link.peer == key.author) || us < peer
     }
 
     pub(super) fn hear_cease(&mut self, id: LinkId, handle: u64) {

@@ -38,17 +38,14 @@ impl Tag {
 }
 
 impl Root {
-    /// What the logs of `topic` hash to. Of a frozen log only that it is there: how far it came
-    /// differs, and no longer matters.
+    /// What the logs of `topic` hash to, without those that are frozen: how far they came differs, and
+    /// no longer matters.
     #[must_use]
     pub fn of(state: &State, topic: TopicId) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for (key, log) in state.heads(topic) {
+        for (key, log) in state.heads(topic).filter(|(_, log)| log.proof.is_none()) {
             hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
-            match &log.proof {
-                Some(_) => hasher.update(&[0; 40]),
-                None => hasher.update(&log.head.to_le_bytes()).update(&log.head_hash),
-            };
+            hasher.update(&log.head.to_le_bytes()).update(&log.head_hash);
         }
         Self(first_half(&hasher.finalize()))
     }

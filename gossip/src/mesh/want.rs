@@ -1,26 +1,37 @@
 //! What this node gets from others: which log from whom, and what becomes of what comes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::link::Wanted;
+use super::link::{Pause, Wanted};
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose, short};
+use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose, RESTING_MS, short};
 use crate::entry::{Entry, Position};
-use crate::limits::INTERESTS_MAX;
+use crate::limits::{INTERESTS_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
-use crate::topic::Genesis;
+use crate::topic::{Genesis, TopicId};
 
-/// How long a source that is known to have less than another may send nothing.
+/// How long a source that has sent less than another has told of may send next to nothing, and how long
+/// it may take to stop.
 const STALL_MS: u64 = 2000;
+
+/// What is next to nothing.
+const STALL_BYTES: usize = 64 << 10;
+
+/// How many wants of a link may be without an answer to a CEASE.
+const GIVEN_UP_MAX: usize = 1024;
+
+/// How long others have to say that they have a log from its beginning.
+const GAP_MS: u64 = 2000;
+
+/// How long they have when it is a hole in a log of which there is something.
+const HOLE_MS: u64 = 30_000;
 
 /// How long the list of subscriptions rests after it was told.
 const INTERESTS_PAUSE_MS: u64 = 100;
-
-/// How long it may be true what a peer says about our own log.
-const SUSPICION_MS: u64 = 2000;
 
 impl Mesh {
     /// Tells a peer all the operator subscribes to; not at once if it was told just now, for it will
@@ -79,21 +90,17 @@ impl Mesh {
         id: LinkId,
         roots: &[(Tag, Root)],
     ) {
-        let mut ask = Vec::new();
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let mut served = Vec::new();
+        let (mut ask, mut served) = (Vec::new(), Vec::new());
         for (tag, root) in roots {
-            let Some(topic) = link.tags.get(tag).filter(|topic| self.wanted.contains(topic)) else {
-                continue;
-            };
-            if link.serves.insert(*topic) {
-                link.wanting.refused.retain(|key| key.topic != *topic);
-                served.push(*topic);
+            let Some(topic) = self.common(state, id, tag) else { continue };
+            let Some(link) = self.links.get_mut(&id) else { return };
+            if link.serves.insert(topic) {
+                link.wanting.refused.retain(|key, _| key.topic != topic);
+                served.push(topic);
             }
-            if Root::of(state, *topic) == *root {
-                self.compared.insert(*topic);
-            } else if link.wanting.settled.get(topic) != Some(root) {
-                link.wanting.asked.insert(*topic, *root);
+            let ours = Root::of(state, topic);
+            if ours != *root && link.wanting.settled.get(&topic) != Some(&(*root, ours)) {
+                link.wanting.asked.insert(topic, (*root, false));
                 ask.push(*tag);
             }
         }
@@ -106,6 +113,13 @@ impl Mesh {
         }
     }
 
+    /// The topic with this tag, if it is wanted here and the peer may know of it: whoever may not is
+    /// not heard, so that no answer tells it anything.
+    fn common(&self, state: &State, id: LinkId, tag: &Tag) -> Option<TopicId> {
+        let topic = self.links.get(&id)?.tags.get(tag).copied()?;
+        (self.wanted.contains(&topic) && self.may_read(state, id, &topic)).then_some(topic)
+    }
+
     pub(super) fn hear_heads(
         &mut self,
         state: &State,
@@ -115,17 +129,18 @@ impl Mesh {
         last: bool,
         heads: &[Head],
     ) {
-        let Some(link) = self.links.get(&id) else { return };
-        let topic = link.tags.get(&tag).copied();
-        let Some(topic) = topic.filter(|topic| self.wanted.contains(topic)) else { return };
+        let Some(topic) = self.common(state, id, &tag) else { return };
         for head in heads {
             let key = LogKey { topic, author: head.author, epoch: head.epoch };
             self.hear_head(state, now_ms, id, key, head);
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        if last && let Some(root) = link.wanting.asked.remove(&topic) {
-            link.wanting.settled.insert(topic, root);
-            self.compared.insert(topic);
+        if last
+            && let Some((root, new)) = link.wanting.asked.remove(&topic)
+            && !new
+        {
+            // They differ, and nothing can be done about it: not again until one of them changes.
+            link.wanting.settled.insert(topic, (root, Root::of(state, topic)));
         }
     }
 
@@ -136,7 +151,6 @@ impl Mesh {
             return;
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.serves.insert(key.topic);
         if head.seq <= log.head {
             let here = match state.entry_at(&key, head.seq) {
                 Some(stored) => Some(stored.entry.hash()),
@@ -148,14 +162,13 @@ impl Mesh {
             }
             return;
         }
+        link.serves.insert(key.topic);
         link.wanting.told.insert(key, head.seq);
-        link.wanting.refused.remove(&key);
-        let ours =
-            state.node().is_some_and(|node| (node.did, node.epoch) == (key.author, key.epoch));
-        if ours && !std::mem::replace(&mut link.told_of_ours, true) {
-            // It may be a lie; only an entry with our signature proves it. Until that has come, or
-            // has had the time to, no place is used that may be taken.
-            self.suspect_until_ms = now_ms + SUSPICION_MS;
+        if link.wanting.refused.get(&key).is_some_and(Pause::is_endless) {
+            link.wanting.refused.remove(&key);
+        }
+        if let Some((_, new)) = link.wanting.asked.get_mut(&key.topic) {
+            *new = true;
         }
         self.plan(state, now_ms, key);
     }
@@ -163,8 +176,9 @@ impl Mesh {
     /// Decides where a log is to come from, and asks there.
     pub(super) fn plan(&mut self, state: &State, now_ms: u64, key: LogKey) {
         if !self.wanted.contains(&key.topic)
-            || self.held.contains_key(&key)
+            || self.is_held(&key, now_ms)
             || self.verifying.contains_key(&key)
+            || state.may_write(&key.topic, &key.author).is_err()
         {
             return;
         }
@@ -173,25 +187,59 @@ impl Mesh {
             return;
         }
         let ours = state.node().is_some_and(|node| node.did == key.author);
+        let newest = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
+        let rests = newest.is_none_or(|newest| newest + RESTING_MS < now_ms);
         let best = self
             .links
             .iter()
             .filter(|(_, link)| link.serves.contains(&key.topic))
-            .filter(|(_, link)| !link.wanting.refused.contains(&key))
+            .filter(|(_, link)| !link.wanting.is_refused(&key, now_ms))
+            .filter(|(_, link)| link.wanting.handles.len() < WANTS_MAX)
             .map(|(id, link)| {
                 let more = link.wanting.told.get(&key).is_some_and(|&told| told > log.head);
-                let whole = !link.wanting.gaps.contains(&key);
-                ((link.peer == key.author, whole, more), *id)
+                let gap = link.wanting.gaps.get(&key).copied();
+                let author = link.peer == key.author;
+                ((author, gap.is_none(), more, Reverse(gap)), *id)
             })
-            // Of our own log there is something to get only where there is more of it.
-            .filter(|((_, _, more), _)| *more || !ours)
-            .max_by_key(|(rank, id)| (*rank, std::cmp::Reverse(*id)));
-        let Some(((is_author, ..), best)) = best else { return };
-        match self.sources.get(&key) {
-            None => self.want(now_ms, best, key, &log),
-            // The way is shorter from its author. What is under way from there comes in first.
-            Some(source) if *source != best && is_author => self.cease(key),
+            // Where nothing new is to be expected there is something to get only where there is more.
+            .filter(|((_, _, more, _), _)| *more || !(ours || rests))
+            .max_by_key(|(rank, id)| (*rank, Reverse(*id)));
+        let Some(((author, whole, ..), best)) = best else { return };
+        match self.sources.get(&key).copied() {
+            Some(source) if source != best && author => self.cease(now_ms, key, false),
             Some(_) => {}
+            None if whole || author || self.may_jump(state, now_ms, key, log.head) => {
+                self.want(now_ms, best, key, &log);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether a log may begin after a gap: somebody else may have what is in it, and has the time
+    /// to say so.
+    fn may_jump(&mut self, state: &State, now_ms: u64, key: LogKey, head: u64) -> bool {
+        if let Some(until_ms) = self.gaps.get(&key) {
+            return now_ms >= *until_ms;
+        }
+        let patience_ms = if head == 0 { GAP_MS } else { HOLE_MS };
+        self.gaps.insert(key, now_ms + patience_ms);
+        self.ask_all(state, key.topic);
+        false
+    }
+
+    /// Has everybody who serves a topic tell the heads.
+    pub(super) fn ask_all(&mut self, state: &State, topic: TopicId) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            if !self.may_read(state, id, &topic) {
+                continue;
+            }
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            if link.serves.contains(&topic) {
+                link.wanting.settled.remove(&topic);
+                let tag = link.tag(&topic);
+                self.say(id, Message::Ask(vec![tag]));
+            }
         }
     }
 
@@ -199,10 +247,18 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let handle = link.wanting.next_handle;
         link.wanting.next_handle += 1;
-        let (next, previous) = (log.head + 1, log.head_hash);
         link.wanting.handles.insert(key, handle);
-        let (after_gap, ceased, progress_ms) = (false, false, now_ms);
-        let wanted = Wanted { key, next, previous, after_gap, ceased, progress_ms };
+        let previous = log.head_hash;
+        let wanted = Wanted {
+            key,
+            next: log.head + 1,
+            previous,
+            after_gap: false,
+            ceased_ms: None,
+            discarded: false,
+            since_ms: now_ms,
+            bytes: 0,
+        };
         link.wanting.wants.insert(handle, wanted);
         let (tag, hash) = (link.tag(&key.topic), short(&previous));
         let (author, epoch, after) = (key.author, key.epoch, log.head);
@@ -211,20 +267,24 @@ impl Mesh {
         self.awake.insert(id);
     }
 
-    /// Asks the source of a log to stop. It stays the source until it has.
-    pub(super) fn cease(&mut self, key: LogKey) {
+    /// Asks the source of a log to stop. It stays the source until it has; what comes until then is
+    /// of use unless it is to be `discarded`.
+    pub(super) fn cease(&mut self, now_ms: u64, key: LogKey, discarded: bool) {
         let Some(id) = self.sources.get(&key).copied() else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(handle) = link.wanting.handles.get(&key).copied() else { return };
         let Some(wanted) = link.wanting.wants.get_mut(&handle) else { return };
-        if !std::mem::replace(&mut wanted.ceased, true) {
-            // The want may not have left yet; it must before this.
-            let outgoing = std::mem::take(&mut link.wanting.outgoing);
-            if !outgoing.is_empty() {
-                link.outbox.push_back(Message::Want(outgoing));
-            }
-            self.say(id, Message::Cease(handle));
+        wanted.discarded |= discarded;
+        if wanted.ceased_ms.is_some() {
+            return;
         }
+        wanted.ceased_ms = Some(now_ms);
+        // The want may not have left yet; it must before this.
+        let outgoing = std::mem::take(&mut link.wanting.outgoing);
+        if !outgoing.is_empty() {
+            link.outbox.push_back(Message::Want(outgoing));
+        }
+        self.say(id, Message::Cease(handle));
     }
 
     pub(super) fn hear_stop(
@@ -238,12 +298,20 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(wanted) = link.wanting.forget(handle) else { return };
         let key = wanted.key;
-        if reason != StopReason::Ceased {
-            link.wanting.refused.insert(key);
-            link.wanting.told.remove(&key);
+        if self.sources.get(&key) != Some(&id) || link.wanting.handles.contains_key(&key) {
+            // It was given up before.
+            return;
         }
-        if reason == StopReason::NotServed {
-            link.serves.remove(&key.topic);
+        match reason {
+            StopReason::Ceased if wanted.ceased_ms.is_some() => {}
+            StopReason::NoSource => {
+                link.wanting.refused.insert(key, Pause::ENDLESS);
+                link.wanting.told.remove(&key);
+            }
+            StopReason::NotServed => {
+                link.serves.remove(&key.topic);
+            }
+            _ => link.wanting.refused.entry(key).or_default().begin(now_ms),
         }
         self.sources.remove(&key);
         self.plan(state, now_ms, key);
@@ -251,7 +319,6 @@ impl Mesh {
 
     pub(super) fn hear_base(
         &mut self,
-        state: &State,
         now_ms: u64,
         id: LinkId,
         handle: u64,
@@ -261,19 +328,18 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let wanted = link.wanting.wants.get_mut(&handle).ok_or(LinkError::Unasked)?;
         let key = wanted.key;
+        if wanted.discarded {
+            return Ok(());
+        }
         if seq < wanted.next {
             return Err(LinkError::Unasked);
         }
-        (wanted.next, wanted.previous, wanted.after_gap) = (seq + 1, hash, true);
-        wanted.progress_ms = now_ms;
-        link.wanting.gaps.insert(key);
-        let elsewhere = self.links.values().any(|link| {
-            link.serves.contains(&key.topic)
-                && !link.wanting.gaps.contains(&key)
-                && link.wanting.told.get(&key).is_some_and(|told| *told > state.head(&key).head)
-        });
-        if elsewhere {
-            self.cease(key);
+        link.wanting.gaps.insert(key, seq);
+        let patient = self.gaps.get(&key).is_some_and(|until_ms| now_ms >= *until_ms);
+        if patient || link.peer == key.author {
+            (wanted.next, wanted.previous, wanted.after_gap) = (seq + 1, hash, true);
+        } else {
+            self.cease(now_ms, key, true);
         }
         Ok(())
     }
@@ -281,7 +347,6 @@ impl Mesh {
     pub(super) fn hear_entries(
         &mut self,
         state: &State,
-        now_ms: u64,
         id: LinkId,
         handle: u64,
         first: u64,
@@ -289,7 +354,7 @@ impl Mesh {
     ) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let wanted = link.wanting.wants.get_mut(&handle).ok_or(LinkError::Unasked)?;
-        if wanted.ceased {
+        if wanted.discarded {
             self.count("after_cease");
             return Ok(());
         }
@@ -297,7 +362,7 @@ impl Mesh {
         if first != wanted.next {
             return Err(LinkError::Unasked);
         }
-        wanted.progress_ms = now_ms;
+        wanted.bytes += list.iter().map(WireEntry::bytes).sum::<usize>();
         let key = wanted.key;
         let mut entries = Vec::with_capacity(list.len());
         for entry in list {
@@ -322,32 +387,57 @@ impl Mesh {
         Ok(())
     }
 
-    /// Leaves sources that send nothing although another link has told of more.
+    /// Leaves sources that send next to nothing although another link has told of more, and those that
+    /// do not stop.
     pub(super) fn leave_stalled(&mut self, state: &State, now_ms: u64) {
-        let mut stalled = Vec::new();
-        for (id, link) in &self.links {
+        let mut most: BTreeMap<LogKey, u64> = BTreeMap::new();
+        for link in self.links.values() {
             for (key, told) in &link.wanting.told {
-                let Some(source) = self.sources.get(key).filter(|source| *source != id) else {
-                    continue;
-                };
-                let Some(other) = self.links.get(source) else { continue };
-                let progress = other.wanting.handles.get(key);
-                let progress = progress.and_then(|handle| other.wanting.wants.get(handle));
-                let idle = progress.is_some_and(|wanted| {
-                    !wanted.ceased && now_ms.saturating_sub(wanted.progress_ms) >= STALL_MS
-                });
-                if idle && *told > state.head(key).head && !self.verifying.contains_key(key) {
-                    stalled.push((*source, *key));
+                let known = most.entry(*key).or_default();
+                *known = (*told).max(*known);
+            }
+        }
+        let (mut stalled, mut deaf) = (Vec::new(), Vec::new());
+        for (id, link) in &mut self.links {
+            for (handle, wanted) in &mut link.wanting.wants {
+                if let Some(ceased_ms) = wanted.ceased_ms {
+                    let current = link.wanting.handles.get(&wanted.key) == Some(handle);
+                    if current && ceased_ms + STALL_MS <= now_ms {
+                        deaf.push((*id, *handle, wanted.key));
+                    }
+                } else if wanted.since_ms + STALL_MS <= now_ms {
+                    let told = most.get(&wanted.key).copied().unwrap_or(0);
+                    let log = state.head(&wanted.key);
+                    let behind = told > log.head.max(wanted.next - 1);
+                    if behind && wanted.bytes < STALL_BYTES {
+                        stalled.push((*id, wanted.key));
+                    }
+                    (wanted.since_ms, wanted.bytes) = (now_ms, 0);
                 }
             }
         }
-        for (source, key) in stalled {
+        for (id, key) in stalled {
             self.count("stalled");
-            if let Some(link) = self.links.get_mut(&source) {
-                link.wanting.refused.insert(key);
-                link.wanting.told.remove(&key);
+            if let Some(link) = self.links.get_mut(&id) {
+                link.wanting.refused.entry(key).or_default().begin(now_ms);
             }
-            self.cease(key);
+            self.cease(now_ms, key, false);
+        }
+        for (id, handle, key) in deaf {
+            self.count("does_not_stop");
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            link.wanting.handles.remove(&key);
+            link.wanting.refused.entry(key).or_default().begin(now_ms);
+            if let Some(wanted) = link.wanting.wants.get_mut(&handle) {
+                wanted.discarded = true;
+            }
+            let given_up = link.wanting.wants.len() - link.wanting.handles.len();
+            self.sources.remove(&key);
+            if given_up > GIVEN_UP_MAX {
+                self.close(state, now_ms, id, LinkError::Unasked);
+            } else {
+                self.plan(state, now_ms, key);
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
-use crate::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX};
+use crate::limits::{
+    LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX,
+};
 use crate::log::{Log, LogKey, Verdict};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
@@ -119,6 +121,16 @@ impl State {
         if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX {
             return Err(Reject::Full { what: "the node's store of entries" });
         }
+        let key = LogKey::of(entry);
+        let ours = self.node.is_some_and(|node| node.did == key.author);
+        if !ours && !self.logs.contains_key(&key) {
+            // Heads are kept for ever: whoever may write must not fill the memory with them.
+            let of_topic = self.heads(key.topic).take(LOGS_PER_TOPIC_MAX).count();
+            let of_author = self.heads(key.topic).filter(|(other, _)| other.author == key.author);
+            if of_topic >= LOGS_PER_TOPIC_MAX || of_author.count() >= LOGS_PER_AUTHOR_MAX {
+                return Err(Reject::Full { what: "the topic's list of logs" });
+            }
+        }
         Ok(())
     }
 
@@ -201,8 +213,13 @@ impl State {
         if self.subscriptions.contains_key(&(name.clone(), by)) {
             return Ok(Outcome::Duplicate);
         }
-        let subscribers = self.subscriptions.values().filter(|wish| wish.topic == topic).count();
-        if subscribers >= SUBSCRIBERS_MAX {
+        // Counted apart: the operator's own wish finds room whatever peers have done.
+        let local = |by| by == Provenance::Local;
+        let alike = self
+            .subscriptions
+            .iter()
+            .filter(|((_, whose), wish)| local(*whose) == local(by) && wish.topic == topic);
+        if alike.count() >= SUBSCRIBERS_MAX {
             return Err(Reject::Full { what: "the topic's list of subscribers" });
         }
         self.subscriptions.insert((name, by), Subscription { topic, since_ms });
@@ -250,8 +267,8 @@ impl State {
         if !alike || one.hash() == other.hash() || !self.topics.contains_key(&key.topic) {
             return Err(Reject::OutOfOrder);
         }
-        self.next_arrivals.entry(key.topic).or_default();
-        let log = self.logs.entry(key).or_default();
+        self.may_write(&key.topic, &key.author)?;
+        let Some(log) = self.logs.get_mut(&key) else { return Err(Reject::OutOfOrder) };
         if log.proof.is_some() {
             return Ok(Outcome::Duplicate);
         }

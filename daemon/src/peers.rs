@@ -1,0 +1,114 @@
+//! Where the node meets the network.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use icn_gossip::mesh::LinkId;
+use icn_gossip::{Did, State};
+use icn_net::{BindError, Event, Frame, Target, Transport};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::failure::{Failure, exit};
+use crate::keyfile::KeyFile;
+use crate::node::PeerEvent;
+use crate::shell::{Credit, Input, Wire};
+
+/// What the transport has told and nobody has taken. Each link is bounded by itself.
+const EVENTS_MAX: usize = 1024;
+
+/// The socket, and what happens on it.
+pub(crate) struct Peers {
+    transport: Transport,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Peers {
+    /// Listens. Called on the runtime that is to do the work.
+    ///
+    /// # Errors
+    /// `ICN-E0131`.
+    pub(crate) fn bind(config: &Config, key: KeyFile) -> Result<Self, Failure> {
+        let (keypair, card) = (Arc::new(key.keypair), key.card);
+        let listen = |address| {
+            let (sender, events) = mpsc::channel(EVENTS_MAX);
+            let keypair = Arc::clone(&keypair);
+            let settings = icn_net::Config::new(address, keypair, card.clone(), config.network);
+            Transport::bind(settings, sender).map(|transport| Self { transport, events })
+        };
+        let bound = match listen(config.listen) {
+            Err(BindError::Listen { source, .. })
+                if source.kind() == std::io::ErrorKind::AddrInUse && !config.listen_explicit =>
+            {
+                tracing::warn!("{} is taken; peers are met elsewhere", config.listen);
+                listen(SocketAddr::new(config.listen.ip(), 0))
+            }
+            other => other,
+        };
+        bound.map_err(|error| {
+            let message = format!("Peers cannot be met: {error}.");
+            let advice = "Choose another address with --listen, or port 0 for any free one.";
+            Failure::new("ICN-E0131", exit::FAILED, message, advice)
+        })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.transport.local_addr().ok()
+    }
+
+    /// The transport.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport.clone()
+    }
+
+    /// Keeps a link to everybody who was asked for or was there before.
+    pub(crate) fn seek(&self, asked: &[Target], state: &State) {
+        let saved = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
+        let saved = saved.map(|(did, address): (Did, SocketAddr)| Target::new(Some(did), address));
+        for target in asked.iter().cloned().chain(saved) {
+            if !self.transport.dial(target.clone()) {
+                tracing::warn!("{target} is not dialled: it is this node, or one too many");
+            }
+        }
+    }
+
+    /// Hands on what happens until the transport ends or nobody takes it.
+    pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>) {
+        while let Some(event) = self.events.recv().await {
+            let (event, credit) = match event {
+                Event::Up { link, peer, card, binding, address, .. } => {
+                    tracing::info!("Connected to {peer} at {address}");
+                    (PeerEvent::Up { link, card, binding, address }, None)
+                }
+                Event::Frame { link, frame, credit } => {
+                    let (kind, body) = (frame.kind(), frame.body().clone());
+                    let credit: Credit = Box::new(credit);
+                    (PeerEvent::Frame { link, kind, body }, Some(credit))
+                }
+                Event::Sent { link, bytes } => (PeerEvent::Sent { link, bytes }, None),
+                Event::Down { link, peer, why } => {
+                    tracing::info!("Lost the link to {peer}: {why}");
+                    (PeerEvent::Down { link }, None)
+                }
+            };
+            if inbox.send(Input::Peer(event, credit)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Wire for Transport {
+    fn send(&self, link: LinkId, kind: u8, body: Bytes) {
+        // What the mesh makes is smaller than a frame may be.
+        if let Ok(frame) = Frame::new(kind, body) {
+            Self::send(self, link, frame);
+        }
+    }
+
+    fn close(&self, link: LinkId, code: u32, name: &'static str) {
+        Self::close(self, link, code, name);
+    }
+}
