@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | inbox of the core | 4 096 requests | a connection stops reading until there is room |
 //! | answers of one connection | 1 024 requests | the connection stops reading until one is written |
+//! | entries for a connection that [follows](crate::follow) | 1 page | no further one is asked for |
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, exit};
+use crate::follow;
+use crate::followers::Followers;
 use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::shell::{Asked, Input};
 use crate::socket::{SocketPath, shown};
@@ -52,6 +55,7 @@ pub(crate) fn bind(directory: &Path) -> Result<UnixListener, Failure> {
 pub(crate) async fn serve(
     listener: UnixListener,
     inbox: mpsc::Sender<Input>,
+    followers: Followers,
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -60,7 +64,8 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, inbox.clone(), stop.clone()));
+                    let (inbox, followers) = (inbox.clone(), followers.clone());
+                    connections.spawn(connection(stream, inbox, followers, stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: leave the others time to finish.
@@ -75,7 +80,12 @@ pub(crate) async fn serve(
     connections.wait().await;
 }
 
-async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: CancellationToken) {
+async fn connection(
+    stream: UnixStream,
+    inbox: mpsc::Sender<Input>,
+    followers: Followers,
+    stop: CancellationToken,
+) {
     let (read, write) = stream.into_split();
     let (answers, mut due) = mpsc::channel::<oneshot::Receiver<Reply>>(WINDOW);
     let writer = tokio::spawn(async move {
@@ -92,7 +102,9 @@ async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: Cancel
             }
         }
         let _ = write.flush().await;
+        write.into_inner()
     });
+    let mut following = None;
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
     loop {
@@ -107,10 +119,6 @@ async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: Cancel
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        let (answer, waiting) = oneshot::channel();
-        if answers.send(waiting).await.is_err() {
-            break;
-        }
         let too_long = line.len() > LINE_BYTES_MAX;
         let request = if too_long {
             let message = "A request is at most 1 MiB long.";
@@ -118,6 +126,14 @@ async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: Cancel
         } else {
             Request::from_line(&line)
         };
+        if let Ok(request @ Request::Follow { .. }) = request {
+            following = Some(request);
+            break;
+        }
+        let (answer, waiting) = oneshot::channel();
+        if answers.send(waiting).await.is_err() {
+            break;
+        }
         match request {
             Ok(request) => {
                 if inbox.send(Input::Asked(Asked { request, answer })).await.is_err() {
@@ -132,5 +148,7 @@ async fn connection(stream: UnixStream, inbox: mpsc::Sender<Input>, stop: Cancel
         }
     }
     drop(answers);
-    let _ = writer.await;
+    if let (Ok(write), Some(request)) = (writer.await, following) {
+        follow::serve(read, write, request, inbox, &followers, stop).await;
+    }
 }

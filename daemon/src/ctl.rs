@@ -1,5 +1,6 @@
 //! `icnctl`: one command, one answer, for people or for scripts.
 
+mod acks;
 mod args;
 mod client;
 mod follow;
@@ -8,7 +9,9 @@ mod moment;
 mod render;
 mod salvage;
 mod snapshot;
+mod subscribe;
 mod wal;
+mod written;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -20,8 +23,8 @@ use icn_wal::Lsn;
 use serde_json::{Value, json};
 
 use self::args::{
-    Cli, Command, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand, TopicCommand,
-    WalArgs, WalCommand,
+    Cli, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand,
+    TopicCommand, WalArgs, WalCommand,
 };
 use self::client::Client;
 use self::render::View;
@@ -129,7 +132,15 @@ impl Ctl {
                 };
                 self.show(ONLINE, &lines::publication(&topic, &payload), View::Published)
             }
-            GossipCommand::Subscribe { topic } => {
+            GossipCommand::Subscribe { topic, follow: true, cursor, from_start, after } => {
+                let after = if from_start { Some(0) } else { after };
+                let wanted = subscribe::Wanted { topic, cursor, after };
+                subscribe::follow(&self.directory, wanted, self.as_json)
+            }
+            GossipCommand::Cursor(CursorCommand::Delete { topic, name: cursor }) => {
+                self.show(ONLINE, &Request::CursorDelete { topic, cursor }, View::CursorDeleted)
+            }
+            GossipCommand::Subscribe { topic, .. } => {
                 self.show(ONLINE, &Request::Subscribe { topic }, View::Subscribed)
             }
             GossipCommand::Unsubscribe { topic } => {

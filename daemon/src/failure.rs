@@ -45,8 +45,10 @@ pub mod exit {
     pub const OUTSIDE_WINDOW: u8 = 21;
     /// The store cannot be used where it is or with what lies in it.
     pub const UNSUITABLE: u8 = 23;
-    /// Stopped by a second Ctrl-C.
+    /// Stopped by Ctrl-C, a node by a second one.
     pub const INTERRUPTED: u8 = 130;
+    /// Stopped by SIGTERM.
+    pub const TERMINATED: u8 = 143;
     /// A write or sync failed; restart, and recovery decides what is there.
     pub const POISONED: u8 = 74;
 }

@@ -48,6 +48,7 @@ impl Guard {
     pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
+        | Request::Follow { topic, .. }
         | Request::Entries { topic, .. }) = request
         else {
             return Ok(());

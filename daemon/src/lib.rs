@@ -17,6 +17,8 @@ pub mod ctl;
 mod datadir;
 mod diff;
 pub mod failure;
+mod follow;
+mod followers;
 pub mod guard;
 mod health;
 mod http;

@@ -4,7 +4,9 @@
 //! Invariant: every effect carries the LSN it must wait for, and the shell has one door through
 //! which effects leave; nothing that is not durable is ever seen outside.
 
+mod follow;
 mod network;
+mod news;
 mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -12,6 +14,7 @@ mod snapshots;
 
 use network::Matter;
 pub use network::PeerEvent;
+pub use news::News;
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub(crate) use query::{describe_plan, describe_topic};
 pub use snapshots::Draft;
@@ -101,6 +104,7 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     mesh: Mesh,
+    news: News,
 }
 
 /// Who a node is and where it belongs.
@@ -175,6 +179,7 @@ impl<D: Disk> Node<D> {
             scrub_ms: now_ms + SCRUB_MS,
             guard,
             mesh,
+            news: News::default(),
         })
     }
 
@@ -302,6 +307,11 @@ impl<D: Disk> Node<D> {
                     json!({ "lsn": lsn, "was_subscribed": outcome == Outcome::Done })
                 })
             }
+            Request::Follow { topic, cursor, after } => self.follow(now_ms, topic, cursor, after),
+            Request::CursorMove { topic, cursor, arrival } => {
+                self.cursor_move(now_ms, &topic, cursor, arrival)
+            }
+            Request::CursorDelete { topic, cursor } => self.cursor_delete(now_ms, &topic, cursor),
             Request::PeerAdd { card } => self.peer_add(now_ms, &card),
             Request::PeerRemove { did } => did
                 .parse::<Did>()
@@ -314,9 +324,10 @@ impl<D: Disk> Node<D> {
     }
 
     fn commit(&mut self, now_ms: u64, mutation: Mutation) -> Result<(u64, Outcome), Failure> {
-        let matter = Matter::of(&mutation);
+        let (matter, topic) = (Matter::of(&mutation), News::topic_of(&mutation));
         let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
         self.tell_mesh(now_ms, matter, &outcome);
+        self.news.note(topic, &outcome);
         match outcome {
             Outcome::Rejected(reject) => Err(reject.into()),
             outcome => Ok((lsn.get(), outcome)),

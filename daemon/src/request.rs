@@ -87,7 +87,37 @@ pub enum Request {
         /// The topic's name or id.
         topic: String,
     },
-    /// All subscriptions.
+    /// Subscribes, and asks for the entries of a topic from somewhere on and for all that arrive,
+    /// each once it is durable. After it the connection carries them and nothing else but
+    /// `cursor_move`.
+    Follow {
+        /// The topic's name or id. One that is not known yet is waited for.
+        topic: String,
+        /// The cursor to go on from; it is made if there is none of this name.
+        #[serde(default)]
+        cursor: Option<String>,
+        /// Only those that arrived after this one; from now on if it is not given. A cursor that is
+        /// there knows better.
+        #[serde(default)]
+        after: Option<u64>,
+    },
+    /// The consumer of a cursor has what arrived up to here.
+    CursorMove {
+        /// The topic's name or id.
+        topic: String,
+        /// The cursor.
+        cursor: String,
+        /// Up to this arrival.
+        arrival: u64,
+    },
+    /// Forgets a cursor.
+    CursorDelete {
+        /// The topic's name or id.
+        topic: String,
+        /// The cursor.
+        cursor: String,
+    },
+    /// All subscriptions, and all cursors.
     Subscriptions,
     /// The entries of a topic in the order of delivery.
     Entries {

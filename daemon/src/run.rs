@@ -16,6 +16,7 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::datadir::DataDir;
 use crate::failure::{Failure, exit};
+use crate::followers::Followers;
 use crate::health::{Health, Phase};
 use crate::http::{self, Site};
 use crate::machine::Machine;
@@ -186,7 +187,9 @@ impl Outside {
             Ok::<_, Failure>((control::bind(&config.data_dir)?, signals))
         })?;
         let met = runtime.spawn(peers.serve(shell.inbox()));
-        let controlled = runtime.spawn(control::serve(listener, shell.inbox(), stop.clone()));
+        let followers = Followers::new(shell.arrivals());
+        let controlled = control::serve(listener, shell.inbox(), followers, stop.clone());
+        let controlled = runtime.spawn(controlled);
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);
         // Whoever does not read what the node says does not keep it from running.

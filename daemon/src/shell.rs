@@ -12,13 +12,14 @@ use icn_gossip::mesh::LinkId;
 use icn_snapshot::{Check, Compactor};
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::failure::{Failure, exit};
+use crate::followers::Arrivals;
 use crate::health::{Facts, Health};
 use crate::meter::Meter;
-use crate::node::{Draft, Effect, Node, Output, PeerEvent, describe_snapshot};
+use crate::node::{Draft, Effect, News, Node, Output, PeerEvent, describe_snapshot};
 use crate::request::{Reply, Request};
 use crate::verify::{self, Unchecked};
 use crate::work::{Prepared, Work};
@@ -66,6 +67,9 @@ pub(crate) struct Asked {
 
 type Answer = oneshot::Sender<Reply>;
 
+/// What a turn brings about, and what it brings to whoever waits.
+type Turn = (Vec<Output<Answer>>, Option<News>);
+
 enum Job {
     Save(Box<Draft>, Option<Answer>),
     Work(Work, Option<Answer>),
@@ -84,6 +88,7 @@ pub(crate) struct Gauges {
 pub(crate) struct Shell<D: Disk> {
     node: Arc<Mutex<Node<D>>>,
     inbox: mpsc::Sender<Input>,
+    arrivals: watch::Receiver<Arrivals>,
     thread: JoinHandle<()>,
 }
 
@@ -110,9 +115,11 @@ impl<D: Disk> Shell<D> {
             thread::Builder::new().name("worker".into()).spawn(work)?
         };
         let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
+        let (arrived, arrivals) = watch::channel(Arrivals::default());
         let door = {
             let (meter, poisoned) = (Arc::clone(&gauges.meter), Arc::clone(&poisoned));
-            let door = move || release(&wal, &due, &jobs, &*wire, &meter, &*poisoned);
+            let ways = Ways { jobs, wire, arrived };
+            let door = move || release(&wal, &due, &ways, &meter, &*poisoned);
             thread::Builder::new().name("release".into()).spawn(door)?
         };
         let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
@@ -126,12 +133,17 @@ impl<D: Disk> Shell<D> {
             let _ = worker.join();
             let _ = verifier.join();
         })?;
-        Ok(Self { node, inbox, thread })
+        Ok(Self { node, inbox, arrivals, thread })
     }
 
     /// Where requests go.
     pub(crate) fn inbox(&self) -> mpsc::Sender<Input> {
         self.inbox.clone()
+    }
+
+    /// What has arrived and is durable.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<Arrivals> {
+        self.arrivals.clone()
     }
 
     /// Answers what has been asked, ends the threads and gives the node back. Every other sender of
@@ -147,7 +159,7 @@ impl<D: Disk> Shell<D> {
 fn take_turns<D: Disk>(
     node: &Mutex<Node<D>>,
     mut requests: mpsc::Receiver<Input>,
-    turns: &std_mpsc::SyncSender<Vec<Output<Answer>>>,
+    turns: &std_mpsc::SyncSender<Turn>,
     unchecked: &std_mpsc::Sender<Unchecked>,
     gauges: &Gauges,
     poisoned: &impl Fn(&Failure),
@@ -167,7 +179,7 @@ fn take_turns<D: Disk>(
         }
         let now = clock::now_ms();
         gauges.meter.turned(batch.len());
-        let mut outputs = {
+        let (outputs, news) = {
             let mut node = node.lock();
             // What fails while nobody waits, such as a note, is met by nobody at the door.
             if let Err(error) = node.store().wal().check() {
@@ -193,6 +205,7 @@ fn take_turns<D: Disk>(
                 next_tick = now + u64::try_from(TICK.as_millis()).unwrap_or(500);
                 observe(&node, now, gauges);
             }
+            let news = node.news();
             drop(node);
             let check = |output| match output {
                 // It waits for nothing, and what its link may send for it.
@@ -203,9 +216,10 @@ fn take_turns<D: Disk>(
                 }
                 output => Some(output),
             };
-            outputs.into_iter().filter_map(check).collect::<Vec<_>>()
+            (outputs.into_iter().filter_map(check).collect::<Vec<_>>(), news)
         };
-        if !outputs.is_empty() && turns.send(std::mem::take(&mut outputs)).is_err() {
+        let quiet = outputs.is_empty() && news.is_none();
+        if !quiet && turns.send((outputs, news)).is_err() {
             return;
         }
     }
@@ -233,17 +247,23 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     });
 }
 
+/// Where effects go.
+struct Ways {
+    jobs: std_mpsc::Sender<Job>,
+    wire: Arc<dyn Wire>,
+    arrived: watch::Sender<Arrivals>,
+}
+
 /// The one door: nothing passes before its LSN is durable.
 fn release<D: Disk>(
     wal: &Wal<D>,
-    due: &std_mpsc::Receiver<Vec<Output<Answer>>>,
-    jobs: &std_mpsc::Sender<Job>,
-    wire: &dyn Wire,
+    due: &std_mpsc::Receiver<Turn>,
+    ways: &Ways,
     meter: &Meter,
     poisoned: &impl Fn(&Failure),
 ) {
-    for turn in due {
-        for Output { after, effect } in turn {
+    for (outputs, news) in due {
+        for Output { after, effect } in outputs {
             if let Some(lsn) = Lsn::new(after) {
                 let waited = meter.commit_timer();
                 if let Err(error) = wal.wait(lsn) {
@@ -261,20 +281,28 @@ fn release<D: Disk>(
                 Effect::Save(draft, answer) => Job::Save(draft, answer),
                 Effect::Work(work, answer) => Job::Work(work, answer),
                 Effect::Send { link, kind, body } => {
-                    wire.send(link, kind, body);
+                    ways.wire.send(link, kind, body);
                     continue;
                 }
                 Effect::Close { link, code, name } => {
-                    wire.close(link, code, name);
+                    ways.wire.close(link, code, name);
                     continue;
                 }
                 // Taken out before the door.
                 Effect::Verify(_) => continue,
             };
-            if jobs.send(job).is_err() {
+            if ways.jobs.send(job).is_err() {
                 return;
             }
         }
+        let Some(news) = news else { continue };
+        if let Some(lsn) = Lsn::new(news.after)
+            && let Err(error) = wal.wait(lsn)
+        {
+            poisoned(&error.into());
+            return;
+        }
+        ways.arrived.send_modify(|arrivals| arrivals.add(news));
     }
 }
 

@@ -183,6 +183,8 @@ fn entry() -> Seeds {
         ("prune", Mutation::Prune { topic, through: 1 }),
         ("peer", Mutation::AddPeer { card: card(), time_ms: 5 }),
         ("forget", Mutation::RemovePeer(did)),
+        ("cursor", Mutation::MoveCursor { topic, name: "app".into(), arrival: 1 }),
+        ("cursor-gone", Mutation::DeleteCursor { topic, name: "app".into() }),
     ];
     let mut seeds = Seeds::new();
     seeds.insert("entry".into(), entry.encode());
@@ -224,12 +226,14 @@ fn export() -> Seeds {
     };
     let wish = |by| Mutation::Subscribe { topic: "news".into(), by, time_ms: 5 };
     let peer = Keypair::from_seed([3; 32]).did();
+    let cursor = Mutation::MoveCursor { topic: topic_id, name: "app".into(), arrival: 1 };
     let states = [
         ("empty", vec![]),
         ("waiting", vec![wish(Provenance::Local), wish(Provenance::Peer(peer))]),
         ("members", vec![init.clone(), topic(Access::participants(vec![peer]).encode()).1]),
         ("sealed", vec![init.clone(), topic(AccessBytes::from_bytes(vec![9, 9])).1]),
         ("entry", vec![init.clone(), open.clone(), wish(Provenance::Local), entry(b"hello")]),
+        ("cursor", vec![init.clone(), open.clone(), entry(b"hello"), cursor]),
         ("frozen", vec![init, open, entry(b"one"), entry(&[0xFF])]),
         ("peer", vec![Mutation::AddPeer { card: card(), time_ms: 5 }]),
         ("unsigned", vec![Mutation::AddUnsignedKey { did, x25519: [4; 32], time_ms: 5 }]),

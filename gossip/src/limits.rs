@@ -15,6 +15,9 @@ pub const PARTICIPANTS_MAX: usize = 1024;
 /// The most subscriptions of one topic.
 pub const SUBSCRIBERS_MAX: usize = 10_000;
 
+/// The most cursors of a node, over all topics.
+pub const CURSORS_MAX: usize = 1024;
+
 /// The most payload and header bytes a topic retains: 256 MiB. The oldest entries go first.
 pub const TOPIC_BYTES_MAX: u64 = 256 << 20;
 
@@ -53,7 +56,7 @@ const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
 pub const INTERESTS_MAX: usize = 4096;
 
 /// The most logs a peer may want on one link.
-pub const CURSORS_MAX: usize = 16_384;
+pub const SERVED_MAX: usize = 16_384;
 
 /// The most logs this node wants on one link. Fewer than a peer lets it, and few enough for all of them
 /// to be asked for at once.
@@ -75,6 +78,6 @@ pub const BATCH_BYTES_MAX: usize = 64 << 10;
 /// How far ahead of the receiver's clock an entry may be written: 10 min.
 pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
-const _: () = assert!(WANTS_MAX <= CURSORS_MAX);
+const _: () = assert!(WANTS_MAX <= SERVED_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= ENTRY_BYTES_MAX);
 const _: () = assert!(UNDER_WAY_BYTES_MAX >= 4 * BATCH_BYTES_MAX);

@@ -117,6 +117,22 @@ pub enum Mutation {
         /// When it was learned: ms since 1970.
         time_ms: u64,
     },
+    /// A consumer has what arrived in a topic up to here. The first one makes the cursor.
+    MoveCursor {
+        /// The topic.
+        topic: TopicId,
+        /// The name of the cursor, of the same form as a topic's.
+        name: String,
+        /// Up to this arrival, which must have been. A cursor never goes back.
+        arrival: u64,
+    },
+    /// A cursor is forgotten.
+    DeleteCursor {
+        /// The topic.
+        topic: TopicId,
+        /// The name of the cursor.
+        name: String,
+    },
 }
 
 /// An identity, 32 bytes and a number, as two of the records have them.
@@ -163,6 +179,8 @@ impl Mutation {
             Self::Freeze(entries) => put(out, 12, entries),
             Self::BeginEpoch(epoch) => put(out, 13, epoch),
             Self::SetAddress { did, address } => put(out, 14, &(did, address)),
+            Self::MoveCursor { topic, name, arrival } => put(out, 20, &(topic, name, arrival)),
+            Self::DeleteCursor { topic, name } => put(out, 21, &(topic, name)),
         };
         let bytes = u32::try_from(out.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
         let header = &mut out[start..start + HEADER_BYTES];
@@ -230,6 +248,14 @@ impl Mutation {
             14 => {
                 let (did, address) = get(body)?;
                 Self::SetAddress { did, address }
+            }
+            20 => {
+                let (topic, name, arrival) = get(body)?;
+                Self::MoveCursor { topic, name, arrival }
+            }
+            21 => {
+                let (topic, name) = get(body)?;
+                Self::DeleteCursor { topic, name }
             }
             _ => return Err(DecodeError::Newer { kind, schema, rules }),
         })

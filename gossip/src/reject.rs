@@ -60,6 +60,25 @@ pub enum Reject {
     /// The author has signed two entries for one place; the log is frozen.
     #[error("its author has signed two different entries for one place; the log is frozen")]
     Equivocation,
+    /// The name is not one for a cursor.
+    #[error("a cursor's name has 1 to 128 of a-z 0-9 : . _ - and starts with a letter or digit")]
+    BadCursor,
+    /// The topic has no cursor of this name.
+    #[error(
+        "there is no cursor {name:?} in this topic; `icnctl gossip subscriptions` shows those there are"
+    )]
+    NoCursor {
+        /// What was asked for.
+        name: String,
+    },
+    /// A cursor cannot stand where nothing has arrived yet.
+    #[error("a cursor cannot stand at {arrival}: no more than {last} entries have arrived")]
+    CursorAhead {
+        /// Where it was to stand.
+        arrival: u64,
+        /// The last arrival.
+        last: u64,
+    },
     /// No room for more.
     #[error("{what} is full; remove some first")]
     Full {
@@ -86,6 +105,9 @@ impl Reject {
             Self::OutOfOrder => "ICN-E0310",
             Self::Equivocation => "ICN-E0311",
             Self::Full { .. } => "ICN-E0312",
+            Self::BadCursor => "ICN-E0330",
+            Self::NoCursor { .. } => "ICN-E0331",
+            Self::CursorAhead { .. } => "ICN-E0332",
         }
     }
 }

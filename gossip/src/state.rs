@@ -1,6 +1,7 @@
 //! The durable state: the fold of all mutations.
 
 mod apply;
+mod cursor;
 mod document;
 mod export;
 mod import;
@@ -44,6 +45,9 @@ pub struct State {
     /// A state written before there were any ends without it.
     #[serde(default)]
     unsigned_keys: OrdMap<Did, UnsignedKey>,
+    /// How far each consumer has come in the order of delivery of a topic, by the name it chose.
+    #[serde(default)]
+    cursors: OrdMap<(TopicId, String), u64>,
 }
 
 /// Who the node is.

@@ -120,7 +120,7 @@ fn other(value: &Value) -> Value {
 }
 
 /// What is neither signed nor derived from anything else: another value is another state.
-const FREE: [&str; 9] = [
+const FREE: [&str; 10] = [
     "/digest",
     "/node/did",
     "/node/epoch",
@@ -130,6 +130,7 @@ const FREE: [&str; 9] = [
     "/histories/",
     "/subscriptions/",
     "/unsigned_keys/",
+    "/cursors/",
 ];
 
 #[test]
@@ -218,6 +219,7 @@ fn what_is_there_twice_is_told() {
         "/subscriptions",
         "/peers",
         "/unsigned_keys",
+        "/cursors",
     ] {
         let document = changed(|document| {
             let list = full(document, list);
@@ -282,6 +284,9 @@ fn what_cannot_have_been_is_told_where_it_stands() {
         (format!("/subscriptions/{of_ledger}/id"), Value::from("0".repeat(64)), "].id"),
         (format!("/subscriptions/{by_id}/topic"), Value::from("coop:ledger"), "].topic"),
         ("/unsigned_keys/0/did".into(), document["peers"][0]["did"].clone(), "keys[0].did"),
+        ("/cursors/0/topic".into(), Value::from("0".repeat(64)), "cursors[0].arrival"),
+        ("/cursors/0/arrival".into(), Value::from(9), "cursors[0].arrival"),
+        ("/cursors/0/name".into(), Value::from("Billing"), "cursors[0].name"),
     ];
     for (path, value, told) in cases {
         let document =

@@ -1,6 +1,7 @@
 //! The state under mutations: access, order, replay, restore.
 
 use bytes::Bytes;
+use icn_gossip::limits::CURSORS_MAX;
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position,
     Provenance, Reject, State, TopicId, TopicSpec,
@@ -238,16 +239,128 @@ fn a_key_nobody_vouches_for_is_kept_until_a_card_comes_and_replaces_none() {
 }
 
 #[test]
-fn a_state_from_before_there_were_unsigned_keys_is_read() {
+fn a_state_from_before_there_were_unsigned_keys_or_cursors_is_read() {
     let state = node();
     let mut bytes = rmp_serde::to_vec(&state).expect("serialises");
-    assert_eq!((bytes[0], bytes.pop()), (0x9A, Some(0x80)), "ten fields, the last an empty map");
-    bytes[0] = 0x99;
-    assert_eq!(rmp_serde::from_slice::<State>(&bytes).expect("deserialises"), state);
+    assert_eq!(bytes[0], 0x9B, "eleven fields");
+    for fewer in [0x9A, 0x99] {
+        assert_eq!(bytes.pop(), Some(0x80), "the last an empty map");
+        bytes[0] = fewer;
+        assert_eq!(rmp_serde::from_slice::<State>(&bytes).expect("deserialises"), state);
+    }
+}
+
+fn move_cursor(topic: TopicId, name: &str, arrival: u64) -> Mutation {
+    Mutation::MoveCursor { topic, name: name.into(), arrival }
+}
+
+/// A topic with so many entries.
+fn with_entries(count: u64) -> (State, TopicId) {
+    let mut state = node();
+    let id = topic(&mut state, "coop:ledger", Access::public().encode());
+    for _ in 0..count {
+        let entry = next(&state, 1, id, "x");
+        append(&mut state, &entry);
+    }
+    (state, id)
+}
+
+#[test]
+fn a_cursor_only_moves_on_and_never_to_where_nothing_has_arrived() {
+    let (mut state, id) = with_entries(3);
+    assert_eq!(state.apply(9, move_cursor(id, "app", 2)), Outcome::Done);
+    for arrival in [2, 1, 0] {
+        assert_eq!(state.apply(9, move_cursor(id, "app", arrival)), Outcome::Duplicate);
+    }
+    let ahead = Reject::CursorAhead { arrival: 4, last: 3 };
+    assert_eq!(state.apply(9, move_cursor(id, "app", 4)), Outcome::Rejected(ahead));
+    assert_eq!(state.apply(9, move_cursor(id, "other", 0)), Outcome::Done);
+    assert_eq!(state.cursors().collect::<Vec<_>>(), [(id, "app", 2), (id, "other", 0)]);
+    for name in ["", "App", "-a", "a b", &"a".repeat(129)] {
+        let refused = state.apply(9, move_cursor(id, name, 1));
+        assert_eq!(refused, Outcome::Rejected(Reject::BadCursor), "{name:?}");
+    }
+    let nowhere = TopicId::from_bytes([7; 32]);
+    let refused = state.apply(9, move_cursor(nowhere, "app", 0));
+    assert!(matches!(refused, Outcome::Rejected(Reject::UnknownTopic { .. })), "{refused:?}");
+    // Letting entries go moves nothing.
+    state.apply(9, Mutation::Prune { topic: id, through: 3 });
+    assert_eq!(state.cursor(id, "app"), Some(2));
+    assert_eq!(state.apply(9, move_cursor(id, "app", 3)), Outcome::Done);
+    assert_eq!(state.counts().cursors, 2);
+}
+
+#[test]
+fn a_cursor_goes_by_itself_or_with_its_topic() {
+    let (mut state, id) = with_entries(1);
+    let other = topic(&mut state, "other", Access::public().encode());
+    for mutation in
+        [move_cursor(id, "app", 1), move_cursor(id, "log", 1), move_cursor(other, "app", 0)]
+    {
+        assert_eq!(state.apply(9, mutation), Outcome::Done);
+    }
+    let delete = Mutation::DeleteCursor { topic: id, name: "log".into() };
+    assert_eq!(state.apply(9, delete.clone()), Outcome::Done);
+    assert_eq!(state.apply(9, delete), Outcome::Duplicate);
+    state.apply(9, Mutation::DeleteTopic(id));
+    assert_eq!(state.cursors().collect::<Vec<_>>(), [(other, "app", 0)]);
+}
+
+#[test]
+fn a_node_keeps_so_many_cursors_and_no_more() {
+    let (mut state, id) = with_entries(1);
+    for number in 0..CURSORS_MAX {
+        assert_eq!(state.apply(9, move_cursor(id, &format!("c{number}"), 0)), Outcome::Done);
+    }
+    let full = state.apply(9, move_cursor(id, "more", 0));
+    assert!(matches!(full, Outcome::Rejected(Reject::Full { .. })), "{full:?}");
+    assert_eq!(state.apply(9, move_cursor(id, "c7", 1)), Outcome::Done);
+    let image = state.clone();
+    state.apply(9, Mutation::DeleteCursor { topic: id, name: "c8".into() });
+    assert_eq!(state.apply(9, move_cursor(id, "more", 0)), Outcome::Done);
+    let restored = state.restore(image, 77);
+    assert_eq!(restored.counts().cursors, CURSORS_MAX);
+    assert_eq!((restored.cursor(id, "more"), restored.cursor(id, "c8")), (Some(0), None));
+}
+
+#[test]
+fn a_restore_takes_no_cursor_back() {
+    let (mut state, id) = with_entries(2);
+    let before = node();
+    for (name, arrival) in [("app", 1), ("gone", 2)] {
+        state.apply(9, move_cursor(id, name, arrival));
+    }
+    let image = state.clone();
+    for _ in 0..3 {
+        let entry = next(&state, 1, id, "later");
+        append(&mut state, &entry);
+    }
+    for mutation in [
+        move_cursor(id, "app", 5),
+        move_cursor(id, "new", 4),
+        move_cursor(id, "idle", 0),
+        Mutation::DeleteCursor { topic: id, name: "gone".into() },
+    ] {
+        assert_eq!(state.apply(9, mutation), Outcome::Done);
+    }
+    let back = state.restore(image, 77);
+    assert_eq!(
+        back.cursors().collect::<Vec<_>>(),
+        [(id, "app", 5), (id, "gone", 2), (id, "idle", 0), (id, "new", 4)]
+    );
+    // What arrives now has a number that no cursor has passed.
+    let mut back = back;
+    let entry = next(&back, 3, id, "after");
+    assert_eq!(append(&mut back, &entry), Outcome::Appended { arrival: 6, seq: 1 });
+    // To before there was the topic, and forth again.
+    let without = state.restore(before, 78);
+    assert_eq!(without.cursors().count(), 2, "what stands nowhere goes");
+    let forth = without.restore(with_entries(2).0, 79);
+    assert_eq!((forth.cursor(id, "app"), forth.cursor(id, "new")), (Some(5), Some(4)));
 }
 
 fn mutation() -> impl Strategy<Value = u8> {
-    0..9u8
+    0..11u8
 }
 
 proptest! {
@@ -266,6 +379,8 @@ proptest! {
                 5 => Mutation::Prune { topic: id, through: lsn % 5 },
                 6 => Mutation::AddPeer { card: KeyCard::sign(&keypair(4), [5; 32], lsn), time_ms: lsn },
                 7 => Mutation::AddUnsignedKey { did: keypair(4).did(), x25519: [6; 32], time_ms: lsn },
+                8 => move_cursor(id, "app", lsn % 5),
+                9 => Mutation::DeleteCursor { topic: id, name: "app".into() },
                 _ => Mutation::RemovePeer(keypair(4).did()),
             };
             let mut bytes = Vec::new();

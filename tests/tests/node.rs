@@ -41,6 +41,8 @@ struct Seen {
     private: bool,
     subscribed: bool,
     peer: bool,
+    /// Where the cursor of a consumer stands, once it has one.
+    cursor: Option<u64>,
 }
 
 impl Seen {
@@ -71,6 +73,9 @@ fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
     let card = KeyCard::sign(&Keypair::from_seed([5; 32]), [6; 32], 1).to_string();
     seen.ask(rig, request(json!({"cmd": "peer_add", "card": card})))?;
     seen.peer = true;
+    let follow = json!({"cmd": "follow", "topic": "coop:ledger", "cursor": "app"});
+    seen.ask(rig, request(follow))?;
+    seen.cursor = Some(0);
     for number in 0..40 {
         let text =
             format!("{number} {}", "x".repeat(usize::try_from(dice.below(300)).unwrap_or(0)));
@@ -85,6 +90,15 @@ fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
                 seen.ask(rig, publish(&text))?;
                 seen.acknowledged.push(text);
             }
+        }
+        if number % 5 == 4 {
+            let page = rig.ask(request(json!({"cmd": "entries", "topic": "coop:ledger"})))?;
+            let arrival = page["arrived"].as_u64().expect("a number");
+            let moved = json!({
+                "cmd": "cursor_move", "topic": "coop:ledger", "cursor": "app", "arrival": arrival,
+            });
+            seen.ask(rig, request(moved))?;
+            seen.cursor = Some(arrival);
         }
     }
     Ok(())
@@ -117,6 +131,10 @@ fn check(image: &SimDisk, seen: &Seen, what: &str) {
     let counts = rig.node.state().counts();
     assert!(counts.subscriptions >= usize::from(seen.subscribed), "{what}: subscription");
     assert!(counts.peers >= usize::from(seen.peer), "{what}: peer key");
+    let cursor = rig.node.state().cursors().next();
+    let stands = cursor.map(|(id, _, arrival)| (arrival, rig.node.state().last_arrival(&id)));
+    assert!(stands.map(|(stands, _)| stands) >= seen.cursor, "{what}: the cursor has gone back");
+    assert!(stands.is_none_or(|(stands, last)| stands <= last), "{what}: {stands:?}");
     // It goes on where it stopped.
     if seen.private {
         rig.ask(publish("afterwards")).unwrap_or_else(|failure| panic!("{what}: {failure}"));

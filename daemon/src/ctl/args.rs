@@ -125,13 +125,31 @@ pub(super) enum GossipCommand {
     Subscribe {
         /// The topic's name or id
         topic: String,
+        /// Then print what arrives from now on, a line for each entry once it is durable here, until
+        /// Ctrl-C; with --json the fields of `entries`, with `index` for its place in the order of
+        /// delivery, which is never used twice
+        #[arg(long)]
+        follow: bool,
+        /// Remember under this name how far the lines were written, and go on there the next time;
+        /// what was written last may come again then, with the same index
+        #[arg(long, value_name = "NAME", requires = "follow")]
+        cursor: Option<String>,
+        /// Begin with the oldest entry that is kept; a cursor that is there knows better
+        #[arg(long, requires = "follow", conflicts_with = "after")]
+        from_start: bool,
+        /// Begin after this index; a cursor that is there knows better
+        #[arg(long, value_name = "INDEX", requires = "follow")]
+        after: Option<u64>,
     },
+    /// Cursors of consumers that follow.
+    #[command(subcommand)]
+    Cursor(CursorCommand),
     /// Ask for them no longer.
     Unsubscribe {
         /// The topic as it was subscribed to
         topic: String,
     },
-    /// All subscriptions, and who asked for them.
+    /// All subscriptions, who asked for them, and how far the cursors are behind.
     Subscriptions(Source),
     /// The entries of a topic in the order of delivery.
     Entries {
@@ -145,6 +163,18 @@ pub(super) enum GossipCommand {
         after: u64,
         #[command(flatten)]
         source: Source,
+    },
+}
+
+/// Cursors.
+#[derive(Debug, Subcommand)]
+pub(super) enum CursorCommand {
+    /// Forget one; whoever uses it is told.
+    Delete {
+        /// The topic's name or id
+        topic: String,
+        /// The name of the cursor
+        name: String,
     },
 }
 

@@ -53,6 +53,12 @@ impl Client {
         self.answers.buffer().is_empty()
     }
 
+    /// The two directions of a connection that has become a stream: the next line may take for ever.
+    pub(super) fn into_stream(self) -> Result<(BufReader<UnixStream>, UnixStream), Failure> {
+        self.requests.set_read_timeout(None).map_err(|error| lost(&error))?;
+        Ok((self.answers, self.requests))
+    }
+
     /// A second handle for a thread that only sends.
     pub(super) fn requests(&self) -> io::Result<UnixStream> {
         self.requests.try_clone()

@@ -56,6 +56,7 @@ pub(super) enum View {
     Subscribed,
     Unsubscribed,
     Subscriptions,
+    CursorDeleted,
     Entries,
     Peers,
     PeerAdded,
@@ -112,16 +113,14 @@ impl View {
             Self::Subscribed => writeln!(out, "Subscribed."),
             Self::Unsubscribed if truth("was_subscribed") => writeln!(out, "Unsubscribed."),
             Self::Unsubscribed => writeln!(out, "There was no such subscription."),
-            Self::Subscriptions => subscriptions(data, out),
+            Self::Subscriptions => {
+                subscriptions(data, out)?;
+                cursors(data, out)
+            }
+            Self::CursorDeleted => writeln!(out, "Deleted cursor {}.", text(data, "deleted")),
             Self::Entries => {
                 for entry in list(data, "entries") {
-                    let author = short(&text(entry, "author"));
-                    let what = entry["text"]
-                        .as_str()
-                        .map_or_else(|| format!("base64 {}", text(entry, "base64")), printable);
-                    let time = moment(entry["time"].as_u64().unwrap_or(0));
-                    let (lsn, seq) = (entry["lsn"].to_string(), entry["seq"].to_string());
-                    writeln!(out, "#{lsn:<7} {time}  {author} #{seq:<6} {what}")?;
+                    writeln!(out, "#{:<7} {}", entry["lsn"].to_string(), entry_line(entry))?;
                 }
                 Ok(())
             }
@@ -260,6 +259,27 @@ fn subscriptions(data: &Value, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "No subscriptions yet.");
     }
     table.write(out)
+}
+
+/// What an entry is, without its number here.
+pub(super) fn entry_line(entry: &Value) -> String {
+    let author = short(&text(entry, "author"));
+    let what = entry["text"]
+        .as_str()
+        .map_or_else(|| format!("base64 {}", text(entry, "base64")), printable);
+    let time = moment(entry["time"].as_u64().unwrap_or(0));
+    format!("{time}  {author} #{:<6} {what}", entry["seq"].to_string())
+}
+
+fn cursors(data: &Value, out: &mut impl Write) -> io::Result<()> {
+    let mut table = Table::new(&["TOPIC", "CURSOR", "AT", "BEHIND"]);
+    for cursor in list(data, "cursors") {
+        // A topic that is not known here has no name.
+        let topic = cursor["topic"].as_str().map_or_else(|| text(cursor, "id"), ToOwned::to_owned);
+        let (at, behind) = (cursor["at"].to_string(), cursor["behind"].to_string());
+        table.row([topic, text(cursor, "cursor"), at, behind]);
+    }
+    if table.rows.len() > 1 { table.write(out) } else { Ok(()) }
 }
 
 fn peers(data: &Value, out: &mut impl Write) -> io::Result<()> {

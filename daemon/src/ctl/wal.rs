@@ -16,7 +16,7 @@ use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.
-pub(super) const TYPES: [&str; 15] = [
+pub(super) const TYPES: [&str; 17] = [
     "init",
     "topic",
     "topic-gone",
@@ -30,6 +30,8 @@ pub(super) const TYPES: [&str; 15] = [
     "peer",
     "peer-gone",
     "peer-unsigned",
+    "cursor",
+    "cursor-gone",
     "restore",
     "?",
 ];
@@ -262,6 +264,10 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
         }
         Ok(Mutation::BeginEpoch(epoch)) => ("epoch", epoch.to_string()),
         Ok(Mutation::SetAddress { did, address }) => ("address", format!("{did} {address}")),
+        Ok(Mutation::MoveCursor { topic, name, arrival }) => {
+            ("cursor", format!("{name} in {topic} at {arrival}"))
+        }
+        Ok(Mutation::DeleteCursor { topic, name }) => ("cursor-gone", format!("{name} in {topic}")),
     }
 }
 

@@ -27,7 +27,9 @@ pub fn ask(state: &State, question: &Request) -> Option<Reply> {
             Ok(json!({ "topics": topics }))
         }
         Request::TopicShow { topic } => show_topic(state, topic),
-        Request::Subscriptions => Ok(json!({ "subscriptions": subscriptions(state) })),
+        Request::Subscriptions => {
+            Ok(json!({ "subscriptions": subscriptions(state), "cursors": cursors(state) }))
+        }
         Request::Entries { topic, after, limit } => entries(state, topic, *after, *limit),
         Request::PeerList => {
             let row = |did: &Did, standing: &str, key: &[u8; 32]| {
@@ -90,7 +92,8 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
         last = arrival;
     }
     let more = state.entries(id, last).next().is_some();
-    Ok(json!({ "entries": page, "last": last, "more": more }))
+    let arrived = state.last_arrival(&id);
+    Ok(json!({ "entries": page, "last": last, "more": more, "arrived": arrived }))
 }
 
 impl<D: Disk> Node<D> {
@@ -146,6 +149,7 @@ impl<D: Disk> Node<D> {
                 "private_topics": counts.private_topics,
                 "sealed_topics": counts.sealed_topics,
                 "subscriptions": counts.subscriptions,
+                "cursors": counts.cursors,
                 "entries": counts.entries,
                 "bytes": counts.bytes,
             },
@@ -275,6 +279,16 @@ pub(crate) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
         "entries": topic.entries,
         "bytes": topic.bytes,
     })
+}
+
+fn cursors(state: &State) -> Vec<Value> {
+    let cursor = |(id, name, arrival): (TopicId, &str, u64)| {
+        let topic = state.topic(&id).map(|topic| topic.genesis.spec.name.as_str());
+        let behind = state.last_arrival(&id).saturating_sub(arrival);
+        let id = id.to_string();
+        json!({ "topic": topic, "id": id, "cursor": name, "at": arrival, "behind": behind })
+    };
+    state.cursors().map(cursor).collect()
 }
 
 fn subscriptions(state: &State) -> Vec<Value> {

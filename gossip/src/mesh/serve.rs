@@ -6,7 +6,7 @@ use super::link::{Cursor, Link};
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
 use super::{LinkError, LinkId, Mesh, short};
-use crate::limits::{BATCH_BYTES_MAX, CURSORS_MAX, INTERESTS_MAX, UNDER_WAY_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX};
 use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
@@ -154,7 +154,7 @@ impl Mesh {
             if cursors.contains_key(&want.handle) {
                 return Err(LinkError::Malformed);
             }
-            if cursors.len() >= CURSORS_MAX {
+            if cursors.len() >= SERVED_MAX {
                 return Err(LinkError::TooMany);
             }
             let topic = link.tags.get(&want.tag).filter(|topic| link.shared.contains(topic));

@@ -66,6 +66,8 @@ impl State {
                 self.unsigned_keys.insert(did, UnsignedKey { x25519, added_ms: time_ms });
                 Ok(Outcome::Done)
             }
+            Mutation::MoveCursor { topic, name, arrival } => self.move_cursor(topic, name, arrival),
+            Mutation::DeleteCursor { topic, name } => Ok(self.delete_cursor(topic, name)),
         };
         result.unwrap_or_else(Outcome::Rejected)
     }
@@ -189,6 +191,7 @@ impl State {
         self.topics.remove(&id);
         let others = self.subscriptions.iter().filter(|(_, wish)| wish.topic != Some(id));
         self.subscriptions = others.map(|(key, wish)| (key.clone(), *wish)).collect();
+        self.delete_cursors(id);
         Ok(Outcome::Done)
     }
 
@@ -312,8 +315,8 @@ impl State {
 
     /// The state after a restore of `image`. Topics, entries, subscriptions and peers are the
     /// image's; what must never go back stays as it is now: how far every log and every order of
-    /// delivery has come, proofs of equivocation, and a newer version of an access rule. The node's
-    /// own logs go on in epoch `epoch`: a place it has used is never used again.
+    /// delivery and every cursor has come, proofs of equivocation, and a newer version of an access
+    /// rule. The node's own logs go on in epoch `epoch`: a place it has used is never used again.
     #[must_use]
     pub fn restore(&self, mut image: Self, epoch: u64) -> Self {
         image.node = self.node.map(|node| NodeId { epoch, ..node });
@@ -331,6 +334,7 @@ impl State {
             let known = image.next_arrivals.get(id).copied().unwrap_or(0);
             image.next_arrivals.insert(*id, known.max(*arrival));
         }
+        image.cursors = self.restored_cursors(&image);
         for (id, topic) in &self.topics {
             if let Some(old) = image.topics.get_mut(id) {
                 old.access_version = old.access_version.max(topic.access_version);

@@ -31,6 +31,7 @@ pub(super) struct Document<
     S = Vec<SubscriptionDoc>,
     P = Vec<PeerDoc>,
     U = Vec<UnsignedDoc>,
+    C = Vec<CursorDoc>,
 > {
     pub(super) format: String,
     pub(super) version: u32,
@@ -44,6 +45,7 @@ pub(super) struct Document<
     pub(super) subscriptions: S,
     pub(super) peers: P,
     pub(super) unsigned_keys: U,
+    pub(super) cursors: C,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -187,6 +189,15 @@ pub(super) struct UnsignedDoc {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CursorDoc {
+    pub(super) topic: Text<TopicId>,
+    pub(super) name: String,
+    /// Up to here its consumer has everything.
+    pub(super) arrival: u64,
 }
 
 /// Whose subscription it is: `local`, or the DID of a peer.

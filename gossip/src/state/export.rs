@@ -5,8 +5,8 @@ use std::io;
 use serde::{Serialize, Serializer};
 
 use super::document::{
-    AccessDoc, By, Document, EntryDoc, FORMAT, Hex, HistoryDoc, LogDoc, NodeDoc, PeerDoc,
-    StoredDoc, SubscriptionDoc, Text, TopicDoc, UnsignedDoc,
+    AccessDoc, By, CursorDoc, Document, EntryDoc, FORMAT, Hex, HistoryDoc, LogDoc, NodeDoc,
+    PeerDoc, StoredDoc, SubscriptionDoc, Text, TopicDoc, UnsignedDoc,
 };
 use super::{SCHEMA, State, Topic};
 use crate::topic::TopicId;
@@ -64,6 +64,13 @@ impl State {
                     x25519: Hex(key.x25519),
                     added_ms: key.added_ms,
                     added: moment(key.added_ms),
+                })
+            }),
+            cursors: Each(|| {
+                self.cursors().map(|(topic, name, arrival)| CursorDoc {
+                    topic: Text(topic),
+                    name: name.into(),
+                    arrival,
                 })
             }),
         };

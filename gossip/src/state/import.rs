@@ -7,15 +7,15 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::document::{
-    AccessDoc, Document, EntryDoc, FORMAT, HistoryDoc, LogDoc, NodeDoc, PeerDoc, SEALED, StoredDoc,
-    SubscriptionDoc, TopicDoc, UnsignedDoc,
+    AccessDoc, CursorDoc, Document, EntryDoc, FORMAT, HistoryDoc, LogDoc, NodeDoc, PeerDoc, SEALED,
+    StoredDoc, SubscriptionDoc, TopicDoc, UnsignedDoc,
 };
 use super::export::EXPORT_VERSION;
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{AccessBytes, View};
 use crate::card::KeyCard;
 use crate::entry::{Entry, Position};
-use crate::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX, TRUST_MAX};
+use crate::limits::{CURSORS_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX, TRUST_MAX};
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId, TopicSpec, name_is_valid};
@@ -139,6 +139,11 @@ impl State {
             state
                 .add_unsigned(&key)
                 .map_err(|fault| fault.within(format_args!("unsigned_keys[{index}]")))?;
+        }
+        for (index, cursor) in document.cursors.into_iter().enumerate() {
+            state
+                .add_cursor(cursor)
+                .map_err(|fault| fault.within(format_args!("cursors[{index}]")))?;
         }
         // Last, since everything else can say where it is wrong.
         if document.digest.is_some_and(|digest| digest.0 != state.digest()) {
@@ -308,6 +313,19 @@ impl State {
         check(!self.peers.contains_key(&key.did.0), "did", "it is among the peers too")?;
         let kept = UnsignedKey { x25519: key.x25519.0, added_ms: key.added_ms };
         check(self.unsigned_keys.insert(key.did.0, kept).is_none(), "did", "it is there twice")
+    }
+
+    fn add_cursor(&mut self, cursor: CursorDoc) -> Checked<()> {
+        let CursorDoc { topic, name, arrival } = cursor;
+        check(name_is_valid(&name), "name", "this cannot name a cursor")?;
+        // A cursor outlives a topic that a restore takes away, but not without a place to stand.
+        let stands = arrival > 0 || self.topics.contains_key(&topic.0);
+        check(stands, "topic", "there is no such topic")?;
+        let last = self.last_arrival(&topic.0);
+        check(arrival <= last, "arrival", "it is beyond the topic's arrivals")?;
+        let twice = self.cursors.insert((topic.0, name), arrival).is_some();
+        check(!twice, "name", "this cursor is there twice")?;
+        check(self.cursors.len() <= CURSORS_MAX, "name", "these are more than a node keeps")
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Counts {
     pub entries: usize,
     /// Subscriptions.
     pub subscriptions: usize,
+    /// Cursors of consumers.
+    pub cursors: usize,
     /// Peers whose key is known.
     pub peers: usize,
     /// Keys that nobody vouches for.
@@ -217,6 +219,7 @@ impl State {
             logs: self.logs.len(),
             entries: self.entries.len(),
             subscriptions: self.subscriptions.len(),
+            cursors: self.cursors.len(),
             peers: self.peers.len(),
             unsigned_keys: self.unsigned_keys.len(),
             bytes: self.bytes,

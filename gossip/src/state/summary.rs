@@ -22,6 +22,9 @@ struct Summary {
     others: BTreeSet<Tag>,
     /// The X25519 keys, signed and not.
     keys: BTreeSet<Tag>,
+    /// Where the cursors stand. A summary written before there were any ends without them.
+    #[serde(default)]
+    cursors: BTreeMap<Tag, u64>,
 }
 
 /// Something that a state has lost, or has made accessible.
@@ -35,14 +38,15 @@ pub struct Loss {
 
 impl State {
     /// What [`losses`](Self::losses) needs to know of this state: its topics and a hash of the access
-    /// rule of each, its subscriptions, its peers' keys. As bytes that only this crate reads.
+    /// rule of each, its subscriptions, its peers' keys, its cursors. As bytes that only this crate reads.
     #[must_use]
     pub fn summary(&self) -> Vec<u8> {
         rmp_serde::to_vec(&self.summarised()).unwrap_or_default()
     }
 
     /// What this state lacks of one with this summary: topics, subscriptions and keys that are gone, keys
-    /// that are others, and access rules that are, whether narrower or wider. Nothing for an equal one.
+    /// that are others, access rules that are, whether narrower or wider, and cursors that are gone or
+    /// further back. Nothing for an equal one.
     #[must_use]
     pub fn losses(&self, summary: &[u8]) -> Vec<Loss> {
         let loss = |text: String| Loss { exposed: None, text };
@@ -72,6 +76,11 @@ impl State {
             0 => {}
             gone => losses.push(loss(format!("keys of peers are gone or others: {gone}"))),
         }
+        let back = |(tag, stood): &(&Tag, &u64)| now.cursors.get(tag) < Some(stood);
+        match then.cursors.iter().filter(back).count() {
+            0 => {}
+            back => losses.push(loss(format!("cursors are gone or have gone back: {back}"))),
+        }
         losses
     }
 
@@ -91,7 +100,12 @@ impl State {
         let unsigned = self.unsigned_keys.iter().map(|(did, key)| (did, &key.x25519));
         let signed = self.peers.iter().map(|(did, peer)| (did, &peer.card.x25519));
         let keys = unsigned.chain(signed).map(|(did, key)| tag(&[did.key(), key]));
-        Summary { topics: topics.collect(), own, others, keys: keys.collect() }
+        let cursors = self
+            .cursors
+            .iter()
+            .map(|((topic, name), arrival)| (tag(&[topic.as_bytes(), name.as_bytes()]), *arrival));
+        let (topics, keys, cursors) = (topics.collect(), keys.collect(), cursors.collect());
+        Summary { topics, own, others, keys, cursors }
     }
 }
 
@@ -135,6 +149,7 @@ mod tests {
                 x25519: [6; 32],
                 time_ms: 1,
             },
+            Mutation::MoveCursor { topic: id, name: "app".into(), arrival: 0 },
         ] {
             state.apply(1, mutation);
         }
@@ -147,7 +162,7 @@ mod tests {
         let summary = whole.summary();
         assert_eq!(whole.losses(&summary), []);
         type Damage = fn(&mut State, TopicId);
-        let damages: [(&str, Option<TopicId>, Damage); 7] = [
+        let damages: [(&str, Option<TopicId>, Damage); 9] = [
             ("topic coop:ledger", None, |state, _| state.topics.clear()),
             ("access rule of topic coop:ledger", Some(id), |state, id| {
                 let topic = state.topics.get_mut(&id).expect("a topic");
@@ -162,6 +177,12 @@ mod tests {
             ("gone or others: 1", None, |state, _| {
                 let did = *state.unsigned_keys.keys().next().expect("a key");
                 state.unsigned_keys.get_mut(&did).expect("a key").x25519 = [0; 32];
+            }),
+            ("gone or have gone back: 1", None, |state, _| state.cursors.clear()),
+            ("gone or have gone back: 1", None, |state, id| {
+                let (key, other) = ((id, "app".to_owned()), (id, "other".to_owned()));
+                let stands = state.cursors.remove(&key).expect("a cursor");
+                state.cursors.insert(other, stands);
             }),
         ];
         for (text, exposed, damage) in damages {

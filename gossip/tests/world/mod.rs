@@ -84,7 +84,7 @@ impl World {
             other => Provenance::Peer(keypair(other + 1).did()),
         };
         let topic = self.pick(a);
-        match (kind % 12, topic) {
+        match (kind % 14, topic) {
             (0, _) => self.init(),
             (1, _) => {
                 let access = match b % 5 {
@@ -123,6 +123,12 @@ impl World {
                     0 => Mutation::RemovePeer(did),
                     _ => Mutation::AddUnsignedKey { did, x25519: [c; 32], time_ms },
                 });
+            }
+            (12, Some(topic)) => {
+                self.apply(Mutation::MoveCursor { topic, name, arrival: u64::from(b % 4) });
+            }
+            (13, Some(topic)) if b % 2 == 0 => {
+                self.apply(Mutation::DeleteCursor { topic, name });
             }
             (11, _) if c % 2 == 0 => self.images.push(self.state.clone()),
             (11, _) if !self.images.is_empty() => {
@@ -166,7 +172,12 @@ pub(crate) fn sample() -> State {
     world.append(3, news, 1, b"two-faced");
     assert!(world.state.heads(news).any(|(_, log)| log.proof.is_some()));
     let wish = |topic: &str, by| Mutation::Subscribe { topic: topic.into(), by, time_ms: 1 << 40 };
+    let cursor =
+        |topic, name: &str, arrival| Mutation::MoveCursor { topic, name: name.into(), arrival };
     let mutations = [
+        cursor(news, "billing", 2),
+        cursor(ledger, "billing", 1),
+        cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
         Mutation::DeleteTopic(gone),
         wish("coop:ledger", Provenance::Local),

@@ -1,0 +1,224 @@
+//! The thread that tells the node how far lines were taken, and ends with a signal.
+
+use std::io::{self, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::written::Written;
+use crate::failure::{Failure, exit};
+use crate::request::Request;
+
+/// How many entries are acknowledged at once, and how long fewer of them wait.
+const BATCH: u64 = 256;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How soon to look again whether that many were taken when they are written: the node sends no more
+/// than some of these ahead.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a signal waits for a line that is being written.
+const LINE_WITHIN: Duration = Duration::from_millis(100);
+
+/// How long the end waits for the node to make the last acknowledgement durable.
+const END_WITHIN: Duration = Duration::from_secs(1);
+
+/// How far the lines are, seen from both threads.
+pub(super) struct Progress {
+    writing: Mutex<()>,
+    topic: Mutex<Option<String>>,
+    written: Mutex<Written>,
+    more: Notify,
+    finished: AtomicBool,
+    signal: AtomicU8,
+}
+
+/// A line is being written.
+pub(super) struct Writing<'a> {
+    progress: &'a Progress,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            writing: Mutex::new(()),
+            topic: Mutex::new(None),
+            written: Mutex::new(Written::new()),
+            more: Notify::new(),
+            finished: AtomicBool::new(false),
+            signal: AtomicU8::new(0),
+        }
+    }
+
+    /// The topic is known, if this answer names it.
+    pub(super) fn begin(&self, begun: &Value) {
+        if let Some(id) = begun["topic"].as_str() {
+            *self.topic.lock() = Some(id.to_owned());
+        }
+    }
+
+    /// Leave to write a line; none once a signal has come.
+    pub(super) fn write(&self) -> Option<Writing<'_>> {
+        let guard = self.writing.lock();
+        (self.signal() == 0).then_some(Writing { progress: self, _guard: guard })
+    }
+
+    /// The exit code of the signal that has come, 0 for none.
+    pub(super) fn signal(&self) -> u8 {
+        self.signal.load(Ordering::Acquire)
+    }
+}
+
+impl Writing<'_> {
+    /// A line of so many bytes about `arrival` was written.
+    pub(super) fn line(&self, bytes: u64, arrival: u64) {
+        self.progress.written.lock().line(bytes, arrival);
+    }
+
+    /// All of them were flushed.
+    pub(super) fn flushed(&self) {
+        self.progress.written.lock().flush();
+        self.progress.more.notify_one();
+    }
+}
+
+/// The thread.
+pub(super) struct Acks {
+    progress: Arc<Progress>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Acks {
+    /// Starts it. From now on signals end the stream and not the process.
+    ///
+    /// # Errors
+    /// When the system refuses what it needs.
+    pub(super) fn start(requests: UnixStream, cursor: Option<String>) -> Result<Self, Failure> {
+        let refused = |error: io::Error| {
+            let message = format!("The system refuses what following needs: {error}.");
+            Failure::new("ICN-E0107", exit::FAILED, message, "")
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(refused)?;
+        let signals = {
+            let _entered = runtime.enter();
+            let interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+            (interrupt, signal(SignalKind::terminate()).map_err(refused)?)
+        };
+        let progress = Arc::new(Progress::new());
+        let sender = Sender { requests, cursor, progress: Arc::clone(&progress), sent: 0 };
+        let thread = thread::Builder::new().name("acks".into());
+        let thread =
+            thread.spawn(move || runtime.block_on(sender.run(signals))).map_err(refused)?;
+        Ok(Self { progress, thread: Some(thread) })
+    }
+
+    /// How far it is.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Acknowledges what is left and ends.
+    pub(super) fn finish(&mut self) {
+        self.progress.finished.store(true, Ordering::Release);
+        self.progress.more.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+type Signals = (tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+struct Sender {
+    requests: UnixStream,
+    cursor: Option<String>,
+    progress: Arc<Progress>,
+    sent: u64,
+}
+
+impl Sender {
+    async fn run(mut self, (mut interrupt, mut terminate): Signals) {
+        let mut due = None;
+        loop {
+            let signal = tokio::select! {
+                _ = interrupt.recv() => exit::INTERRUPTED,
+                _ = terminate.recv() => exit::TERMINATED,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.send();
+                    due = self.next_look();
+                    continue;
+                }
+                () = self.progress.more.notified() => {
+                    if self.progress.finished.load(Ordering::Acquire) {
+                        self.send();
+                        let _ = self.requests.shutdown(Shutdown::Write);
+                        return;
+                    }
+                    if self.taken() - self.sent >= BATCH {
+                        self.send();
+                    }
+                    // A look that is due sooner stays so.
+                    due = self.next_look().map(|next| due.map_or(next, |due| next.min(due)));
+                    continue;
+                }
+            };
+            return self.end(signal).await;
+        }
+    }
+
+    fn taken(&self) -> u64 {
+        self.progress.written.lock().taken()
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        let waiting = self.progress.written.lock().last() - self.sent;
+        match waiting {
+            0 => None,
+            few if few < BATCH => Some(Instant::now() + PAUSE),
+            _ => Some(Instant::now() + LOOK),
+        }
+    }
+
+    /// The line that is being written is still written, if anybody reads it; then no more are.
+    async fn end(mut self, signal: u8) {
+        let writing = self.progress.writing.try_lock_for(LINE_WITHIN);
+        self.progress.signal.store(signal, Ordering::Release);
+        drop(writing);
+        self.send();
+        // The node makes the last one durable and closes, and that ends the other thread.
+        let _ = self.requests.shutdown(Shutdown::Write);
+        let finished = async {
+            while !self.progress.finished.load(Ordering::Acquire) {
+                self.progress.more.notified().await;
+            }
+        };
+        if timeout(END_WITHIN, finished).await.is_err() {
+            std::process::exit(i32::from(signal));
+        }
+    }
+
+    fn send(&mut self) {
+        let arrival = self.taken();
+        let (Some(cursor), Some(topic)) = (&self.cursor, self.progress.topic.lock().clone()) else {
+            self.sent = arrival;
+            return;
+        };
+        if arrival > self.sent {
+            let request = Request::CursorMove { topic, cursor: cursor.clone(), arrival };
+            // A node that is gone is told by the stream that ends.
+            let _ = writeln!(self.requests, "{}", request.to_line());
+            self.sent = arrival;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `gossip subscribe --follow`: what arrives in a topic, as lines, and how far they were written.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use serde_json::Value;
+
+use super::acks::{Acks, Progress, Writing};
+use super::client::Client;
+use super::render::entry_line;
+use super::unwritable;
+use crate::failure::{Failure, exit};
+use crate::request::Request;
+
+/// Lines that are written before they are flushed while more are there to be read.
+const UNFLUSHED_MAX: u64 = 64;
+
+/// What to follow, and from where on.
+pub(super) struct Wanted {
+    pub(super) topic: String,
+    pub(super) cursor: Option<String>,
+    pub(super) after: Option<u64>,
+}
+
+/// Writes a line for every entry until a signal, or until nobody reads them any more.
+///
+/// # Errors
+/// The node's refusal; `ICN-E0145` when it ends; without words and with 130 or 143 after a signal.
+pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<(), Failure> {
+    let Wanted { topic, cursor, after } = wanted;
+    let mut client = Client::connect(directory)?;
+    let request = Request::Follow { topic: topic.clone(), cursor: cursor.clone(), after };
+    let begun = client.ask(&request)?;
+    let (answers, requests) = client.into_stream()?;
+    let mut acks = Acks::start(requests, cursor)?;
+    if begun["pending"] == true {
+        let _ = writeln!(io::stderr(), "There is no topic {topic:?} here yet; waiting for it.");
+    }
+    acks.progress().begin(&begun);
+    let out = BufWriter::new(io::stdout());
+    let lines = Lines { answers, out, as_json, unflushed: 0 };
+    let ended = lines.copy(acks.progress());
+    acks.finish();
+    match acks.progress().signal() {
+        0 => ended.and_then(|()| Err(stopped())),
+        code => Err(Failure::new("", code, "", "")),
+    }
+}
+
+struct Lines<W: Write> {
+    answers: BufReader<UnixStream>,
+    out: BufWriter<W>,
+    as_json: bool,
+    unflushed: u64,
+}
+
+impl<W: Write> Lines<W> {
+    /// Copies lines until the stream ends.
+    fn copy(mut self, progress: &Progress) -> Result<(), Failure> {
+        let mut line = Vec::new();
+        loop {
+            if self.answers.buffer().is_empty() && !wait(self.answers.get_ref()) {
+                return Err(unwritable(&io::ErrorKind::BrokenPipe.into()));
+            }
+            line.clear();
+            let got = self.answers.read_until(b'\n', &mut line);
+            // A line without its end was cut by the end of the node.
+            if got.is_err() || line.last() != Some(&b'\n') {
+                return Ok(());
+            }
+            let told: Value = serde_json::from_slice(&line).map_err(|_| {
+                let message = "The node's answer makes no sense.";
+                let advice = "Use the icnctl that came with the node.";
+                Failure::new("ICN-E0503", exit::FAILED, message, advice)
+            })?;
+            if told["ok"] == false {
+                return crate::request::reply_from_line(&line).map(drop);
+            }
+            if told["ok"] == true {
+                progress.begin(&told["data"]);
+                continue;
+            }
+            // Once a signal has come nothing is written behind what is acknowledged.
+            let Some(writing) = progress.write() else { continue };
+            self.show(&told, &line, &writing).map_err(|error| unwritable(&error))?;
+            let idle = self.answers.buffer().is_empty();
+            if self.unflushed >= UNFLUSHED_MAX || (idle && self.unflushed > 0) {
+                self.out.flush().map_err(|error| unwritable(&error))?;
+                writing.flushed();
+                self.unflushed = 0;
+            }
+        }
+    }
+
+    fn show(&mut self, told: &Value, line: &[u8], writing: &Writing<'_>) -> io::Result<()> {
+        let (arrival, text) = if let Some(index) = told["index"].as_u64() {
+            (index, format!("{index:<7} {}\n", entry_line(told)))
+        } else if let Some(through) = told["pruned"]["through"].as_u64() {
+            let from = &told["pruned"]["from"];
+            let why = "let go, or taken back by a restore";
+            (through, format!("! {from} to {through} are gone: {why}\n"))
+        } else {
+            return Ok(());
+        };
+        let line = if self.as_json { line } else { text.as_bytes() };
+        self.out.write_all(line)?;
+        self.unflushed += 1;
+        writing.line(line.len() as u64, arrival);
+        Ok(())
+    }
+}
+
+/// Waits until the node says something; false when whoever reads standard output has gone, which
+/// nothing else would tell while nothing is written.
+fn wait(answers: &UnixStream) -> bool {
+    let stdout = io::stdout();
+    loop {
+        let mut both =
+            [PollFd::new(answers, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
+        match poll(&mut both, None) {
+            Err(Errno::INTR) => {}
+            // Without a poll the read itself waits.
+            Err(_) => return true,
+            Ok(_) => return both[1].revents().is_empty(),
+        }
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(
+        "ICN-E0145",
+        exit::NOT_RUNNING,
+        "The node has stopped, and with it the delivery.",
+        "Follow again once it runs; with --cursor it goes on where it was.",
+    )
+}

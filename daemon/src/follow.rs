@@ -1,0 +1,317 @@
+//! A connection that has become a stream: the entries of a topic, each once it is durable.
+//!
+//! ```text
+//! → {"v":1,"cmd":"follow","topic":"coop:ledger","cursor":"billing"}
+//! ← {"ok":true,"data":{"topic":"…","pending":false,"after":6,"lsn":90}}
+//! ← {"index":7,"lsn":91,"author":"did:icn:…","epoch":1,"seq":4,"time":1764070000123,"text":"hello"}
+//! ← {"pruned":{"from":8,"through":11}}
+//! → {"v":1,"cmd":"cursor_move","topic":"…","cursor":"billing","arrival":7}
+//! ← {"acknowledged":7}
+//! ← {"ok":false,"error":{…}}
+//! ```
+//!
+//! The node keeps nothing for a follower but its position: it is asked for the next page when the
+//! one before has been written, and woken when there is another. One with a cursor gets no further
+//! ahead of it than 1024 arrivals. An error ends the stream.
+
+use std::time::Duration;
+
+use icn_gossip::TopicId;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::{Failure, exit};
+use crate::followers::{Arrivals, Followers, Place};
+use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
+use crate::shell::{Asked, Input};
+
+/// Entries of a page.
+const PAGE_ENTRIES: usize = 256;
+
+/// How far a follower with a cursor may be ahead of it: no more than this comes again after a crash.
+const AHEAD_MAX: u64 = 1024;
+
+/// Acknowledgements that are durable and not told yet.
+const ACKNOWLEDGED_MAX: usize = 4;
+
+/// How long the consumer of a stream that has ended may take to acknowledge what it has.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// Serves the stream that `request` asks for until either side ends it.
+pub(crate) async fn serve(
+    read: impl AsyncBufRead + Unpin + Send + 'static,
+    mut write: impl AsyncWrite + Unpin,
+    request: Request,
+    inbox: mpsc::Sender<Input>,
+    followers: &Followers,
+    stop: CancellationToken,
+) {
+    let (told, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
+    let mut reader = tokio::spawn(read_acknowledgements(read, inbox.clone(), told));
+    let mut stream = Stream {
+        inbox,
+        write: &mut write,
+        acknowledged,
+        arrivals: followers.arrivals(),
+        feed: Feed::default(),
+        stands: None,
+    };
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        ended = stream.run(request, followers) => ended,
+    };
+    let Stream { mut acknowledged, .. } = stream;
+    if let Err(End::Failed(failure)) = ended {
+        // Whoever does not read it does not hold up the end.
+        let line = reply_line(&Err(failure));
+        let _ = tokio::time::timeout(LINGER, write.write_all(line.as_bytes())).await;
+    }
+    let _ = write.shutdown().await;
+    let rest = async { while acknowledged.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(LINGER, async { tokio::join!(rest, &mut reader) }).await;
+    reader.abort();
+}
+
+/// Why a stream ends.
+enum End {
+    /// The consumer has gone, or the node fails.
+    Gone,
+    /// What it is told.
+    Failed(Failure),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+struct Stream<'a, W> {
+    inbox: mpsc::Sender<Input>,
+    write: &'a mut W,
+    acknowledged: mpsc::Receiver<Reply>,
+    arrivals: watch::Receiver<Arrivals>,
+    feed: Feed,
+    /// Where its cursor stands, if it has one.
+    stands: Option<u64>,
+}
+
+impl<W: AsyncWrite + Unpin> Stream<'_, W> {
+    /// # Errors
+    /// Always, but when the consumer has read to the end.
+    async fn run(&mut self, request: Request, followers: &Followers) -> Result<(), End> {
+        let mut place = followers.enter()?;
+        let topic = self.begin(request, &mut place).await?;
+        let id: TopicId = topic.parse().map_err(|_| End::Gone)?;
+        loop {
+            let limit = loop {
+                let room = self.room();
+                if room > 0 {
+                    break Some(room);
+                }
+                let reply = self.acknowledged.recv().await.ok_or(End::Gone)?;
+                self.tell_acknowledged(reply).await?;
+            };
+            let changes = self.arrivals.borrow_and_update().changes();
+            let (topic, after) = (topic.clone(), self.feed.position);
+            let page = self.ask(Request::Entries { topic, after, limit }).await?;
+            let lines = self.feed.lines(&page);
+            self.put(&lines).await?;
+            if page["more"] == true {
+                loop {
+                    match self.acknowledged.try_recv() {
+                        Ok(reply) => self.tell_acknowledged(reply).await?,
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return Err(End::Gone),
+                    }
+                }
+            } else {
+                let position = self.feed.position;
+                let due = |arrivals: &Arrivals| {
+                    arrivals.changes() != changes || arrivals.beyond(&id, position)
+                };
+                self.wait(due).await?;
+            }
+        }
+    }
+
+    /// The id of the topic, once it is known.
+    async fn begin(&mut self, request: Request, place: &mut Place) -> Result<String, End> {
+        let Request::Follow { topic, cursor, mut after } = request else { return Err(End::Gone) };
+        if let Some(cursor) = &cursor {
+            place.take(&topic, cursor).await?;
+        }
+        let mut told = false;
+        loop {
+            let changes = self.arrivals.borrow_and_update().changes();
+            let (topic, cursor) = (topic.clone(), cursor.clone());
+            let begun = self.ask(Request::Follow { topic, cursor: cursor.clone(), after }).await?;
+            let id = begun["topic"].as_str().map(ToOwned::to_owned);
+            if let (Some(id), Some(cursor)) = (&id, &cursor) {
+                place.take(id, cursor).await?;
+            }
+            self.feed.position = begun["after"].as_u64().unwrap_or(0);
+            self.stands = cursor.map(|_| self.feed.position);
+            if id.is_some() || !told {
+                self.put(&reply_line(&Ok(begun))).await?;
+                told = true;
+            }
+            if let Some(id) = id {
+                return Ok(id);
+            }
+            // Whatever comes into a topic that is waited for comes from now on.
+            after = after.or(Some(0));
+            self.wait(|arrivals| arrivals.changes() != changes).await?;
+        }
+    }
+
+    /// How many entries may be sent now.
+    fn room(&self) -> usize {
+        let Some(stands) = self.stands else { return PAGE_ENTRIES };
+        let room = (stands + AHEAD_MAX).saturating_sub(self.feed.position);
+        usize::try_from(room).map_or(PAGE_ENTRIES, |room| room.min(PAGE_ENTRIES))
+    }
+
+    /// Waits for arrivals that are `due`, and tells meanwhile what is acknowledged.
+    async fn wait(&mut self, due: impl Fn(&Arrivals) -> bool) -> Result<(), End> {
+        loop {
+            tokio::select! {
+                reply = self.acknowledged.recv() => {
+                    self.tell_acknowledged(reply.ok_or(End::Gone)?).await?;
+                }
+                changed = self.arrivals.changed() => {
+                    changed.map_err(|_| End::Gone)?;
+                    if due(&self.arrivals.borrow_and_update()) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn tell_acknowledged(&mut self, reply: Reply) -> Result<(), End> {
+        let arrival = reply?["arrival"].take();
+        self.stands = self.stands.max(arrival.as_u64());
+        let line = json!({ "acknowledged": arrival });
+        self.put(&format!("{line}\n")).await
+    }
+
+    async fn ask(&self, request: Request) -> Result<Value, End> {
+        let (answer, reply) = oneshot::channel();
+        self.inbox.send(Input::Asked(Asked { request, answer })).await.map_err(|_| End::Gone)?;
+        Ok(reply.await.map_err(|_| End::Gone)??)
+    }
+
+    async fn put(&mut self, lines: &str) -> Result<(), End> {
+        self.write.write_all(lines.as_bytes()).await.map_err(|_| End::Gone)
+    }
+}
+
+/// Passes on one acknowledgement after the other, until the consumer ends or says something else.
+async fn read_acknowledgements(
+    mut read: impl AsyncBufRead + Unpin,
+    inbox: mpsc::Sender<Input>,
+    told: mpsc::Sender<Reply>,
+) {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut limited = (&mut read).take(LINE_BYTES_MAX as u64);
+        match limited.read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let reply = match Request::from_line(&line) {
+            Ok(request @ Request::CursorMove { .. }) => {
+                let (answer, reply) = oneshot::channel();
+                if inbox.send(Input::Asked(Asked { request, answer })).await.is_err() {
+                    return;
+                }
+                let Ok(reply) = reply.await else { return };
+                reply
+            }
+            Ok(_) => {
+                let message = "This connection follows a topic: it takes cursor_move only.";
+                let advice = "Ask over another connection.";
+                Err(Failure::new("ICN-E0509", exit::USAGE, message, advice))
+            }
+            Err(failure) => Err(failure),
+        };
+        let failed = reply.is_err();
+        if told.send(reply).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// How far a follower has been fed.
+#[derive(Debug, Default)]
+struct Feed {
+    position: u64,
+}
+
+impl Feed {
+    /// The lines for a page of entries behind the position, which moves to its end. Arrivals that
+    /// are no longer there are told.
+    fn lines(&mut self, page: &Value) -> String {
+        let mut lines = String::new();
+        for entry in page["entries"].as_array().map_or(&[][..], Vec::as_slice) {
+            let arrival = entry["arrival"].as_u64().unwrap_or(0);
+            self.skip(arrival.saturating_sub(1), &mut lines);
+            let mut told = json!({ "index": arrival });
+            for field in ["lsn", "author", "epoch", "seq", "time", "text", "base64"] {
+                if let Some(value) = entry.get(field) {
+                    told[field] = value.clone();
+                }
+            }
+            lines.push_str(&format!("{told}\n"));
+            self.position = arrival;
+        }
+        if page["more"] != true {
+            self.skip(page["arrived"].as_u64().unwrap_or(0), &mut lines);
+        }
+        lines
+    }
+
+    fn skip(&mut self, through: u64, lines: &mut String) {
+        if through > self.position {
+            let from = self.position + 1;
+            let told = json!({ "pruned": { "from": from, "through": through } });
+            lines.push_str(&format!("{told}\n"));
+            self.position = through;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(arrivals: &[u64], arrived: u64, more: bool) -> Value {
+        let entry = |arrival: &u64| json!({ "arrival": arrival, "seq": 1, "text": "x" });
+        let entries: Vec<_> = arrivals.iter().map(entry).collect();
+        json!({ "entries": entries, "more": more, "arrived": arrived })
+    }
+
+    #[test]
+    fn every_arrival_is_told_once_as_an_entry_or_as_gone() {
+        let mut feed = Feed { position: 2 };
+        for (page, told, position) in [
+            (page(&[3], 9, true), &[r#"{"index":3,"seq":1,"text":"x"}"#][..], 3),
+            (
+                page(&[6], 9, true),
+                &[r#"{"pruned":{"from":4,"through":5}}"#, r#"{"index":6,"seq":1,"text":"x"}"#],
+                6,
+            ),
+            (page(&[], 6, false), &[], 6),
+            (page(&[], 9, false), &[r#"{"pruned":{"from":7,"through":9}}"#], 9),
+            (page(&[], 8, false), &[], 9),
+        ] {
+            assert_eq!(feed.lines(&page).lines().collect::<Vec<_>>(), told);
+            assert_eq!(feed.position, position);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Consumers of a topic, and how far they have come.
+
+use icn_gossip::{Mutation, Provenance, Reject, TopicId, name_is_valid};
+use icn_wal::Disk;
+use serde_json::json;
+
+use super::Node;
+use crate::failure::Failure;
+use crate::request::Reply;
+
+impl<D: Disk> Node<D> {
+    /// Where a consumer begins: behind its cursor if it has one, which is made now if need be.
+    pub(super) fn follow(
+        &mut self,
+        now_ms: u64,
+        topic: String,
+        cursor: Option<String>,
+        after: Option<u64>,
+    ) -> Reply {
+        if cursor.as_ref().is_some_and(|name| !name_is_valid(name)) {
+            return Err(Reject::BadCursor.into());
+        }
+        let id = match self.state().resolve(&topic) {
+            Ok(id) => id,
+            Err(Reject::UnknownTopic { .. }) if name_is_valid(&topic) => {
+                let waits = |(name, by, _)| name == topic && by == Provenance::Local;
+                if !self.state().subscriptions().any(waits) {
+                    self.subscribe(now_ms, topic)?;
+                }
+                return Ok(json!({ "lsn": self.store.lsn(), "topic": null, "pending": true }));
+            }
+            Err(reject) => return Err(reject.into()),
+        };
+        let state = self.state();
+        state.may_read(&id, &self.did())?;
+        let last = state.last_arrival(&id);
+        let stands = cursor.as_ref().and_then(|name| state.cursor(id, name));
+        let subscribed = state
+            .subscriptions()
+            .any(|(_, by, wish)| by == Provenance::Local && wish.topic == Some(id));
+        let after = match (&cursor, stands, after) {
+            (_, Some(stands), _) => stands,
+            (Some(_), None, Some(arrival)) if arrival > last => {
+                return Err(Reject::CursorAhead { arrival, last }.into());
+            }
+            (_, None, after) => after.unwrap_or(last),
+        };
+        if !subscribed {
+            self.subscribe(now_ms, topic)?;
+        }
+        if let (Some(name), None) = (cursor, stands) {
+            self.commit(now_ms, Mutation::MoveCursor { topic: id, name, arrival: after })?;
+        }
+        let lsn = self.store.lsn();
+        Ok(json!({ "lsn": lsn, "topic": id.to_string(), "pending": false, "after": after }))
+    }
+
+    pub(super) fn cursor_move(
+        &mut self,
+        now_ms: u64,
+        topic: &str,
+        name: String,
+        arrival: u64,
+    ) -> Reply {
+        let topic = self.cursor_topic(topic)?;
+        // One that was deleted meanwhile is not to be made again by whoever still uses it.
+        let stands = self.state().cursor(topic, &name);
+        let stands = stands.ok_or_else(|| Reject::NoCursor { name: name.clone() })?;
+        if stands < arrival {
+            // Refused here, it leaves no trace in the log.
+            let last = self.state().last_arrival(&topic);
+            if arrival > last {
+                return Err(Reject::CursorAhead { arrival, last }.into());
+            }
+            self.commit(now_ms, Mutation::MoveCursor { topic, name, arrival })?;
+        }
+        Ok(json!({ "lsn": self.store.lsn(), "arrival": stands.max(arrival) }))
+    }
+
+    pub(super) fn cursor_delete(&mut self, now_ms: u64, topic: &str, name: String) -> Reply {
+        let topic = self.cursor_topic(topic)?;
+        if self.state().cursor(topic, &name).is_none() {
+            return Err(Reject::NoCursor { name }.into());
+        }
+        let deleted = json!(name);
+        let (lsn, _) = self.commit(now_ms, Mutation::DeleteCursor { topic, name })?;
+        Ok(json!({ "lsn": lsn, "topic": topic.to_string(), "deleted": deleted }))
+    }
+
+    /// A cursor may be of a topic that a restore has taken away; then only the id tells which.
+    fn cursor_topic(&self, topic: &str) -> Result<TopicId, Failure> {
+        let id = self.state().resolve(topic);
+        id.or_else(|reject| topic.parse().map_err(|_| reject.into()))
+    }
+}
