@@ -37,7 +37,6 @@ pub(crate) enum Source {
     /// The caller.
     Asked,
     /// Somebody on the local network says so.
-    #[expect(dead_code, reason = "there is no discovery yet")]
     Hint,
 }
 

@@ -26,6 +26,7 @@
 //! Invariant: this crate decides *who* a peer is, never *what* it may do.
 
 mod dialler;
+mod discovery;
 mod frame;
 mod handshake;
 mod hello;

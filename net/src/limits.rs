@@ -24,6 +24,10 @@ pub const QUEUED_BYTES_MAX: usize = 2 << 20;
 /// The most targets at the same time; more are not dialled.
 pub const TARGETS_MAX: usize = 512;
 
+/// The most nodes that the local network may tell of. Whoever is on it can invent as many as it
+/// likes.
+pub(crate) const HINTS_MAX: usize = 64;
+
 /// How many addresses of one name are tried.
 pub(crate) const ADDRESSES_MAX: usize = 4;
 

@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::dialler::{Dialler, Source, TargetStatus};
+use crate::discovery::discover;
 use crate::frame::Frame;
 use crate::handshake;
 use crate::hello::{CAPABILITIES_KNOWN, Local, SPOKEN, Versions};
@@ -51,6 +52,8 @@ pub struct Config {
     pub versions: Versions,
     /// What it offers and demands.
     pub capabilities: u64,
+    /// Whether to tell the local network of this node, and to dial who is heard there.
+    pub discovery: bool,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -77,7 +80,7 @@ impl Default for Timing {
 }
 
 impl Config {
-    /// What this build speaks, with the default timing.
+    /// What this build speaks, with the default timing and without discovery.
     #[must_use]
     pub fn new(
         listen: SocketAddr,
@@ -86,7 +89,16 @@ impl Config {
         network: [u8; 32],
     ) -> Self {
         let (versions, capabilities) = (SPOKEN, CAPABILITIES_KNOWN);
-        Self { listen, keypair, card, network, versions, capabilities, timing: Timing::default() }
+        Self {
+            listen,
+            keypair,
+            card,
+            network,
+            versions,
+            capabilities,
+            discovery: false,
+            timing: Timing::default(),
+        }
     }
 }
 
@@ -239,6 +251,9 @@ impl Transport {
         });
         shared.tasks.spawn(take_connections(Arc::clone(&shared)));
         tokio::spawn(close_when_dead(shared.endpoint.clone(), dead.clone()));
+        if shared.config.discovery {
+            shared.tasks.spawn(discover(Arc::clone(&shared)));
+        }
         Ok(Self { shared, _dead: Arc::new(dead.drop_guard()) })
     }
 

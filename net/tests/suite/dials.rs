@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use icn_net::{CLOSE_REPLACED, Config, Count, Event, Target, Why};
+use icn_net::{CLOSE_REPLACED, CLOSE_STOPPING, Config, Count, Event, Target, Why};
+
+use tokio::time::Instant;
 
 use crate::rig::{Node, config, frame, keypair, pair};
 
@@ -26,6 +28,30 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
             tokio::join!(a.quiet(600), b.quiet(600));
         }
         assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (1, 1), "round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_lose_each_other_meet_again_once() {
+    let pairs = (0..8_u8).map(|pair| async move {
+        let (mut a, mut b) = (Node::new(2 * pair + 1), Node::new(2 * pair + 2));
+        a.dial(&b);
+        b.dial(&a);
+        let (mut to_b, _) = tokio::join!(a.up(), b.up()).0;
+        for round in 1..=4 {
+            // Longer than what is too short to hurry after.
+            tokio::join!(a.quiet(1100), b.quiet(1100));
+            a.transport.close(to_b, CLOSE_STOPPING, "lost");
+            let since = Instant::now();
+            tokio::join!(a.down(), b.down());
+            to_b = tokio::join!(a.up(), b.up()).0.0;
+            assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+            let ups = (a.count(Count::LinksUp), b.count(Count::LinksUp));
+            assert_eq!(ups, (round + 1, round + 1));
+        }
+    });
+    for pair in pairs.map(tokio::spawn).collect::<Vec<_>>() {
+        pair.await.unwrap();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod dials;
+mod discovery;
 mod frames;
 mod hello;
 mod restarts;

@@ -1,0 +1,203 @@
+//! Nodes on the same local network, by multicast DNS (RFC 6762 and 6763).
+//!
+//! What somebody says there is a hint: it names an identity and an address, and TLS shows whether
+//! the two belong together. A node hears itself, too, and takes no notice.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::Did;
+use mdns_sd::{
+    DaemonEvent, Error, IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo,
+};
+use tokio::time::timeout;
+
+use crate::dialler::Source;
+use crate::limits::{ADDRESSES_MAX, HINTS_MAX};
+use crate::target::Target;
+use crate::transport::Shared;
+
+const SERVICE: &str = "_icn._udp.local.";
+
+/// How much of the DID names the node: 12 characters of chance behind the `did:icn:z6Mk` of all.
+const NAME_AT: usize = "did:icn:z6Mk".len();
+const NAME_CHARS: usize = 12;
+
+/// How long saying goodbye may take.
+const GOODBYE_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// Advertises this node and turns what others say into targets, until the transport stops.
+pub(crate) async fn discover(shared: Arc<Shared>) {
+    if let Err(error) = try_discover(&shared).await {
+        tracing::warn!(%error, "nodes on the local network are not discovered");
+    }
+}
+
+async fn try_discover(shared: &Arc<Shared>) -> Result<(), Error> {
+    let daemon = ServiceDaemon::new()?;
+    let listen = shared.endpoint.local_addr().map_err(|error| Error::Msg(error.to_string()))?;
+    choose_interfaces(&daemon, listen.ip())?;
+    let advertised = advertisement(shared, listen)?;
+    let name = advertised.get_fullname().to_owned();
+    let (errors, found) = (daemon.monitor()?, daemon.browse(SERVICE)?);
+    daemon.register(advertised)?;
+    let mut hints = Hints::default();
+    tokio::select! {
+        () = shared.stopping.cancelled() => {}
+        () = hints.follow(shared, listen.ip(), &found) => {}
+        () = warn_once(&errors) => {}
+    }
+    if let Ok(said) = daemon.unregister(&name) {
+        let _ = timeout(GOODBYE_TIME_MAX, said.recv_async()).await;
+    }
+    daemon.shutdown().map(|_| ())
+}
+
+/// Only where this node can be reached.
+fn choose_interfaces(daemon: &ServiceDaemon, listen: IpAddr) -> Result<(), Error> {
+    match listen {
+        address if address.is_unspecified() && address.is_ipv6() => Ok(()),
+        address if address.is_unspecified() => daemon.disable_interface(IfKind::IPv6),
+        address => {
+            daemon.disable_interface(IfKind::All)?;
+            daemon.enable_interface(match address {
+                IpAddr::V4(address) if address.is_loopback() => IfKind::LoopbackV4,
+                IpAddr::V6(address) if address.is_loopback() => IfKind::LoopbackV6,
+                address => IfKind::Addr(address),
+            })
+        }
+    }
+}
+
+fn advertisement(shared: &Shared, listen: SocketAddr) -> Result<ServiceInfo, Error> {
+    let did = shared.did.to_string();
+    let name: String = did.chars().skip(NAME_AT).take(NAME_CHARS).collect();
+    let host = format!("icn-{name}.local.");
+    let port = listen.port().to_string();
+    let newest = shared.config.versions.newest.to_string();
+    let text = [("did", did.as_str()), ("v", &newest), ("port", &port)];
+    if listen.ip().is_unspecified() {
+        let info = ServiceInfo::new(SERVICE, &name, &host, "", listen.port(), &text[..])?;
+        Ok(info.enable_addr_auto())
+    } else {
+        ServiceInfo::new(SERVICE, &name, &host, listen.ip(), listen.port(), &text[..])
+    }
+}
+
+/// A network without multicast fails again with every packet; the operator hears of it once.
+async fn warn_once(errors: &Receiver<DaemonEvent>) {
+    let mut told = false;
+    while let Ok(event) = errors.recv_async().await {
+        match event {
+            DaemonEvent::Error(error) if !told => {
+                told = true;
+                tracing::warn!(%error, "discovery on the local network fails");
+            }
+            other => tracing::debug!(?other, "discovery"),
+        }
+    }
+    // The daemon has ended, which only this node makes it do.
+    std::future::pending::<()>().await;
+}
+
+/// What was heard, by the name of who says it.
+#[derive(Debug, Default)]
+struct Hints(HashMap<String, Vec<Target>>);
+
+impl Hints {
+    async fn follow(
+        &mut self,
+        shared: &Arc<Shared>,
+        listen: IpAddr,
+        found: &Receiver<ServiceEvent>,
+    ) {
+        while let Ok(event) = found.recv_async().await {
+            match event {
+                ServiceEvent::ServiceResolved(service) => {
+                    let targets = targets(&service, &shared.did, listen);
+                    self.replace(shared, service.get_fullname(), targets);
+                }
+                ServiceEvent::ServiceRemoved(_, name) => self.replace(shared, &name, Vec::new()),
+                _ => {}
+            }
+        }
+    }
+
+    fn replace(&mut self, shared: &Arc<Shared>, name: &str, targets: Vec<Target>) {
+        if self.0.len() >= HINTS_MAX && !self.0.contains_key(name) {
+            return;
+        }
+        let before = self.0.remove(name).unwrap_or_default();
+        for gone in before.iter().filter(|target| !targets.contains(target)) {
+            tracing::debug!(target = %gone, "no longer on the local network");
+            shared.dialler.remove(gone, Source::Hint);
+        }
+        for new in targets.iter().filter(|target| !before.contains(target)) {
+            tracing::debug!(target = %new, "found on the local network");
+            shared.dialler.add(shared, new.clone(), Source::Hint);
+        }
+        if !targets.is_empty() {
+            self.0.insert(name.to_owned(), targets);
+        }
+    }
+}
+
+/// The addresses of somebody else that can be reached from where this node listens.
+fn targets(service: &ResolvedService, own: &Did, listen: IpAddr) -> Vec<Target> {
+    let did = service.get_property_val_str("did").and_then(|did| did.parse::<Did>().ok());
+    let Some(did) = did.filter(|did| did != own) else { return Vec::new() };
+    let mut addresses: Vec<_> =
+        service.get_addresses().iter().map(mdns_sd::ScopedIp::to_ip_addr).collect();
+    addresses.retain(|&address| reachable(address, listen));
+    addresses.sort_unstable();
+    addresses.truncate(ADDRESSES_MAX);
+    let port = service.get_port();
+    let target = |address| Target::new(Some(did), SocketAddr::new(address, port));
+    addresses.into_iter().filter(|_| port > 0).map(target).collect()
+}
+
+fn reachable(address: IpAddr, listen: IpAddr) -> bool {
+    let kind = match address {
+        IpAddr::V4(_) => listen.is_ipv4() || listen.is_unspecified(),
+        // A link-local address means nothing without its interface.
+        IpAddr::V6(address) => listen.is_ipv6() && !address.is_unicast_link_local(),
+    };
+    kind && (listen.is_unspecified() || address.is_loopback() == listen.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::Keypair;
+
+    use super::*;
+
+    fn service(did: &str, addresses: &str, port: u16) -> ResolvedService {
+        ServiceInfo::new(SERVICE, "x", "x.local.", addresses, port, &[("did", did)][..])
+            .unwrap()
+            .as_resolved_service()
+    }
+
+    #[test]
+    fn an_advertisement_is_a_target_unless_it_is_our_own_or_makes_no_sense() {
+        let [own, other] = [1, 2].map(|seed| Keypair::from_seed([seed; 32]).did());
+        let any = "0.0.0.0".parse().unwrap();
+        let found = |did: &str, addresses, listen| {
+            let found = targets(&service(did, addresses, 7000), &own, listen);
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let text = other.to_string();
+        assert_eq!(found(&text, "192.0.2.1", any), [format!("{other}@192.0.2.1:7000")]);
+        assert!(found(&own.to_string(), "192.0.2.1", any).is_empty());
+        assert!(found("somebody", "192.0.2.1", any).is_empty());
+        assert!(targets(&service(&text, "192.0.2.1", 0), &own, any).is_empty());
+        // Nothing that the socket of this node cannot reach.
+        assert!(found(&text, "2001:db8::1", any).is_empty());
+        assert!(found(&text, "192.0.2.1", "127.0.0.1".parse().unwrap()).is_empty());
+        let both = "::".parse().unwrap();
+        assert_eq!(found(&text, "fe80::1,2001:db8::1,192.0.2.1", both).len(), 2);
+        let many: Vec<_> = (1..100).map(|host| format!("192.0.2.{host}")).collect();
+        assert_eq!(found(&text, &many.join(","), any).len(), ADDRESSES_MAX);
+    }
+}

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use icn_net::Config;
+use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
+use tokio::time::{sleep, timeout};
+
+use crate::rig::{Node, PATIENCE, config};
+
+/// Says whether multicast DNS works here at all, with nothing of ours in it.
+async fn multicast_works() -> bool {
+    let daemon = || -> Result<ServiceDaemon, mdns_sd::Error> {
+        let daemon = ServiceDaemon::new()?;
+        daemon.disable_interface(IfKind::All)?;
+        daemon.enable_interface(IfKind::LoopbackV4)?;
+        Ok(daemon)
+    };
+    let (Ok(here), Ok(there)) = (daemon(), daemon()) else { return false };
+    let service = "_icn-probe._udp.local.";
+    let none = None::<std::collections::HashMap<String, String>>;
+    let info = ServiceInfo::new(service, "probe", "icn-probe.local.", "127.0.0.1", 1, none);
+    here.register(info.unwrap()).unwrap();
+    let found = there.browse(service).unwrap();
+    let resolved = async {
+        while let Ok(event) = found.recv_async().await {
+            if matches!(event, ServiceEvent::ServiceResolved(_)) {
+                return true;
+            }
+        }
+        false
+    };
+    let works = timeout(Duration::from_secs(5), resolved).await.unwrap_or(false);
+    let _ = (here.shutdown(), there.shutdown());
+    works
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
+    if !multicast_works().await {
+        println!("skipped: there is no multicast on the loopback interface");
+        return;
+    }
+    let discovering = |seed| Config { discovery: true, ..config(seed) };
+    let (mut a, mut b) = (Node::of(discovering(1)), Node::of(discovering(2)));
+    let (in_a, in_b) = tokio::join!(a.up(), b.up());
+    assert_eq!((in_a.1, in_b.1), (b.did(), a.did()));
+    b.transport.shutdown().await;
+    a.down().await;
+    let forgotten = async {
+        while a.transport.targets().iter().any(|target| target.did == Some(in_a.1)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, forgotten).await.is_ok(), "it has said goodbye");
+}
