@@ -6,6 +6,7 @@ pub mod history;
 pub mod life;
 pub mod net;
 mod rig;
+pub mod script;
 
 pub use dice::Dice;
 pub use rig::{Rig, request};

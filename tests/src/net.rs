@@ -3,11 +3,12 @@
 //! A link is what QUIC makes of a network: frames come in order or the link is gone. So loss and
 //! reordering on the wire are links that end, with everything that was under way on them.
 
+mod wire;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::net::SocketAddr;
 
-use bytes::Bytes;
+use icn_daemon::failure::Failure;
 use icn_daemon::node::{Chance, Effect, Identity, Node, Output, PeerEvent};
 use icn_daemon::request::{Reply, Request};
 use icn_gossip::mesh::{Batch, LinkId, Root};
@@ -16,6 +17,8 @@ use icn_snapshot::Policy;
 use icn_wal::{Lsn, SimDisk};
 use serde_json::Value;
 
+use self::wire::Way;
+use crate::script::{Heard, Script};
 use crate::{Dice, request};
 
 /// The network they are all in.
@@ -30,11 +33,15 @@ pub struct Pace {
     pub sync_ms: u64,
     /// The pause before a lost link is tried again, in ms.
     pub redial_ms: u64,
+    /// The longest check of signatures, in ms.
+    pub verify_ms: u64,
+    /// The bytes that a link takes in a ms.
+    pub link_bytes: u64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { link_ms: 20, sync_ms: 10, redial_ms: 300 }
+        Self { link_ms: 20, sync_ms: 10, redial_ms: 300, verify_ms: 3, link_bytes: 1 << 20 }
     }
 }
 
@@ -44,17 +51,21 @@ pub struct Member {
     pub disk: SimDisk,
     /// Its node, while it runs.
     pub node: Option<Node<SimDisk>>,
+    /// What speaks in place of a node.
+    pub script: Option<Box<dyn Script>>,
     seed: u8,
     starts: u64,
     /// How far its clock is off.
     pub skew_ms: i64,
     /// Outputs that wait for the disk, each with the time it will be done.
     waiting: VecDeque<(u64, Output<u64>)>,
+    /// When the last signatures are checked: one batch after the other.
+    verified_ms: u64,
     links: BTreeMap<LinkId, usize>,
 }
 
 enum Event {
-    Frame { to: usize, link: LinkId, kind: u8, body: Bytes },
+    Frame { to: usize, link: LinkId },
     Sent { to: usize, link: LinkId, bytes: usize },
     Verified { to: usize, start: u64, batch: Batch, valid: bool },
     Synced { to: usize, start: u64 },
@@ -75,20 +86,22 @@ pub struct World {
     content: BTreeMap<u64, Event>,
     next_event: u64,
     next_link: u64,
-    /// When the last frame of each direction of a link arrives: they stay in order.
-    arrivals: BTreeMap<(LinkId, usize), u64>,
+    /// The two directions of every link, by who receives.
+    ways: BTreeMap<(LinkId, usize), Way>,
     /// Pairs that are to have a link.
     pub wires: BTreeSet<(usize, usize)>,
     /// Pairs between which nothing passes.
     pub cut: BTreeSet<(usize, usize)>,
+    /// Those who read nothing of what is sent to them.
+    pub deaf: BTreeSet<usize>,
     /// What was answered, by the number of the question.
     pub replies: BTreeMap<u64, Reply>,
     next_question: u64,
     trace: blake3::Hasher,
     /// Bytes of frames that have arrived, by node.
     pub received: Vec<u64>,
-    /// Why links were closed.
-    pub closed: BTreeMap<&'static str, u64>,
+    /// How often who has closed a link to whom, and why.
+    pub closed: BTreeMap<(usize, usize, &'static str), u64>,
 }
 
 impl World {
@@ -107,9 +120,10 @@ impl World {
             content: BTreeMap::new(),
             next_event: 0,
             next_link: 0,
-            arrivals: BTreeMap::new(),
+            ways: BTreeMap::new(),
             wires: BTreeSet::new(),
             cut: BTreeSet::new(),
+            deaf: BTreeSet::new(),
             replies: BTreeMap::new(),
             next_question: 0,
             trace: blake3::Hasher::new(),
@@ -122,10 +136,12 @@ impl World {
             world.members.push(Member {
                 disk,
                 node: None,
+                script: None,
                 seed,
                 starts: 0,
                 skew_ms: 0,
                 waiting: VecDeque::new(),
+                verified_ms: 0,
                 links: BTreeMap::new(),
             });
         }
@@ -139,7 +155,19 @@ impl World {
     /// Who a node is.
     #[must_use]
     pub fn did(&self, index: usize) -> Did {
-        keypair(self.members[index].seed).did()
+        self.keypair(index).did()
+    }
+
+    /// What it signs with.
+    #[must_use]
+    pub fn keypair(&self, index: usize) -> Keypair {
+        keypair(self.members[index].seed)
+    }
+
+    /// Whether somebody speaks there.
+    #[must_use]
+    pub fn runs(&self, index: usize) -> bool {
+        self.members[index].node.is_some() || self.members[index].script.is_some()
     }
 
     /// The node, which must be running.
@@ -184,6 +212,21 @@ impl World {
         member.waiting.clear();
         member.disk = power.map_or_else(|| member.disk.kill(), |seed| member.disk.power_loss(seed));
         links.into_iter().for_each(|link| self.end_link(link));
+    }
+
+    /// Ends a node, and has a script speak in its name from now on.
+    pub fn replace(&mut self, index: usize, script: Box<dyn Script>) {
+        self.crash(index, None);
+        let member = &mut self.members[index];
+        member.script = Some(script);
+        member.starts += 1;
+        let start = member.starts;
+        self.after(1, Event::Tick { to: index, start });
+        for (from, to) in self.wires.clone() {
+            if from == index || to == index {
+                self.after(1, Event::Dial { from, to });
+            }
+        }
     }
 
     /// Lets nothing pass between two nodes from now on.
@@ -282,33 +325,24 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Frame { to, link, kind, body } => {
-                if self.members[to].links.contains_key(&link) {
-                    self.trace.update(&self.now_ms.to_le_bytes()).update(&[kind]).update(&body);
-                    self.received[to] += body.len() as u64 + 4;
-                    self.step(to, vec![PeerEvent::Frame { link, kind, body }], Vec::new());
-                }
-            }
-            Event::Sent { to, link, bytes } => {
-                if self.members[to].links.contains_key(&link) {
-                    self.step(to, vec![PeerEvent::Sent { link, bytes }], Vec::new());
-                }
-            }
+            Event::Frame { to, link } => self.arrive(link, to),
+            Event::Sent { to, link, bytes } => self.sent(to, link, bytes),
             Event::Verified { to, start, batch, valid } => {
-                if self.runs(to, start) {
+                if self.is_the_same(to, start) {
                     self.step(to, vec![PeerEvent::Verified { batch, valid }], Vec::new());
                 }
             }
             Event::Synced { to, start } => {
-                if self.runs(to, start) {
+                if self.is_the_same(to, start) {
                     self.release(to);
                 }
             }
             Event::Tick { to, start } => {
-                if self.runs(to, start) {
+                if self.is_the_same(to, start) {
                     let now_ms = self.clock(to);
                     let outputs = self.members[to].node.as_mut().map(|node| node.tick(now_ms));
                     self.wait(to, outputs.unwrap_or_default());
+                    self.act(to, Heard::Tick);
                     self.after(500, Event::Tick { to, start });
                 }
             }
@@ -316,48 +350,8 @@ impl World {
         }
     }
 
-    fn runs(&self, index: usize, start: u64) -> bool {
-        let member = &self.members[index];
-        member.node.is_some() && member.starts == start
-    }
-
-    fn dial(&mut self, from: usize, to: usize) {
-        let pair = (from.min(to), from.max(to));
-        let linked = self.members[from].links.values().any(|peer| *peer == to);
-        let running = [from, to].iter().all(|index| self.members[*index].node.is_some());
-        if linked || !running || !self.wires.contains(&pair) {
-            return;
-        }
-        if self.cut.contains(&pair) {
-            self.after(self.pace.redial_ms, Event::Dial { from, to });
-            return;
-        }
-        self.next_link += 1;
-        let link = LinkId(self.next_link);
-        let binding = *blake3::hash(&self.next_link.to_le_bytes()).as_bytes();
-        for (one, other) in [(from, to), (to, from)] {
-            self.members[one].links.insert(link, other);
-            let seed = self.members[other].seed;
-            let card = KeyCard::sign(&keypair(seed), [seed; 32], 1);
-            let address = SocketAddr::from(([10, 0, 0, seed], 7777));
-            self.step(one, vec![PeerEvent::Up { link, card, binding, address }], Vec::new());
-        }
-    }
-
-    fn end_link(&mut self, link: LinkId) {
-        let mut ends = Vec::new();
-        for index in 0..self.members.len() {
-            if self.members[index].links.remove(&link).is_some() {
-                ends.push(index);
-                if self.members[index].node.is_some() {
-                    self.step(index, vec![PeerEvent::Down { link }], Vec::new());
-                }
-            }
-        }
-        if let &[from, to] = ends.as_slice() {
-            let delay = self.pace.redial_ms + self.dice.below(self.pace.redial_ms);
-            self.after(delay, Event::Dial { from, to });
-        }
+    fn is_the_same(&self, index: usize, start: u64) -> bool {
+        self.runs(index) && self.members[index].starts == start
     }
 
     fn step(&mut self, index: usize, events: Vec<PeerEvent>, asked: Vec<(u64, Request)>) {
@@ -373,7 +367,11 @@ impl World {
             match output {
                 Output { effect: Effect::Verify(batch), .. } => {
                     let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-                    self.after(1, Event::Verified { to: index, start, batch, valid });
+                    let delay = self.dice.below(self.pace.verify_ms) + 1;
+                    let member = &mut self.members[index];
+                    let at = member.verified_ms.max(self.now_ms + delay);
+                    member.verified_ms = at;
+                    self.at(at, Event::Verified { to: index, start, batch, valid });
                 }
                 output => {
                     let delay = self.dice.below(self.pace.sync_ms) + 1;
@@ -392,39 +390,53 @@ impl World {
         while let Some((at, _)) = self.members[index].waiting.front()
             && *at <= self.now_ms
         {
+            let now_ms = self.clock(index);
             let member = &mut self.members[index];
             let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
             let Some(node) = member.node.as_mut() else { return };
             if let Some(lsn) = Lsn::new(after) {
-                node.store().wal().wait(lsn).expect("a disk without faults");
+                node.store().wal().wait(lsn).expect("a disk that syncs");
             }
             match effect {
-                Effect::Reply(question, reply) => {
-                    self.replies.insert(question, reply);
-                }
+                Effect::Reply(question, reply) => self.reply(index, question, reply),
                 Effect::Send { link, kind, body } => self.send(index, link, kind, body),
                 Effect::Close { link, name, .. } => {
-                    *self.closed.entry(name).or_default() += 1;
+                    if let Some(peer) = member.links.get(&link) {
+                        *self.closed.entry((index, *peer, name)).or_default() += 1;
+                        self.trace.update(name.as_bytes());
+                    }
                     self.end_link(link);
                 }
-                Effect::Save(draft, _) => {
+                Effect::Save(draft, asker) => {
                     let saved = node.store().compactor().save(draft.image);
-                    node.saved(self.now_ms, saved.is_ok());
+                    node.saved(now_ms, saved.is_ok());
+                    if let Some(question) = asker {
+                        let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
+                        self.reply(index, question, id.map_err(Failure::from));
+                    }
                 }
-                Effect::Work(..) | Effect::Verify(_) => {}
+                Effect::Work(work, asker) => {
+                    let compactor = node.store().compactor().clone();
+                    let reply = work.perform(&compactor, |prepared| {
+                        let (after, reply) = node.settle(now_ms, prepared);
+                        if let Some(lsn) = Lsn::new(after) {
+                            node.store().wal().wait(lsn)?;
+                        }
+                        reply
+                    });
+                    if let Some(question) = asker {
+                        self.reply(index, question, reply);
+                    }
+                }
+                Effect::Verify(_) => {}
             }
         }
     }
 
-    fn send(&mut self, from: usize, link: LinkId, kind: u8, body: Bytes) {
-        let Some(&to) = self.members[from].links.get(&link) else { return };
-        let bytes = body.len() + 4;
-        let delay = self.dice.below(self.pace.link_ms) + 1;
-        let before = self.arrivals.get(&(link, to)).copied().unwrap_or(0);
-        let at = before.max(self.now_ms + delay);
-        self.arrivals.insert((link, to), at);
-        self.at(at, Event::Frame { to, link, kind, body });
-        self.at(at, Event::Sent { to: from, link, bytes });
+    fn reply(&mut self, index: usize, question: u64, reply: Reply) {
+        let told = reply.as_ref().map_or_else(|failure| failure.code.clone(), Value::to_string);
+        self.trace.update(&[self.members[index].seed]).update(told.as_bytes());
+        self.replies.insert(question, reply);
     }
 }
 

@@ -1,0 +1,192 @@
+//! What must hold at every moment of a history, and at its end.
+
+use std::collections::BTreeSet;
+
+use icn_gossip::{LogKey, Provenance};
+use icn_wal::Faults;
+
+use super::{History, Subject, Tally};
+use crate::net::World;
+
+/// How long a network has to become equal once nothing is wrong any more.
+const BOUND_MS: u64 = 120_000;
+
+/// The exit code of what has no room.
+const NO_SPACE: u8 = 18;
+
+/// Somebody who lacks what a neighbour has: from whom, who, which log.
+fn lacking(world: &World, subject: &Subject) -> Option<(usize, usize, LogKey)> {
+    let ways = world.wires.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let known = |at: &usize| subject.members.contains(at);
+    let mut ways = ways.filter(|(from, to)| known(from) && known(to));
+    ways.find_map(|(from, to)| {
+        let (has, lacks) = (world.node(from).state(), world.node(to).state());
+        let mut heads = has.heads(subject.id).map(|(key, _)| *key);
+        let log = heads.find(|key| has.next_entry(key, lacks.head(key).head + 1).is_some())?;
+        Some((from, to, log))
+    })
+}
+
+impl History {
+    /// Takes in the answers that have come.
+    pub(super) fn collect(&mut self) {
+        for (question, (topic, text, author)) in std::mem::take(&mut self.asked) {
+            match self.world.replies.remove(&question) {
+                Some(Ok(_)) => {
+                    self.tally.messages += 1;
+                    self.acknowledged.insert((topic, text), author);
+                }
+                Some(Err(failure)) if self.full.contains(&author) => {
+                    assert_eq!(failure.exit, NO_SPACE, "{failure:?}");
+                }
+                Some(Err(failure)) => panic!("{failure:?}"),
+                None => drop(self.asked.insert(question, (topic, text, author))),
+            }
+        }
+    }
+
+    /// What must hold at every moment.
+    pub(super) fn check(&mut self) {
+        self.collect();
+        for index in 0..self.world.members.len() {
+            let Some(node) = &self.world.members[index].node else { continue };
+            let state = node.state();
+            for subject in &self.subjects {
+                let mut places = BTreeSet::new();
+                for (_, stored) in state.entries(subject.id, 0) {
+                    let place = (LogKey::of(&stored.entry), stored.entry.header().seq);
+                    assert!(places.insert(place), "{place:?} twice at node {index}");
+                }
+                if !subject.members.contains(&index) {
+                    assert!(state.topic(&subject.id).is_none(), "{index} knows {}", subject.name);
+                    assert_eq!(places.len(), 0, "node {index} holds what is private");
+                }
+                for (key, log) in state.heads(subject.id) {
+                    assert!(log.proof.is_none(), "a fork of {key:?} at node {index}");
+                }
+            }
+            for (link, view) in node.mesh().links() {
+                assert!(view.remembered < 2000, "{link:?} of {index}: {view:?}");
+            }
+        }
+        self.check_authors();
+        // A restore ends all links of the node, without fault.
+        let faults = self.world.closed.keys().filter(|(_, _, name)| *name != "restored");
+        let faults: Vec<_> = faults.collect();
+        assert!(faults.is_empty(), "links closed: {faults:?}");
+    }
+
+    /// What an author has let out, it has, unless it has gone back.
+    fn check_authors(&self) {
+        let nodes = || self.world.members.iter().enumerate();
+        let states =
+            || nodes().filter_map(|(at, member)| Some((at, member.node.as_ref()?.state())));
+        for subject in &self.subjects {
+            for (author, own) in states().filter(|(at, _)| !self.gone_back.contains(at)) {
+                let did = self.world.did(author);
+                for (_, held) in states() {
+                    for (key, log) in held.heads(subject.id).filter(|(key, _)| key.author == did) {
+                        let head = own.head(key).head;
+                        assert!(head >= log.head, "{author} lacks {} of {key:?}", log.head);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends all faults: then all must become equal, and what was acknowledged must be there.
+    pub(super) fn end(mut self) -> (Tally, [u8; 32]) {
+        for index in 0..self.world.members.len() {
+            self.world.members[index].skew_ms = 0;
+            self.world.members[index].disk.set_faults(Faults::default());
+            if self.world.members[index].node.is_none() {
+                self.start(index);
+            }
+        }
+        self.world.heal();
+        for index in self.forgotten.iter().map(|(index, _)| *index).collect::<BTreeSet<_>>() {
+            self.come_back(index);
+        }
+        if self.bent.farewells {
+            (1..self.world.members.len()).for_each(|index| self.come_back(index));
+        }
+        let subjects = std::mem::take(&mut self.subjects);
+        // Whoever let go of entries is no way for them any more.
+        let lossy = self.bent.restores || self.bent.farewells;
+        let equal = self.world.run_until(BOUND_MS, |world| {
+            subjects.iter().all(|subject| {
+                let mut roots = subject.members.iter().map(|index| world.root(*index, subject.id));
+                let first = roots.next();
+                // What is let go everywhere else never comes.
+                let any = lossy || !subject.whole;
+                (any || roots.all(|root| Some(root) == first)) && lacking(world, subject).is_none()
+            })
+        });
+        self.subjects = subjects;
+        self.check();
+        assert!(equal, "not equal after {BOUND_MS} ms: {}", self.describe());
+        self.check_acknowledged();
+        // Whoever subscribes is remembered.
+        let state = self.world.node(0).state();
+        let of = |did| state.subscriptions().any(|(_, by, _)| by == Provenance::Peer(did));
+        for (_, index) in self.world.wires.iter().filter(|(from, _)| *from == 0) {
+            assert!(of(self.world.did(*index)), "node {index} is forgotten");
+        }
+        (self.tally, self.world.trace())
+    }
+
+    fn come_back(&mut self, index: usize) {
+        let wanted = self.subjects.iter().filter(|subject| subject.members.contains(&index));
+        let ids: Vec<String> = wanted.map(|subject| subject.id.to_string()).collect();
+        ids.iter().for_each(|id| self.subscribe(index, id));
+    }
+
+    fn check_acknowledged(&self) {
+        for ((topic, text), author) in &self.acknowledged {
+            let subject = self.subject(topic);
+            let lossy = self.bent.restores || self.bent.farewells;
+            let holds = |index: &usize| {
+                !self.forgotten.contains(&(*index, *topic)) && (!lossy || index == author)
+            };
+            for index in subject.members.iter().filter(|index| subject.whole && holds(index)) {
+                let mut entries = self.world.node(*index).state().entries(*topic, 0);
+                let there = entries.any(|(_, stored)| stored.entry.payload() == text.as_bytes());
+                let text = &text[..text.len().min(20)];
+                assert!(there, "{text} by {author} is lost at {index}: {}", self.describe());
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut out = String::new();
+        let whose = |did| (0..self.world.members.len()).find(|at| self.world.did(*at) == did);
+        for subject in &self.subjects {
+            if let Some((from, to, log)) = lacking(&self.world, subject) {
+                out += &format!(
+                    "\n{to} lacks what {from} has of {:?}/{:x}",
+                    whose(log.author),
+                    log.epoch >> 48
+                );
+            }
+            for index in &subject.members {
+                out += &format!("\n{} at {index}:", subject.name);
+                for (key, log) in self.world.node(*index).state().heads(subject.id) {
+                    out += &format!(" {:?}/{:x}={}", whose(key.author), key.epoch >> 48, log.head);
+                }
+            }
+        }
+        for (index, member) in self.world.members.iter().enumerate() {
+            for (id, view) in member.node.iter().flat_map(|node| node.mesh().links()) {
+                let (shared, serves) = (view.shared.len(), view.serves.len());
+                out += &format!(
+                    "\n{index}: {id:?} to {:?}: {shared} shared, {serves} served, {} cursors, {} wants, {} remembered",
+                    whose(view.peer),
+                    view.cursors,
+                    view.wants,
+                    view.remembered
+                );
+            }
+        }
+        out
+    }
+}
