@@ -69,6 +69,9 @@ pub const LOGS_PER_AUTHOR_MAX: usize = 4096;
 /// The most logs of a topic.
 pub const LOGS_PER_TOPIC_MAX: usize = 65_536;
 
+/// The last place of a log that a peer is believed: far more than an author can fill.
+pub const SEQ_MAX: u64 = 1 << 62;
+
 /// Bytes under way to a peer above which no more entries are sent to it: 1 MiB.
 pub const UNDER_WAY_BYTES_MAX: usize = 1 << 20;
 

@@ -26,7 +26,7 @@ use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
-use crate::topic::TopicId;
+use crate::topic::{Genesis, TopicId};
 use link::{Link, Pause};
 
 pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
@@ -180,6 +180,10 @@ pub struct LinkView {
     pub cursors: usize,
     /// Logs that come from it.
     pub wants: usize,
+    /// Bytes of frames that the network has not taken.
+    pub under_way: usize,
+    /// How many things are remembered about it, of any kind.
+    pub remembered: usize,
 }
 
 /// All links, and what is wanted over which.
@@ -203,9 +207,12 @@ pub struct Mesh {
     /// Links that may have something to send.
     awake: BTreeSet<LinkId>,
     steps: VecDeque<Step>,
-    ticked_ms: u64,
     round_ms: u64,
     round: usize,
+    ticked_ms: u64,
+    /// The clock as it was told last, and the time that has passed: it never goes back.
+    wall_ms: u64,
+    now_ms: u64,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -214,6 +221,8 @@ enum Step {
     Do(Action),
     /// Decide about the source of a log once what comes before is done.
     Plan(LogKey),
+    /// Take up a topic, unless another one has been taken meanwhile.
+    Meet(Box<Genesis>),
 }
 
 /// The code a link is closed with, without fault, when the state was replaced.
@@ -240,6 +249,7 @@ impl Mesh {
 
     /// A peer is there.
     pub fn up(&mut self, state: &State, now_ms: u64, id: LinkId, peer: Did, binding: [u8; 32]) {
+        let now_ms = self.pass(now_ms);
         let mut link = Link::new(peer, binding, now_ms);
         link.tags = tags(state, &link);
         self.links.insert(id, link);
@@ -248,6 +258,11 @@ impl Mesh {
 
     /// A link has gone.
     pub fn down(&mut self, state: &State, now_ms: u64, id: LinkId) {
+        let now_ms = self.pass(now_ms);
+        self.end(state, now_ms, id);
+    }
+
+    fn end(&mut self, state: &State, now_ms: u64, id: LinkId) {
         self.awake.remove(&id);
         let Some(link) = self.links.remove(&id) else { return };
         let lost: Vec<LogKey> = link.wanting.handles.into_keys().collect();
@@ -257,11 +272,12 @@ impl Mesh {
             self.plan(state, now_ms, key);
         }
         // Whoever is left may have what the lost one had, and has had no reason to say so.
-        topics.into_iter().for_each(|topic| self.ask_all(state, topic));
+        topics.into_iter().for_each(|topic| self.ask_all(topic));
     }
 
     /// A frame has come.
     pub fn receive(&mut self, state: &State, now_ms: u64, id: LinkId, kind: u8, body: &[u8]) {
+        let now_ms = self.pass(now_ms);
         if !self.links.contains_key(&id) {
             return;
         }
@@ -288,14 +304,14 @@ impl Mesh {
                 self.hear_roots(state, now_ms, id, &list);
                 Ok(())
             }
-            Message::Ask(list) => self.hear_ask(now_ms, id, &list),
+            Message::Ask(list) => self.hear_ask(state, now_ms, id, &list),
             Message::Heads { tag, last, news, list } => {
                 self.hear_heads(state, now_ms, id, tag, last && !news, &list);
                 Ok(())
             }
             Message::Want(list) => self.hear_want(state, id, list),
             Message::Entries { handle, first, list } => {
-                self.hear_entries(state, id, handle, first, list)
+                self.hear_entries(state, now_ms, id, handle, first, list)
             }
             Message::Cease(handle) => {
                 self.hear_cease(id, handle);
@@ -321,11 +337,13 @@ impl Mesh {
 
     /// The signatures of a batch were checked; `valid` if all of them match.
     pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
+        let now_ms = self.pass(now_ms);
         let Batch { link: id, purpose, entries } = batch;
         if let Purpose::Take { key, .. } = purpose
             && let Some(count) = self.verifying.get_mut(&key)
         {
-            *count -= entries.len();
+            // It may be from before a restore, which counts anew.
+            *count = count.saturating_sub(entries.len());
             if *count == 0 {
                 self.verifying.remove(&key);
             }
@@ -367,6 +385,10 @@ impl Mesh {
         let new = before.is_none_or(|before| now.is_some_and(|now| now > before + RESTING_MS / 2));
         let source = self.sources.get(&key).copied();
         for (id, link) in &mut self.links {
+            if source == Some(*id) {
+                // What follows is there.
+                link.wanting.gaps.remove(&key);
+            }
             if link.wanting.told.get(&key).is_some_and(|&told| told <= log.head) {
                 link.wanting.told.remove(&key);
             }
@@ -385,12 +407,19 @@ impl Mesh {
 
     /// An entry was not taken: its log is left alone for a while, and stays where it is.
     pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: Refusal) {
+        let future_ms = match refusal {
+            // No longer than that, whatever it says: a clock can be put right.
+            Refusal::Future { time_ms } => {
+                let early = time_ms.saturating_sub(FUTURE_MS_MAX);
+                Some(early.saturating_sub(now_ms).clamp(1000, 600_000))
+            }
+            _ => None,
+        };
+        let now_ms = self.pass(now_ms);
         let pause = self.held.entry(key).or_default();
         pause.begin(now_ms);
-        if let Refusal::Future { time_ms } = refusal {
-            // No longer than that, whatever it says: a clock can be put right.
-            let early = time_ms.saturating_sub(FUTURE_MS_MAX);
-            pause.until_ms = early.clamp(now_ms + 1000, now_ms + 600_000);
+        if let Some(future_ms) = future_ms {
+            pause.until_ms = now_ms + future_ms;
         }
         self.count(match refusal {
             Refusal::NoRoom => "no_room",
@@ -426,12 +455,17 @@ impl Mesh {
         self.interests_changed(state, now_ms);
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.unremembered = true;
+            }
+            self.remember_interests(state, self.now_ms, id);
             self.share(state, id);
         }
     }
 
     /// The operator's subscriptions have changed, or the topics they are about have come.
     pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
+        let now_ms = self.pass(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let topics = own.filter_map(|(_, _, wish)| wish.topic);
         let wanted: BTreeSet<TopicId> =
@@ -441,6 +475,7 @@ impl Mesh {
         let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
         self.wanted = wanted;
         given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
+        self.links.values_mut().for_each(|link| link.wanting.leave(&self.wanted));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.iter().for_each(|id| self.tell_interests(state, now_ms, *id));
         for topic in new {
@@ -451,20 +486,19 @@ impl Mesh {
 
     /// What time alone asks for. `chance` spreads the rounds of different nodes.
     pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
+        let now_ms = self.pass(now_ms);
         let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
-        let mut due: BTreeSet<LogKey> = BTreeSet::new();
-        due.extend(self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key));
-        due.extend(self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key));
-        for link in self.links.values() {
-            let refused = link.wanting.refused.iter();
-            due.extend(refused.filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key));
-        }
+        let held = self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
+        let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
+        let due: BTreeSet<LogKey> = held.chain(gaps).collect();
         self.ticked_ms = now_ms;
         due.into_iter().for_each(|key| self.plan(state, now_ms, key));
         self.leave_stalled(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
+        let asking = self.links.iter().filter(|(_, link)| !link.wanting.asking.is_empty());
+        self.awake.extend(asking.map(|(id, _)| *id));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
         if now_ms < self.round_ms {
@@ -473,24 +507,30 @@ impl Mesh {
         self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
         self.round += 1;
         let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
-        if let Some(link) = self.links.get_mut(&id) {
-            // What it still lacks, it is offered again.
-            link.serving.offered.clear();
-            let topics: Vec<TopicId> = link.shared.iter().copied().collect();
-            if !topics.is_empty() {
-                link.outbox.push_back(serve::roots(state, link, &topics));
-            }
-            self.share(state, id);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.serving.roots.extend(link.shared.iter().copied());
+        self.awake.insert(id);
+        let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+        if own.any(|(_, _, wish)| wish.topic.is_none()) {
+            // There may have been no room for what was offered.
+            self.tell_interests(state, now_ms, id);
         }
     }
 
     /// The next thing to do, if there is any.
     pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
+        let now_ms = self.pass(now_ms);
         loop {
             match self.steps.pop_front() {
                 Some(Step::Do(action)) => return Some(action),
                 Some(Step::Plan(key)) => {
                     self.plan(state, now_ms, key);
+                    continue;
+                }
+                Some(Step::Meet(genesis)) => {
+                    if want::is_wanted(state, &genesis) {
+                        return Some(Action::Commit(Box::new(Mutation::CreateTopic(*genesis))));
+                    }
                     continue;
                 }
                 None => {}
@@ -532,6 +572,8 @@ impl Mesh {
                 serves: link.serves.clone(),
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
+                under_way: link.under_way,
+                remembered: link.remembered(),
             };
             (*id, view)
         })
@@ -546,11 +588,6 @@ impl Mesh {
         *self.counts.entry(name).or_default() += 1;
     }
 
-    /// Whether the peer may know of the topic at all.
-    fn may_read(&self, state: &State, id: LinkId, topic: &TopicId) -> bool {
-        self.links.get(&id).is_some_and(|link| state.may_read(topic, &link.peer).is_ok())
-    }
-
     /// Takes a token for what costs more here than at the peer, or has no effect.
     fn charge(&mut self, now_ms: u64, id: LinkId) -> Result<(), LinkError> {
         let taken = self.links.get_mut(&id).is_none_or(|link| link.bucket.take(now_ms));
@@ -562,8 +599,17 @@ impl Mesh {
             self.count(error.name());
             let (code, name) = (error.code(), error.name());
             self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
-            self.down(state, now_ms, id);
+            self.end(state, now_ms, id);
         }
+    }
+
+    /// Takes in what time it is. A clock that is put right must not stop what waits for time to pass.
+    fn pass(&mut self, wall_ms: u64) -> u64 {
+        if self.wall_ms > 0 {
+            self.now_ms += wall_ms.saturating_sub(self.wall_ms);
+        }
+        self.wall_ms = wall_ms;
+        self.now_ms
     }
 
     fn commit(&mut self, mutation: Mutation) {
@@ -586,7 +632,9 @@ impl Mesh {
 const FRAME_HEADER_BYTES: usize = 4;
 
 fn tags(state: &State, link: &Link) -> BTreeMap<Tag, TopicId> {
-    state.topics().map(|(id, _)| (link.tag(id), *id)).collect()
+    let topics = state.topics().map(|(id, _)| *id);
+    let open = topics.filter(|id| state.may_read(id, &link.peer).is_ok());
+    open.map(|id| (link.tag(&id), id)).collect()
 }
 
 fn short(hash: &[u8; 32]) -> [u8; 16] {

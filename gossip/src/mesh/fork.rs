@@ -14,27 +14,19 @@ impl Mesh {
     /// Shows a peer the entry that is here at a place where it has another.
     pub(super) fn dispute(&mut self, state: &State, id: LinkId, key: &LogKey, seq: u64) {
         self.count("disputed");
-        if !self.may_read(state, id, &key.topic) {
-            return;
-        }
         let Some(link) = self.links.get_mut(&id) else { return };
-        if let Some(stored) = state.entry_at(key, seq)
-            && link.disputed.insert(*key)
-        {
-            self.say(id, Message::Dispute(Box::new(stored.entry.clone())));
+        if state.entry_at(key, seq).is_some() && link.disputed.insert(*key) {
+            link.serving.disputes.insert(*key, seq);
+            self.awake.insert(id);
         }
     }
 
     /// Shows a peer why a log is frozen.
     pub(super) fn prove(&mut self, state: &State, id: LinkId, key: LogKey) {
-        if !self.may_read(state, id, &key.topic) {
-            return;
-        }
         let Some(link) = self.links.get_mut(&id) else { return };
-        if let Some(proof) = state.head(&key).proof
-            && link.proved.insert(key)
-        {
-            self.say(id, Message::Proof(proof));
+        if state.head(&key).proof.is_some() && link.proved.insert(key) {
+            link.serving.proofs.insert(key);
+            self.awake.insert(id);
         }
     }
 
@@ -52,7 +44,7 @@ impl Mesh {
             return self.accuse(id, Purpose::Dispute, vec![entry]);
         }
         self.count("dispute_without_effect");
-        self.charge(now_ms, id)
+        self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
     pub(super) fn hear_proof(
@@ -69,16 +61,26 @@ impl Mesh {
             return self.accuse(id, Purpose::Proof, vec![one, other]);
         }
         self.count("proof_without_effect");
-        self.charge(now_ms, id)
+        self.charge_unless_frozen(state, now_ms, id, &key)
+    }
+
+    /// What comes too late, because others were faster, is nobody's fault.
+    fn charge_unless_frozen(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        key: &LogKey,
+    ) -> Result<(), LinkError> {
+        if state.head(key).proof.is_some() { Ok(()) } else { self.charge(now_ms, id) }
     }
 
     /// Whether a log can be frozen on what this peer says: it is one that the two have in common.
     fn is_open(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
-        let log = state.head(key);
-        log.head > 0
-            && log.proof.is_none()
-            && self.may_read(state, id, &key.topic)
-            && state.may_write(&key.topic, &key.author).is_ok()
+        let common = self.links.get(&id).is_some_and(|link| {
+            link.shared.contains(&key.topic) || link.serves.contains(&key.topic)
+        });
+        common && state.head(key).proof.is_none()
     }
 
     fn accuse(
@@ -128,6 +130,7 @@ impl Mesh {
 
     /// A log was frozen: everybody who has to do with the topic gets the proof.
     pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
+        let now_ms = self.pass(now_ms);
         self.count("frozen");
         self.cease(now_ms, key, true);
         let concerned: Vec<LinkId> = self

@@ -13,7 +13,8 @@ use crate::topic::TopicId;
 pub(super) struct Link {
     pub(super) peer: Did,
     pub(super) binding: [u8; 32],
-    /// The tags of all topics that are known here.
+    /// The tags of the topics that are known here and that the peer may read: of any other it learns
+    /// nothing, whatever it knows of it.
     pub(super) tags: BTreeMap<Tag, TopicId>,
     /// What the peer wants, and as much of a newer list as has come.
     pub(super) interests: Vec<Interest>,
@@ -56,9 +57,13 @@ pub(super) struct Serving {
     pub(super) news: BTreeSet<LogKey>,
     /// Topics all of whose logs it is being told, and how far that has come.
     pub(super) telling: BTreeMap<TopicId, Option<LogKey>>,
-    /// Topics whose genesis it lacks and is to get, and those it was sent.
-    pub(super) offers: VecDeque<TopicId>,
-    pub(super) offered: BTreeSet<TopicId>,
+    /// Topics whose genesis it lacks and is to get.
+    pub(super) offers: BTreeSet<TopicId>,
+    /// Topics whose root it is to be told.
+    pub(super) roots: BTreeSet<TopicId>,
+    /// Places it has another entry at, and frozen logs: it is to get our side, and the proof.
+    pub(super) disputes: BTreeMap<LogKey, u64>,
+    pub(super) proofs: BTreeSet<LogKey>,
 }
 
 /// How far a log has been sent.
@@ -71,7 +76,6 @@ pub(super) struct Cursor {
 }
 
 /// What the peer is asked for.
-#[derive(Default)]
 pub(super) struct Wanting {
     pub(super) next_handle: u64,
     pub(super) wants: BTreeMap<u64, Wanted>,
@@ -80,14 +84,16 @@ pub(super) struct Wanting {
     pub(super) outgoing: Vec<Want>,
     /// How far it has told its logs have come, where that is further than here.
     pub(super) told: BTreeMap<LogKey, u64>,
-    /// Logs it does not send, until then.
-    pub(super) refused: BTreeMap<LogKey, Pause>,
+    /// Logs it has stopped sending.
+    pub(super) refused: BTreeSet<LogKey>,
     /// Logs that it does not have without a gap, and what its part begins after.
     pub(super) gaps: BTreeMap<LogKey, u64>,
-    /// Its root that was asked about, and whether its heads have told anything new.
-    pub(super) asked: BTreeMap<TopicId, (Root, bool)>,
-    /// Its root and ours, where its heads have told nothing new.
-    pub(super) settled: BTreeMap<TopicId, (Root, Root)>,
+    /// Topics it is to be asked about, and how fast it may be.
+    pub(super) asking: BTreeSet<TopicId>,
+    pub(super) manners: Bucket,
+    /// Roots that were asked about, and those whose answer is complete.
+    pub(super) asked: BTreeMap<TopicId, Root>,
+    pub(super) settled: BTreeMap<TopicId, Root>,
 }
 
 /// How long something is left alone: twice as long each time.
@@ -100,12 +106,6 @@ pub(super) struct Pause {
 impl Pause {
     const FIRST_MS: u64 = 10_000;
     const MOST_MS: u64 = 600_000;
-    /// Until something else ends it.
-    pub(super) const ENDLESS: Self = Self { until_ms: u64::MAX, last_ms: 0 };
-
-    pub(super) fn is_endless(&self) -> bool {
-        self.until_ms == u64::MAX
-    }
 
     /// The next, longer one.
     pub(super) fn begin(&mut self, now_ms: u64) {
@@ -122,23 +122,28 @@ pub(super) struct Wanted {
     pub(super) previous: [u8; 32],
     /// What is before the next entry is gone at the peer.
     pub(super) after_gap: bool,
-    /// It was asked to stop, then.
+    /// When it was wanted, when something came last, and when it was asked to stop.
+    pub(super) since_ms: u64,
+    pub(super) progress_ms: u64,
     pub(super) ceased_ms: Option<u64>,
     /// What still comes is of no use.
     pub(super) discarded: bool,
-    /// Since when, and how many bytes have come since then.
-    pub(super) since_ms: u64,
-    pub(super) bytes: usize,
 }
 
 /// Tokens for what a peer asks that costs more here than there.
 pub(super) struct Bucket {
     tokens: u32,
+    burst: u32,
+    per_second: u64,
     since_ms: u64,
 }
 
 const BURST: u32 = 200;
 const PER_SECOND: u64 = 50;
+
+/// How fast a peer is asked: well below what it takes.
+const ASK_BURST: u32 = 50;
+const ASK_PER_SECOND: u64 = 20;
 
 impl Link {
     pub(super) fn new(peer: Did, binding: [u8; 32], now_ms: u64) -> Self {
@@ -153,10 +158,10 @@ impl Link {
             shared: BTreeSet::new(),
             serves: BTreeSet::new(),
             serving: Serving::default(),
-            wanting: Wanting::default(),
+            wanting: Wanting::new(now_ms),
             outbox: VecDeque::new(),
             under_way: 0,
-            bucket: Bucket { tokens: BURST, since_ms: now_ms },
+            bucket: Bucket::new(BURST, PER_SECOND, now_ms),
             charges: VecDeque::new(),
             judging: false,
             disputed: BTreeSet::new(),
@@ -168,6 +173,13 @@ impl Link {
 
     pub(super) fn tag(&self, topic: &TopicId) -> Tag {
         Tag::of_topic(&self.binding, topic)
+    }
+
+    /// How many things are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        let topics = self.interests.len() + self.gathering.len() + self.shared.len();
+        let forks = self.serves.len() + self.disputed.len() + self.proved.len();
+        topics + forks + self.outbox.len() + self.serving.remembered() + self.wanting.remembered()
     }
 }
 
@@ -184,6 +196,19 @@ impl Serving {
         true
     }
 
+    /// Forgets the turns of cursors that are gone, should there be many of them.
+    pub(super) fn tidy(&mut self) {
+        if self.ready.len() > 2 * self.cursors.len() + 64 {
+            self.ready.retain(|handle| self.cursors.contains_key(handle));
+        }
+    }
+
+    fn remembered(&self) -> usize {
+        let cursors = self.cursors.len() + self.ready.len() + self.declined.len();
+        let topics = self.telling.len() + self.offers.len() + self.roots.len();
+        cursors + self.news.len() + topics + self.disputes.len() + self.proofs.len()
+    }
+
     pub(super) fn drop_cursor(&mut self, handle: u64) -> Option<Cursor> {
         let cursor = self.cursors.remove(&handle)?;
         self.handles.remove(&cursor.key);
@@ -192,26 +217,64 @@ impl Serving {
 }
 
 impl Wanting {
-    pub(super) fn forget(&mut self, handle: u64) -> Option<Wanted> {
-        let wanted = self.wants.remove(&handle)?;
-        if self.handles.get(&wanted.key) == Some(&handle) {
-            self.handles.remove(&wanted.key);
-        }
-        Some(wanted)
+    fn remembered(&self) -> usize {
+        let logs = self.wants.len() + self.outgoing.len() + self.told.len();
+        let topics = self.asking.len() + self.asked.len() + self.settled.len();
+        logs + topics + self.refused.len() + self.gaps.len()
     }
 
-    /// Whether it may be asked for the log.
-    pub(super) fn is_refused(&self, key: &LogKey, now_ms: u64) -> bool {
-        self.refused.get(key).is_some_and(|pause| now_ms < pause.until_ms)
+    fn new(now_ms: u64) -> Self {
+        Self {
+            next_handle: 0,
+            wants: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            outgoing: Vec::new(),
+            told: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            gaps: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            manners: Bucket::new(ASK_BURST, ASK_PER_SECOND, now_ms),
+            asked: BTreeMap::new(),
+            settled: BTreeMap::new(),
+        }
+    }
+
+    /// A want has ended; the log it is of, if it still comes from there.
+    pub(super) fn forget(&mut self, handle: u64) -> Option<LogKey> {
+        let wanted = self.wants.remove(&handle)?;
+        let is_current = self.handles.get(&wanted.key) == Some(&handle);
+        is_current.then(|| self.handles.remove(&wanted.key)).map(|_| wanted.key)
+    }
+
+    /// Nothing more is wanted of these topics: what was told about them may be told again.
+    pub(super) fn leave(&mut self, wanted: &BTreeSet<TopicId>) {
+        self.told.retain(|key, _| wanted.contains(&key.topic));
+        self.refused.retain(|key| wanted.contains(&key.topic));
+        self.asking.retain(|topic| wanted.contains(topic));
+        self.asked.retain(|topic, _| wanted.contains(topic));
+        self.settled.retain(|topic, _| wanted.contains(topic));
+    }
+
+    /// It does not get us any further with a log, whatever it has told.
+    pub(super) fn give_up(&mut self, key: LogKey) {
+        self.refused.insert(key);
+        self.told.remove(&key);
+        // Should it be the only one later, it is asked again.
+        self.settled.remove(&key.topic);
     }
 }
 
 impl Bucket {
+    pub(super) fn new(burst: u32, per_second: u64, now_ms: u64) -> Self {
+        Self { tokens: burst, burst, per_second, since_ms: now_ms }
+    }
+
     /// Takes a token, if there is one.
     pub(super) fn take(&mut self, now_ms: u64) -> bool {
-        let earned = now_ms.saturating_sub(self.since_ms) * PER_SECOND / 1000;
+        let earned = now_ms.saturating_sub(self.since_ms).saturating_mul(self.per_second) / 1000;
         if earned > 0 {
-            self.tokens = BURST.min(self.tokens + u32::try_from(earned).unwrap_or(BURST));
+            let earned = u32::try_from(earned).unwrap_or(self.burst);
+            self.tokens = self.burst.min(self.tokens.saturating_add(earned));
             self.since_ms = now_ms;
         }
         self.tokens = match self.tokens.checked_sub(1) {

@@ -7,7 +7,7 @@ use super::tag::{Root, Tag};
 use crate::bytes::Cursor;
 use crate::did::Did;
 use crate::entry::Entry;
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::limits::{PAYLOAD_BYTES_MAX, SEQ_MAX};
 use crate::topic::Genesis;
 
 /// What the message kinds below this one are to a node that does not know them: nothing. From here
@@ -360,7 +360,7 @@ impl Message {
     }
 
     fn read_entries(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let (handle, first) = (varint(cursor)?, varint(cursor)?);
+        let (handle, first) = (varint(cursor)?, place(cursor)?);
         let mut list = Vec::with_capacity(cursor.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
         while !cursor.0.is_empty() {
             let kind = cursor.u8()?;
@@ -388,7 +388,7 @@ impl Message {
     }
 
     fn read_base(cursor: &mut Cursor<'_>) -> Option<Self> {
-        Some(Self::Base { handle: varint(cursor)?, seq: varint(cursor)?, hash: cursor.array()? })
+        Some(Self::Base { handle: varint(cursor)?, seq: place(cursor)?, hash: cursor.array()? })
     }
 }
 
@@ -398,7 +398,7 @@ fn read_want(cursor: &mut Cursor<'_>) -> Option<Want> {
         tag: Tag(cursor.array()?),
         author: did(cursor)?,
         epoch: cursor.u64()?,
-        after: varint(cursor)?,
+        after: place(cursor)?,
         hash: cursor.array()?,
     })
 }
@@ -440,6 +440,11 @@ fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
         }
     }
     None
+}
+
+/// A place in a log that something follows.
+fn place(cursor: &mut Cursor<'_>) -> Option<u64> {
+    varint(cursor).filter(|seq| *seq <= SEQ_MAX)
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -12,19 +12,14 @@ use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::TopicId;
 
+/// How long the subscriptions of a peer rest after they were written.
+const REMEMBER_PAUSE_MS: u64 = 10_000;
+
 /// The heads in one message: about 64 KiB.
 const HEADS_PER_MESSAGE: usize = 800;
 
 /// The wants in one message: about 80 KiB.
 const WANTS_PER_MESSAGE: usize = 1000;
-
-/// How long the subscriptions of a peer rest after they were written.
-const REMEMBER_PAUSE_MS: u64 = 10_000;
-
-/// The roots of these topics, as the peer knows them.
-pub(super) fn roots(state: &State, link: &Link, topics: &[TopicId]) -> Message {
-    Message::Roots(topics.iter().map(|id| (link.tag(id), Root::of(state, *id))).collect())
-}
 
 impl Mesh {
     pub(super) fn hear_interests(
@@ -51,13 +46,13 @@ impl Mesh {
     }
 
     /// The peer's subscriptions outlive its link. They are not written as often as it likes.
-    pub(super) fn remember_interests(&mut self, state: &State, time_ms: u64, id: LinkId) {
+    pub(super) fn remember_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
+        let time_ms = self.wall_ms;
         let Some(link) = self.links.get_mut(&id) else { return };
-        let early = link.remembered_ms.is_some_and(|last| time_ms < last + REMEMBER_PAUSE_MS);
+        let early = link.remembered_ms.is_some_and(|last| now_ms < last + REMEMBER_PAUSE_MS);
         if early || !std::mem::take(&mut link.unremembered) {
             return;
         }
-        link.remembered_ms = Some(time_ms);
         let by = Provenance::Peer(link.peer);
         let wishes = link.interests.iter().filter(|interest| !interest.named);
         let wanted: BTreeSet<TopicId> =
@@ -69,6 +64,9 @@ impl Mesh {
             .filter(|(_, whose, _)| *whose == by)
             .map(|(topic, ..)| topic.to_owned())
             .collect();
+        if wanted != known {
+            link.remembered_ms = Some(now_ms);
+        }
         for topic in wanted.difference(&known).cloned() {
             self.commit(Mutation::Subscribe { topic, by, time_ms });
         }
@@ -80,7 +78,7 @@ impl Mesh {
     /// Decides anew which topics the peer gets.
     pub(super) fn share(&mut self, state: &State, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let (mut shared, mut missing) = (BTreeSet::new(), BTreeSet::new());
+        let mut shared = BTreeSet::new();
         let mut names = None;
         for interest in &link.interests {
             let topic = if interest.named {
@@ -97,14 +95,10 @@ impl Mesh {
             };
             if !interest.missing {
                 shared.insert(topic);
-                continue;
-            }
-            missing.insert(topic);
-            if link.serving.offered.insert(topic) {
-                link.serving.offers.push_back(topic);
+            } else {
+                link.serving.offers.insert(topic);
             }
         }
-        link.serving.offered.retain(|topic| missing.contains(topic));
         let new: Vec<TopicId> = shared.difference(&link.shared).copied().collect();
         let gone: Vec<u64> = link
             .serving
@@ -118,25 +112,30 @@ impl Mesh {
             link.serving.drop_cursor(handle);
             link.outbox.push_back(Message::Stop { handle, reason: StopReason::NotServed });
         }
-        if !new.is_empty() {
-            let told = roots(state, link, &new);
-            link.outbox.push_back(told);
-        }
+        link.serving.roots.extend(new);
         self.awake.insert(id);
     }
 
     pub(super) fn hear_ask(
         &mut self,
+        state: &State,
         now_ms: u64,
         id: LinkId,
         tags: &[Tag],
     ) -> Result<(), LinkError> {
         self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let mut asked = Vec::new();
         for tag in tags {
             if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
                 link.serving.telling.insert(*topic, None);
+                asked.push(*topic);
             }
+        }
+        // Of a frozen log no head is told, but why it is.
+        for topic in asked {
+            let frozen = state.heads(topic).filter(|(_, log)| log.proof.is_some());
+            frozen.for_each(|(key, _)| self.prove(state, id, *key));
         }
         self.awake.insert(id);
         Ok(())
@@ -209,6 +208,7 @@ impl Mesh {
         let hash = if here.is_some() { None } else { Some(want.hash) };
         serving.cursors.insert(want.handle, Cursor { key, sent: want.after, hash, queued: false });
         serving.wake(&key);
+        serving.tidy();
         self.awake.insert(id);
         None
     }
@@ -217,11 +217,8 @@ impl Mesh {
     /// is linked to the author, or comes first in an order that all agree about. Otherwise nodes could
     /// wait for each other in a circle.
     fn is_upstream(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
-        let Some((us, peer)) =
-            state.node().map(|node| node.did).zip(self.links.get(&id).map(|link| link.peer))
-        else {
-            return false;
-        };
+        let peer = self.links.get(&id).map(|link| link.peer);
+        let Some((us, peer)) = state.node().map(|node| node.did).zip(peer) else { return false };
         let source = self.sources.get(key);
         if us == key.author {
             return true;
@@ -252,28 +249,16 @@ impl Mesh {
             let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
             return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
         }
-        if let Some(first) = link.serving.news.first() {
-            let topic = first.topic;
-            let news: Vec<LogKey> = link
-                .serving
-                .news
-                .extract_if(.., |key| key.topic == topic)
-                .take(HEADS_PER_MESSAGE)
-                .collect();
-            let told = news.iter().map(|key| {
-                let log = state.head(key);
-                head(key, log.head, &log.head_hash)
-            });
-            let list = told.collect();
-            return Some(Message::Heads { tag: link.tag(&topic), last: false, news: true, list });
-        }
+        // From here on all comes from sets: a peer that does not read costs no more than they do.
         if link.under_way >= UNDER_WAY_BYTES_MAX {
             return None;
         }
-        if let Some(topic) = link.serving.offers.pop_front()
-            && let Some(topic) = state.topic(&topic)
-        {
-            return Some(Message::Topics(vec![topic.genesis.clone()]));
+        if !link.wanting.asking.is_empty() && link.wanting.manners.take(self.now_ms) {
+            let asking = std::mem::take(&mut link.wanting.asking);
+            return Some(Message::Ask(asking.iter().map(|topic| link.tag(topic)).collect()));
+        }
+        if let Some(message) = link.tell(state) {
+            return Some(message);
         }
         if let Some((topic, after)) = link.serving.telling.pop_first() {
             return Some(tell_heads(state, link, topic, after));
@@ -300,6 +285,43 @@ impl Mesh {
                 }
             }
         }
+    }
+}
+
+impl Link {
+    /// The next of what the peer is to be told besides entries.
+    fn tell(&mut self, state: &State) -> Option<Message> {
+        if !self.serving.roots.is_empty() {
+            let topics = std::mem::take(&mut self.serving.roots);
+            let shared = topics.iter().filter(|topic| self.shared.contains(topic));
+            let roots: Vec<(Tag, Root)> =
+                shared.map(|topic| (self.tag(topic), Root::of(state, *topic))).collect();
+            if !roots.is_empty() {
+                return Some(Message::Roots(roots));
+            }
+        }
+        if let Some(key) = self.serving.proofs.pop_first()
+            && let Some(proof) = state.head(&key).proof
+        {
+            return Some(Message::Proof(proof));
+        }
+        if let Some((key, seq)) = self.serving.disputes.pop_first()
+            && let Some(stored) = state.entry_at(&key, seq)
+        {
+            return Some(Message::Dispute(Box::new(stored.entry.clone())));
+        }
+        if let Some(first) = self.serving.news.first() {
+            let topic = first.topic;
+            let news = self.serving.news.extract_if(.., |key| key.topic == topic);
+            let told = news.take(HEADS_PER_MESSAGE).map(|key| {
+                let log = state.head(&key);
+                head(&key, log.head, &log.head_hash)
+            });
+            let list = told.collect();
+            return Some(Message::Heads { tag: self.tag(&topic), last: false, news: true, list });
+        }
+        let topic = self.serving.offers.pop_first()?;
+        state.topic(&topic).map(|topic| Message::Topics(vec![topic.genesis.clone()]))
     }
 }
 

@@ -3,26 +3,22 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::link::{Pause, Wanted};
+use super::link::Wanted;
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose, RESTING_MS, short};
+use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
 use crate::entry::{Entry, Position};
-use crate::limits::{INTERESTS_MAX, WANTS_MAX};
+use crate::limits::{INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
-use crate::mutation::{Mutation, Provenance};
+use crate::mutation::Provenance;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
 
-/// How long a source that has sent less than another has told of may send next to nothing, and how long
-/// it may take to stop.
+/// How long a source that is known to have less than another may send nothing.
 const STALL_MS: u64 = 2000;
 
-/// What is next to nothing.
-const STALL_BYTES: usize = 64 << 10;
-
-/// How many wants of a link may be without an answer to a CEASE.
-const GIVEN_UP_MAX: usize = 1024;
+/// How long the list of subscriptions rests after it was told.
+const INTERESTS_PAUSE_MS: u64 = 100;
 
 /// How long others have to say that they have a log from its beginning.
 const GAP_MS: u64 = 2000;
@@ -30,16 +26,23 @@ const GAP_MS: u64 = 2000;
 /// How long they have when it is a hole in a log of which there is something.
 const HOLE_MS: u64 = 30_000;
 
-/// How long the list of subscriptions rests after it was told.
-const INTERESTS_PAUSE_MS: u64 = 100;
+/// How long a log is had from one source while another has told of more.
+const PATIENCE_MS: u64 = 30_000;
+
+/// Whether somebody waits for this topic. Of two that have its name one is enough.
+pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
+    let wishes = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+    let mut pending = wishes.filter(|(_, _, wish)| wish.topic.is_none());
+    pending.any(|(name, ..)| genesis.is_called(name)) && state.topic(&genesis.id()).is_none()
+}
 
 impl Mesh {
     /// Tells a peer all the operator subscribes to; not at once if it was told just now, for it will
     /// not hear of it more often.
     pub(super) fn tell_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        link.interests_stale =
-            link.interests_ms.is_some_and(|told| now_ms < told + INTERESTS_PAUSE_MS);
+        let paused = link.interests_ms.is_some_and(|told| now_ms < told + INTERESTS_PAUSE_MS);
+        link.interests_stale = paused || link.under_way >= UNDER_WAY_BYTES_MAX;
         if link.interests_stale {
             return;
         }
@@ -66,19 +69,16 @@ impl Mesh {
         list: Vec<Genesis>,
     ) -> Result<(), LinkError> {
         for genesis in list {
-            let mut pending = state
-                .subscriptions()
-                .filter(|(_, by, wish)| *by == Provenance::Local && wish.topic.is_none());
-            // Not asked for any more, or somebody else was faster.
-            if !pending.any(|(name, ..)| genesis.is_called(name))
-                || state.topic(&genesis.id()).is_some()
-            {
-                self.count("topic_not_wanted");
-                self.charge(now_ms, id)?;
+            if is_wanted(state, &genesis) {
+                genesis.verify().map_err(|_| LinkError::BadSignature)?;
+                self.steps.push_back(Step::Meet(Box::new(genesis)));
                 continue;
             }
-            genesis.verify().map_err(|_| LinkError::BadSignature)?;
-            self.commit(Mutation::CreateTopic(genesis));
+            self.count("topic_not_wanted");
+            // Of two that were asked one comes too late.
+            if state.topic(&genesis.id()).is_none() {
+                self.charge(now_ms, id)?;
+            }
         }
         Ok(())
     }
@@ -90,34 +90,26 @@ impl Mesh {
         id: LinkId,
         roots: &[(Tag, Root)],
     ) {
-        let (mut ask, mut served) = (Vec::new(), Vec::new());
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let mut served = Vec::new();
         for (tag, root) in roots {
-            let Some(topic) = self.common(state, id, tag) else { continue };
-            let Some(link) = self.links.get_mut(&id) else { return };
-            if link.serves.insert(topic) {
-                link.wanting.refused.retain(|key, _| key.topic != topic);
-                served.push(topic);
+            let Some(topic) = link.tags.get(tag).filter(|topic| self.wanted.contains(topic)) else {
+                continue;
+            };
+            if link.serves.insert(*topic) {
+                link.wanting.refused.retain(|key| key.topic != *topic);
+                served.push(*topic);
             }
-            let ours = Root::of(state, topic);
-            if ours != *root && link.wanting.settled.get(&topic) != Some(&(*root, ours)) {
-                link.wanting.asked.insert(topic, (*root, false));
-                ask.push(*tag);
+            if Root::of(state, *topic) != *root && link.wanting.settled.get(topic) != Some(root) {
+                link.wanting.asked.insert(*topic, *root);
+                link.wanting.asking.insert(*topic);
             }
         }
-        if !ask.is_empty() {
-            self.say(id, Message::Ask(ask));
-        }
+        self.awake.insert(id);
         for topic in served {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
         }
-    }
-
-    /// The topic with this tag, if it is wanted here and the peer may know of it: whoever may not is
-    /// not heard, so that no answer tells it anything.
-    fn common(&self, state: &State, id: LinkId, tag: &Tag) -> Option<TopicId> {
-        let topic = self.links.get(&id)?.tags.get(tag).copied()?;
-        (self.wanted.contains(&topic) && self.may_read(state, id, &topic)).then_some(topic)
     }
 
     pub(super) fn hear_heads(
@@ -129,18 +121,19 @@ impl Mesh {
         last: bool,
         heads: &[Head],
     ) {
-        let Some(topic) = self.common(state, id, &tag) else { return };
+        let Some(link) = self.links.get(&id) else { return };
+        let topic = link.tags.get(&tag).copied();
+        let Some(topic) = topic.filter(|topic| self.wanted.contains(topic)) else { return };
         for head in heads {
             let key = LogKey { topic, author: head.author, epoch: head.epoch };
             self.hear_head(state, now_ms, id, key, head);
         }
         let Some(link) = self.links.get_mut(&id) else { return };
-        if last
-            && let Some((root, new)) = link.wanting.asked.remove(&topic)
-            && !new
-        {
-            // They differ, and nothing can be done about it: not again until one of them changes.
-            link.wanting.settled.insert(topic, (root, Root::of(state, topic)));
+        if last && let Some(root) = link.wanting.asked.remove(&topic) {
+            // What there was no room to remember is asked for again.
+            if link.wanting.told.len() < SERVED_MAX {
+                link.wanting.settled.insert(topic, root);
+            }
         }
     }
 
@@ -151,6 +144,12 @@ impl Mesh {
             return;
         }
         let Some(link) = self.links.get_mut(&id) else { return };
+        link.serves.insert(key.topic);
+        // A log that nobody may write is none.
+        if state.may_write(&key.topic, &key.author).is_err() {
+            self.count("head_without_access");
+            return;
+        }
         if head.seq <= log.head {
             let here = match state.entry_at(&key, head.seq) {
                 Some(stored) => Some(stored.entry.hash()),
@@ -162,14 +161,12 @@ impl Mesh {
             }
             return;
         }
-        link.serves.insert(key.topic);
+        if link.wanting.told.len() >= SERVED_MAX && !link.wanting.told.contains_key(&key) {
+            self.count("head_not_remembered");
+            return;
+        }
         link.wanting.told.insert(key, head.seq);
-        if link.wanting.refused.get(&key).is_some_and(Pause::is_endless) {
-            link.wanting.refused.remove(&key);
-        }
-        if let Some((_, new)) = link.wanting.asked.get_mut(&key.topic) {
-            *new = true;
-        }
+        link.wanting.refused.remove(&key);
         self.plan(state, now_ms, key);
     }
 
@@ -188,27 +185,28 @@ impl Mesh {
         }
         let ours = state.node().is_some_and(|node| node.did == key.author);
         let newest = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
-        let rests = newest.is_none_or(|newest| newest + RESTING_MS < now_ms);
+        let rests = newest.is_none_or(|newest| newest + RESTING_MS < self.wall_ms);
         let best = self
             .links
             .iter()
             .filter(|(_, link)| link.serves.contains(&key.topic))
-            .filter(|(_, link)| !link.wanting.is_refused(&key, now_ms))
-            .filter(|(_, link)| link.wanting.handles.len() < WANTS_MAX)
+            .filter(|(_, link)| !link.wanting.refused.contains(&key))
+            .filter(|(_, link)| link.wanting.wants.len() < WANTS_MAX)
             .map(|(id, link)| {
                 let more = link.wanting.told.get(&key).is_some_and(|&told| told > log.head);
                 let gap = link.wanting.gaps.get(&key).copied();
-                let author = link.peer == key.author;
-                ((author, gap.is_none(), more, Reverse(gap)), *id)
+                // What an author has let go, others may still have.
+                ((gap.is_none(), link.peer == key.author, more, Reverse(gap)), *id)
             })
             // Where nothing new is to be expected there is something to get only where there is more.
             .filter(|((_, _, more, _), _)| *more || !(ours || rests))
             .max_by_key(|(rank, id)| (*rank, Reverse(*id)));
-        let Some(((author, whole, ..), best)) = best else { return };
+        let Some(((whole, author, ..), best)) = best else { return };
         match self.sources.get(&key).copied() {
+            // The way is shorter from its author.
             Some(source) if source != best && author => self.cease(now_ms, key, false),
             Some(_) => {}
-            None if whole || author || self.may_jump(state, now_ms, key, log.head) => {
+            None if whole || self.may_jump(now_ms, key, log.head) => {
                 self.want(now_ms, best, key, &log);
             }
             None => {}
@@ -217,28 +215,22 @@ impl Mesh {
 
     /// Whether a log may begin after a gap: somebody else may have what is in it, and has the time
     /// to say so.
-    fn may_jump(&mut self, state: &State, now_ms: u64, key: LogKey, head: u64) -> bool {
+    fn may_jump(&mut self, now_ms: u64, key: LogKey, head: u64) -> bool {
         if let Some(until_ms) = self.gaps.get(&key) {
             return now_ms >= *until_ms;
         }
-        let patience_ms = if head == 0 { GAP_MS } else { HOLE_MS };
-        self.gaps.insert(key, now_ms + patience_ms);
-        self.ask_all(state, key.topic);
+        self.gaps.insert(key, now_ms + if head == 0 { GAP_MS } else { HOLE_MS });
+        self.ask_all(key.topic);
         false
     }
 
     /// Has everybody who serves a topic tell the heads.
-    pub(super) fn ask_all(&mut self, state: &State, topic: TopicId) {
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            if !self.may_read(state, id, &topic) {
-                continue;
-            }
-            let Some(link) = self.links.get_mut(&id) else { continue };
+    pub(super) fn ask_all(&mut self, topic: TopicId) {
+        for (id, link) in &mut self.links {
             if link.serves.contains(&topic) {
                 link.wanting.settled.remove(&topic);
-                let tag = link.tag(&topic);
-                self.say(id, Message::Ask(vec![tag]));
+                link.wanting.asking.insert(topic);
+                self.awake.insert(*id);
             }
         }
     }
@@ -247,17 +239,17 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let handle = link.wanting.next_handle;
         link.wanting.next_handle += 1;
+        let (next, previous) = (log.head + 1, log.head_hash);
         link.wanting.handles.insert(key, handle);
-        let previous = log.head_hash;
         let wanted = Wanted {
             key,
-            next: log.head + 1,
+            next,
             previous,
             after_gap: false,
+            since_ms: now_ms,
+            progress_ms: now_ms,
             ceased_ms: None,
             discarded: false,
-            since_ms: now_ms,
-            bytes: 0,
         };
         link.wanting.wants.insert(handle, wanted);
         let (tag, hash) = (link.tag(&key.topic), short(&previous));
@@ -275,16 +267,15 @@ impl Mesh {
         let Some(handle) = link.wanting.handles.get(&key).copied() else { return };
         let Some(wanted) = link.wanting.wants.get_mut(&handle) else { return };
         wanted.discarded |= discarded;
-        if wanted.ceased_ms.is_some() {
-            return;
+        if wanted.ceased_ms.is_none() {
+            wanted.ceased_ms = Some(now_ms);
+            // The want may not have left yet; it must before this.
+            let outgoing = std::mem::take(&mut link.wanting.outgoing);
+            if !outgoing.is_empty() {
+                link.outbox.push_back(Message::Want(outgoing));
+            }
+            self.say(id, Message::Cease(handle));
         }
-        wanted.ceased_ms = Some(now_ms);
-        // The want may not have left yet; it must before this.
-        let outgoing = std::mem::take(&mut link.wanting.outgoing);
-        if !outgoing.is_empty() {
-            link.outbox.push_back(Message::Want(outgoing));
-        }
-        self.say(id, Message::Cease(handle));
     }
 
     pub(super) fn hear_stop(
@@ -296,22 +287,13 @@ impl Mesh {
         reason: StopReason,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let Some(wanted) = link.wanting.forget(handle) else { return };
-        let key = wanted.key;
-        if self.sources.get(&key) != Some(&id) || link.wanting.handles.contains_key(&key) {
-            // It was given up before.
-            return;
+        // One that was left before is no source any more.
+        let Some(key) = link.wanting.forget(handle) else { return };
+        if reason != StopReason::Ceased {
+            link.wanting.give_up(key);
         }
-        match reason {
-            StopReason::Ceased if wanted.ceased_ms.is_some() => {}
-            StopReason::NoSource => {
-                link.wanting.refused.insert(key, Pause::ENDLESS);
-                link.wanting.told.remove(&key);
-            }
-            StopReason::NotServed => {
-                link.serves.remove(&key.topic);
-            }
-            _ => link.wanting.refused.entry(key).or_default().begin(now_ms),
+        if reason == StopReason::NotServed {
+            link.serves.remove(&key.topic);
         }
         self.sources.remove(&key);
         self.plan(state, now_ms, key);
@@ -335,9 +317,9 @@ impl Mesh {
             return Err(LinkError::Unasked);
         }
         link.wanting.gaps.insert(key, seq);
-        let patient = self.gaps.get(&key).is_some_and(|until_ms| now_ms >= *until_ms);
-        if patient || link.peer == key.author {
+        if self.gaps.get(&key).is_some_and(|until_ms| now_ms >= *until_ms) {
             (wanted.next, wanted.previous, wanted.after_gap) = (seq + 1, hash, true);
+            wanted.progress_ms = now_ms;
         } else {
             self.cease(now_ms, key, true);
         }
@@ -347,6 +329,7 @@ impl Mesh {
     pub(super) fn hear_entries(
         &mut self,
         state: &State,
+        now_ms: u64,
         id: LinkId,
         handle: u64,
         first: u64,
@@ -362,7 +345,7 @@ impl Mesh {
         if first != wanted.next {
             return Err(LinkError::Unasked);
         }
-        wanted.bytes += list.iter().map(WireEntry::bytes).sum::<usize>();
+        wanted.progress_ms = now_ms;
         let key = wanted.key;
         let mut entries = Vec::with_capacity(list.len());
         for entry in list {
@@ -387,57 +370,61 @@ impl Mesh {
         Ok(())
     }
 
-    /// Leaves sources that send next to nothing although another link has told of more, and those that
-    /// do not stop.
+    /// Leaves sources that send nothing, or little for long, although another link has told of more;
+    /// and those that do not stop when they are asked to.
     pub(super) fn leave_stalled(&mut self, state: &State, now_ms: u64) {
-        let mut most: BTreeMap<LogKey, u64> = BTreeMap::new();
-        for link in self.links.values() {
+        self.leave_deaf(state, now_ms);
+        let mut stalled = Vec::new();
+        for (id, link) in &self.links {
             for (key, told) in &link.wanting.told {
-                let known = most.entry(*key).or_default();
-                *known = (*told).max(*known);
-            }
-        }
-        let (mut stalled, mut deaf) = (Vec::new(), Vec::new());
-        for (id, link) in &mut self.links {
-            for (handle, wanted) in &mut link.wanting.wants {
-                if let Some(ceased_ms) = wanted.ceased_ms {
-                    let current = link.wanting.handles.get(&wanted.key) == Some(handle);
-                    if current && ceased_ms + STALL_MS <= now_ms {
-                        deaf.push((*id, *handle, wanted.key));
-                    }
-                } else if wanted.since_ms + STALL_MS <= now_ms {
-                    let told = most.get(&wanted.key).copied().unwrap_or(0);
-                    let log = state.head(&wanted.key);
-                    let behind = told > log.head.max(wanted.next - 1);
-                    if behind && wanted.bytes < STALL_BYTES {
-                        stalled.push((*id, wanted.key));
-                    }
-                    (wanted.since_ms, wanted.bytes) = (now_ms, 0);
+                let Some(source) = self.sources.get(key).filter(|source| *source != id) else {
+                    continue;
+                };
+                let Some(other) = self.links.get(source) else { continue };
+                let progress = other.wanting.handles.get(key);
+                let progress = progress.and_then(|handle| other.wanting.wants.get(handle));
+                let slow = progress.is_some_and(|wanted| {
+                    let idle = now_ms.saturating_sub(wanted.progress_ms) >= STALL_MS;
+                    let late = now_ms.saturating_sub(wanted.since_ms) >= PATIENCE_MS;
+                    wanted.ceased_ms.is_none() && (idle || late)
+                });
+                if slow && *told > state.head(key).head && !self.verifying.contains_key(key) {
+                    stalled.push((*source, *key));
                 }
             }
         }
-        for (id, key) in stalled {
+        for (source, key) in stalled {
             self.count("stalled");
-            if let Some(link) = self.links.get_mut(&id) {
-                link.wanting.refused.entry(key).or_default().begin(now_ms);
+            if let Some(link) = self.links.get_mut(&source) {
+                link.wanting.give_up(key);
             }
             self.cease(now_ms, key, false);
         }
-        for (id, handle, key) in deaf {
-            self.count("does_not_stop");
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            link.wanting.handles.remove(&key);
-            link.wanting.refused.entry(key).or_default().begin(now_ms);
-            if let Some(wanted) = link.wanting.wants.get_mut(&handle) {
-                wanted.discarded = true;
+    }
+
+    fn leave_deaf(&mut self, state: &State, now_ms: u64) {
+        let mut left = Vec::new();
+        for link in self.links.values_mut() {
+            let (wants, deaf) = (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
+            let keys = link.wanting.handles.iter().filter(|(_, handle)| {
+                wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(deaf)
+            });
+            let keys: Vec<LogKey> = keys.map(|(key, _)| *key).collect();
+            for key in keys {
+                // The handle stays known until it is answered: what comes under it is no fault.
+                if let Some(handle) = link.wanting.handles.remove(&key)
+                    && let Some(wanted) = link.wanting.wants.get_mut(&handle)
+                {
+                    wanted.discarded = true;
+                }
+                link.wanting.give_up(key);
+                left.push(key);
             }
-            let given_up = link.wanting.wants.len() - link.wanting.handles.len();
+        }
+        for key in left {
+            self.count("never_stopped");
             self.sources.remove(&key);
-            if given_up > GIVEN_UP_MAX {
-                self.close(state, now_ms, id, LinkError::Unasked);
-            } else {
-                self.plan(state, now_ms, key);
-            }
+            self.plan(state, now_ms, key);
         }
     }
 }

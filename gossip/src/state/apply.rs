@@ -3,7 +3,8 @@
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
 use crate::limits::{
-    LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX,
+    LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SEQ_MAX,
+    SUBSCRIBERS_MAX,
 };
 use crate::log::{Log, LogKey, Verdict};
 use crate::mutation::{Mutation, Provenance};
@@ -81,7 +82,8 @@ impl State {
         let header = entry.header();
         let log = self.logs.get(&LogKey::of(entry));
         let after = log.map_or(0, |log| log.head) + 1;
-        if header.seq <= after || log.is_some_and(|log| log.proof.is_some()) {
+        if header.seq <= after || header.seq > SEQ_MAX || log.is_some_and(|log| log.proof.is_some())
+        {
             return Err(Reject::OutOfOrder);
         }
         self.admit_anywhere(entry)

@@ -1,0 +1,253 @@
+//! Why a link is closed, and what does not close one.
+
+use icn_gossip::Access;
+use icn_gossip::limits::{INTERESTS_MAX, SERVED_MAX};
+use icn_gossip::mesh::{Interest, Message, Tag, Want};
+
+use crate::rig::{Log, Node, genesis, interest, tag};
+
+fn public() -> (Node, icn_gossip::TopicId) {
+    Node::with_topic(1, &Access::public())
+}
+
+#[test]
+fn a_body_that_makes_no_sense_closes() {
+    let (_, topic) = public();
+    let log = Log::of(2, topic, &["one"]);
+    for message in [
+        interest(1, &topic),
+        Message::Topics(vec![genesis(2, "b", &Access::public(), 1)]),
+        log.heads(1),
+        log.want(1, 0, 0),
+        log.send(0, 1),
+        Message::Cease(300),
+        Message::Dispute(Box::new(log.entries[0].clone())),
+        Message::Base { handle: 0, seq: 1, hash: [0; 32] },
+    ] {
+        let (kind, body) = message.encode();
+        for cut in 0..body.len() {
+            let (mut node, _) = public();
+            node.up(1, 2);
+            node.hear_bytes(1, kind, &body[..cut]);
+            assert_eq!(node.closed, [(1, "malformed")], "{message:?} cut at {cut}");
+        }
+        let (mut node, _) = public();
+        node.up(1, 2);
+        node.hear_bytes(1, kind, &[&body[..], &[0]].concat());
+        assert_eq!(node.closed, [(1, "malformed")], "{message:?} and more");
+        assert_eq!(node.count("malformed"), 1);
+    }
+}
+
+#[test]
+fn a_kind_that_must_be_known_closes_and_another_does_not() {
+    let (mut node, _) = public();
+    node.up(1, 2);
+    node.hear_bytes(1, 0x7F, &[1, 2, 3]);
+    assert_eq!(node.closed, []);
+    node.hear_bytes(1, 0x80, &[]);
+    assert_eq!(node.closed, [(1, "unknown_kind")]);
+    node.hear_bytes(1, 0x80, &[]);
+    assert_eq!((node.closed.len(), node.count("unknown_kind")), (1, 1), "it has gone");
+}
+
+#[test]
+fn what_nobody_has_signed_closes() {
+    let (mut node, topic) = public();
+    let mut log = Log::of(2, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let want = node.wants(1, &log.key).expect("a want");
+    let Message::Entries { handle, first, mut list } = log.send(want.handle, 1) else {
+        unreachable!()
+    };
+    list[1].signature[5] ^= 1;
+    node.hear(1, Message::Entries { handle, first, list });
+    assert_eq!(node.closed, [(1, "bad_signature")]);
+    assert_eq!(node.texts(topic), Vec::<String>::new(), "nothing of a batch that is not whole");
+
+    // A genesis, a dispute, a proof.
+    node.subscribe("b");
+    node.up(2, 3);
+    let mut forged = genesis(3, "b", &Access::public(), 1);
+    forged.spec.max_entries += 1;
+    node.hear(2, Message::Topics(vec![forged]));
+    assert_eq!(node.closed.pop(), Some((2, "bad_signature")));
+
+    node.up_with(3, 3, &topic);
+    node.hear(3, log.heads(3));
+    let want = node.wants(3, &log.key).expect("a want");
+    node.hear(3, log.send(want.handle, 1));
+    assert_eq!(node.texts(topic), ["one", "two"]);
+    log.seed = 3;
+    log.entries.pop();
+    log.push("another");
+    node.hear(3, Message::Dispute(Box::new(forge(&log, 2))));
+    assert_eq!(node.closed.pop(), Some((3, "bad_signature")));
+    node.up_with(4, 3, &topic);
+    node.hear(4, Message::Proof(Box::new((log.entries[0].clone(), forge(&log, 1)))));
+    assert_eq!(node.closed.pop(), Some((4, "bad_signature")));
+    assert!(node.state.head(&log.key).proof.is_none());
+}
+
+/// An entry at a place of a log, in its author's name and not signed by it.
+fn forge(log: &Log, seq: usize) -> icn_gossip::Entry {
+    let mut bytes = log.entries[seq - 1].encode();
+    let author = log.key.author;
+    bytes[65..97].copy_from_slice(author.key());
+    bytes[200] ^= 1;
+    icn_gossip::Entry::decode(&bytes).expect("an entry")
+}
+
+#[test]
+fn what_was_not_asked_for_closes() {
+    let (_, topic) = public();
+    let log = Log::of(2, topic, &["one", "two", "three"]);
+    type Case = (&'static str, fn(&Log, u64) -> Message);
+    let cases: [Case; 4] = [
+        ("a handle nobody gave", |log, handle| log.send(handle + 1, 1)),
+        ("not in order", |log, handle| log.send(handle, 2)),
+        ("a base of a handle nobody gave", |_, handle| Message::Base {
+            handle: handle + 1,
+            seq: 9,
+            hash: [1; 32],
+        }),
+        ("a base that goes back", |_, handle| Message::Base { handle, seq: 0, hash: [0; 32] }),
+    ];
+    for (why, message) in cases {
+        let (mut node, _) = public();
+        node.up_with(1, 2, &topic);
+        node.hear(1, log.heads(1));
+        let want = node.wants(1, &log.key).expect("a want");
+        node.hear(1, message(&log, want.handle));
+        assert_eq!(node.closed, [(1, "unasked")], "{why}");
+    }
+    // The same frame once more.
+    let (mut node, _) = public();
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let want = node.wants(1, &log.key).expect("a want");
+    node.hear(1, log.send(want.handle, 1));
+    node.hear(1, log.send(want.handle, 1));
+    assert_eq!(node.closed, [(1, "unasked")]);
+    assert_eq!(node.texts(topic).len(), 3);
+}
+
+#[test]
+fn limits_close() {
+    let (mut node, topic) = public();
+    node.up(1, 2);
+    let one = Interest { tag: Tag([0; 16]), missing: false, named: false };
+    let half = Message::Interests { more: true, list: vec![one; INTERESTS_MAX / 2 + 1] };
+    node.hear(1, half.clone());
+    node.hear(1, half);
+    assert_eq!(node.closed.pop(), Some((1, "too_many")));
+
+    node.up_with(2, 2, &topic);
+    let log = Log::new(1, topic, 0);
+    let want = |handle: u64| {
+        let Message::Want(list) = log.want(2, handle, 0) else { unreachable!() };
+        Want { epoch: handle, ..list[0] }
+    };
+    for page in 0..=SERVED_MAX as u64 / 1000 {
+        assert_eq!(node.closed, []);
+        node.hear(2, Message::Want((page * 1000..(page + 1) * 1000).map(want).collect()));
+    }
+    assert_eq!(node.closed.pop(), Some((2, "too_many")));
+
+    for flood in [
+        interest(3, &topic),
+        Message::Ask(vec![tag(3, &topic)]),
+        Message::Topics(vec![genesis(2, "unwanted", &Access::public(), 1)]),
+        Message::Dispute(Box::new(Log::of(3, topic, &["x"]).entries[0].clone())),
+    ] {
+        node.up_with(3, 2, &topic);
+        let mut heard = 0;
+        while node.closed.is_empty() && heard < 1000 {
+            node.hear(3, flood.clone());
+            heard += 1;
+        }
+        assert_eq!(node.closed.pop(), Some((3, "too_many")), "{flood:?}");
+        assert!((100..300).contains(&heard), "{heard}");
+    }
+}
+
+#[test]
+fn a_handle_that_is_in_use_closes() {
+    let (mut node, topic) = public();
+    node.up_with(1, 2, &topic);
+    node.hear(1, Log::new(1, topic, 1).want(1, 5, 0));
+    node.hear(1, Log::new(1, topic, 2).want(1, 5, 0));
+    assert_eq!(node.closed, [(1, "malformed")]);
+}
+
+#[test]
+fn places_beyond_all_numbers_are_no_sense() {
+    let (mut node, topic) = public();
+    let log = Log::of(2, topic, &["one"]);
+    let mut link = 0;
+    let mut up = |node: &mut Node| {
+        link += 1;
+        node.up_with(link, 2, &topic);
+        node.hear(link, log.heads(link));
+        (link, node.wants(link, &log.key).expect("a want").handle)
+    };
+    for seq in [u64::MAX, u64::MAX - 1, 1 << 63] {
+        let (link, handle) = up(&mut node);
+        node.hear(link, Message::Base { handle, seq, hash: [1; 32] });
+        assert_eq!(node.closed.pop(), Some((link, "malformed")));
+        let (link, _) = up(&mut node);
+        node.hear(link, log.want(link, 1, seq));
+        assert_eq!(node.closed.pop(), Some((link, "malformed")));
+        let (link, handle) = up(&mut node);
+        let Message::Entries { list, .. } = log.send(handle, 1) else { unreachable!() };
+        node.hear(link, Message::Entries { handle, first: seq, list });
+        assert_eq!(node.closed.pop(), Some((link, "malformed")));
+    }
+    let (link, handle) = up(&mut node);
+    // A head may say what it likes.
+    let mut head = log.head(1);
+    head.seq = u64::MAX;
+    let list = vec![head];
+    node.hear(link, Message::Heads { tag: tag(link, &topic), last: true, news: false, list });
+    node.hear(link, log.send(handle, 1));
+    assert_eq!((node.closed.len(), node.texts(topic).len()), (0, 1));
+}
+
+#[test]
+fn what_may_be_the_doing_of_a_third_closes_nothing() {
+    let access = Access::participants(vec![crate::rig::did(2)]);
+    let (mut node, topic) = Node::with_topic(1, &access);
+    node.up_with(1, 2, &topic);
+    // An author without access: not even wanted.
+    let foreign = Log::of(3, topic, &["one"]);
+    node.hear(1, foreign.heads(1));
+    assert_eq!(node.wants(1, &foreign.key), None);
+    assert_eq!(node.count("head_without_access"), 1);
+    // A time in the future.
+    let mut early = Log::new(2, topic, 5);
+    early.time_ms = node.now_ms + 3_600_000;
+    early.push("early");
+    node.hear(1, early.heads(1));
+    let want = node.wants(1, &early.key).expect("a want");
+    node.hear(1, early.send(want.handle, 1));
+    assert_eq!(node.count("future"), 1);
+    // It is left alone, and wanted again when it may be.
+    assert!(node.take(1).contains(&Message::Cease(want.handle)));
+    node.hear(1, stop(want.handle));
+    node.pass(500_000);
+    assert_eq!(node.wants(1, &early.key), None);
+    node.pass(3_100_000);
+    let want = node.wants(1, &early.key).expect("a want");
+    node.hear(1, early.send(want.handle, 1));
+    // An unknown topic.
+    let unknown = icn_gossip::TopicId::from_bytes([7; 32]);
+    node.hear(1, interest(1, &unknown));
+    node.hear(1, Log::new(2, unknown, 1).want(1, 0, 0));
+    assert_eq!(node.texts(topic), ["early"]);
+    assert_eq!(node.closed, []);
+}
+
+fn stop(handle: u64) -> Message {
+    Message::Stop { handle, reason: icn_gossip::mesh::StopReason::Ceased }
+}

@@ -1,0 +1,10 @@
+//! The protocol as a value: one node, and a test that plays its peers.
+
+mod closing;
+mod forks;
+mod memory;
+mod own;
+mod private;
+mod rig;
+mod sources;
+mod topics;

@@ -1,0 +1,109 @@
+//! What a peer does costs no more memory than the limits say, whether it reads or not.
+
+use icn_gossip::limits::SERVED_MAX;
+use icn_gossip::mesh::{Head, Message};
+use icn_gossip::{Access, Mutation};
+
+use crate::rig::{EPOCH, Log, Node, did, genesis, tag};
+
+#[test]
+fn logs_that_are_not_there_are_remembered_up_to_a_limit() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.up_with(1, 2, &topic);
+    for page in 0..60 {
+        let head =
+            |at: u64| Head { author: did(3), epoch: page * 1000 + at, seq: 1, hash: [1; 16] };
+        let list = (0..1000).map(head).collect();
+        node.hear(1, Message::Heads { tag: tag(1, &topic), last: true, news: false, list });
+    }
+    let view = node.view(1);
+    assert!(view.wants <= SERVED_MAX, "more is over the limit of whoever is asked");
+    assert!(view.remembered < 4 * SERVED_MAX, "{view:?}");
+    assert_eq!(node.count("head_not_remembered"), 60_000 - SERVED_MAX as u64);
+    // Others are heard as before.
+    let log = Log::of(4, topic, &["one"]);
+    node.up_with(2, 4, &topic);
+    node.hear(2, log.heads(2));
+    let want = node.wants(2, &log.key).expect("a want");
+    node.hear(2, log.send(want.handle, 1));
+    assert_eq!(node.texts(topic), ["one"]);
+}
+
+#[test]
+fn wants_that_replace_each_other_leave_nothing_behind() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.publish(topic, &".".repeat(60_000));
+    node.up_with(1, 2, &topic);
+    let own = Log::new(1, topic, EPOCH);
+    for handle in 0..20_000 {
+        node.hear(1, own.want(1, handle, 0));
+        if handle % 2 == 0 {
+            node.hear(1, Message::Cease(handle));
+        }
+    }
+    let view = node.view(1);
+    assert!(view.remembered < 200 && view.cursors <= 1, "{view:?}");
+    // The entry is sent as often as it is asked for, but no more of it is under way than there may be.
+    let entries = node.take(1).into_iter().filter(|one| matches!(one, Message::Entries { .. }));
+    assert!(entries.count() < 20);
+}
+
+#[test]
+fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    (0..30).for_each(|_| drop(node.publish(topic, &".".repeat(60_000))));
+    node.up_with(1, 2, &topic);
+    node.hear(1, Log::new(1, topic, EPOCH).want(1, 0, 0));
+    let full = node.view(1).under_way;
+    for at in 0..500 {
+        let name = format!("t{at}");
+        node.commit(Mutation::CreateTopic(genesis(3, &name, &Access::public(), at)));
+        node.subscribe(&name);
+        let log = Log::of(u8::try_from(10 + at % 200).expect("few"), topic, &["one"]);
+        node.up_with(100 + at, log.seed, &topic);
+        node.hear(100 + at, log.heads(100 + at));
+        if let Some(want) = node.wants(100 + at, &log.key) {
+            node.hear(100 + at, log.send(want.handle, 1));
+        }
+        // Disputes and proofs of large entries.
+        node.down(100 + at);
+        node.pass(1000);
+    }
+    let view = node.view(1);
+    assert!(view.under_way < full + 70_000, "{full} {view:?}");
+    assert!(view.remembered < 1500, "{view:?}");
+}
+
+#[test]
+fn disputes_and_proofs_wait_for_a_peer_that_does_not_read() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.up_with(1, 2, &topic);
+    let large = ".".repeat(60_000);
+    for epoch in 0..60 {
+        let mut log = Log::new(4, topic, epoch);
+        log.push(&large);
+        node.hear(1, log.heads(1));
+        let want = node.wants(1, &log.key).expect("a want");
+        node.hear(1, log.send(want.handle, 1));
+    }
+    node.up_with(2, 3, &topic);
+    let list = (0..60).map(|epoch| Head { author: did(4), epoch, seq: 1, hash: [8; 16] }).collect();
+    node.hear(2, Message::Heads { tag: tag(2, &topic), last: true, news: false, list });
+    for epoch in 0..60 {
+        let mut other = Log::new(4, topic, epoch);
+        other.push("other");
+        node.hear(1, Message::Dispute(Box::new(other.entries[0].clone())));
+    }
+    for link in [1, 2] {
+        let view = node.view(link);
+        assert!(view.under_way < (1 << 20) + (130 << 10), "{view:?}");
+    }
+    let mut proofs = 0;
+    for _ in 0..200 {
+        let bytes = node.view(2).under_way;
+        node.mesh.sent(icn_gossip::mesh::LinkId(2), bytes);
+        node.work();
+        proofs += node.take(2).iter().filter(|one| matches!(one, Message::Proof(_))).count();
+    }
+    assert_eq!(proofs, 60, "and come in the end");
+}

@@ -1,0 +1,360 @@
+//! Which log comes from whom.
+
+use icn_gossip::mesh::{Head, Message, StopReason};
+use icn_gossip::{Access, TopicId};
+
+use crate::rig::{EPOCH, Log, Node, did, interest, root, tag};
+
+fn public() -> (Node, TopicId) {
+    Node::with_topic(1, &Access::public())
+}
+
+fn stop(handle: u64, reason: StopReason) -> Message {
+    Message::Stop { handle, reason }
+}
+
+#[test]
+fn a_log_comes_from_its_author_as_soon_as_there_is_a_link_to_it() {
+    let (mut node, topic) = public();
+    let log = Log::of(3, topic, &["one", "two", "three"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("from the first who told of it").handle;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    assert!(node.take(1).contains(&Message::Cease(first)));
+    assert_eq!(node.wants(2, &log.key), None, "one source at a time");
+    // What is under way is taken.
+    node.hear(1, log.send(first, 1));
+    node.hear(1, stop(first, StopReason::Ceased));
+    let want = node.wants(2, &log.key).expect("from the author");
+    assert_eq!(want.after, 3);
+    let mut more = log.clone();
+    more.push("four");
+    node.hear(2, more.send(want.handle, 4));
+    assert_eq!(node.texts(topic), ["one", "two", "three", "four"]);
+    assert_eq!((node.closed.len(), node.count("duplicate")), (0, 0));
+}
+
+#[test]
+fn a_source_that_sends_nothing_is_left_when_another_has_more() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.pass(10_000);
+    assert!(!node.take(1).contains(&Message::Cease(first)), "nobody else has it");
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    node.pass(1000);
+    assert!(node.take(1).contains(&Message::Cease(first)));
+    node.hear(1, stop(first, StopReason::Ceased));
+    let want = node.wants(2, &log.key).expect("a want");
+    node.hear(2, log.send(want.handle, 1));
+    assert_eq!(node.texts(topic).len(), 2);
+}
+
+#[test]
+fn a_source_that_does_not_even_stop_is_left_too() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    node.pass(6000);
+    assert_eq!(node.count("never_stopped"), 1);
+    let want = node.wants(2, &log.key).expect("a want");
+    node.hear(2, log.send(want.handle, 1));
+    assert_eq!(node.texts(topic).len(), 2);
+    // It comes after all: no fault, not taken, and the source stays who it is.
+    node.hear(1, log.send(first, 1));
+    node.hear(1, stop(first, StopReason::Ceased));
+    let mut more = log.clone();
+    more.push("three");
+    node.hear(2, more.send(want.handle, 3));
+    assert_eq!((node.texts(topic).len(), node.closed.len(), node.count("duplicate")), (3, 0, 0));
+}
+
+#[test]
+fn a_source_that_sends_little_is_left_after_a_while() {
+    let (mut node, topic) = public();
+    let texts: Vec<String> = (0..100).map(|number: u32| number.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let log = Log::of(4, topic, &texts);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let drip = node.wants(1, &log.key).expect("a want").handle;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    for seq in 1..=30_usize {
+        let one = Log { entries: log.entries[..seq].to_vec(), ..log.clone() };
+        node.hear(1, one.send(drip, seq));
+        node.pass(1000);
+    }
+    assert!(node.take(1).contains(&Message::Cease(drip)));
+    node.hear(1, stop(drip, StopReason::Ceased));
+    let want = node.wants(2, &log.key).expect("a want");
+    assert_eq!(want.after, 30);
+    node.hear(2, log.send(want.handle, 31));
+    assert_eq!(node.texts(topic).len(), 100);
+}
+
+#[test]
+fn a_source_that_was_left_is_asked_again_when_it_is_the_only_one() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    node.pass(3000);
+    node.hear(1, stop(first, StopReason::Ceased));
+    node.down(2);
+    node.take(1);
+    node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
+    assert!(node.take(1).contains(&Message::Ask(vec![tag(1, &topic)])));
+    node.hear(1, log.heads(1));
+    assert!(node.wants(1, &log.key).is_some());
+}
+
+#[test]
+fn where_the_source_is_gone_the_log_is_wanted_from_another() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    let one = Log { entries: log.entries[..1].to_vec(), ..log.clone() };
+    node.hear(1, one.send(first, 1));
+    node.take(2);
+    node.down(1);
+    let sent = node.take(2);
+    let told = |message: &Message| matches!(message, Message::Ask(_));
+    assert!(sent.iter().any(told), "whoever is left may have what the lost one had");
+    node.sent.extend(sent.into_iter().map(|message| (2, message)));
+    let want = node.wants(2, &log.key).expect("a want");
+    assert_eq!(want.after, 1);
+    node.hear(2, log.send(want.handle, 2));
+    assert_eq!(node.texts(topic), ["one", "two"]);
+}
+
+#[test]
+fn a_gap_is_taken_only_where_nobody_has_more() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two", "three", "four"]);
+    let base = |handle| Message::Base { handle, seq: 2, hash: log.hash(2) };
+    node.up_with(1, 4, &topic);
+    node.hear(1, log.heads(1));
+    let author = node.wants(1, &log.key).expect("a want").handle;
+    node.up_with(2, 2, &topic);
+    node.hear(2, log.heads(2));
+    // The author has let the beginning go; somebody else may have it.
+    node.hear(1, base(author));
+    assert!(node.take(1).contains(&Message::Cease(author)));
+    node.hear(1, log.send(author, 3));
+    node.hear(1, stop(author, StopReason::Ceased));
+    let other = node.wants(2, &log.key).expect("a want").handle;
+    assert_eq!(node.wants(1, &log.key), None);
+    // It has not: once everybody has had the time to say so, it is as it is.
+    node.hear(2, base(other));
+    node.hear(2, stop(other, StopReason::Ceased));
+    assert_eq!((node.wants(1, &log.key), node.wants(2, &log.key)), (None, None));
+    node.pass(3000);
+    let again = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, base(again));
+    node.hear(1, log.send(again, 3));
+    assert_eq!(node.texts(topic), ["three", "four"]);
+    assert_eq!(node.state.head(&log.key).base, 2);
+    assert_eq!(node.closed, []);
+    // It is told on, as it is new here.
+    let told = node.take(2);
+    let news = |message: &Message| matches!(message, Message::Heads { news: true, list, .. } if list.contains(&log.head(4)));
+    assert!(told.iter().any(news));
+}
+
+#[test]
+fn a_base_with_a_wrong_hash_is_found_out_by_the_next_entry() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two", "three"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let handle = node.wants(1, &log.key).expect("a want").handle;
+    let base = |handle| Message::Base { handle, seq: 2, hash: [5; 32] };
+    node.hear(1, base(handle));
+    node.hear(1, stop(handle, StopReason::Ceased));
+    node.pass(3000);
+    let again = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, base(again));
+    node.hear(1, log.send(again, 3));
+    assert_eq!(node.closed, [(1, "bad_signature")]);
+    assert_eq!(node.state.head(&log.key).head, 0);
+}
+
+#[test]
+fn of_two_that_wait_for_each_other_both_give_up_and_tell_what_comes() {
+    let (mut node, topic) = public();
+    let mut log = Log::of(4, topic, &["one"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let handle = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, log.send(handle, 1));
+    node.take(1);
+    // It wants from here what comes here only from it.
+    node.hear(1, log.want(1, 3, 1));
+    assert_eq!(node.take(1), [stop(3, StopReason::NoSource)]);
+    // And says the same.
+    node.hear(1, stop(handle, StopReason::NoSource));
+    node.up_with(2, 4, &topic);
+    log.push("two");
+    node.hear(2, log.heads(2));
+    let handle = node.wants(2, &log.key).expect("a want").handle;
+    node.hear(2, log.send(handle, 2));
+    let list = vec![log.head(2)];
+    let news = Message::Heads { tag: tag(1, &topic), last: false, news: true, list };
+    assert!(node.take(1).contains(&news));
+}
+
+#[test]
+fn what_was_there_already_is_counted() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.slow = true;
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, log.send(first, 1));
+    let batch = node.unchecked.front().cloned().expect("a batch");
+    node.check_signatures();
+    assert_eq!(node.texts(topic).len(), 2);
+    node.mesh.verified(&node.state, node.now_ms, batch, true);
+    node.work();
+    assert_eq!((node.texts(topic).len(), node.count("duplicate")), (2, 2));
+}
+
+#[test]
+fn a_log_that_was_left_alone_is_wanted_again_from_whoever_has_it() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.full = true;
+    node.hear(1, log.send(first, 1));
+    assert_eq!(node.count("no_room"), 1);
+    assert!(node.take(1).contains(&Message::Cease(first)));
+    node.hear(1, stop(first, StopReason::Ceased));
+    node.full = false;
+    assert_eq!(node.wants(1, &log.key), None, "left alone");
+    node.pass(11_000);
+    let again = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, log.send(again, 1));
+    assert_eq!(node.texts(topic).len(), 2);
+}
+
+#[test]
+fn a_clock_that_is_put_back_stops_nothing() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    node.take(1);
+    node.pass(1000);
+    node.now_ms -= 900_000;
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    node.subscribe("something-else");
+    node.pass(20_000);
+    let sent = node.take(2);
+    assert!(sent.iter().any(|message| matches!(message, Message::Roots(_))), "{sent:?}");
+    let listed = |message: &Message| matches!(message, Message::Interests { list, .. } if list.iter().any(|one| one.named));
+    assert!(sent.iter().any(listed));
+    assert!(sent.iter().any(|message| matches!(message, Message::Want(_))), "not stalled");
+    for _ in 0..20 {
+        (0..20).for_each(|_| node.hear(2, interest(2, &topic)));
+        node.pass(1000);
+    }
+    assert_eq!(node.closed, []);
+}
+
+#[test]
+fn whoever_comes_back_to_a_topic_is_told_again_what_there_is() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.unsubscribe("a");
+    assert!(node.take(1).contains(&Message::Cease(first)));
+    node.hear(1, stop(first, StopReason::Ceased));
+    node.subscribe("a");
+    // The peer hears of it and tells the root it has told before.
+    node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
+    assert!(node.take(1).contains(&Message::Ask(vec![tag(1, &topic)])));
+    node.hear(1, log.heads(1));
+    assert!(node.wants(1, &log.key).is_some());
+}
+
+#[test]
+fn an_entry_that_finds_the_link_full_is_sent_later() {
+    let (mut node, topic) = public();
+    let mut log = Log::new(4, topic, EPOCH);
+    (0..40).for_each(|_| log.push(&".".repeat(60_000)));
+    node.up_with(1, 4, &topic);
+    node.hear(1, log.heads(1));
+    let handle = node.wants(1, &log.key).expect("a want").handle;
+    for (at, entry) in log.entries.iter().enumerate() {
+        let list = vec![crate::rig::wire(entry)];
+        node.hear(1, Message::Entries { handle, first: at as u64 + 1, list });
+    }
+    node.up_with(2, 2, &topic);
+    node.take(2);
+    node.hear(2, log.want(2, 0, 0));
+    let count = |node: &mut Node| {
+        let sent = node.take(2).into_iter().filter_map(|message| match message {
+            Message::Entries { list, .. } => Some(list.len()),
+            _ => None,
+        });
+        sent.sum::<usize>()
+    };
+    let first = count(&mut node);
+    assert!((16..=20).contains(&first), "{first} of 60 kB under way");
+    assert!(node.view(2).under_way < (1 << 20) + (64 << 10));
+    // What is said is not held up by what is sent, and costs nothing while nobody reads.
+    for _ in 0..100 {
+        node.pass(1000);
+    }
+    let mut arrived = first;
+    while arrived < 40 {
+        let before = arrived;
+        node.mesh.sent(icn_gossip::mesh::LinkId(2), 61_000);
+        node.work();
+        arrived += count(&mut node);
+        assert!(arrived > before, "after {arrived}");
+    }
+    assert_eq!(arrived, 40);
+    assert!(node.texts(topic).len() == 40 && node.closed.is_empty());
+}
+
+#[test]
+fn heads_that_lie_stop_nothing() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one", "two"]);
+    node.up_with(1, 2, &topic);
+    let lie = |epoch| Head { author: did(4), epoch, seq: u64::MAX, hash: [3; 16] };
+    let list = vec![lie(EPOCH), lie(77), Head { author: did(1), ..lie(EPOCH) }];
+    node.hear(1, Message::Heads { tag: tag(1, &topic), last: true, news: false, list });
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    node.pass(6000);
+    let want = node.wants(2, &log.key).expect("a want");
+    node.hear(2, log.send(want.handle, 1));
+    assert_eq!(node.texts(topic), ["one", "two"]);
+    node.publish(topic, "mine");
+    assert_eq!(node.closed, []);
+}

@@ -1,0 +1,139 @@
+//! How topics are found.
+
+use icn_gossip::mesh::{Interest, Message, Tag};
+use icn_gossip::{Access, Mutation};
+
+use crate::rig::{Node, binding, did, genesis, tag};
+
+fn missing(tag: Tag, named: bool) -> Message {
+    Message::Interests { more: false, list: vec![Interest { tag, missing: true, named }] }
+}
+
+fn offered(sent: &[Message]) -> usize {
+    sent.iter().filter(|message| matches!(message, Message::Topics(_))).count()
+}
+
+#[test]
+fn one_who_asks_by_name_or_by_id_gets_the_genesis_as_often_as_it_asks() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.up(1, 2);
+    for (tag, named) in [(Tag::of_name(&binding(1), "a"), true), (tag(1, &topic), false)] {
+        for _ in 0..2 {
+            node.take(1);
+            node.hear(1, missing(tag, named));
+            assert_eq!(offered(&node.take(1)), 1, "it may have had no room for it");
+        }
+    }
+    node.hear(1, missing(Tag::of_name(&binding(1), "b"), true));
+    assert_eq!(offered(&node.take(1)), 0);
+}
+
+#[test]
+fn of_many_topics_with_the_name_one_is_taken() {
+    let mut node = Node::new(1);
+    node.subscribe("b");
+    node.up(1, 2);
+    node.up(2, 3);
+    let members = Access::participants(vec![did(1), did(2)]);
+    let first = genesis(2, "b", &members, 1);
+    let more = (2..50).map(|nonce| genesis(2, "b", &Access::public(), nonce));
+    let offers = std::iter::once(first.clone()).chain(more).collect();
+    node.hear(1, Message::Topics(offers));
+    node.hear(2, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
+    let topics: Vec<_> = node.state.topics().map(|(id, _)| *id).collect();
+    assert_eq!(topics, [first.id()]);
+    assert!(node.state.may_read(&first.id(), &did(3)).is_err(), "the rule is the first one's");
+    // Neither a name nor an id that nobody waits for.
+    node.hear(1, Message::Topics(vec![genesis(2, "c", &Access::public(), 1)]));
+    assert_eq!(node.state.topics().count(), 1);
+    assert_eq!(node.closed, []);
+}
+
+#[test]
+fn by_its_id_only_the_topic_itself_is_taken() {
+    let mut node = Node::new(1);
+    let wanted = genesis(2, "b", &Access::public(), 1);
+    node.subscribe(&wanted.id().to_string());
+    node.up(1, 3);
+    node.hear(1, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
+    assert_eq!(node.state.topics().count(), 0);
+    node.hear(1, Message::Topics(vec![wanted.clone()]));
+    assert!(node.state.topic(&wanted.id()).is_some());
+}
+
+#[test]
+fn many_offers_of_what_others_have_brought_are_no_fault() {
+    let mut node = Node::new(1);
+    let topics: Vec<_> =
+        (0..300).map(|at| genesis(2, &format!("t{at}"), &Access::public(), at)).collect();
+    for at in 0..300 {
+        node.subscribe(&format!("t{at}"));
+    }
+    for (link, peer) in [(1, 2), (2, 3)] {
+        node.up(link, peer);
+        for genesis in &topics {
+            node.hear(link, Message::Topics(vec![genesis.clone()]));
+        }
+    }
+    assert_eq!(node.state.topics().count(), 300);
+    assert_eq!(node.closed, []);
+}
+
+#[test]
+fn one_topic_after_the_other_does_not_wear_out_a_peer() {
+    let mut node = Node::new(1);
+    let topics: Vec<_> =
+        (0..300).map(|at| genesis(2, &format!("t{at}"), &Access::public(), at)).collect();
+    node.up(1, 2);
+    for genesis in &topics {
+        node.commit(Mutation::CreateTopic(genesis.clone()));
+        node.subscribe(&genesis.spec.name);
+    }
+    for genesis in &topics {
+        let root = icn_gossip::mesh::Root([3; 16]);
+        node.hear(1, Message::Roots(vec![(tag(1, &genesis.id()), root)]));
+    }
+    let ask = |sent: Vec<Message>| {
+        let asks = sent.into_iter().filter_map(|message| match message {
+            Message::Ask(list) => Some(list.len()),
+            _ => None,
+        });
+        asks.collect::<Vec<_>>()
+    };
+    let at_once = ask(node.take(1));
+    assert!(at_once.len() <= 100, "{} at once", at_once.len());
+    node.pass(1000);
+    let later = ask(node.take(1));
+    assert_eq!(at_once.iter().chain(&later).sum::<usize>(), 300);
+    assert!(later.len() <= 2, "{later:?}");
+}
+
+#[test]
+fn where_there_was_no_room_for_a_topic_it_is_asked_for_again() {
+    let mut node = Node::new(1);
+    node.subscribe("b");
+    node.up(1, 2);
+    node.full = true;
+    let offer = Message::Topics(vec![genesis(2, "b", &Access::public(), 1)]);
+    node.hear(1, offer.clone());
+    node.take(1);
+    node.full = false;
+    node.pass(20_000);
+    let asked =
+        |message: &Message| matches!(message, Message::Interests { list, .. } if list[0].missing);
+    assert!(node.take(1).iter().any(asked));
+    node.hear(1, offer);
+    assert_eq!(node.state.topics().count(), 1);
+}
+
+#[test]
+fn a_subscriber_is_remembered_also_of_a_topic_that_comes_later() {
+    let mut node = Node::new(1);
+    let wanted = genesis(2, "b", &Access::public(), 1);
+    node.up(1, 3);
+    node.hear(1, crate::rig::interest(1, &wanted.id()));
+    node.commit(Mutation::CreateTopic(wanted));
+    node.work();
+    let by = icn_gossip::Provenance::Peer(did(3));
+    assert!(node.state.subscriptions().any(|(_, whose, _)| whose == by));
+}
