@@ -201,6 +201,7 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
             Dialled::Busy(peer) => {
                 dialler.pin(target, peer);
                 declined += 1;
+                shared.stats.add(Count::DialDeclined, 1);
                 sleep(pause(declined)).await;
             }
             Dialled::Ourselves => {
@@ -208,9 +209,9 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
                 return dialler.never_again(target);
             }
             Dialled::Failed(Failure { count, text }) => {
-                shared.stats.add(count, 1);
                 tracing::info!(%target, why = text, "not connected");
                 let failures = dialler.failed(target, Some(text));
+                shared.stats.add(count, 1);
                 sleep(pause(failures)).await;
             }
         }

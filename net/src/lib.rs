@@ -32,6 +32,7 @@ mod handshake;
 mod hello;
 pub mod limits;
 mod link;
+mod quic;
 mod stats;
 mod table;
 mod target;

@@ -68,6 +68,7 @@ counts! {
     DialUnreachable "dial_failed" "unreachable" "Dials nobody answered.";
     DialWrongKey "dial_failed" "wrong_key" "Dials answered by another identity than the expected one.";
     DialRefused "dial_failed" "refused" "Dials that ended with a refused Hello, at this end or the other.";
+    DialDeclined "dial_failed" "declined" "Dials that gave way to another connection of the same two nodes.";
     DialTransport "dial_failed" "transport" "Dials that broke, or reached something that is no node.";
 
     ClosedReplaced "link_closed" "replaced" "Links replaced by a newer one of the same peer.";

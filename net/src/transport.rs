@@ -6,11 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use icn_gossip::{Did, KeyCard, Keypair};
-use quinn::crypto::HmacKey;
-use quinn::{
-    Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-};
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn::{Endpoint, ServerConfig, TokioRuntime, TransportConfig};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
@@ -24,18 +20,15 @@ use crate::handshake;
 use crate::hello::{CAPABILITIES_KNOWN, Local, SPOKEN, Versions};
 use crate::limits::{
     Admission, FLUSH_TIME_MAX, HALF_OPEN_MAX, HalfOpen, INCOMING_BYTES_MAX,
-    INCOMING_BYTES_TOTAL_MAX, WINDOW_BYTES,
+    INCOMING_BYTES_TOTAL_MAX,
 };
 use crate::link::{Credit, LinkId};
+use crate::quic;
 use crate::stats::{Count, Stats};
 use crate::table::Table;
 use crate::target::Target;
 use crate::tls::Identity;
 use crate::why::{CLOSE_STOPPING, Why};
-
-/// The context of what keys the tokens by which a peer learns that this node was started again.
-const RESET_CONTEXT: &str = "icn v0 stateless reset";
-const RESET_DOMAIN: &[u8] = b"icn/reset/v0\0";
 
 /// What a transport is made of.
 #[derive(Clone, Debug)]
@@ -220,7 +213,7 @@ impl Transport {
         let identity = Identity::new(Arc::clone(&config.keypair));
         let mut server = ServerConfig::with_crypto(Arc::new(identity.server()?));
         server
-            .transport_config(Arc::new(quic(&config.timing, 1)?))
+            .transport_config(Arc::new(quic::links(&config.timing, 1)?))
             .max_incoming(HALF_OPEN_MAX)
             .incoming_buffer_size(INCOMING_BYTES_MAX)
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
@@ -228,7 +221,7 @@ impl Transport {
         let listen = |source| BindError::Listen { address, source };
         let socket = UdpSocket::bind(address).map_err(listen)?;
         let endpoint = Endpoint::new(
-            quic_endpoint(&config.keypair),
+            quic::endpoint(&config.keypair),
             Some(server),
             socket,
             Arc::new(TokioRuntime),
@@ -237,7 +230,7 @@ impl Transport {
         let dead = CancellationToken::new();
         let shared = Arc::new(Shared {
             did,
-            dialling: Arc::new(quic(&config.timing, 0)?),
+            dialling: Arc::new(quic::links(&config.timing, 0)?),
             config,
             endpoint,
             identity,
@@ -382,57 +375,4 @@ async fn take_connections(shared: Arc<Shared>) {
 async fn close_when_dead(endpoint: Endpoint, dead: CancellationToken) {
     dead.cancelled().await;
     endpoint.close(CLOSE_STOPPING.into(), b"this node stops");
-}
-
-/// One stream, no datagrams, and windows that bound what a peer can make this node hold.
-fn quic(timing: &Timing, streams: u32) -> Result<TransportConfig, BindError> {
-    if timing.idle < timing.keep_alive.saturating_mul(3) {
-        return Err(BindError::Timing);
-    }
-    let idle = IdleTimeout::try_from(timing.idle).map_err(|_| BindError::Timing)?;
-    let mut config = TransportConfig::default();
-    config
-        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None)
-        .stream_receive_window(VarInt::from_u32(WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(WINDOW_BYTES))
-        .send_window(WINDOW_BYTES.into())
-        // A first packet that nobody heard is sent again soon: a node that was started again is
-        // there before the next dial.
-        .initial_rtt(Duration::from_millis(100))
-        .keep_alive_interval(Some(timing.keep_alive))
-        .max_idle_timeout(Some(idle));
-    Ok(config)
-}
-
-/// The same keys after every start of the same node: a peer that still holds a link to the process
-/// before learns from its next packet that nobody is there any more.
-fn quic_endpoint(keypair: &Keypair) -> EndpointConfig {
-    let secret = blake3::derive_key(RESET_CONTEXT, &keypair.sign(RESET_DOMAIN));
-    let mut cid = [0; 8];
-    blake3::Hasher::new_keyed(&secret).update(b"cid").finalize_xof().fill(&mut cid);
-    let cid = u64::from_le_bytes(cid);
-    let mut config = EndpointConfig::new(Arc::new(ResetKey(secret)));
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid)));
-    config
-}
-
-struct ResetKey([u8; 32]);
-
-impl HmacKey for ResetKey {
-    fn sign(&self, data: &[u8], out: &mut [u8]) {
-        blake3::Hasher::new_keyed(&self.0).update(data).finalize_xof().fill(out);
-    }
-
-    fn signature_len(&self) -> usize {
-        32
-    }
-
-    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), quinn::crypto::CryptoError> {
-        // The hashes compare in constant time.
-        let signature = <[u8; 32]>::try_from(signature).map_err(|_| quinn::crypto::CryptoError)?;
-        let expected = blake3::keyed_hash(&self.0, data);
-        if expected == signature { Ok(()) } else { Err(quinn::crypto::CryptoError) }
-    }
 }

@@ -2,32 +2,42 @@ use std::time::Duration;
 
 use icn_net::{CLOSE_REPLACED, CLOSE_STOPPING, Config, Count, Event, Target, Why};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::rig::{Node, config, frame, keypair, pair};
+use crate::rig::{Node, config, far_away, frame, keypair, pair};
 
+/// With 20 ms between the nodes everything of the two handshakes crosses; the offsets go from at
+/// once to after the first handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_dial_each_other_have_one_link_and_keep_it() {
-    for round in 0..50_u64 {
-        let (mut a, mut b) = (Node::new(1), Node::new(2));
-        a.dial(&b);
-        // All offsets from at once to after the handshake.
-        tokio::time::sleep(Duration::from_micros(round % 25 * 200)).await;
-        b.dial(&a);
-        let ((to_b, _), (to_a, _)) = tokio::join!(a.up(), b.up());
-        a.transport.send(to_b, frame(1, *b"to b"));
-        b.transport.send(to_a, frame(1, *b"to a"));
-        let (to_a, to_b) = tokio::join!(a.frame(), b.frame());
-        assert_eq!((&to_a.body()[..], &to_b.body()[..]), (&b"to a"[..], &b"to b"[..]));
-        for node in [&mut a, &mut b] {
-            while let Ok(event) = node.events.try_recv() {
-                assert!(matches!(event, Event::Sent { .. }), "{event:?} in round {round}");
+    const DELAY: Duration = Duration::from_millis(20);
+    for offset in (0..150).step_by(15) {
+        let pairs = (0..10_u8).map(|pair| async move {
+            let (mut a, mut b) = (Node::new(2 * pair + 1), Node::new(2 * pair + 2));
+            let to_a = Target::new(Some(a.did()), far_away(a.address(), DELAY).await);
+            let to_b = Target::new(Some(b.did()), far_away(b.address(), DELAY).await);
+            assert!(a.transport.dial(to_b));
+            sleep(Duration::from_millis(offset + u64::from(pair))).await;
+            assert!(b.transport.dial(to_a));
+            let ((to_b, _), (to_a, _)) = tokio::join!(a.up(), b.up());
+            a.transport.send(to_b, frame(1, *b"to b"));
+            b.transport.send(to_a, frame(1, *b"to a"));
+            let (at_a, at_b) = tokio::join!(a.frame(), b.frame());
+            assert_eq!((&at_a.body()[..], &at_b.body()[..]), (&b"to a"[..], &b"to b"[..]));
+            // As long as a link is fresh, and a dial that was declined comes again.
+            sleep(Duration::from_millis(1200)).await;
+            for node in [&mut a, &mut b] {
+                while let Ok(event) = node.events.try_recv() {
+                    assert!(matches!(event, Event::Sent { .. }), "{event:?} at {offset} ms");
+                }
+                assert_eq!(node.count(Count::LinksUp), 1);
             }
+            let declined = [&a, &b].map(|node| node.count(Count::DialDeclined));
+            assert!(declined.contains(&0), "both gave way at {offset} ms");
+        });
+        for pair in pairs.map(tokio::spawn).collect::<Vec<_>>() {
+            pair.await.unwrap();
         }
-        if round % 10 == 0 {
-            tokio::join!(a.quiet(600), b.quiet(600));
-        }
-        assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (1, 1), "round {round}");
     }
 }
 
@@ -101,7 +111,7 @@ async fn nobody_else_may_answer_for_a_target_with_a_did() {
     let other = Target::new(Some(keypair(3).did()), a.address());
     assert!(a.transport.dial(other));
     while !a.transport.targets().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     tokio::join!(a.quiet(300), b.quiet(300));
 }

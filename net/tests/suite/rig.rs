@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use icn_gossip::{Did, KeyCard, Keypair};
 use icn_net::{Config, Count, Event, Frame, LinkId, Target, Timing, Transport, Why};
+use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Nothing here takes as long as this unless it never happens.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ impl Node {
 
     /// A node at an address that another one has just left.
     pub(crate) async fn after(config: Config) -> Self {
-        let since = tokio::time::Instant::now();
+        let since = Instant::now();
         let (sender, events) = mpsc::channel(64);
         loop {
             match Transport::bind(config.clone(), sender.clone()) {
@@ -143,4 +144,37 @@ pub(crate) async fn pair(a: &mut Node, b: &mut Node) -> (LinkId, LinkId) {
 
 pub(crate) fn frame(kind: u8, body: impl Into<Vec<u8>>) -> Frame {
     Frame::new(kind, body.into()).unwrap()
+}
+
+/// An address at which `to` is reached by one other node, with every packet late by `delay`.
+pub(crate) async fn far_away(to: SocketAddr, delay: Duration) -> SocketAddr {
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let near = Arc::new(UdpSocket::bind(local).await.unwrap());
+    let far = Arc::new(UdpSocket::bind(local).await.unwrap());
+    let address = near.local_addr().unwrap();
+    let caller = Arc::new(std::sync::OnceLock::new());
+    let late = move |from: Arc<UdpSocket>, via: Arc<UdpSocket>, there: bool| {
+        let caller = Arc::clone(&caller);
+        let (sender, mut packets) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+        let who = Arc::clone(&caller);
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((bytes, address)) = from.recv_from(&mut buffer).await {
+                if there {
+                    who.get_or_init(|| address);
+                }
+                let _ = sender.send((Instant::now() + delay, buffer[..bytes].to_vec()));
+            }
+        });
+        tokio::spawn(async move {
+            while let Some((due, packet)) = packets.recv().await {
+                sleep_until(due).await;
+                let to = if there { Some(&to) } else { caller.get() };
+                let _ = via.send_to(&packet, to.unwrap()).await;
+            }
+        });
+    };
+    late(Arc::clone(&near), Arc::clone(&far), true);
+    late(far, near, false);
+    address
 }
