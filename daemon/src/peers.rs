@@ -34,7 +34,9 @@ impl Peers {
         let listen = |address| {
             let (sender, events) = mpsc::channel(EVENTS_MAX);
             let keypair = Arc::clone(&keypair);
-            let settings = icn_net::Config::new(address, keypair, card.clone(), config.network);
+            let mut settings =
+                icn_net::Config::new(address, keypair, card.clone(), config.network);
+            settings.discovery = config.mdns;
             Transport::bind(settings, sender).map(|transport| Self { transport, events })
         };
         let bound = match listen(config.listen) {
@@ -80,6 +82,8 @@ impl Peers {
             let (event, credit) = match event {
                 Event::Up { link, peer, card, binding, address, .. } => {
                     tracing::info!("Connected to {peer} at {address}");
+                    // It may be the peer that goes and does not know this node's address.
+                    self.transport.dial(Target::new(Some(peer), address));
                     (PeerEvent::Up { link, card, binding, address }, None)
                 }
                 Event::Frame { link, frame, credit } => {
