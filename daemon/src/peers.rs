@@ -34,8 +34,7 @@ impl Peers {
         let listen = |address| {
             let (sender, events) = mpsc::channel(EVENTS_MAX);
             let keypair = Arc::clone(&keypair);
-            let mut settings =
-                icn_net::Config::new(address, keypair, card.clone(), config.network);
+            let mut settings = icn_net::Config::new(address, keypair, card.clone(), config.network);
             settings.discovery = config.mdns;
             Transport::bind(settings, sender).map(|transport| Self { transport, events })
         };

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use icn_gossip::Provenance;
 use icn_wal::{FsDisk, Housekeeper};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,6 +111,10 @@ pub(crate) fn recover(
     if let Some(id) = recovery.snapshot {
         let version = <Machine as icn_snapshot::StateMachine>::SCHEMA;
         tracing::info!("Found state snapshot (version {version}) {id}");
+    }
+    let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+    for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
+        tracing::warn!("The subscription to {name} waits: no such topic is known here yet");
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);

@@ -136,6 +136,8 @@ impl<D: Disk> Node<D> {
         let snapshots = self.store.compactor().list();
         let newest = snapshots.iter().rev().find(|snapshot| snapshot.check == Check::Whole);
         let recovery = &self.recovery;
+        let network: Map<String, Value> =
+            self.mesh.counts().map(|(name, count)| (name.into(), count.into())).collect();
         json!({
             "node": {
                 "did": self.keypair.did().to_string(),
@@ -175,6 +177,7 @@ impl<D: Disk> Node<D> {
                 "passed_over": recovery.passed_over.len(),
                 "weaker": self.guard.findings(),
             },
+            "network": network,
             "peers": {
                 "known": counts.peers,
                 "unsigned": counts.unsigned_keys,

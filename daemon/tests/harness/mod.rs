@@ -113,7 +113,12 @@ impl House {
 
     /// Starts `icnd` and waits until it takes requests.
     pub(crate) fn start(&self) -> Daemon {
-        let mut daemon = self.spawn(&["--http", "127.0.0.1:0"]);
+        self.start_with(&[])
+    }
+
+    /// [`start`](Self::start) with more to say on the command line.
+    pub(crate) fn start_with(&self, more: &[&str]) -> Daemon {
+        let mut daemon = self.spawn(&[&["--http", "127.0.0.1:0"], more].concat());
         until("the start of icnd", || {
             if let Some(status) = daemon.child.try_wait().expect("wait") {
                 panic!("icnd ended with {status}: {}", daemon.log());
@@ -209,6 +214,13 @@ impl House {
         let lsn = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["lsn"].as_u64();
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         text.lines().map(|line| lsn(line).expect("an LSN")).collect()
+    }
+
+    /// Makes the node's identity without running it.
+    pub(crate) fn init(&self) -> String {
+        let status = self.icnd(&[]).arg("init").status().expect("run icnd");
+        assert!(status.success(), "icnd init");
+        self.did()
     }
 
     /// Publishes `lines` and returns the output of `icnctl`.
