@@ -211,9 +211,9 @@ impl<D: Disk> Node<D> {
             let _ = self.commit(now_ms, Mutation::Prune { topic, through });
         }
         let mut outputs = self.tick_mesh(now_ms);
-        let again = self.retry_ms.is_some_and(|retry_ms| retry_ms <= now_ms);
+        let due = || self.store.snapshot_due(now_ms);
         if self.saves == 0
-            && (again || self.store.snapshot_due(now_ms))
+            && self.retry_ms.map_or_else(due, |retry_ms| retry_ms <= now_ms)
             && let Some(draft) = self.draft(now_ms)
         {
             self.saves += 1;

@@ -49,7 +49,8 @@ impl<D: Disk> Compactor<D> {
     ///
     /// # Errors
     /// The store is as it was, at worst with some files that are removed at the next open.
-    pub fn save<S: StateMachine>(&self, image: Image<S>) -> Result<Snapshot, Error> {
+    pub fn save<S: StateMachine>(&self, mut image: Image<S>) -> Result<Snapshot, Error> {
+        let promise = image.promise.take();
         // The lock is not held while the state is written: lists stay readable meanwhile.
         let (disk, generation) = self.shelf.lock().reserve();
         // A snapshot must never hold what the log has lost.
@@ -59,7 +60,11 @@ impl<D: Disk> Compactor<D> {
         // And none may be taken for older than it is: a state of before its time is not in it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
         let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image)?;
-        self.shelf.lock().publish(draft, &self.wal)
+        let saved = self.shelf.lock().publish(draft, &self.wal)?;
+        if let Some(promise) = promise {
+            promise.keep();
+        }
+        Ok(saved)
     }
 
     /// All snapshots, oldest first. Never waits for the disk.

@@ -2,6 +2,7 @@
 
 use icn_wal::{Disk, DiskFile, StoreId};
 
+use crate::backlog::Promise;
 use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header};
@@ -23,6 +24,8 @@ pub struct Image<S> {
     pub(crate) origin: Origin,
     pub(crate) pinned: bool,
     pub(crate) labels: Labels,
+    /// `None` for one that is not of the present.
+    pub(crate) promise: Option<Promise>,
 }
 
 impl<S> Image<S> {
@@ -38,6 +41,7 @@ impl<S> Image<S> {
             origin: Origin::Imported,
             pinned: true,
             labels: Labels::default(),
+            promise: None,
         }
     }
 

@@ -83,8 +83,8 @@
 //! list it, and retire older ones in the same write of the list. Only then is log let go. The file of a
 //! retired one is removed with the snapshot after that, or at the next start.
 //!
-//! A save that has failed loses nothing but the image, and [`Store::snapshot_due`] counts from that
-//! image on: take another one.
+//! A save that has failed loses nothing but the image, and [`Store::snapshot_due`] counts as if that had
+//! never been taken: it is due again at once, and on a disk that has just failed better a little later.
 //!
 //! # Rotation and the window
 //!
@@ -189,6 +189,7 @@
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
 mod ahead;
+mod backlog;
 mod catalogue;
 mod chunks;
 mod compactor;

@@ -91,6 +91,7 @@ impl<S> Past<S> {
             origin: Origin::Target,
             pinned: false,
             labels: Labels::default(),
+            promise: None,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 
+use crate::backlog::{Backlog, Since};
 use crate::catalogue::{Check, Origin};
 use crate::compactor::{Compactor, Target};
 use crate::error::{Error, OnFile};
@@ -48,19 +49,8 @@ pub struct Store<S: StateMachine, D: Disk> {
     wal: Arc<Wal<D>>,
     compactor: Compactor<D>,
     due: Due,
-    since: Since,
+    backlog: Backlog,
     buffer: Vec<u8>,
-}
-
-/// What has happened since the last image was taken.
-#[derive(Clone, Copy, Debug, Default)]
-struct Since {
-    log_bytes: u64,
-    records: u64,
-    /// The time of the first mutation since then.
-    first_ms: Option<u64>,
-    /// The state was restored: until a snapshot holds it, every replay needs that of the restore too.
-    restored: bool,
 }
 
 impl<S: StateMachine, D: Disk> Store<S, D> {
@@ -89,12 +79,10 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let mut since = Since::default();
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
-                since.records += 1;
+                since.add(record.bytes.len(), record.time_ms);
                 if since.records.is_multiple_of(WATCHED_RECORDS) {
                     watch(since.records);
                 }
-                since.log_bytes += record.bytes.len() as u64;
-                since.first_ms.get_or_insert(record.time_ms);
                 replay.apply(&shelf, &log, record)
             });
             replay.outcome(opened)?
@@ -129,8 +117,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         };
         let Replay { state, timeline, .. } = replay;
         let lsn = recovery.log.last_lsn;
-        let (due, buffer) = (policy.due, Vec::new());
-        let store = Self { state, lsn, timeline, wal, compactor, due, since, buffer };
+        let (due, backlog, buffer) = (policy.due, Backlog::new(since), Vec::new());
+        let store = Self { state, lsn, timeline, wal, compactor, due, backlog, buffer };
         Ok((store, recovery))
     }
 
@@ -178,8 +166,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// state.
     pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
         let lsn = Lsn::new(self.lsn)?.get();
-        self.since = Since::default();
         Some(Image {
+            promise: Some(self.backlog.image()),
             state: self.state.clone(),
             lsn,
             timeline: self.timeline,
@@ -191,20 +179,15 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         })
     }
 
-    /// Whether anything has been committed since the last image.
+    /// Whether anything has been committed since the last image that was saved or may still be.
     pub fn changed(&self) -> bool {
-        self.since.records > 0
+        self.backlog.due_since().records > 0
     }
 
-    /// Whether it is time for the next image.
+    /// Whether it is time for the next image. An image that was dropped, or could not be saved, counts as
+    /// if it had never been taken: where a save has failed, leave the disk alone for a while.
     pub fn snapshot_due(&self, now_ms: u64) -> bool {
-        self.since.restored
-            || self.since.log_bytes >= self.due.log_bytes
-            || self.since.records >= self.due.records
-            || self
-                .since
-                .first_ms
-                .is_some_and(|first| now_ms.saturating_sub(first) >= self.due.age_ms)
+        self.backlog.is_due(&self.due, now_ms)
     }
 
     /// Goes back to `target`, as a step forward: a record says so, numbers go on, and the state machine
@@ -220,7 +203,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let lsn = self.append(time_ms)?;
         self.state = self.state.restore(target.state, branch);
         self.timeline += 1;
-        self.since.restored = true;
+        self.backlog.since.restored = true;
         Ok(lsn)
     }
 
@@ -236,9 +219,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     fn append(&mut self, time_ms: u64) -> Result<Lsn, Error> {
         let lsn = *self.wal.append(time_ms, std::slice::from_ref(&self.buffer))?.end();
         self.lsn = lsn.get();
-        self.since.records += 1;
-        self.since.log_bytes += self.buffer.len() as u64;
-        self.since.first_ms.get_or_insert(time_ms);
+        self.backlog.since.add(self.buffer.len(), time_ms);
         Ok(lsn)
     }
 }

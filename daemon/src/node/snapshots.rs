@@ -56,8 +56,8 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is
-    /// tried again after a while, because the image counted as one when it was taken.
+    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is still
+    /// due, and the disk is left alone for a while.
     pub fn saved(&mut self, now_ms: u64, whole: bool) {
         self.saves = self.saves.saturating_sub(1);
         self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
@@ -69,7 +69,6 @@ impl<D: Disk> Node<D> {
         pin: bool,
         labels: &[String],
     ) -> Result<Box<Draft>, Failure> {
-        // Before there is an image: one that comes to nothing would count all the same.
         let mut wanted = Labels::default();
         for pair in labels {
             wanted.set_pair(pair).map_err(|error| {
@@ -105,8 +104,6 @@ impl<D: Disk> Node<D> {
             Request::SnapshotRestore { to } => {
                 let at = to.at()?;
                 let present = self.store.image(now_ms).ok_or(Reject::Identity)?;
-                // Should it come to nothing, what the image was of is in no snapshot.
-                self.retry_ms = Some(now_ms + RETRY_MS);
                 Work::Restore(at, Box::new(present))
             }
             Request::SnapshotImport { path, dry_run, formerly } => {
@@ -249,5 +246,28 @@ mod tests {
         let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } });
         assert_eq!(ask(&mut node, restore).expect_err("beyond").code, "ICN-E0214");
         assert!(node.last_draft(3).is_some(), "the image of the present was not written");
+    }
+
+    #[test]
+    fn a_snapshot_that_fails_is_tried_again_when_the_disk_has_had_a_rest() {
+        fn draft(node: &mut Node<SimDisk>, now_ms: u64) -> Option<Box<Draft>> {
+            node.tick::<()>(now_ms).into_iter().find_map(|output| match output.effect {
+                Effect::Save(draft, None) => Some(draft),
+                _ => None,
+            })
+        }
+        let mut node = simulated::node(&SimDisk::new(1));
+        let due = 1 + icn_snapshot::Due::default().age_ms;
+        let failed = draft(&mut node, due).expect("it is due");
+        assert!(draft(&mut node, due).is_none(), "it is under way");
+        drop(failed);
+        node.saved(due, false);
+        assert!(draft(&mut node, due + RETRY_MS - 1).is_none(), "the disk has just failed");
+        let again = draft(&mut node, due + RETRY_MS).expect("it is still due");
+        node.store().compactor().save(again.image).expect("save");
+        node.saved(due + RETRY_MS, true);
+        assert!(draft(&mut node, 2 * due).is_none(), "nothing has changed");
+        node.found_damage(due);
+        assert!(draft(&mut node, due).is_some(), "another one is to take its place");
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod common;
+mod due;
 mod golden;
 mod guard;
 mod recovery;

@@ -1,0 +1,64 @@
+//! When a snapshot is due.
+
+use icn_snapshot::{At, Due, Error, Policy, Store};
+use icn_wal::{Faults, Lsn, SimDisk};
+
+use crate::common::{Map, put, save};
+
+fn open(disk: &SimDisk) -> Store<Map, SimDisk> {
+    let due = Due { records: 3, age_ms: 1000, ..Due::default() };
+    Store::open(disk, Policy { due, ..Policy::default() }).expect("open").0
+}
+
+#[test]
+fn what_is_due_counts_from_the_last_snapshot_that_was_saved() {
+    let disk = SimDisk::new(1);
+    let mut store = open(&disk);
+    (0..2).for_each(|key| put(&mut store, key, 1));
+    assert!(store.changed() && !store.snapshot_due(1));
+    drop(store.image(5));
+    assert!(store.changed(), "an image that is dropped is in no snapshot");
+    put(&mut store, 2, 1);
+    assert!(store.snapshot_due(1), "it is the third record, whatever images there were");
+
+    let image = store.image(5).expect("an image");
+    assert!(!store.changed() && !store.snapshot_due(5000), "it is under way");
+    disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+    let failed = store.compactor().save(image);
+    assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+    disk.set_faults(Faults::default());
+    assert!(store.changed() && store.snapshot_due(1));
+
+    let present = store.image(5).expect("an image");
+    let beyond = At::Lsn(Lsn::new(400).expect("a number"));
+    let failed = store.compactor().target(beyond, present);
+    assert!(matches!(failed, Err(Error::OutsideWindow { .. })), "{failed:?}");
+    assert!(
+        store.changed() && store.snapshot_due(1),
+        "what would undo a restore is not there either"
+    );
+
+    save(&mut store);
+    assert!(!store.changed() && !store.snapshot_due(5000));
+}
+
+#[test]
+fn the_age_of_what_a_lost_image_held_counts_too() {
+    let mut store = open(&SimDisk::new(1));
+    put(&mut store, 1, 1);
+    let image = store.image(5).expect("an image");
+    put(&mut store, 2, 2);
+    assert!(!store.snapshot_due(1000));
+    drop(image);
+    assert!(store.snapshot_due(1001), "the first record is of the time 1");
+    drop(store.image(5));
+    let target = store.image(5).and_then(|present| {
+        let at = At::Lsn(Lsn::new(1)?);
+        store.compactor().target(at, present).ok()
+    });
+    store.restore(1, target.expect("a target"), 1).expect("a restore");
+    drop(store.image(5));
+    assert!(store.snapshot_due(1), "every replay needs the state that was restored");
+    save(&mut store);
+    assert!(!store.snapshot_due(1));
+}
