@@ -3,7 +3,7 @@
 use icn_gossip::{Loss, Mutation, Outcome, SCHEMA, State, TopicId};
 use icn_snapshot::{StateMachine, Weakness};
 use icn_wal::Lsn;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `icn-gossip` knows no store and `icn-snapshot` no gossip; this is where they meet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +31,14 @@ impl StateMachine for Machine {
     }
 
     fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
-        let weakness = |Loss { exposed, text }| {
-            let subject = exposed.map_or_else(Vec::new, |id: TopicId| id.as_bytes().to_vec());
-            Weakness { subject, text }
-        };
         self.0.losses(summary).into_iter().map(weakness).collect()
+    }
+
+    fn check<'de, D: Deserializer<'de>>(
+        summary: &[u8],
+        source: D,
+    ) -> Result<Vec<Weakness>, D::Error> {
+        Ok(State::losses_of(summary, source)?.into_iter().map(weakness).collect())
     }
 
     fn restore(&self, image: Self, branch: u64) -> Self {
@@ -43,11 +46,37 @@ impl StateMachine for Machine {
     }
 }
 
+fn weakness(loss: Loss) -> Weakness {
+    let subject = loss.exposed.map_or_else(Vec::new, |id: TopicId| id.as_bytes().to_vec());
+    Weakness { subject, text: loss.text }
+}
+
 #[cfg(test)]
 mod tests {
-    use icn_gossip::{Keypair, Mutation, State};
+    use icn_gossip::{Keypair, Mutation, Provenance, State};
 
     use super::*;
+
+    #[test]
+    fn a_check_tells_what_the_built_state_tells() {
+        let machine = |topic: Option<&str>| {
+            let by = Provenance::Local;
+            let mut state = State::default();
+            if let Some(topic) = topic.map(str::to_owned) {
+                state.apply(1, Mutation::Subscribe { topic, by, time_ms: 1 });
+            }
+            Machine(state)
+        };
+        let (more, less) = (machine(Some("coop:ledger")), machine(None));
+        let bytes = rmp_serde::to_vec(&less).expect("memory");
+        let check = |summary: &[u8]| {
+            let source = &mut rmp_serde::Deserializer::new(&bytes[..]);
+            Machine::check(summary, source).expect("a state")
+        };
+        assert_eq!(check(&less.summary()), []);
+        let weaker = check(&more.summary());
+        assert_eq!((weaker.len(), &weaker), (1, &less.weaker_than(&more.summary())));
+    }
 
     #[test]
     fn an_exported_state_has_the_digest_of_the_store() {

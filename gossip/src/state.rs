@@ -5,6 +5,7 @@ mod cursor;
 mod document;
 mod export;
 mod import;
+mod outline;
 mod query;
 mod summary;
 
