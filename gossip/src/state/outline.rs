@@ -41,6 +41,8 @@ struct Outline {
     bytes: u64,
     #[serde(default)]
     unsigned_keys: OrdMap<Did, UnsignedKey>,
+    #[serde(default)]
+    cursors: OrdMap<(TopicId, String), u64>,
 }
 
 impl From<Outline> for State {
@@ -57,6 +59,7 @@ impl From<Outline> for State {
             peers: outline.peers,
             bytes: outline.bytes,
             unsigned_keys: outline.unsigned_keys,
+            cursors: outline.cursors,
         }
     }
 }
@@ -137,6 +140,7 @@ mod tests {
             subscribe(Provenance::Peer(other.did())),
             Mutation::AddPeer { card: KeyCard::sign(&other, [4; 32], 1), time_ms: 1 },
             Mutation::AddUnsignedKey { did: unsigned, x25519: [6; 32], time_ms: 1 },
+            Mutation::MoveCursor { topic, name: "reader".into(), arrival: 1 },
         ] {
             state.apply(1, mutation);
         }
@@ -144,6 +148,7 @@ mod tests {
         assert_eq!((state.entries.len(), state.arrivals.len()), (2, 2));
         assert_eq!((state.next_arrivals.len(), state.subscriptions.len()), (1, 2));
         assert_eq!((state.peers.len(), state.unsigned_keys.len()), (1, 1));
+        assert_eq!(state.cursors.len(), 1);
         state
     }
 
