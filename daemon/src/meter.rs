@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use icn_gossip::Counts;
+use icn_gossip::mesh::Mesh;
 use icn_snapshot::{Check, Snapshot};
 use icn_wal::Stats;
 use metrics::{Counter, Gauge, Histogram};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{
+    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 use crate::failure::Failure;
 
@@ -17,10 +20,12 @@ const SECONDS: &[f64] = &[
 
 /// All metrics of a node.
 pub(crate) struct Meter {
+    recorder: PrometheusRecorder,
     exposition: PrometheusHandle,
     snapshot: SnapshotMeter,
     wal: WalMeter,
     gossip: GossipMeter,
+    network: NetworkMeter,
     requests: Counter,
     weaknesses: Gauge,
 }
@@ -59,6 +64,12 @@ struct WalMeter {
     recovery_torn: Gauge,
 }
 
+struct NetworkMeter {
+    active: Gauge,
+    cursors: Gauge,
+    wants: Gauge,
+}
+
 struct GossipMeter {
     topics: Gauge,
     entries: Gauge,
@@ -90,17 +101,19 @@ impl Meter {
     pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(SECONDS)?.build_recorder();
         let exposition = recorder.handle();
-        Ok(metrics::with_local_recorder(&recorder, || Self {
-            exposition,
-            snapshot: SnapshotMeter::new(),
-            wal: WalMeter::new(),
-            gossip: GossipMeter::new(),
-            requests: counter("icn_control_requests_total", "Requests the node has taken."),
-            weaknesses: gauge(
-                "icn_state_guard_findings",
-                "Things the last start found to be less than was kept.",
-            ),
-        }))
+        let (snapshot, wal, gossip, network) = metrics::with_local_recorder(&recorder, || {
+            (SnapshotMeter::new(), WalMeter::new(), GossipMeter::new(), NetworkMeter::new())
+        });
+        let (requests, weaknesses) = metrics::with_local_recorder(&recorder, || {
+            (
+                counter("icn_control_requests_total", "Requests the node has taken."),
+                gauge(
+                    "icn_state_guard_findings",
+                    "Things the last start found to be less than was kept.",
+                ),
+            )
+        });
+        Ok(Self { recorder, exposition, snapshot, wal, gossip, network, requests, weaknesses })
     }
 
     /// The text of a scrape.
@@ -135,6 +148,24 @@ impl Meter {
         gossip.bytes.set(real(counts.bytes));
         gossip.subscriptions.set(real(counts.subscriptions as u64));
         gossip.peers.set(real(counts.peers as u64));
+    }
+
+    /// How the links to peers do, and what happened on them.
+    pub(crate) fn network(&self, mesh: &Mesh) {
+        let (mut links, mut cursors, mut wants) = (0, 0, 0);
+        for (_, link) in mesh.links() {
+            links += 1;
+            cursors += link.cursors;
+            wants += link.wants;
+        }
+        self.network.active.set(real(links));
+        self.network.cursors.set(real(cursors as u64));
+        self.network.wants.set(real(wants as u64));
+        metrics::with_local_recorder(&self.recorder, || {
+            for (event, count) in mesh.counts() {
+                metrics::counter!("icn_network_events_total", "event" => event).absolute(count);
+            }
+        });
     }
 
     /// Runs a save and records how it went.
@@ -299,6 +330,20 @@ impl WalMeter {
                 "icn_wal_recovery_torn_bytes",
                 "Bytes of unacknowledged tail the last start left out.",
             ),
+        }
+    }
+}
+
+impl NetworkMeter {
+    fn new() -> Self {
+        metrics::describe_counter!(
+            "icn_network_events_total",
+            "What was refused, disputed or left on links, by what it was."
+        );
+        Self {
+            active: gauge("icn_network_connections_active", "Links to peers."),
+            cursors: gauge("icn_network_logs_served", "Logs that peers get from here."),
+            wants: gauge("icn_network_logs_followed", "Logs that come from peers."),
         }
     }
 }

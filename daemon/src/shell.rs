@@ -228,6 +228,7 @@ fn take_turns<D: Disk>(
 fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     let counts = node.state().counts();
     gauges.meter.gossip(&counts);
+    gauges.meter.network(node.mesh());
     let log = node.store().wal().stats();
     gauges.meter.log(&log);
     let kept = node.store().compactor().list();
