@@ -3,6 +3,7 @@
 pub mod crash;
 mod dice;
 pub mod history;
+pub mod hostile;
 pub mod life;
 pub mod net;
 mod rig;

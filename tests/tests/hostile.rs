@@ -1,0 +1,202 @@
+//! Honest nodes with one among them that keeps to no rule: they become equal, no link between two of
+//! them is closed, nothing private is known, and what is remembered for a peer stays within bounds.
+
+use std::collections::BTreeSet;
+
+use icn_daemon::node::Chance;
+use icn_gossip::TopicId;
+use icn_tests::hostile::{ATTACKS, Attack, Hostile};
+use icn_tests::net::{Pace, World};
+use serde_json::json;
+
+/// The member that keeps to no rule.
+const HOSTILE: usize = 3;
+
+/// How long the honest ones have to become equal.
+const BOUND_MS: u64 = 120_000;
+
+/// What may be remembered for a peer that tells of as many logs as it likes.
+const REMEMBERED: usize = 8000;
+
+struct Siege {
+    world: World,
+    open: TopicId,
+    closed: TopicId,
+    published: u64,
+}
+
+impl Siege {
+    fn begin(seed: u64, attacks: &[Attack]) -> Self {
+        let mut world = World::new(seed, 4, Pace::default());
+        let members: Vec<String> = [1, 2].map(|index| world.did(index).to_string()).into();
+        let mut create = |line| {
+            let created = world.answer(0, line).expect("a topic");
+            created["topic"]["id"].as_str().expect("an id").parse().expect("an id")
+        };
+        let open = create(json!({ "cmd": "topic_create", "name": "open" }));
+        let line = json!({ "cmd": "topic_create", "name": "closed", "members": members });
+        let closed = create(line);
+        for index in 0..3 {
+            for name in ["open", "closed", "missing"] {
+                let wish = json!({ "cmd": "subscribe", "topic": name });
+                world.answer(index, wish).expect("subscribed");
+            }
+        }
+        let topics = [(open, "open"), (closed, "closed"), (closed, "missing")];
+        let script = Hostile::new(world.keypair(HOSTILE), seed, attacks, &topics);
+        world.replace(HOSTILE, Box::new(script));
+        Self { world, open, closed, published: 0 }
+    }
+
+    fn live(&mut self, steps: usize) {
+        for _ in 0..steps {
+            let index = usize::try_from(self.world.dice.below(3)).unwrap_or(0);
+            match self.world.dice.below(20) {
+                0 => {
+                    let seed = self.world.dice.next();
+                    self.world.crash(index, Some(seed));
+                    self.world.start(index);
+                }
+                1 => self.world.cut(0, 1),
+                2 => self.world.heal(),
+                _ => {}
+            }
+            let name = if self.world.dice.below(2) == 0 { "open" } else { "closed" };
+            let known = self.world.node(index).state().resolve(name).is_ok();
+            if known {
+                self.published += 1;
+                let text = self.published.to_string();
+                self.world.ask(index, json!({ "cmd": "publish", "topic": name, "text": text }));
+            }
+            let pause = self.world.dice.below(1000);
+            self.world.run(pause);
+            self.check();
+        }
+    }
+
+    fn check(&self) {
+        for index in 0..3 {
+            let node = self.world.node(index);
+            for (link, view) in node.mesh().links() {
+                assert!(view.remembered < REMEMBERED, "{link:?} of {index}: {view:?}");
+                assert!(view.under_way < 3 << 20, "{link:?} of {index}: {view:?}");
+            }
+            let hostile = self.world.did(HOSTILE);
+            for topic in [self.open, self.closed] {
+                for (key, log) in node.state().heads(topic) {
+                    assert!(log.proof.is_none() || key.author == hostile, "{key:?} is frozen");
+                }
+            }
+            let mut others = node.state().heads(self.closed);
+            assert!(others.all(|(key, _)| key.author != hostile), "{index} took what it may not");
+        }
+        let between = |(one, other, _): &&(usize, usize, &str)| *one < HOSTILE && *other < HOSTILE;
+        let closed: Vec<_> = self.world.closed.keys().filter(between).collect();
+        assert!(closed.is_empty(), "honest links closed: {closed:?}");
+    }
+
+    /// Why links with the hostile one were closed.
+    fn end(mut self) -> BTreeSet<&'static str> {
+        self.world.heal();
+        let (open, closed) = (self.open, self.closed);
+        let equal = self.world.run_until(BOUND_MS, |world| {
+            [open, closed].iter().all(|topic| {
+                let [one, two, three] = [0, 1, 2].map(|index| world.root(index, *topic));
+                one == two && two == three
+            })
+        });
+        assert!(equal, "not equal: {}", self.describe());
+        self.check();
+        for topic in [open, closed] {
+            let texts = [0, 1, 2].map(|index| {
+                let entries = self.world.node(index).state().entries(topic, 0);
+                let honest =
+                    entries.filter(|(_, one)| one.entry.header().author != self.world.did(HOSTILE));
+                honest.map(|(_, stored)| stored.entry.hash()).collect::<BTreeSet<_>>()
+            });
+            assert_eq!(texts[0], texts[1]);
+            assert_eq!(texts[1], texts[2]);
+        }
+        self.world.closed.keys().map(|(_, _, name)| *name).collect()
+    }
+
+    fn describe(&self) -> String {
+        let mut out = String::new();
+        for index in 0..3 {
+            for topic in [self.open, self.closed] {
+                for (key, log) in self.world.node(index).state().heads(topic) {
+                    let author = (0..4).find(|at| self.world.did(*at) == key.author);
+                    let (epoch, head, frozen) = (key.epoch, log.head, log.proof.is_some());
+                    let hash = log.head_hash[0];
+                    out += &format!("\n{index}: {author:?}/{epoch:x}={head}/{hash:x} {frozen}");
+                }
+            }
+        }
+        out
+    }
+}
+
+/// What a link may be closed for when only this is done.
+fn reasons(attack: Attack) -> &'static [&'static str] {
+    match attack {
+        Attack::Replay => &["unasked", "malformed", "too_many", "bad_signature"],
+        Attack::Forge => &["bad_signature"],
+        Attack::Disorder | Attack::Unasked => &["unasked"],
+        Attack::Nonsense => &["malformed", "unknown_kind", "unasked", "too_many", "bad_signature"],
+        Attack::Flood => &["too_many"],
+        // What is asked for again with a handle that is in use.
+        Attack::Boast | Attack::Gap | Attack::Storm | Attack::Greed => &[],
+        Attack::Offer | Attack::Equivocate => &[],
+    }
+}
+
+#[test]
+fn every_attack_alone_hurts_nobody_else() {
+    for (seed, attack) in (0..).zip(ATTACKS) {
+        println!("{attack:?}");
+        let mut siege = Siege::begin(seed, &[attack]);
+        siege.live(40);
+        let closed = siege.end();
+        let expected = reasons(attack);
+        assert!(closed.iter().all(|name| expected.contains(name)), "{attack:?}: {closed:?}");
+        assert_eq!(closed.is_empty(), expected.is_empty(), "{attack:?}: {closed:?}");
+    }
+}
+
+#[test]
+fn all_attacks_together_hurt_nobody_else() {
+    let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
+    for seed in 100..100 + seeds {
+        println!("seed {seed}");
+        let mut siege = Siege::begin(seed, &ATTACKS);
+        siege.live(60);
+        siege.end();
+    }
+}
+
+#[test]
+fn two_histories_freeze_the_log_everywhere_and_nothing_else() {
+    let mut siege = Siege::begin(7, &[Attack::Equivocate]);
+    siege.live(40);
+    let (open, hostile) = (siege.open, siege.world.did(HOSTILE));
+    let frozen = siege.world.run_until(BOUND_MS, |world| {
+        (0..3).all(|index| {
+            let state = world.node(index).state();
+            let mut logs = state.heads(open).filter(|(key, _)| key.author == hostile);
+            logs.all(|(_, log)| log.proof.is_some())
+        })
+    });
+    assert!(frozen, "{}", siege.describe());
+    let state = siege.world.node(0).state();
+    let proofs = state.heads(open).filter_map(|(_, log)| log.proof.as_deref());
+    let mut count = 0;
+    for (one, other) in proofs {
+        assert_ne!(one.hash(), other.hash());
+        assert_eq!(one.header().seq, other.header().seq);
+        one.verify().expect("signed");
+        other.verify().expect("signed");
+        count += 1;
+    }
+    assert!(count >= 3, "{count} logs");
+    siege.end();
+}
