@@ -10,7 +10,8 @@ use std::{fs, io};
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use icn_fuzz::life::Witness;
-use icn_fuzz::{Edit, End, Log, Ops, edit, headers, replay, segments, snapshot};
+use icn_fuzz::{Edit, End, Log, Ops, edit, headers, mesh, replay, segments, snapshot};
+use icn_gossip::mesh::{Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry};
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, State,
     TopicSpec,
@@ -28,6 +29,7 @@ fn main() -> io::Result<()> {
         ("snapshot", snapshots()),
         ("entry", entry()),
         ("wire", wire()),
+        ("message", messages()),
         ("export", export()),
         ("legacy", legacy()),
     ];
@@ -253,6 +255,44 @@ fn export() -> Seeds {
         seeds.insert(format!("{name}-edited"), edited.into_bytes());
     }
     seeds
+}
+
+/// Conversations: each kind of message alone, and those that lead to an entry.
+fn messages() -> Seeds {
+    let (topic, entry) = (mesh::topic(), mesh::entry());
+    let tag = Tag::of_topic(&mesh::BINDING, &topic);
+    let author = Keypair::from_seed([3; 32]).did();
+    let hash = [1; 16];
+    let head = |seq| Head { author, epoch: 4, seq, hash };
+    let want = |after| Want { handle: 0, tag, author: keypair().did(), epoch: 9, after, hash };
+    let list = vec![Interest { tag, missing: true, named: false }];
+    let heads = |seq| Message::Heads { tag, last: true, news: false, list: vec![head(seq)] };
+    let bytes = entry.encode();
+    let signature = *bytes[193..].first_chunk().expect("64 bytes");
+    let payload = entry.payload().clone();
+    let wire = WireEntry { kind: 1, access_version: 1, time_ms: 6, signature, payload };
+    let entries = Message::Entries { handle: 0, first: 1, list: vec![wire] };
+    let base = Message::Base { handle: 0, seq: 5, hash: [2; 32] };
+    let all = [
+        ("interests", vec![Message::Interests { more: false, list }]),
+        ("roots", vec![Message::Roots(vec![(tag, Root([3; 16]))])]),
+        ("ask", vec![Message::Ask(vec![tag])]),
+        ("heads", vec![heads(7)]),
+        ("want", vec![Message::Want(vec![want(0)]), Message::Cease(0)]),
+        ("ahead", vec![Message::Want(vec![want(1 << 40)])]),
+        ("entries", vec![heads(7), entries]),
+        ("base", vec![heads(7), base]),
+        ("stop", vec![heads(7), Message::Stop { handle: 0, reason: StopReason::NoSource }]),
+        ("dispute", vec![Message::Dispute(Box::new(entry.clone()))]),
+        ("proof", vec![Message::Proof(Box::new((entry.clone(), entry)))]),
+    ];
+    let frame = |message: Message| {
+        let (kind, body) = message.encode();
+        let length = u16::try_from(body.len()).expect("small").to_le_bytes();
+        [&[kind], &length[..], &body[..]].concat()
+    };
+    let seed = |messages: Vec<Message>| messages.into_iter().flat_map(frame).collect();
+    all.into_iter().map(|(name, messages)| (name.into(), seed(messages))).collect()
 }
 
 /// One document with everything, and parts of it.

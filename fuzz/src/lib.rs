@@ -7,6 +7,7 @@ mod layout;
 #[path = "../../tests/src/life.rs"]
 pub mod life;
 mod log;
+pub mod mesh;
 mod ops;
 mod words;
 

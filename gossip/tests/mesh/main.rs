@@ -1,6 +1,7 @@
 //! The protocol as a value: one node, and a test that plays its peers.
 
 mod closing;
+mod codec;
 mod forks;
 mod memory;
 mod own;

@@ -42,7 +42,7 @@ pub(crate) fn genesis(seed: u8, name: &str, access: &Access, nonce: u64) -> Gene
 }
 
 /// A log that a test writes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) seed: u8,
     pub(crate) key: LogKey,

@@ -1,0 +1,33 @@
+//! What a peer says after the Hello: an error, nothing, or a message with one encoding; and whatever it
+//! is, a node that hears it goes on.
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use icn_fuzz::mesh::{LINK, NOW_MS, node};
+use icn_gossip::mesh::{Action, Message};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let (state, mut mesh) = node();
+    // Frames one after the other: kind, length u16, body.
+    let mut rest = input;
+    while let &[kind, low, high, ref more @ ..] = rest {
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let (body, more) = more.split_at(more.len().min(length));
+        rest = more;
+        if let Ok(Some(message)) = Message::decode(kind, body) {
+            assert_eq!(message.encode(), (kind, body.to_vec().into()), "two encodings");
+        }
+        mesh.receive(&state, NOW_MS, LINK, kind, body);
+        while let Some(action) = mesh.poll(&state, NOW_MS) {
+            if let Action::Verify(batch) = action {
+                let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
+                mesh.verified(&state, NOW_MS, batch, valid);
+            }
+        }
+    }
+    mesh.tick(&state, NOW_MS + 60_000, 1);
+    mesh.set_closed(&state, NOW_MS + 60_000, BTreeSet::new());
+    while mesh.poll(&state, NOW_MS + 60_000).is_some() {}
+});
