@@ -336,7 +336,7 @@ impl Message {
     }
 
     fn read_interests(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let [more, _] = flags(cursor)?;
+        let [more, false] = flags(cursor)? else { return None };
         let list = list(cursor, |cursor| {
             let tag = Tag(cursor.array()?);
             let [missing, named] = flags(cursor)?;

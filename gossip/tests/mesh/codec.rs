@@ -122,6 +122,17 @@ proptest! {
 }
 
 #[test]
+fn flags_that_mean_nothing_are_no_sense() {
+    let tag = [0; 16];
+    for flags in 2..=u8::MAX {
+        assert!(Message::decode(1, &[flags, 0]).is_err(), "{flags}");
+    }
+    for flags in 4..=u8::MAX {
+        assert!(Message::decode(5, &[&tag[..], &[flags, 0]].concat()).is_err(), "{flags}");
+    }
+}
+
+#[test]
 fn a_number_has_its_shortest_form_only() {
     let cease = |body: &[u8]| Message::decode(8, body);
     for (body, value) in [

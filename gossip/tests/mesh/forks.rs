@@ -1,7 +1,7 @@
 //! Two histories by one author.
 
-use icn_gossip::mesh::{Message, StopReason};
-use icn_gossip::{Access, Entry, TopicId};
+use icn_gossip::mesh::{Message, Root, StopReason};
+use icn_gossip::{Access, Entry, Mutation, Outcome, TopicId};
 
 use crate::rig::{EPOCH, Log, Node, tag};
 
@@ -104,7 +104,7 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
         late.hear(9, message);
     }
     assert_eq!(proof(&late, &log), proof(&node, &log));
-    let root = |node: &Node| icn_gossip::mesh::Root::of(&node.state, topic);
+    let root = |node: &Node| Root::of(&node.state, topic);
     assert_eq!(root(&late), root(&node));
 }
 
@@ -157,4 +157,56 @@ fn a_node_whose_own_log_is_frozen_goes_on_in_another_epoch() {
     assert_ne!(node.state.node().expect("a node").epoch, EPOCH);
     node.publish(topic, "two");
     assert_eq!(node.texts(topic), ["one", "two"]);
+}
+
+#[test]
+fn a_root_tells_apart_whatever_may_differ() {
+    let (base, topic) = Node::with_topic(1, &Access::public());
+    let root = |logs: &[&Log], frozen: bool| {
+        let mut state = base.state.clone();
+        for (lsn, entry) in (10..).zip(logs.iter().flat_map(|log| &log.entries)) {
+            let append = Mutation::Append { entry: entry.clone(), received_ms: 6 };
+            assert!(matches!(state.apply(lsn, append), Outcome::Appended { .. }));
+        }
+        if frozen {
+            let other = Log::of(4, topic, &["other"]).entries[0].clone();
+            let one = logs[0].entries[0].clone();
+            let freeze = Mutation::Freeze(Box::new((one, other)));
+            assert_eq!(state.apply(99, freeze), Outcome::Done);
+        }
+        Root::of(&state, topic)
+    };
+    let one = Log::of(4, topic, &["one"]);
+    let mut elsewhere = Log::new(4, topic, EPOCH + 1);
+    elsewhere.push("one");
+    let longer = Log::of(4, topic, &["one", "two"]);
+    let roots = [
+        root(&[], false),
+        root(&[&one], false),
+        root(&[&longer], false),
+        root(&[&Log::of(4, topic, &["another"])], false),
+        root(&[&Log::of(5, topic, &["one"])], false),
+        root(&[&elsewhere], false),
+        root(&[&one, &elsewhere], false),
+        root(&[&one], true),
+    ];
+    for (at, root) in roots.iter().enumerate() {
+        assert!(!roots[..at].contains(root), "{at}");
+    }
+    // How far a frozen log has come no longer matters, nor in which order the others came.
+    assert_eq!(root(&[&one], true), root(&[&longer], true));
+    assert_eq!(root(&[&elsewhere, &one], false), root(&[&one, &elsewhere], false));
+    // Only the epoch differs, not even the hash of the head.
+    let mut state = base.state.clone();
+    let pair = |epoch| {
+        let [mut one, mut other] = [Log::new(4, topic, epoch), Log::new(4, topic, epoch)];
+        one.push("one");
+        other.push("other");
+        Mutation::Freeze(Box::new((one.entries[0].clone(), other.entries[0].clone())))
+    };
+    state.apply(10, pair(1));
+    let first = Root::of(&state, topic);
+    let mut state = base.state.clone();
+    state.apply(10, pair(2));
+    assert_ne!(first, Root::of(&state, topic));
 }
