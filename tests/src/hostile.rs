@@ -1,6 +1,8 @@
 //! A member with a valid key that keeps to no rule.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use icn_daemon::node::Chance;
@@ -77,6 +79,9 @@ pub struct Hostile {
     /// Logs it has heard of.
     logs: Vec<LogKey>,
     epoch: u64,
+    /// A topic it may not read, and how often it was told of it.
+    secret: TopicId,
+    leaks: Arc<AtomicUsize>,
 }
 
 struct Side {
@@ -90,13 +95,16 @@ struct Side {
 }
 
 impl Hostile {
-    /// One that knows these topics and does these things.
+    /// One that knows these topics and does these things. It may not read the `secret` one; `leaks` counts
+    /// the messages about that.
     #[must_use]
     pub fn new(
         keypair: Keypair,
         seed: u64,
         attacks: &[Attack],
         topics: &[(TopicId, &str)],
+        secret: TopicId,
+        leaks: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             keypair,
@@ -109,6 +117,8 @@ impl Hostile {
             frames: Vec::new(),
             logs: Vec::new(),
             epoch: 1,
+            secret,
+            leaks,
         }
     }
 
@@ -308,6 +318,9 @@ impl Hostile {
             let mut topics = self.topics.iter();
             topics.find(|topic| Tag::of_topic(&side.binding, topic) == tag).copied()
         };
+        if is_about(&message, &self.secret, Tag::of_topic(&side.binding, &self.secret)) {
+            self.leaks.fetch_add(1, Ordering::Relaxed);
+        }
         let mut keys = Vec::new();
         match message {
             Message::Want(list) => {
@@ -376,6 +389,24 @@ impl Script for Hostile {
 fn frames(link: LinkId, messages: &[Message]) -> Frames {
     let encoded = messages.iter().map(Message::encode);
     encoded.map(|(kind, body)| (link, kind, body)).collect()
+}
+
+/// Whether a message tells of a topic.
+fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
+    match message {
+        // What a node subscribes to it says on every link, in words that only a member understands.
+        Message::Interests { .. } => false,
+        Message::Topics(list) => list.iter().any(|genesis| genesis.id() == *topic),
+        Message::Roots(list) => list.iter().any(|(told, _)| *told == tag),
+        Message::Ask(list) => list.contains(&tag),
+        Message::Heads { tag: told, .. } => *told == tag,
+        Message::Want(list) => list.iter().any(|want| want.tag == tag),
+        Message::Dispute(entry) => entry.header().topic == *topic,
+        Message::Proof(entries) => entries.0.header().topic == *topic,
+        // They carry a handle of its own.
+        Message::Entries { .. } | Message::Base { .. } => false,
+        Message::Cease(_) | Message::Stop { .. } => false,
+    }
 }
 
 fn nothing(random: u64) -> WireEntry {

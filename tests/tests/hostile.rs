@@ -2,6 +2,8 @@
 //! them is closed, nothing private is known, and what is remembered for a peer stays within bounds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use icn_daemon::node::Chance;
 use icn_gossip::TopicId;
@@ -23,6 +25,8 @@ struct Siege {
     open: TopicId,
     closed: TopicId,
     published: u64,
+    /// How often the hostile one was told of what it may not read.
+    leaks: Arc<AtomicUsize>,
 }
 
 impl Siege {
@@ -43,9 +47,10 @@ impl Siege {
             }
         }
         let topics = [(open, "open"), (closed, "closed"), (closed, "missing")];
-        let script = Hostile::new(world.keypair(HOSTILE), seed, attacks, &topics);
+        let (keypair, leaks) = (world.keypair(HOSTILE), Arc::default());
+        let script = Hostile::new(keypair, seed, attacks, &topics, closed, Arc::clone(&leaks));
         world.replace(HOSTILE, Box::new(script));
-        Self { world, open, closed, published: 0 }
+        Self { world, open, closed, published: 0, leaks }
     }
 
     fn live(&mut self, steps: usize) {
@@ -90,6 +95,7 @@ impl Siege {
             let mut others = node.state().heads(self.closed);
             assert!(others.all(|(key, _)| key.author != hostile), "{index} took what it may not");
         }
+        assert_eq!(self.leaks.load(Ordering::Relaxed), 0, "a private topic is told of");
         let between = |(one, other, _): &&(usize, usize, &str)| *one < HOSTILE && *other < HOSTILE;
         let closed: Vec<_> = self.world.closed.keys().filter(between).collect();
         assert!(closed.is_empty(), "honest links closed: {closed:?}");

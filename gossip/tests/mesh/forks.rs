@@ -92,7 +92,7 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
     node.hear(1, Message::Dispute(Box::new(other.entries[0].clone())));
     let mut late = Node::new(5);
     let genesis = node.state.topic(&topic).expect("a topic").genesis.clone();
-    late.commit(icn_gossip::Mutation::CreateTopic(genesis));
+    late.commit(Mutation::CreateTopic(genesis));
     late.subscribe("a");
     let (entry, received_ms) = (log.entries[0].clone(), 1);
     late.commit(icn_gossip::Mutation::Append { entry, received_ms });
