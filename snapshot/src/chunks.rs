@@ -19,15 +19,10 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// level 3 takes 1.41 of the time and 1.04 of the room.
 const ZSTD_LEVEL: i32 = 1;
 
-/// A sync keeps those of the log waiting for as long as it takes, so that a large file is synced
-/// little by little.
-const SYNC_BYTES: u64 = 4 << 20;
-
 /// Cuts what is written to it into chunks and packs them.
 pub(crate) struct Packer<'a, F> {
     file: &'a F,
     offset: u64,
-    synced: u64,
     hasher: blake3::Hasher,
     compressor: Compressor<'static>,
     raw: Vec<u8>,
@@ -42,7 +37,6 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         Ok(Self {
             file,
             offset: 0,
-            synced: 0,
             hasher: blake3::Hasher::new(),
             compressor: Compressor::new(ZSTD_LEVEL)?,
             raw: Vec::with_capacity(CHUNK_BYTES_MAX),
@@ -67,10 +61,9 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         header[4..8].copy_from_slice(&length(packed)?.to_le_bytes());
         header[8..12].copy_from_slice(&chunk_crc(&room[..packed], self.chunks).to_le_bytes());
         self.put(&chunk[..CHUNK_HEADER_BYTES + packed])?;
-        if self.offset - self.synced >= SYNC_BYTES {
-            self.file.sync()?;
-            self.synced = self.offset;
-        }
+        // The log's syncs wait for what this file still has to write: it starts on its way at once, and the
+        // sync at the end has little left.
+        self.file.drop_cache(self.offset - (CHUNK_HEADER_BYTES + packed) as u64)?;
         self.chunk = chunk;
         self.chunks += 1;
         self.raw_bytes += self.raw.len() as u64;

@@ -102,6 +102,7 @@ pub trait DiskFile: Send + Sync + 'static {
     fn sync(&self) -> io::Result<()>;
 
     /// Drops clean pages from `offset` to the end out of the page cache, so that the next read
-    /// shows what the disk holds and not what memory remembers.
+    /// shows what the disk holds and not what memory remembers. Pages that are not written yet may start
+    /// on their way; nobody waits for them.
     fn drop_cache(&self, offset: u64) -> io::Result<()>;
 }
