@@ -30,10 +30,12 @@ pub(crate) struct Packer<'a, F> {
     chunk: Vec<u8>,
     chunks: u64,
     raw_bytes: u64,
+    /// What is done after each full chunk.
+    pause: &'a mut dyn FnMut(),
 }
 
 impl<'a, F: DiskFile> Packer<'a, F> {
-    pub(crate) fn new(file: &'a F) -> io::Result<Self> {
+    pub(crate) fn new(file: &'a F, pause: &'a mut dyn FnMut()) -> io::Result<Self> {
         Ok(Self {
             file,
             offset: 0,
@@ -43,6 +45,7 @@ impl<'a, F: DiskFile> Packer<'a, F> {
             chunk: vec![0; CHUNK_HEADER_BYTES + compress_bound(CHUNK_BYTES_MAX)],
             chunks: 0,
             raw_bytes: 0,
+            pause,
         })
     }
 
@@ -96,6 +99,7 @@ impl<F: DiskFile> Write for Packer<'_, F> {
         self.raw.extend_from_slice(&bytes[..count]);
         if self.raw.len() == CHUNK_BYTES_MAX {
             self.pack()?;
+            (self.pause)();
         }
         Ok(count)
     }
@@ -323,4 +327,22 @@ fn length(bytes: usize) -> io::Result<u32> {
 
 fn damaged(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_wal::{Disk, SimDisk};
+
+    use super::*;
+
+    #[test]
+    fn there_is_a_pause_after_each_full_chunk() {
+        let file = SimDisk::new(1).create("file").expect("create");
+        let mut pauses = 0;
+        let mut pause = || pauses += 1;
+        let mut packer = Packer::new(&file, &mut pause).expect("a packer");
+        packer.write_all(&vec![7; 3 * CHUNK_BYTES_MAX + 1]).expect("write");
+        packer.finish().expect("finish");
+        assert_eq!(pauses, 3);
+    }
 }

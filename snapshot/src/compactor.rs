@@ -6,6 +6,7 @@ use icn_wal::{Disk, Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::catalogue::Check;
+use crate::courtesy::Courtesy;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::{Draft, Image};
@@ -45,7 +46,7 @@ impl<S> Target<S> {
 
 impl<D: Disk> Compactor<D> {
     /// Writes, verifies and lists `image`, retires older snapshots, and lets go of the log that no
-    /// kept snapshot needs.
+    /// kept snapshot needs. While others commit, it rests for 12 ms after each MiB of state.
     ///
     /// # Errors
     /// The store is as it was, at worst with some files that are removed at the next open.
@@ -59,7 +60,9 @@ impl<D: Disk> Compactor<D> {
         }
         // And none may be taken for older than it is: a state of before its time is not in it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
-        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image)?;
+        let mut courtesy = Courtesy::new(&self.wal);
+        let pause = &mut || courtesy.give_way();
+        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image, pause)?;
         let saved = self.shelf.lock().publish(draft, &self.wal)?;
         if let Some(promise) = promise {
             promise.keep();

@@ -45,16 +45,18 @@ pub(crate) struct Header {
     pub(crate) origin: Origin,
 }
 
-/// Writes `state` under `name`, which must not exist, and syncs it. Returns the bytes written.
+/// Writes `state` under `name`, which must not exist, and syncs it, with a `pause` between chunks. Returns
+/// the bytes written.
 pub(crate) fn write<S: StateMachine, D: Disk>(
     disk: &D,
     name: &str,
     header: &Header,
     state: &S,
+    pause: &mut dyn FnMut(),
 ) -> Result<u64, Error> {
     let describe = || disk.describe(name);
     let file = disk.create(name).on("create", describe())?;
-    let mut packer = Packer::new(&file).on("pack", describe())?;
+    let mut packer = Packer::new(&file, pause).on("pack", describe())?;
     packer.put(&encode_header(header, S::SCHEMA)).on("write", describe())?;
     let summary = state.summary();
     let long = || io::Error::other("the summary of the state is longer than 16 MiB");

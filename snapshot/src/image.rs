@@ -67,13 +67,14 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Writes `image` and reads it back from the disk, not from memory. `time_ms` is no less than the
-    /// time of its last record.
+    /// time of its last record; `pause` is called between chunks.
     pub(crate) fn write<S: StateMachine, D: Disk>(
         disk: &D,
         generation: u64,
         store: StoreId,
         time_ms: u64,
         image: Image<S>,
+        pause: &mut dyn FnMut(),
     ) -> Result<Self, Error> {
         let id = SnapshotId { lsn: image.lsn, generation };
         let Image { state, timeline, created_ms, origin, pinned, labels, .. } = image;
@@ -81,7 +82,7 @@ impl Draft {
         let name = format!("{}.tmp", id.file_name());
         let describe = || disk.describe(&name);
         disk.discard(&name).on("remove", describe())?;
-        let bytes = file::write(disk, &name, &header, &state)?;
+        let bytes = file::write(disk, &name, &header, &state, pause)?;
         // As long as it lives, the writer copies what it overwrites.
         drop(state);
         let file = disk.open(&name).on("open", describe())?;

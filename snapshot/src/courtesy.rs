@@ -1,0 +1,56 @@
+//! Leaving the disk to those who commit.
+
+use std::thread;
+use std::time::Duration;
+
+use icn_wal::{Disk, Lsn, Wal};
+
+/// A few times as long as a chunk of 1 MiB takes. With 4 ms, one commit in a thousand beside a large
+/// snapshot took 1.8 to 4.6 times as long as without one, with this 1.5 times.
+const PAUSE: Duration = Duration::from_millis(12);
+
+/// What writes much beside a log, and stands back where the log is in use: its syncs wait for whatever
+/// the disk still has to write.
+pub(crate) struct Courtesy<'a, D: Disk> {
+    wal: &'a Wal<D>,
+    last: Option<Lsn>,
+}
+
+impl<'a, D: Disk> Courtesy<'a, D> {
+    pub(crate) fn new(wal: &'a Wal<D>) -> Self {
+        Self { wal, last: wal.last() }
+    }
+
+    /// Waits a little if anything has been appended since the last time.
+    pub(crate) fn give_way(&mut self) {
+        if self.is_due() {
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.last, self.wal.last());
+        before != self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use icn_wal::{From, SimDisk};
+
+    use super::*;
+
+    #[test]
+    fn only_a_log_in_use_is_given_way() {
+        let disk = SimDisk::new(1);
+        let wal = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open").0;
+        wal.append(1, &[b"before"]).expect("append");
+        let mut courtesy = Courtesy::new(&wal);
+        assert!(!courtesy.is_due(), "nobody commits");
+        wal.append(1, &[b"beside"]).expect("append");
+        assert!(courtesy.is_due());
+        assert!(!courtesy.is_due(), "nobody has since");
+    }
+}
