@@ -154,7 +154,7 @@ impl Running {
         let Ends { connection, send, reader, binding, dialled, peer } = ends;
         let address = connection.remote_address();
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        tracing::info!(link = %link.id, peer = %link.peer, %address, dialled, "link up");
+        tracing::debug!(link = %link.id, peer = %link.peer, %address, dialled, "link up");
         shared.stats.add(Count::LinksUp, 1);
         shared
             .emit(Event::Up {
@@ -175,7 +175,7 @@ impl Running {
         writer.abort();
         let _ = writer.await;
         let why = Why::of(error, link.closed.lock().clone());
-        tracing::info!(link = %link.id, peer = %link.peer, %why, "link down");
+        tracing::debug!(link = %link.id, peer = %link.peer, %why, "link down");
         shared.stats.add(why.count(), 1);
         shared.table.remove(&link);
         let _ = link.ended.set(why.clone());
