@@ -42,10 +42,7 @@ impl At {
     }
 
     fn can_start_from(self, entry: &Entry) -> bool {
-        match self {
-            Self::Snapshot(id) => entry.id() == id,
-            _ => Lsn::new(entry.lsn).is_some_and(|lsn| self.includes(lsn, entry.time_ms)),
-        }
+        Lsn::new(entry.lsn).is_some_and(|lsn| self.includes(lsn, entry.time_ms))
     }
 }
 

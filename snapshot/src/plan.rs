@@ -137,3 +137,66 @@ pub(crate) fn plan(catalogue: &Catalogue, rotation: &Rotation) -> Vec<Verdict> {
     };
     entries.iter().zip(by_rules).map(judge).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::labels::Labels;
+
+    /// By age, oldest first.
+    fn reasons(entries: &[(u64, Check, Origin)], rotation: &Rotation) -> Vec<Reason> {
+        let mut catalogue = Catalogue::default();
+        for (lsn, &(time_ms, check, origin)) in (1..).zip(entries) {
+            catalogue.insert(Entry {
+                lsn,
+                generation: lsn,
+                timeline: 0,
+                bytes: 10,
+                created_ms: 0,
+                time_ms,
+                check,
+                origin,
+                pinned: false,
+                labels: Labels::default(),
+                restored_at: 0,
+                undoes: 0,
+            });
+        }
+        plan(&catalogue, rotation).iter().map(|verdict| verdict.reason).collect()
+    }
+
+    #[test]
+    fn a_damaged_one_stays_while_there_are_too_few_whole_ones() {
+        let damaged = (1, Check::Damaged, Origin::Taken);
+        let whole = (2, Check::Whole, Origin::Taken);
+        let rotation = Rotation::default();
+        for (count, reason) in
+            [(1, Reason::Damaged), (2, Reason::Damaged), (3, Reason::Useless), (4, Reason::Useless)]
+        {
+            let entries = [&[damaged][..], &vec![whole; count]].concat();
+            assert_eq!(reasons(&entries, &rotation)[0], reason, "{count} whole ones");
+        }
+    }
+
+    #[test]
+    fn only_whole_ones_of_what_was_then_take_a_place() {
+        let entries = [
+            (1, Check::Whole, Origin::Taken),
+            (2, Check::Unchecked, Origin::Taken),
+            (3, Check::Whole, Origin::Target),
+            (4, Check::Whole, Origin::Imported),
+        ];
+        let served = Reason::Served;
+        let expected = [Reason::Newest, Reason::Unchecked, served, served];
+        assert_eq!(reasons(&entries, &Rotation::default()), expected);
+    }
+
+    #[test]
+    fn what_is_as_old_as_the_limit_is_young_enough() {
+        let rotation = Rotation { keep: 2, age_ms: 100, bytes: u64::MAX };
+        let entries = [799, 800, 801, 850, 900].map(|time| (time, Check::Whole, Origin::Taken));
+        let (young, floor) = (Reason::Young, Reason::Floor(2));
+        let expected = [Reason::Old, young, young, floor, Reason::Newest];
+        assert_eq!(reasons(&entries, &rotation), expected);
+    }
+}

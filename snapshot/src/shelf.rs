@@ -99,7 +99,7 @@ impl<D: Disk> Shelf<D> {
 
     /// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
     fn from_files(disk: &D) -> Result<Catalogue, Error> {
-        let mut catalogue = Catalogue { next_generation: 1, ..Catalogue::default() };
+        let mut catalogue = Catalogue::default();
         for name in files(disk)? {
             let Some(id) = SnapshotId::from_file_name(&name) else { continue };
             let file = disk.open(&name).on("open", disk.describe(&name))?;

@@ -7,3 +7,4 @@ mod golden;
 mod guard;
 mod recovery;
 mod retention;
+mod shelf;

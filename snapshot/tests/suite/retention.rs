@@ -369,3 +369,31 @@ fn what_a_restore_names_can_be_damaged_and_the_list_lost_as_well() {
     let (store, _) = open(&disk.kill()).expect("the log and an older one show what it was");
     assert_eq!(store.state(), &state);
 }
+
+#[test]
+fn no_look_into_the_past_ends_unseen_at_a_record_that_cannot_be_read() {
+    let disk = SimDisk::new(8);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    // A mutation without its value.
+    let bad = *store.wal().append(1, &[&[0, 1]]).expect("append").end();
+    store.wal().append(1, &[&[0, 1, 1, 0, 0, 0]]).expect("append");
+    store.close().expect("close");
+    for at in [At::Latest, At::Time(1), At::Lsn(bad)] {
+        let past = state_at::<Map, _>(&disk, at);
+        let told = matches!(past, Err(Error::Record { lsn, .. }) if lsn == bad.get());
+        assert!(told, "{at}: {past:?}");
+    }
+    assert_eq!(state_at::<Map, _>(&disk, lsn(1)).expect("before it").lsn, 1);
+}
+
+#[test]
+fn what_lies_outside_the_window_is_named() {
+    let disk = SimDisk::new(9);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let told = state_at::<Map, _>(&disk, lsn(400)).expect_err("beyond").to_string();
+    assert_eq!(told, "LSN 400 is outside the restore window, which is LSN 1 to 1");
+    let texts = [At::Latest, At::Time(7), At::Snapshot(save(&mut store))].map(|at| at.to_string());
+    assert_eq!(texts, ["the latest state", "the time 7", "snapshot 1-1"]);
+}

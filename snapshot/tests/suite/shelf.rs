@@ -1,0 +1,278 @@
+//! What lies in the directory of snapshots, and what a start makes of it.
+
+use icn_snapshot::{At, Check, Error, Image, Reason, Rotation, SnapshotId, Store, list};
+use icn_wal::{Faults, Lsn, SimDisk};
+
+use crate::common::{Map, open, put, restore, save};
+
+fn file(id: SnapshotId) -> String {
+    format!("snapshots/{}", id.file_name())
+}
+
+fn damage(disk: &SimDisk, id: SnapshotId) {
+    let mut bytes = disk.read_file(&file(id)).expect("a snapshot");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    disk.write_file(&file(id), &bytes);
+}
+
+#[test]
+fn a_start_removes_what_is_not_finished_or_not_listed_and_writes_nothing_else() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let kept = save(&mut store);
+    store.close().expect("close");
+    let bytes = disk.read_file(&file(kept)).expect("a snapshot");
+    let unlisted = SnapshotId { generation: kept.generation + 7, ..kept };
+    for left in [file(unlisted), format!("{}.tmp", file(unlisted))] {
+        disk.write_file(&left, &bytes);
+    }
+    disk.write_file("snapshots/notes.txt", b"of somebody else");
+    open(&disk).expect("open").0.close().expect("close");
+    let left: Vec<_> =
+        disk.files().into_iter().filter(|name| name.starts_with("snapshots/")).collect();
+    assert_eq!(left, [file(kept), "snapshots/MANIFEST".into(), "snapshots/notes.txt".into()]);
+    let writes = disk.traffic()[0];
+    open(&disk).expect("open").0.close().expect("close");
+    assert_eq!(disk.traffic()[0], writes, "there was nothing to change");
+}
+
+#[test]
+fn a_number_is_not_given_again_when_the_list_is_lost() {
+    let disk = SimDisk::new(2);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let before = [save(&mut store), save(&mut store)];
+    store.close().expect("close");
+    disk.remove_file("snapshots/MANIFEST");
+    let (mut store, _) = open(&disk).expect("open");
+    let after = save(&mut store);
+    assert!(before.iter().all(|id| id.generation < after.generation), "{before:?} {after}");
+    assert_eq!(store.compactor().list().len(), 3);
+}
+
+#[test]
+fn a_snapshot_of_another_store_or_name_is_found_out_when_the_list_is_lost() {
+    let (disk, other) = (SimDisk::new(3), SimDisk::new(4));
+    let (mut stranger, _) = open(&other).expect("open");
+    put(&mut stranger, 9, 9);
+    let foreign = save(&mut stranger);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    put(&mut store, 2, 2);
+    let own = save(&mut store);
+    store.close().expect("close");
+    disk.write_file(&file(foreign), &other.read_file(&file(foreign)).expect("a snapshot"));
+    let renamed = SnapshotId { generation: own.generation + 1, lsn: own.lsn - 1 };
+    disk.write_file(&file(renamed), &disk.read_file(&file(own)).expect("a snapshot"));
+    disk.remove_file("snapshots/MANIFEST");
+    let (store, _) = open(&disk).expect("open");
+    for id in [foreign, renamed] {
+        let read = store.compactor().verify::<Map>(id);
+        assert!(matches!(read, Err(Error::Unusable { .. })), "{id}: {read:?}");
+    }
+    drop(store);
+    let (store, _) = open(&disk.kill()).expect("open");
+    let read = store.compactor().verify::<Map>(foreign);
+    assert!(matches!(read, Err(Error::Unusable { .. })), "also with a list again: {read:?}");
+}
+
+#[test]
+fn what_is_not_listed_is_said_to_be_none() {
+    let disk = SimDisk::new(5);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let first = save(&mut store);
+    put(&mut store, 2, 2);
+    save(&mut store);
+    let compactor = store.compactor().clone();
+    compactor.delete(first).expect("delete");
+    // Its file is there until the next one is taken.
+    assert!(disk.read_file(&file(first)).is_some());
+    let none = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::NoSuchSnapshot { id }) if id == first), "{result:?}");
+    };
+    none(compactor.verify::<Map>(first));
+    none(compactor.state_at::<Map>(At::Snapshot(first)).map(drop));
+    none(compactor.pin(first, true));
+    none(compactor.delete(first));
+    none(restore(&mut store, At::Snapshot(first), 1).map(drop));
+}
+
+#[test]
+fn the_window_begins_behind_the_log_when_every_snapshot_of_it_is_damaged() {
+    let disk = SimDisk::new(6);
+    let (mut store, _) = open(&disk).expect("open");
+    for round in 0..3 {
+        put(&mut store, round, 1);
+        put(&mut store, round, 2);
+        save(&mut store);
+    }
+    assert_eq!(store.compactor().window_start(), 2);
+    let ids: Vec<_> = store.compactor().list().iter().map(|kept| kept.id).collect();
+    for (id, start) in ids.iter().zip([4, 6, 3]) {
+        damage(&disk, *id);
+        store.compactor().verify::<Map>(*id).expect_err("damaged");
+        assert_eq!(store.compactor().window_start(), start, "{id}");
+    }
+}
+
+fn reason(store: &Store<Map, SimDisk>, id: SnapshotId) -> Option<Reason> {
+    let kept = store.compactor().list().into_iter().find(|kept| kept.id == id)?;
+    Some(kept.kept_because)
+}
+
+fn at(lsn: u64) -> At {
+    At::Lsn(Lsn::new(lsn).expect("an LSN"))
+}
+
+#[test]
+fn all_that_hold_what_a_restore_names_are_kept_for_it_and_no_others() {
+    let disk = SimDisk::new(7);
+    let (mut store, _) = open(&disk).expect("open");
+    let (mut saved, mut twin) = (Vec::new(), SnapshotId { lsn: 0, generation: 0 });
+    for round in 0..5 {
+        put(&mut store, round, 1);
+        saved.push(save(&mut store));
+        // Or the first two would be gone by then.
+        store.compactor().pin(saved[saved.len() - 1], saved.len() < 3).expect("pin");
+        if round == 1 {
+            // The same state once more.
+            twin = save(&mut store);
+            store.compactor().pin(twin, true).expect("pin");
+        }
+    }
+    let restored = restore(&mut store, At::Snapshot(saved[1]), 7).expect("restore").get();
+    assert_eq!(reason(&store, saved[1]), Some(Reason::RestoredAt(restored)));
+    assert_eq!(reason(&store, twin), Some(Reason::RestoredAt(restored)));
+    assert_eq!(reason(&store, saved[0]), Some(Reason::Pinned));
+}
+
+#[test]
+fn what_is_committed_before_a_prepared_restore_makes_it_no_less_needed() {
+    let disk = SimDisk::new(8);
+    let (mut store, _) = open(&disk).expect("open");
+    (1..=4).for_each(|value| put(&mut store, 1, value));
+    let present = store.image(5).expect("an image");
+    let target = store.compactor().target(at(2), present).expect("a target");
+    put(&mut store, 2, 1);
+    save(&mut store);
+    put(&mut store, 2, 2);
+    store.restore(1, target, 7).expect("restore");
+    let mut newest = Vec::new();
+    for round in 3..5 {
+        put(&mut store, round, 1);
+        newest.push(save(&mut store));
+    }
+    let state = store.state().clone();
+    store.close().expect("close");
+    newest.iter().for_each(|id| damage(&disk, *id));
+    let (store, recovery) = open(&disk.kill()).expect("an older one, and what the record names");
+    assert_eq!((store.state(), recovery.passed_over.len()), (&state, 2));
+}
+
+#[test]
+fn no_log_goes_that_alone_can_show_what_a_restore_names() {
+    let disk = SimDisk::new(9);
+    let (mut store, _) = open(&disk).expect("open");
+    (1..=3).for_each(|value| put(&mut store, 1, value));
+    assert_eq!(restore(&mut store, at(2), 7).expect("restore").get(), 4);
+    let named = store.compactor().list()[0].id;
+    assert_eq!(named.lsn, 2);
+    damage(&disk, named);
+    store.compactor().verify::<Map>(named).expect_err("damaged");
+    save(&mut store);
+    put(&mut store, 1, 5);
+    save(&mut store);
+    assert_eq!(store.compactor().window_start(), 1, "the oldest of three is from before");
+    put(&mut store, 1, 6);
+    save(&mut store);
+    assert_eq!(store.compactor().window_start(), 4, "it is from after");
+}
+
+#[test]
+fn what_undoes_a_restore_is_remembered_by_the_disk() {
+    let disk = SimDisk::new(10);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let first = save(&mut store);
+    put(&mut store, 2, 2);
+    let restored = restore(&mut store, At::Snapshot(first), 7).expect("restore");
+    store.wal().wait(restored).expect("durable");
+    let undo = store.compactor().list().last().expect("of the present").id;
+    drop(store);
+    let (mut store, _) = open(&disk.kill()).expect("open");
+    for round in 0..4 {
+        put(&mut store, round, 3);
+        save(&mut store);
+    }
+    assert_eq!(reason(&store, undo), Some(Reason::Undoes(restored.get())));
+}
+
+#[test]
+fn what_one_snapshot_is_found_to_be_is_not_said_of_others() {
+    let disk = SimDisk::new(11);
+    let (mut store, _) = open(&disk).expect("open");
+    let saved = [1, 2, 3].map(|value| {
+        put(&mut store, 1, value);
+        save(&mut store)
+    });
+    damage(&disk, saved[1]);
+    store.compactor().verify::<Map>(saved[1]).expect_err("damaged");
+    store.compactor().verify::<Map>(saved[0]).expect("whole");
+    let found = |store: &Store<Map, SimDisk>| {
+        store.compactor().list().iter().map(|kept| kept.check).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&store), [Check::Whole, Check::Damaged, Check::Whole]);
+    drop(store);
+    let (store, _) = open(&disk.kill()).expect("open");
+    assert_eq!(found(&store), [Check::Whole, Check::Damaged, Check::Whole], "it is written down");
+}
+
+#[test]
+fn a_restore_of_what_was_imported_holds_nothing_else_that_was() {
+    let disk = SimDisk::new(12);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let imported = [2, 3].map(|restores| {
+        let state = Map { restores, ..Map::default() };
+        store.compactor().save(Image::imported(state, 5)).expect("import").id
+    });
+    put(&mut store, 2, 2);
+    let at = restore(&mut store, At::Snapshot(imported[0]), 7).expect("restore").get();
+    assert_eq!(at, 3);
+    assert_eq!(reason(&store, imported[0]), Some(Reason::RestoredAt(3)));
+    // As it might have been restored when it was imported.
+    assert_eq!(reason(&store, imported[1]), Some(Reason::RestoredAt(2)));
+}
+
+#[test]
+fn a_list_that_cannot_be_written_keeps_nobody_out_but_on_a_disk_that_fails() {
+    let disk = SimDisk::new(13);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    save(&mut store);
+    store.close().expect("close");
+    disk.remove_file("snapshots/MANIFEST");
+    let full = disk.fork();
+    full.set_faults(Faults { room: Some(0), ..Faults::default() });
+    let (store, _) = open(&full).expect("it can be read");
+    assert_eq!(store.state().values.len(), 1);
+    let writes = disk.traffic()[0];
+    disk.set_faults(Faults { write_error_at: Some(writes + 1), ..Faults::default() });
+    let opened = open(&disk).map(drop);
+    assert!(matches!(opened, Err(Error::Log(_))), "{opened:?}");
+}
+
+#[test]
+fn whoever_has_no_lock_sees_the_same_list() {
+    let disk = SimDisk::new(14);
+    let (mut store, _) = open(&disk).expect("open");
+    for value in 0..4 {
+        put(&mut store, 1, value);
+        save(&mut store);
+    }
+    let seen = list(&disk, Rotation::default()).expect("a list");
+    assert_eq!((seen.len(), &seen), (3, &store.compactor().list()));
+}
