@@ -11,6 +11,7 @@ mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod snapshots;
+mod topics;
 
 use network::Matter;
 pub use network::PeerEvent;
@@ -21,13 +22,8 @@ pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 
 use bytes::Bytes;
-use data_encoding::BASE64;
-use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_gossip::mesh::{Batch, LinkId, Mesh};
-use icn_gossip::{
-    Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, NodeId, Outcome, Position,
-    Provenance, Reject, Scope, State, TopicSpec,
-};
+use icn_gossip::{Did, KeyCard, Keypair, Mutation, NodeId, Outcome, Provenance, Reject, State};
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::Disk;
 use serde_json::json;
@@ -37,8 +33,6 @@ use crate::guard::Guard;
 use crate::machine::Machine;
 use crate::request::{Reply, Request};
 use crate::work::Work;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The random numbers a node needs; given from outside so that a simulation can repeat them.
 pub trait Chance: Send {
@@ -336,116 +330,6 @@ impl<D: Disk> Node<D> {
 
     fn node_id(&self) -> Result<NodeId, Failure> {
         Ok(self.state().node().ok_or(Reject::Identity)?)
-    }
-
-    fn publish(
-        &mut self,
-        now_ms: u64,
-        topic: &str,
-        text: Option<String>,
-        base64: Option<&str>,
-    ) -> Reply {
-        let payload = match (text, base64) {
-            (Some(text), None) => text.into_bytes(),
-            (None, Some(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
-                Failure::new("ICN-E0504", exit::USAGE, format!("Bad base64: {error}."), "")
-            })?,
-            _ => {
-                let message = "A message is either text or base64.";
-                return Err(Failure::new("ICN-E0504", exit::USAGE, message, ""));
-            }
-        };
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(Reject::TooLarge { bytes: payload.len() }.into());
-        }
-        let node = self.node_id()?;
-        let id = self.state().resolve(topic)?;
-        self.state().may_write(&id, &node.did)?;
-        let node = self.in_own_epoch(now_ms, &id)?;
-        let state = self.state();
-        let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
-        let position = Position {
-            network: node.network,
-            topic: id,
-            epoch: node.epoch,
-            seq: head.head + 1,
-            previous: head.head_hash,
-            access_version: state.topic(&id).map_or(0, |topic| topic.access_version),
-            time_ms: now_ms,
-        };
-        let entry = Entry::sign(&self.keypair, &position, Bytes::from(payload));
-        // Refused here, a publication that cannot be leaves no trace in the log.
-        self.state().admit(&entry)?;
-        let (lsn, outcome) =
-            self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
-        match outcome {
-            Outcome::Appended { seq, arrival } => {
-                Ok(json!({ "lsn": lsn, "seq": seq, "arrival": arrival }))
-            }
-            _ => Err(Reject::OutOfOrder.into()),
-        }
-    }
-
-    fn topic_create(&mut self, now_ms: u64, request: Request) -> Reply {
-        let Request::TopicCreate {
-            name,
-            private,
-            members,
-            min_trust,
-            scope,
-            max_entries,
-            retention_days,
-        } = request
-        else {
-            return Err(Reject::BadName.into());
-        };
-        let node = self.node_id()?;
-        let mut dids = vec![node.did];
-        for member in &members {
-            dids.push(member.parse().map_err(|error| bad_did(member, &error))?);
-        }
-        let access = match min_trust {
-            Some(_) if private || !members.is_empty() => {
-                let message = "A topic is for members or for those trusted enough, not both.";
-                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
-            }
-            Some(trust) => Access::min_trust(trust),
-            None if private || !members.is_empty() => Access::participants(dids),
-            None => Access::public(),
-        };
-        if !icn_gossip::name_is_valid(&name) {
-            return Err(Reject::BadName.into());
-        }
-        // One name for two topics is legal when they come from elsewhere; making it so is not.
-        match self.state().resolve(&name) {
-            Ok(id) => return Err(Reject::TopicExists { id }.into()),
-            Err(Reject::UnknownTopic { .. }) => {}
-            Err(reject) => return Err(reject.into()),
-        }
-        let mut spec = TopicSpec::new(name, access.encode(), now_ms);
-        spec.scope = match scope.as_deref() {
-            None | Some("global") => Scope::Global,
-            Some("regional") => Scope::Regional,
-            Some("local") => Scope::Local,
-            Some(other) => {
-                let message = format!("{other:?} is no scope; there are local, regional, global.");
-                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
-            }
-        };
-        spec.max_entries = max_entries.unwrap_or(spec.max_entries);
-        spec.retention_ms =
-            retention_days.map_or(spec.retention_ms, |days| u64::from(days) * DAY_MS);
-        let genesis = Genesis::sign(&self.keypair, node.network, spec, self.chance.next());
-        let id = genesis.id();
-        let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
-        let topic = self.state().topic(&id).map(|topic| describe_topic(&id, topic));
-        Ok(json!({ "lsn": lsn, "topic": topic }))
-    }
-
-    fn topic_delete(&mut self, now_ms: u64, topic: &str) -> Reply {
-        let id = self.state().resolve(topic)?;
-        let (lsn, _) = self.commit(now_ms, Mutation::DeleteTopic(id))?;
-        Ok(json!({ "lsn": lsn, "deleted": id.to_string() }))
     }
 
     fn subscribe(&mut self, now_ms: u64, topic: String) -> Reply {

@@ -8,27 +8,29 @@
 //! Nothing here is durable and nothing needs to be: all of it can be made again from the state and
 //! from what the peers say. Time and chance are arguments.
 
+mod action;
 mod fork;
 mod link;
 mod message;
 mod serve;
 mod tag;
+mod time;
 mod want;
+mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use bytes::Bytes;
-
 use crate::did::Did;
-use crate::entry::Entry;
 use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
+use action::Purpose;
 use link::{Link, Pause};
 
+pub use action::{Action, Batch, LinkError, Refusal};
 pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
 
@@ -40,131 +42,6 @@ impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// What a peer did that ends its link. Nothing here can be the doing of a third, or our own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// The body makes no sense.
-    #[error("a message makes no sense")]
-    Malformed,
-    /// A message that must be understood and is not.
-    #[error("a message must be understood and is not")]
-    UnknownKind,
-    /// It passed on what nobody signed.
-    #[error("something was passed on that nobody has signed")]
-    BadSignature,
-    /// It sent what was not asked for.
-    #[error("something was sent that was not asked for")]
-    Unasked,
-    /// It went over a limit.
-    #[error("a limit was exceeded")]
-    TooMany,
-}
-
-impl LinkError {
-    /// The code the connection is closed with.
-    #[must_use]
-    pub fn code(self) -> u32 {
-        match self {
-            Self::Malformed => 0x20,
-            Self::UnknownKind => 0x21,
-            Self::BadSignature => 0x22,
-            Self::Unasked => 0x23,
-            Self::TooMany => 0x24,
-        }
-    }
-
-    /// The name a counter carries.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnknownKind => "unknown_kind",
-            Self::BadSignature => "bad_signature",
-            Self::Unasked => "unasked",
-            Self::TooMany => "too_many",
-        }
-    }
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Action {
-    /// A frame goes to a peer, once everything that is in the state now is durable.
-    Send {
-        /// Over which link.
-        link: LinkId,
-        /// The kind of the frame.
-        kind: u8,
-        /// Its body.
-        body: Bytes,
-    },
-    /// A link is to be closed. It is not there any more for the mesh.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// The code of the connection's end.
-        code: u32,
-        /// Why, in a word.
-        name: &'static str,
-    },
-    /// Signatures are to be checked; [`Mesh::verified`] hears of it.
-    Verify(Batch),
-    /// An entry that is signed is to be appended; [`Mesh::appended`] or [`Mesh::refused`] hears of it.
-    Take {
-        /// The entry.
-        entry: Box<Entry>,
-        /// What is before it is gone.
-        after_gap: bool,
-    },
-    /// A mutation is to be committed, if it is of use.
-    Commit(Box<Mutation>),
-    /// The node's own logs go on in a new epoch.
-    BeginEpoch,
-}
-
-/// Entries whose signatures are to be checked.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    link: LinkId,
-    purpose: Purpose,
-    entries: Vec<Entry>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Take { key: LogKey, after_gap: bool },
-    Dispute,
-    Proof,
-}
-
-impl Batch {
-    /// What is to be checked, all of it.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// Whose link it came over.
-    #[must_use]
-    pub fn link(&self) -> LinkId {
-        self.link
-    }
-}
-
-/// Why a log is left alone for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no room, here or on the disk.
-    NoRoom,
-    /// It is written in the future.
-    Future {
-        /// By the author's clock: ms since 1970.
-        time_ms: u64,
-    },
-    /// The rules do not admit it: access, place.
-    Rules,
 }
 
 /// How a link does.
@@ -230,9 +107,6 @@ const RESTORED: u32 = 0x32;
 
 /// How long a log may rest until nobody follows it any more: it is told of when it goes on.
 const RESTING_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// How often one link, each in turn, is told the roots again.
-const ROUND_MS: u64 = 10_000;
 
 impl Mesh {
     /// No links yet.
@@ -484,39 +358,6 @@ impl Mesh {
         }
     }
 
-    /// What time alone asks for. `chance` spreads the rounds of different nodes.
-    pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
-        let now_ms = self.pass(now_ms);
-        let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
-        let held = self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
-        let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
-        let due: BTreeSet<LogKey> = held.chain(gaps).collect();
-        self.ticked_ms = now_ms;
-        due.into_iter().for_each(|key| self.plan(state, now_ms, key));
-        self.leave_stalled(state, now_ms);
-        let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
-        let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
-        stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
-        let asking = self.links.iter().filter(|(_, link)| !link.wanting.asking.is_empty());
-        self.awake.extend(asking.map(|(id, _)| *id));
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
-        if now_ms < self.round_ms {
-            return;
-        }
-        self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
-        self.round += 1;
-        let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
-        let Some(link) = self.links.get_mut(&id) else { return };
-        link.serving.roots.extend(link.shared.iter().copied());
-        self.awake.insert(id);
-        let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        if own.any(|(_, _, wish)| wish.topic.is_none()) {
-            // There may have been no room for what was offered.
-            self.tell_interests(state, now_ms, id);
-        }
-    }
-
     /// The next thing to do, if there is any.
     pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
         let now_ms = self.pass(now_ms);
@@ -601,15 +442,6 @@ impl Mesh {
             self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
             self.end(state, now_ms, id);
         }
-    }
-
-    /// Takes in what time it is. A clock that is put right must not stop what waits for time to pass.
-    fn pass(&mut self, wall_ms: u64) -> u64 {
-        if self.wall_ms > 0 {
-            self.now_ms += wall_ms.saturating_sub(self.wall_ms);
-        }
-        self.wall_ms = wall_ms;
-        self.now_ms
     }
 
     fn commit(&mut self, mutation: Mutation) {

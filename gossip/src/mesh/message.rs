@@ -4,18 +4,16 @@ use bytes::Bytes;
 
 use super::LinkError;
 use super::tag::{Root, Tag};
+use super::wire::{bytes, did, flag, flags, list, place, put_bytes, put_list, put_varint, varint};
 use crate::bytes::Cursor;
 use crate::did::Did;
 use crate::entry::Entry;
-use crate::limits::{PAYLOAD_BYTES_MAX, SEQ_MAX};
+use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::topic::Genesis;
 
 /// What the message kinds below this one are to a node that does not know them: nothing. From here
 /// on they must be understood.
 const MUST_KNOW: u8 = 0x80;
-
-/// The most items of one message; each has at least 16 bytes.
-const ITEMS_MAX: u64 = 4096;
 
 const MORE: u8 = 1;
 const GENESIS_MISSING: u8 = 1;
@@ -401,74 +399,4 @@ fn read_want(cursor: &mut Cursor<'_>) -> Option<Want> {
         after: place(cursor)?,
         hash: cursor.array()?,
     })
-}
-
-fn flag(set: bool, bit: u8) -> u8 {
-    if set { bit } else { 0 }
-}
-
-/// The two lowest bits; the others must not be set.
-fn flags(cursor: &mut Cursor<'_>) -> Option<[bool; 2]> {
-    let byte = cursor.u8()?;
-    (byte < 4).then_some([byte & 1 > 0, byte & 2 > 0])
-}
-
-fn did(cursor: &mut Cursor<'_>) -> Option<Did> {
-    Did::from_key(cursor.array()?).ok()
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push((value & 0x7F) as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push((value & 0x7F) as u8);
-}
-
-/// In its shortest form only: whatever is understood has one spelling.
-fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let byte = cursor.u8()?;
-        let bits = u64::from(byte & 0x7F);
-        if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-            return None;
-        }
-        value |= bits << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// A place in a log that something follows.
-fn place(cursor: &mut Cursor<'_>) -> Option<u64> {
-    varint(cursor).filter(|seq| *seq <= SEQ_MAX)
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    let count = usize::try_from(varint(cursor)?).ok()?;
-    cursor.slice(count)
-}
-
-fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
-    put_varint(out, list.len() as u64);
-    list.iter().for_each(|item| put(out, item));
-}
-
-fn list<'a, T>(
-    cursor: &mut Cursor<'a>,
-    mut read: impl FnMut(&mut Cursor<'a>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let count = varint(cursor)?;
-    if count > ITEMS_MAX {
-        return None;
-    }
-    (0..count).map(|_| read(cursor)).collect()
 }

@@ -14,9 +14,6 @@ use crate::mutation::Provenance;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
 
-/// How long a source that is known to have less than another may send nothing.
-const STALL_MS: u64 = 2000;
-
 /// How long the list of subscriptions rests after it was told.
 const INTERESTS_PAUSE_MS: u64 = 100;
 
@@ -25,9 +22,6 @@ const GAP_MS: u64 = 2000;
 
 /// How long they have when it is a hole in a log of which there is something.
 const HOLE_MS: u64 = 30_000;
-
-/// How long a log is had from one source while another has told of more.
-const PATIENCE_MS: u64 = 30_000;
 
 /// Whether somebody waits for this topic. Of two that have its name one is enough.
 pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
@@ -368,63 +362,5 @@ impl Mesh {
         let purpose = Purpose::Take { key, after_gap };
         self.act(Action::Verify(Batch { link: id, purpose, entries }));
         Ok(())
-    }
-
-    /// Leaves sources that send nothing, or little for long, although another link has told of more;
-    /// and those that do not stop when they are asked to.
-    pub(super) fn leave_stalled(&mut self, state: &State, now_ms: u64) {
-        self.leave_deaf(state, now_ms);
-        let mut stalled = Vec::new();
-        for (id, link) in &self.links {
-            for (key, told) in &link.wanting.told {
-                let Some(source) = self.sources.get(key).filter(|source| *source != id) else {
-                    continue;
-                };
-                let Some(other) = self.links.get(source) else { continue };
-                let progress = other.wanting.handles.get(key);
-                let progress = progress.and_then(|handle| other.wanting.wants.get(handle));
-                let slow = progress.is_some_and(|wanted| {
-                    let idle = now_ms.saturating_sub(wanted.progress_ms) >= STALL_MS;
-                    let late = now_ms.saturating_sub(wanted.since_ms) >= PATIENCE_MS;
-                    wanted.ceased_ms.is_none() && (idle || late)
-                });
-                if slow && *told > state.head(key).head && !self.verifying.contains_key(key) {
-                    stalled.push((*source, *key));
-                }
-            }
-        }
-        for (source, key) in stalled {
-            self.count("stalled");
-            if let Some(link) = self.links.get_mut(&source) {
-                link.wanting.give_up(key);
-            }
-            self.cease(now_ms, key, false);
-        }
-    }
-
-    fn leave_deaf(&mut self, state: &State, now_ms: u64) {
-        let mut left = Vec::new();
-        for link in self.links.values_mut() {
-            let (wants, deaf) = (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
-            let keys = link.wanting.handles.iter().filter(|(_, handle)| {
-                wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(deaf)
-            });
-            let keys: Vec<LogKey> = keys.map(|(key, _)| *key).collect();
-            for key in keys {
-                // The handle stays known until it is answered: what comes under it is no fault.
-                if let Some(handle) = link.wanting.handles.remove(&key)
-                    && let Some(wanted) = link.wanting.wants.get_mut(&handle)
-                {
-                    wanted.discarded = true;
-                }
-                link.wanting.give_up(key);
-                left.push(key);
-            }
-        }
-        for key in left {
-            self.count("never_stopped");
-            self.sources.remove(&key);
-            self.plan(state, now_ms, key);
-        }
     }
 }

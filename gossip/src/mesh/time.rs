@@ -1,0 +1,119 @@
+//! What time alone brings about.
+
+use std::collections::BTreeSet;
+
+use super::{LinkId, Mesh};
+use crate::log::LogKey;
+use crate::mutation::Provenance;
+use crate::state::State;
+
+/// How often one link, each in turn, is told the roots again.
+const ROUND_MS: u64 = 10_000;
+
+/// How long a source that is known to have less than another may send nothing.
+const STALL_MS: u64 = 2000;
+
+/// How long a log is had from one source while another has told of more.
+const PATIENCE_MS: u64 = 30_000;
+
+impl Mesh {
+    /// What time alone asks for. `chance` spreads the rounds of different nodes.
+    pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
+        let now_ms = self.pass(now_ms);
+        let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
+        let held = self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
+        let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
+        let due: BTreeSet<LogKey> = held.chain(gaps).collect();
+        self.ticked_ms = now_ms;
+        due.into_iter().for_each(|key| self.plan(state, now_ms, key));
+        self.leave_stalled(state, now_ms);
+        let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
+        let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
+        stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
+        let asking = self.links.iter().filter(|(_, link)| !link.wanting.asking.is_empty());
+        self.awake.extend(asking.map(|(id, _)| *id));
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
+        if now_ms < self.round_ms {
+            return;
+        }
+        self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
+        self.round += 1;
+        let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.serving.roots.extend(link.shared.iter().copied());
+        self.awake.insert(id);
+        let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+        if own.any(|(_, _, wish)| wish.topic.is_none()) {
+            // There may have been no room for what was offered.
+            self.tell_interests(state, now_ms, id);
+        }
+    }
+
+    /// Takes in what time it is. A clock that is put right must not stop what waits for time to pass.
+    pub(super) fn pass(&mut self, wall_ms: u64) -> u64 {
+        if self.wall_ms > 0 {
+            self.now_ms += wall_ms.saturating_sub(self.wall_ms);
+        }
+        self.wall_ms = wall_ms;
+        self.now_ms
+    }
+
+    /// Leaves sources that send nothing, or little for long, although another link has told of more;
+    /// and those that do not stop when they are asked to.
+    fn leave_stalled(&mut self, state: &State, now_ms: u64) {
+        self.leave_deaf(state, now_ms);
+        let mut stalled = Vec::new();
+        for (id, link) in &self.links {
+            for (key, told) in &link.wanting.told {
+                let Some(source) = self.sources.get(key).filter(|source| *source != id) else {
+                    continue;
+                };
+                let Some(other) = self.links.get(source) else { continue };
+                let progress = other.wanting.handles.get(key);
+                let progress = progress.and_then(|handle| other.wanting.wants.get(handle));
+                let slow = progress.is_some_and(|wanted| {
+                    let idle = now_ms.saturating_sub(wanted.progress_ms) >= STALL_MS;
+                    let late = now_ms.saturating_sub(wanted.since_ms) >= PATIENCE_MS;
+                    wanted.ceased_ms.is_none() && (idle || late)
+                });
+                if slow && *told > state.head(key).head && !self.verifying.contains_key(key) {
+                    stalled.push((*source, *key));
+                }
+            }
+        }
+        for (source, key) in stalled {
+            self.count("stalled");
+            if let Some(link) = self.links.get_mut(&source) {
+                link.wanting.give_up(key);
+            }
+            self.cease(now_ms, key, false);
+        }
+    }
+
+    fn leave_deaf(&mut self, state: &State, now_ms: u64) {
+        let mut left = Vec::new();
+        for link in self.links.values_mut() {
+            let (wants, deaf) = (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
+            let keys = link.wanting.handles.iter().filter(|(_, handle)| {
+                wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(deaf)
+            });
+            let keys: Vec<LogKey> = keys.map(|(key, _)| *key).collect();
+            for key in keys {
+                // The handle stays known until it is answered: what comes under it is no fault.
+                if let Some(handle) = link.wanting.handles.remove(&key)
+                    && let Some(wanted) = link.wanting.wants.get_mut(&handle)
+                {
+                    wanted.discarded = true;
+                }
+                link.wanting.give_up(key);
+                left.push(key);
+            }
+        }
+        for key in left {
+            self.count("never_stopped");
+            self.sources.remove(&key);
+            self.plan(state, now_ms, key);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The parts that messages are made of. Whatever is understood has one spelling.
+
+use crate::bytes::Cursor;
+use crate::did::Did;
+use crate::limits::SEQ_MAX;
+
+/// The most items of one message; each has at least 16 bytes.
+const ITEMS_MAX: u64 = 4096;
+
+pub(super) fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+/// The two lowest bits; the others must not be set.
+pub(super) fn flags(cursor: &mut Cursor<'_>) -> Option<[bool; 2]> {
+    let byte = cursor.u8()?;
+    (byte < 4).then_some([byte & 1 > 0, byte & 2 > 0])
+}
+
+pub(super) fn did(cursor: &mut Cursor<'_>) -> Option<Did> {
+    Did::from_key(cursor.array()?).ok()
+}
+
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7F) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push((value & 0x7F) as u8);
+}
+
+/// In its shortest form only: whatever is understood has one spelling.
+pub(super) fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let byte = cursor.u8()?;
+        let bits = u64::from(byte & 0x7F);
+        if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
+            return None;
+        }
+        value |= bits << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A place in a log that something follows.
+pub(super) fn place(cursor: &mut Cursor<'_>) -> Option<u64> {
+    varint(cursor).filter(|seq| *seq <= SEQ_MAX)
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let count = usize::try_from(varint(cursor)?).ok()?;
+    cursor.slice(count)
+}
+
+pub(super) fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
+    put_varint(out, list.len() as u64);
+    list.iter().for_each(|item| put(out, item));
+}
+
+pub(super) fn list<'a, T>(
+    cursor: &mut Cursor<'a>,
+    mut read: impl FnMut(&mut Cursor<'a>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = varint(cursor)?;
+    if count > ITEMS_MAX {
+        return None;
+    }
+    (0..count).map(|_| read(cursor)).collect()
+}
