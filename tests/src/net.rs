@@ -363,7 +363,15 @@ impl World {
 
     fn wait(&mut self, index: usize, outputs: Vec<Output<u64>>) {
         let start = self.members[index].starts;
+        let shown = self.members[index].node.as_ref().map_or(0, |node| node.store().lsn());
         for output in outputs {
+            if let Effect::Send { kind, .. } = output.effect {
+                let after = output.after;
+                assert!(
+                    after >= shown,
+                    "a frame of kind {kind} shows {shown} and waits for {after}"
+                );
+            }
             match output {
                 Output { effect: Effect::Verify(batch), .. } => {
                     let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());

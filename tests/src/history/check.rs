@@ -126,12 +126,14 @@ impl History {
         self.check();
         assert!(equal, "not equal after {BOUND_MS} ms: {}", self.describe());
         self.check_acknowledged();
-        // Whoever subscribes is remembered.
-        let state = self.world.node(0).state();
-        let of = |did| state.subscriptions().any(|(_, by, _)| by == Provenance::Peer(did));
-        for (_, index) in self.world.wires.iter().filter(|(from, _)| *from == 0) {
-            assert!(of(self.world.did(*index)), "node {index} is forgotten");
-        }
+        // Whoever subscribes is remembered, if not at once.
+        let remembered = self.world.run_until(BOUND_MS, |world| {
+            let state = world.node(0).state();
+            let of = |did| state.subscriptions().any(|(_, by, _)| by == Provenance::Peer(did));
+            let mut linked = world.wires.iter().filter(|(from, _)| *from == 0);
+            linked.all(|(_, index)| of(world.did(*index)))
+        });
+        assert!(remembered, "somebody is forgotten: {}", self.describe());
         (self.tally, self.world.trace())
     }
 
