@@ -36,13 +36,7 @@ fn x25519_keys_persist_across_restart() {
     let [house, friend] = [House::new(), House::new()];
     let own = friend.init();
     let mut daemon = house.start();
-    let listen = daemon
-        .out()
-        .split("udp ")
-        .nth(1)
-        .and_then(|rest| rest.split_whitespace().next())
-        .expect("an address")
-        .to_owned();
+    let listen = daemon.peers();
     let friends = friend.start_with(&["--peer", &listen]);
     let known = || {
         let peers = house.get(&["peer", "list", "--all"])["peers"].take();

@@ -275,6 +275,13 @@ impl Daemon {
         std::fs::read_to_string(&self.out).expect("read")
     }
 
+    /// Where peers reach it.
+    pub(crate) fn peers(&self) -> String {
+        let out = self.out();
+        let address = out.split("udp ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        address.expect("an address").to_owned()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(self) {
         drop(self);
