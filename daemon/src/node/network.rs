@@ -197,21 +197,20 @@ impl<D: Disk> Node<D> {
         } else {
             self.state().admit(&entry)
         };
-        let taken = match admitted {
-            Ok(Verdict::Duplicate) => {
-                self.mesh.duplicate();
-                return;
-            }
-            Ok(_) if jumps => {
-                self.commit(now_ms, Mutation::AppendAfterGap { entry, received_ms: now_ms })
-            }
-            Ok(_) => self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms }),
-            Err(reject) => Err(reject.into()),
+        let received_ms = now_ms;
+        let mutation = match admitted {
+            Ok(Verdict::Duplicate) => return self.mesh.duplicate(),
+            Ok(_) if jumps => Mutation::AppendAfterGap { entry, received_ms },
+            Ok(_) => Mutation::Append { entry, received_ms },
+            Err(Reject::Full { .. }) => return self.mesh.refused(now_ms, key, Refusal::NoRoom),
+            Err(_) => return self.mesh.refused(now_ms, key, Refusal::Rules),
         };
-        if let Err(failure) = taken {
-            let no_room = failure.exit == exit::NO_SPACE || failure.code == "ICN-E0312";
-            let refusal = if no_room { Refusal::NoRoom } else { Refusal::Rules };
-            self.mesh.refused(now_ms, key, refusal);
+        match self.commit(now_ms, mutation) {
+            Ok(_) => {}
+            Err(failure) if failure.exit == exit::NO_SPACE => {
+                self.mesh.refused(now_ms, key, Refusal::NoRoom);
+            }
+            Err(_) => self.mesh.refused(now_ms, key, Refusal::Rules),
         }
     }
 
