@@ -9,6 +9,7 @@
 //! from what the peers say. Time and chance are arguments.
 
 mod action;
+mod count;
 mod fork;
 mod link;
 mod message;
@@ -31,6 +32,7 @@ use action::Purpose;
 use link::{Link, Pause};
 
 pub use action::{Action, Batch, LinkError, Refusal};
+pub use count::Count;
 pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
 
@@ -45,14 +47,14 @@ impl fmt::Display for LinkId {
 }
 
 /// How a link does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkView {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkView<'a> {
     /// Who is at the other end.
     pub peer: Did,
     /// Topics that it gets from here.
-    pub shared: BTreeSet<TopicId>,
+    pub shared: &'a BTreeSet<TopicId>,
     /// Topics that it serves.
-    pub serves: BTreeSet<TopicId>,
+    pub serves: &'a BTreeSet<TopicId>,
     /// Logs it gets from here.
     pub cursors: usize,
     /// Logs that come from it.
@@ -90,7 +92,7 @@ pub struct Mesh {
     /// The clock as it was told last, and the time that has passed: it never goes back.
     wall_ms: u64,
     now_ms: u64,
-    counts: BTreeMap<&'static str, u64>,
+    counts: [u64; Count::ALL.len()],
 }
 
 /// What comes next, in order.
@@ -174,10 +176,7 @@ impl Mesh {
         match message {
             Message::Interests { more, list } => self.hear_interests(state, now_ms, id, more, list),
             Message::Topics(list) => self.hear_topics(state, now_ms, id, list),
-            Message::Roots(list) => {
-                self.hear_roots(state, now_ms, id, &list);
-                Ok(())
-            }
+            Message::Roots(list) => self.hear_roots(state, now_ms, id, &list),
             Message::Ask(list) => self.hear_ask(state, now_ms, id, &list),
             Message::Heads { tag, last, news, list } => {
                 self.hear_heads(state, now_ms, id, tag, last && !news, &list);
@@ -245,7 +244,7 @@ impl Mesh {
 
     /// An entry came that was there already.
     pub fn duplicate(&mut self) {
-        self.count("duplicate");
+        self.count(Count::Duplicate);
     }
 
     /// An entry of this log has been appended.
@@ -295,11 +294,7 @@ impl Mesh {
         if let Some(future_ms) = future_ms {
             pause.until_ms = now_ms + future_ms;
         }
-        self.count(match refusal {
-            Refusal::NoRoom => "no_room",
-            Refusal::Future { .. } => "future",
-            Refusal::Rules => "rules",
-        });
+        self.count(refusal.into());
         // What follows has nothing to follow.
         self.steps.retain(|step| {
             !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
@@ -316,7 +311,7 @@ impl Mesh {
         for id in std::mem::take(&mut self.links).into_keys() {
             self.act(Action::Close { link: id, code: RESTORED, name: "restored" });
         }
-        let (steps, counts) = (std::mem::take(&mut self.steps), std::mem::take(&mut self.counts));
+        let (steps, counts) = (std::mem::take(&mut self.steps), self.counts);
         // A restore has begun a new epoch.
         *self = Self { steps, counts, epoch_is_fresh: true, ..Self::default() };
     }
@@ -405,12 +400,12 @@ impl Mesh {
     }
 
     /// How the links do.
-    pub fn links(&self) -> impl Iterator<Item = (LinkId, LinkView)> {
+    pub fn links(&self) -> impl Iterator<Item = (LinkId, LinkView<'_>)> {
         self.links.iter().map(|(id, link)| {
             let view = LinkView {
                 peer: link.peer,
-                shared: link.shared.clone(),
-                serves: link.serves.clone(),
+                shared: &link.shared,
+                serves: &link.serves,
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
                 under_way: link.under_way,
@@ -422,11 +417,11 @@ impl Mesh {
 
     /// How often something was refused, received or done, by name.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.counts.iter().map(|(name, count)| (*name, *count))
+        Count::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))
     }
 
-    fn count(&mut self, name: &'static str) {
-        *self.counts.entry(name).or_default() += 1;
+    fn count(&mut self, count: Count) {
+        self.counts[count as usize] += 1;
     }
 
     /// Takes a token for what costs more here than at the peer, or has no effect.
@@ -437,8 +432,8 @@ impl Mesh {
 
     fn close(&mut self, state: &State, now_ms: u64, id: LinkId, error: LinkError) {
         if self.links.contains_key(&id) {
-            self.count(error.name());
-            let (code, name) = (error.code(), error.name());
+            self.count(error.into());
+            let (code, name) = (error.code(), Count::from(error).name());
             self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
             self.end(state, now_ms, id);
         }

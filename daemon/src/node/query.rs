@@ -117,7 +117,7 @@ impl<D: Disk> Node<D> {
             let peer = peers.into_iter().flatten().find(|peer| peer["did"] == did.as_str());
             if let Some(peer) = peer {
                 peer["state"] = "connected".into();
-                peer["topics"] = link.shared.union(&link.serves).count().into();
+                peer["topics"] = link.shared.union(link.serves).count().into();
                 peer["logs_from"] = link.wants.into();
                 peer["logs_to"] = link.cursors.into();
             }

@@ -39,18 +39,6 @@ impl LinkError {
             Self::TooMany => 0x24,
         }
     }
-
-    /// The name a counter carries.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnknownKind => "unknown_kind",
-            Self::BadSignature => "bad_signature",
-            Self::Unasked => "unasked",
-            Self::TooMany => "too_many",
-        }
-    }
 }
 
 /// What is to be done.

@@ -32,7 +32,9 @@ pub(super) struct Link {
     pub(super) outbox: VecDeque<Message>,
     /// Bytes of frames that have not been handed to the network.
     pub(super) under_way: usize,
+    /// What it may still ask, and be asked or told, that costs more at the other end.
     pub(super) bucket: Bucket,
+    pub(super) manners: Bucket,
     /// Disputes and proofs that wait to be checked, and whether one is.
     pub(super) charges: VecDeque<Batch>,
     pub(super) judging: bool,
@@ -76,6 +78,7 @@ pub(super) struct Cursor {
 }
 
 /// What the peer is asked for.
+#[derive(Default)]
 pub(super) struct Wanting {
     pub(super) next_handle: u64,
     pub(super) wants: BTreeMap<u64, Wanted>,
@@ -88,9 +91,8 @@ pub(super) struct Wanting {
     pub(super) refused: BTreeSet<LogKey>,
     /// Logs that it does not have without a gap, and what its part begins after.
     pub(super) gaps: BTreeMap<LogKey, u64>,
-    /// Topics it is to be asked about, and how fast it may be.
+    /// Topics it is to be asked about.
     pub(super) asking: BTreeSet<TopicId>,
-    pub(super) manners: Bucket,
     /// Roots that were asked about, and those whose answer is complete.
     pub(super) asked: BTreeMap<TopicId, Root>,
     pub(super) settled: BTreeMap<TopicId, Root>,
@@ -105,7 +107,8 @@ pub(super) struct Pause {
 
 impl Pause {
     const FIRST_MS: u64 = 10_000;
-    const MOST_MS: u64 = 600_000;
+    /// The longest, and how long an end is remembered for the next to be longer.
+    pub(super) const MOST_MS: u64 = 600_000;
 
     /// The next, longer one.
     pub(super) fn begin(&mut self, now_ms: u64) {
@@ -141,9 +144,9 @@ pub(super) struct Bucket {
 const BURST: u32 = 200;
 const PER_SECOND: u64 = 50;
 
-/// How fast a peer is asked: well below what it takes.
-const ASK_BURST: u32 = 50;
-const ASK_PER_SECOND: u64 = 20;
+/// How fast a peer is asked and told roots: well below what it takes.
+const OWN_BURST: u32 = 50;
+const OWN_PER_SECOND: u64 = 20;
 
 impl Link {
     pub(super) fn new(peer: Did, binding: [u8; 32], now_ms: u64) -> Self {
@@ -158,10 +161,11 @@ impl Link {
             shared: BTreeSet::new(),
             serves: BTreeSet::new(),
             serving: Serving::default(),
-            wanting: Wanting::new(now_ms),
+            wanting: Wanting::default(),
             outbox: VecDeque::new(),
             under_way: 0,
             bucket: Bucket::new(BURST, PER_SECOND, now_ms),
+            manners: Bucket::new(OWN_BURST, OWN_PER_SECOND, now_ms),
             charges: VecDeque::new(),
             judging: false,
             disputed: BTreeSet::new(),
@@ -223,27 +227,14 @@ impl Wanting {
         logs + topics + self.refused.len() + self.gaps.len()
     }
 
-    fn new(now_ms: u64) -> Self {
-        Self {
-            next_handle: 0,
-            wants: BTreeMap::new(),
-            handles: BTreeMap::new(),
-            outgoing: Vec::new(),
-            told: BTreeMap::new(),
-            refused: BTreeSet::new(),
-            gaps: BTreeMap::new(),
-            asking: BTreeSet::new(),
-            manners: Bucket::new(ASK_BURST, ASK_PER_SECOND, now_ms),
-            asked: BTreeMap::new(),
-            settled: BTreeMap::new(),
-        }
-    }
-
-    /// A want has ended; the log it is of, if it still comes from there.
-    pub(super) fn forget(&mut self, handle: u64) -> Option<LogKey> {
+    /// A want has ended. `None` if its log comes from elsewhere by now.
+    pub(super) fn forget(&mut self, handle: u64) -> Option<Wanted> {
         let wanted = self.wants.remove(&handle)?;
         let is_current = self.handles.get(&wanted.key) == Some(&handle);
-        is_current.then(|| self.handles.remove(&wanted.key)).map(|_| wanted.key)
+        if is_current {
+            self.handles.remove(&wanted.key);
+        }
+        is_current.then_some(wanted)
     }
 
     /// Nothing more is wanted of these topics: what was told about them may be told again.

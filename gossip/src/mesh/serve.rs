@@ -253,9 +253,18 @@ impl Mesh {
         if link.under_way >= UNDER_WAY_BYTES_MAX {
             return None;
         }
-        if !link.wanting.asking.is_empty() && link.wanting.manners.take(self.now_ms) {
+        if !link.wanting.asking.is_empty() && link.manners.take(self.now_ms) {
             let asking = std::mem::take(&mut link.wanting.asking);
             return Some(Message::Ask(asking.iter().map(|topic| link.tag(topic)).collect()));
+        }
+        if !link.serving.roots.is_empty() && link.manners.take(self.now_ms) {
+            let topics = std::mem::take(&mut link.serving.roots);
+            let shared = topics.iter().filter(|topic| link.shared.contains(topic));
+            let roots: Vec<(Tag, Root)> =
+                shared.map(|topic| (link.tag(topic), Root::of(state, *topic))).collect();
+            if !roots.is_empty() {
+                return Some(Message::Roots(roots));
+            }
         }
         if let Some(message) = link.tell(state) {
             return Some(message);
@@ -291,15 +300,6 @@ impl Mesh {
 impl Link {
     /// The next of what the peer is to be told besides entries.
     fn tell(&mut self, state: &State) -> Option<Message> {
-        if !self.serving.roots.is_empty() {
-            let topics = std::mem::take(&mut self.serving.roots);
-            let shared = topics.iter().filter(|topic| self.shared.contains(topic));
-            let roots: Vec<(Tag, Root)> =
-                shared.map(|topic| (self.tag(topic), Root::of(state, *topic))).collect();
-            if !roots.is_empty() {
-                return Some(Message::Roots(roots));
-            }
-        }
         if let Some(key) = self.serving.proofs.pop_first()
             && let Some(proof) = state.head(&key).proof
         {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{LinkId, Mesh};
+use super::link::{Link, Pause};
+use super::{Count, LinkId, Mesh};
 use crate::log::LogKey;
 use crate::mutation::Provenance;
 use crate::state::State;
@@ -25,13 +26,17 @@ impl Mesh {
         let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
         let due: BTreeSet<LogKey> = held.chain(gaps).collect();
         self.ticked_ms = now_ms;
+        // What has long been over is forgotten: peers can name any number of logs.
+        self.held.retain(|_, pause| now_ms < pause.until_ms.saturating_add(Pause::MOST_MS));
+        self.gaps.retain(|_, until_ms| now_ms < until_ms.saturating_add(Pause::MOST_MS));
         due.into_iter().for_each(|key| self.plan(state, now_ms, key));
         self.leave_stalled(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
-        let asking = self.links.iter().filter(|(_, link)| !link.wanting.asking.is_empty());
-        self.awake.extend(asking.map(|(id, _)| *id));
+        let paced = |link: &Link| !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
+        let paced = self.links.iter().filter(|(_, link)| paced(link));
+        self.awake.extend(paced.map(|(id, _)| *id));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
         if now_ms < self.round_ms {
@@ -83,7 +88,7 @@ impl Mesh {
             }
         }
         for (source, key) in stalled {
-            self.count("stalled");
+            self.count(Count::Stalled);
             if let Some(link) = self.links.get_mut(&source) {
                 link.wanting.give_up(key);
             }
@@ -111,7 +116,7 @@ impl Mesh {
             }
         }
         for key in left {
-            self.count("never_stopped");
+            self.count(Count::NeverStopped);
             self.sources.remove(&key);
             self.plan(state, now_ms, key);
         }

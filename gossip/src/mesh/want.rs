@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::link::Wanted;
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{Action, Batch, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
+use super::{Action, Batch, Count, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
 use crate::entry::{Entry, Position};
 use crate::limits::{INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
@@ -51,6 +51,9 @@ impl Mesh {
             };
             interests.insert(tag, Interest { tag, missing, named });
         }
+        if interests.len() > INTERESTS_MAX {
+            self.count(Count::InterestsLeftOut);
+        }
         let list = interests.into_values().take(INTERESTS_MAX).collect();
         self.say(id, Message::Interests { more: false, list });
     }
@@ -68,7 +71,7 @@ impl Mesh {
                 self.steps.push_back(Step::Meet(Box::new(genesis)));
                 continue;
             }
-            self.count("topic_not_wanted");
+            self.count(Count::TopicNotWanted);
             // Of two that were asked one comes too late.
             if state.topic(&genesis.id()).is_none() {
                 self.charge(now_ms, id)?;
@@ -83,8 +86,11 @@ impl Mesh {
         now_ms: u64,
         id: LinkId,
         roots: &[(Tag, Root)],
-    ) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    ) -> Result<(), LinkError> {
+        self.charge(now_ms, id)?;
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        // Each once: a root costs a look at every log of its topic.
+        let roots: BTreeMap<&Tag, &Root> = roots.iter().map(|(tag, root)| (tag, root)).collect();
         let mut served = Vec::new();
         for (tag, root) in roots {
             let Some(topic) = link.tags.get(tag).filter(|topic| self.wanted.contains(topic)) else {
@@ -104,6 +110,7 @@ impl Mesh {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
         }
+        Ok(())
     }
 
     pub(super) fn hear_heads(
@@ -141,7 +148,7 @@ impl Mesh {
         link.serves.insert(key.topic);
         // A log that nobody may write is none.
         if state.may_write(&key.topic, &key.author).is_err() {
-            self.count("head_without_access");
+            self.count(Count::HeadWithoutAccess);
             return;
         }
         if head.seq <= log.head {
@@ -156,7 +163,7 @@ impl Mesh {
             return;
         }
         if link.wanting.told.len() >= SERVED_MAX && !link.wanting.told.contains_key(&key) {
-            self.count("head_not_remembered");
+            self.count(Count::HeadNotRemembered);
             return;
         }
         link.wanting.told.insert(key, head.seq);
@@ -260,14 +267,17 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(handle) = link.wanting.handles.get(&key).copied() else { return };
         let Some(wanted) = link.wanting.wants.get_mut(&handle) else { return };
+        if let Some(at) = link.wanting.outgoing.iter().position(|want| want.handle == handle) {
+            // It has not left yet, and is taken back.
+            link.wanting.outgoing.remove(at);
+            link.wanting.forget(handle);
+            self.sources.remove(&key);
+            self.steps.push_back(Step::Plan(key));
+            return;
+        }
         wanted.discarded |= discarded;
         if wanted.ceased_ms.is_none() {
             wanted.ceased_ms = Some(now_ms);
-            // The want may not have left yet; it must before this.
-            let outgoing = std::mem::take(&mut link.wanting.outgoing);
-            if !outgoing.is_empty() {
-                link.outbox.push_back(Message::Want(outgoing));
-            }
             self.say(id, Message::Cease(handle));
         }
     }
@@ -282,8 +292,9 @@ impl Mesh {
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
         // One that was left before is no source any more.
-        let Some(key) = link.wanting.forget(handle) else { return };
-        if reason != StopReason::Ceased {
+        let Some(Wanted { key, ceased_ms, .. }) = link.wanting.forget(handle) else { return };
+        // Whoever stops unasked would be asked again at once, and so on.
+        if reason != StopReason::Ceased || ceased_ms.is_none() {
             link.wanting.give_up(key);
         }
         if reason == StopReason::NotServed {
@@ -332,7 +343,7 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let wanted = link.wanting.wants.get_mut(&handle).ok_or(LinkError::Unasked)?;
         if wanted.discarded {
-            self.count("after_cease");
+            self.count(Count::AfterCease);
             return Ok(());
         }
         let Some(node) = state.node() else { return Ok(()) };

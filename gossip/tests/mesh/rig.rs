@@ -261,7 +261,7 @@ impl Node {
         wants.flatten().filter(|want| (want.author, want.epoch) == (key.author, key.epoch)).last()
     }
 
-    pub(crate) fn view(&self, link: u64) -> LinkView {
+    pub(crate) fn view(&self, link: u64) -> LinkView<'_> {
         self.mesh.links().find(|(id, _)| id.0 == link).expect("a link").1
     }
 

@@ -1,7 +1,7 @@
 //! Which log comes from whom.
 
-use icn_gossip::mesh::{Head, Message, StopReason};
-use icn_gossip::{Access, TopicId};
+use icn_gossip::mesh::{Head, LinkId, Message, StopReason};
+use icn_gossip::{Access, Mutation, Provenance, TopicId};
 
 use crate::rig::{EPOCH, Log, Node, did, interest, root, tag};
 
@@ -332,7 +332,7 @@ fn an_entry_that_finds_the_link_full_is_sent_later() {
     let mut arrived = first;
     while arrived < 40 {
         let before = arrived;
-        node.mesh.sent(icn_gossip::mesh::LinkId(2), 61_000);
+        node.mesh.sent(LinkId(2), 61_000);
         node.work();
         arrived += count(&mut node);
         assert!(arrived > before, "after {arrived}");
@@ -357,4 +357,40 @@ fn heads_that_lie_stop_nothing() {
     assert_eq!(node.texts(topic), ["one", "two"]);
     node.publish(topic, "mine");
     assert_eq!(node.closed, []);
+}
+
+#[test]
+fn wants_that_have_not_left_are_taken_back_and_none_is_too_many_for_a_message() {
+    let (mut node, topic) = public();
+    node.up_with(1, 2, &topic);
+    // So many that they do not fit into one message, and all of them at once.
+    let head = |epoch| Head { author: did(4), epoch, seq: 1, hash: [1; 16] };
+    let heads = |from: u64| (from..from + 1000).map(head).collect();
+    for page in 0..6 {
+        let list = heads(page * 1000);
+        let message = Message::Heads { tag: tag(1, &topic), last: page == 5, news: false, list };
+        let (kind, body) = message.encode();
+        node.mesh.receive(&node.state, node.now_ms, LinkId(1), kind, &body);
+    }
+    let by = Provenance::Local;
+    node.state.apply(99, Mutation::Unsubscribe { topic: "a".into(), by });
+    node.mesh.interests_changed(&node.state, node.now_ms);
+    node.work();
+    let sent = node.take(1);
+    let of_wants = |message: &&Message| matches!(message, Message::Want(_) | Message::Cease(_));
+    assert_eq!(sent.iter().filter(of_wants).count(), 0);
+    assert_eq!(node.view(1).wants, 0);
+}
+
+#[test]
+fn whoever_stops_unasked_is_not_asked_again_and_again() {
+    let (mut node, topic) = public();
+    let log = Log::of(4, topic, &["one"]);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let first = node.wants(1, &log.key).expect("a want").handle;
+    node.hear(1, stop(first, StopReason::Ceased));
+    assert_eq!(node.wants(1, &log.key), None, "as fast as it answers");
+    node.hear(1, log.heads(1));
+    assert!(node.wants(1, &log.key).is_some(), "it has told of it again");
 }

@@ -1,7 +1,9 @@
 //! How topics are found.
 
-use icn_gossip::mesh::{Interest, Message, Tag};
-use icn_gossip::{Access, Mutation};
+use std::collections::BTreeSet;
+
+use icn_gossip::mesh::{Interest, Message, Root, Tag};
+use icn_gossip::{Access, Genesis, Mutation};
 
 use crate::rig::{Node, binding, did, genesis, tag};
 
@@ -85,27 +87,40 @@ fn one_topic_after_the_other_does_not_wear_out_a_peer() {
     let topics: Vec<_> =
         (0..300).map(|at| genesis(2, &format!("t{at}"), &Access::public(), at)).collect();
     node.up(1, 2);
+    let list = topics.iter().map(|genesis| {
+        let tag = tag(1, &genesis.id());
+        Interest { tag, missing: false, named: false }
+    });
+    node.hear(1, Message::Interests { more: false, list: list.collect() });
     for genesis in &topics {
         node.commit(Mutation::CreateTopic(genesis.clone()));
         node.subscribe(&genesis.spec.name);
     }
-    for genesis in &topics {
-        let root = icn_gossip::mesh::Root([3; 16]);
-        node.hear(1, Message::Roots(vec![(tag(1, &genesis.id()), root)]));
+    for two in topics.chunks(2) {
+        let root = |genesis: &Genesis| (tag(1, &genesis.id()), Root([3; 16]));
+        node.hear(1, Message::Roots(two.iter().map(root).collect()));
     }
-    let ask = |sent: Vec<Message>| {
-        let asks = sent.into_iter().filter_map(|message| match message {
-            Message::Ask(list) => Some(list.len()),
-            _ => None,
-        });
-        asks.collect::<Vec<_>>()
+    let counts = |sent: Vec<Message>| {
+        let (mut asked, mut told) = (Vec::new(), Vec::new());
+        for message in sent {
+            match message {
+                Message::Ask(list) => asked.push(list.len()),
+                Message::Roots(list) => told.push(list),
+                _ => {}
+            }
+        }
+        (asked, told)
     };
-    let at_once = ask(node.take(1));
-    assert!(at_once.len() <= 100, "{} at once", at_once.len());
+    let at_once = counts(node.take(1));
+    let messages = at_once.0.len() + at_once.1.len();
+    assert!(messages <= 100, "{messages} at once");
     node.pass(1000);
-    let later = ask(node.take(1));
-    assert_eq!(at_once.iter().chain(&later).sum::<usize>(), 300);
-    assert!(later.len() <= 2, "{later:?}");
+    let later = counts(node.take(1));
+    assert_eq!(at_once.0.iter().chain(&later.0).sum::<usize>(), 300);
+    let told: BTreeSet<_> =
+        at_once.1.iter().chain(&later.1).flatten().map(|(tag, _)| tag).collect();
+    assert_eq!(told.len(), 300);
+    assert!(later.0.len() + later.1.len() <= 3, "{later:?}");
 }
 
 #[test]
