@@ -1,5 +1,8 @@
 //! What is counted and timed, as Prometheus text. Every series exists from the first scrape.
 
+mod network;
+
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use icn_gossip::Counts;
@@ -7,11 +10,10 @@ use icn_gossip::mesh::Mesh;
 use icn_snapshot::{Check, Snapshot};
 use icn_wal::Stats;
 use metrics::{Counter, Gauge, Histogram};
-use metrics_exporter_prometheus::{
-    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
 use crate::failure::Failure;
+use network::NetworkMeter;
 
 const SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -20,12 +22,12 @@ const SECONDS: &[f64] = &[
 
 /// All metrics of a node.
 pub(crate) struct Meter {
-    recorder: PrometheusRecorder,
     exposition: PrometheusHandle,
     snapshot: SnapshotMeter,
     wal: WalMeter,
     gossip: GossipMeter,
     network: NetworkMeter,
+    transport: OnceLock<Arc<icn_net::Stats>>,
     requests: Counter,
     weaknesses: Gauge,
 }
@@ -62,12 +64,6 @@ struct WalMeter {
     recovery_duration: Gauge,
     recovery_records: Gauge,
     recovery_torn: Gauge,
-}
-
-struct NetworkMeter {
-    active: Gauge,
-    cursors: Gauge,
-    wants: Gauge,
 }
 
 struct GossipMeter {
@@ -113,12 +109,16 @@ impl Meter {
                 ),
             )
         });
-        Ok(Self { recorder, exposition, snapshot, wal, gossip, network, requests, weaknesses })
+        let transport = OnceLock::new();
+        Ok(Self { exposition, snapshot, wal, gossip, network, transport, requests, weaknesses })
     }
 
     /// The text of a scrape.
     #[must_use]
     pub(crate) fn render(&self) -> String {
+        if let Some(stats) = self.transport.get() {
+            self.network.transport(stats);
+        }
         self.exposition.run_upkeep();
         self.exposition.render()
     }
@@ -152,20 +152,12 @@ impl Meter {
 
     /// How the links to peers do, and what happened on them.
     pub(crate) fn network(&self, mesh: &Mesh) {
-        let (mut links, mut cursors, mut wants) = (0, 0, 0);
-        for (_, link) in mesh.links() {
-            links += 1;
-            cursors += link.cursors;
-            wants += link.wants;
-        }
-        self.network.active.set(real(links));
-        self.network.cursors.set(real(cursors as u64));
-        self.network.wants.set(real(wants as u64));
-        metrics::with_local_recorder(&self.recorder, || {
-            for (event, count) in mesh.counts() {
-                metrics::counter!("icn_network_events_total", "event" => event).absolute(count);
-            }
-        });
+        self.network.mesh(mesh);
+    }
+
+    /// From now on each scrape shows these.
+    pub(crate) fn transport(&self, stats: &Arc<icn_net::Stats>) {
+        let _ = self.transport.set(Arc::clone(stats));
     }
 
     /// Runs a save and records how it went.
@@ -330,20 +322,6 @@ impl WalMeter {
                 "icn_wal_recovery_torn_bytes",
                 "Bytes of unacknowledged tail the last start left out.",
             ),
-        }
-    }
-}
-
-impl NetworkMeter {
-    fn new() -> Self {
-        metrics::describe_counter!(
-            "icn_network_events_total",
-            "What was refused, disputed or left on links, by what it was."
-        );
-        Self {
-            active: gauge("icn_network_connections_active", "Links to peers."),
-            cursors: gauge("icn_network_logs_served", "Logs that peers get from here."),
-            wants: gauge("icn_network_logs_followed", "Logs that come from peers."),
         }
     }
 }

@@ -172,6 +172,7 @@ impl Outside {
     ) -> Result<(), Failure> {
         let Self { runtime, gauges, site, stop, .. } = self;
         let transport = peers.transport();
+        gauges.meter.transport(transport.stats());
         {
             let _runtime = runtime.enter();
             peers.seek(&config.peers, node.state());

@@ -45,6 +45,15 @@ fn every_series_is_there_from_the_first_scrape_and_moves() {
     for series in ["icn_wal_appends_total", "icn_wal_fsync_total", "icn_wal_durable_lsn"] {
         value(&text, series);
     }
+    for series in [
+        "icn_network_links_up_total",
+        "icn_network_bytes_in_total",
+        "icn_network_hello_refused_total{reason=\"other_network\"}",
+        "icn_network_link_closed_total{reason=\"silent\"}",
+        "icn_network_events_total{event=\"bad_signature\"}",
+    ] {
+        assert_eq!(value(&text, series), 0.0, "{series}");
+    }
     house.get(&["topic", "create", "a"]);
     house.get(&["gossip", "subscribe", "a"]);
     house.get(&["gossip", "publish", "a", "one"]);
@@ -63,6 +72,13 @@ fn every_series_is_there_from_the_first_scrape_and_moves() {
         assert_eq!(value(&text, series), 1.0, "{series}");
     }
     assert!(value(&text, "icn_snapshot_size_bytes") > 100.0);
+    let peer = House::new();
+    let _peer = peer.start_with(&["--peer", &daemon.peers()]);
+    until("the metrics of the link", || {
+        let (_, text) = daemon.http("/metrics", "localhost");
+        let linked = value(&text, "icn_network_links_up_total") == 1.0;
+        (linked && value(&text, "icn_network_bytes_in_total") > 0.0).then_some(())
+    });
     assert!(value(&text, "icn_wal_fsync_total") > 0.0);
     assert_eq!(daemon.stop("TERM"), Some(0));
     let daemon = house.start();

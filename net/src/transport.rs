@@ -189,7 +189,7 @@ pub(crate) struct Shared {
     pub(crate) dialling: Arc<TransportConfig>,
     pub(crate) table: Arc<Table>,
     pub(crate) dialler: Dialler,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     pub(crate) tasks: TaskTracker,
     /// No new links; those that are there say goodbye.
     pub(crate) stopping: CancellationToken,
@@ -236,7 +236,7 @@ impl Transport {
             identity,
             table: Table::new(did),
             dialler: Dialler::default(),
-            stats: Stats::new(),
+            stats: Arc::new(Stats::new()),
             tasks: TaskTracker::new(),
             stopping: dead.child_token(),
             dead: dead.clone(),
@@ -298,7 +298,7 @@ impl Transport {
 
     /// What happened, counted.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
     }
 

@@ -1,0 +1,90 @@
+//! The links to peers, and what happened on them.
+
+use icn_gossip::mesh::{Count as Event, Mesh};
+use icn_net::{Count, Stats};
+use metrics::{Counter, Gauge};
+
+use super::{gauge, real};
+
+/// The families of [`Count`], and what each is.
+const FAMILIES: [(&str, &str); 11] = [
+    ("frames_in", "Frames of peers that were taken."),
+    ("frames_out", "Frames that were given to QUIC."),
+    ("bytes_in", "Bytes of the frames that were taken, without those of QUIC."),
+    ("bytes_out", "Bytes of the frames that were given to QUIC."),
+    ("links_up", "Links that came about."),
+    ("hello_refused", "Peers that this node refused, by why."),
+    ("hello_told", "Peers that refused this node, by why."),
+    ("no_overlap", "Connections that failed because no version is spoken at both ends."),
+    ("unadmitted", "Connections that did not get as far as a Hello, by why."),
+    ("dial_failed", "Dials that ended without a link, by why."),
+    ("link_closed", "Links that ended, by how."),
+];
+
+pub(super) struct NetworkMeter {
+    active: Gauge,
+    cursors: Gauge,
+    wants: Gauge,
+    events: Vec<Counter>,
+    transport: Vec<Counter>,
+}
+
+impl NetworkMeter {
+    pub(super) fn new() -> Self {
+        const EVENTS: &str = "icn_network_events_total";
+        metrics::describe_counter!(EVENTS, "What was refused, disputed or left on links, by what.");
+        let event = |event: &Event| metrics::counter!(EVENTS, "event" => event.name());
+        for (family, help) in FAMILIES {
+            metrics::describe_counter!(name(family), help);
+        }
+        let counter = |count: &Count| match count.reason() {
+            "" => metrics::counter!(name(count.family())),
+            reason => metrics::counter!(name(count.family()), "reason" => reason),
+        };
+        Self {
+            active: gauge("icn_network_connections_active", "Links to peers."),
+            cursors: gauge("icn_network_logs_served", "Logs that peers get from here."),
+            wants: gauge("icn_network_logs_followed", "Logs that come from peers."),
+            events: Event::ALL.iter().map(event).collect(),
+            transport: Count::ALL.iter().map(counter).collect(),
+        }
+    }
+
+    pub(super) fn mesh(&self, mesh: &Mesh) {
+        let (mut links, mut cursors, mut wants) = (0, 0, 0);
+        for (_, link) in mesh.links() {
+            links += 1;
+            cursors += link.cursors;
+            wants += link.wants;
+        }
+        self.active.set(real(links));
+        self.cursors.set(real(cursors as u64));
+        self.wants.set(real(wants as u64));
+        for (counter, (_, count)) in self.events.iter().zip(mesh.counts()) {
+            counter.absolute(count);
+        }
+    }
+
+    pub(super) fn transport(&self, stats: &Stats) {
+        for (counter, (_, count)) in self.transport.iter().zip(stats.iter()) {
+            counter.absolute(count);
+        }
+    }
+}
+
+fn name(family: &str) -> String {
+    format!("icn_network_{family}_total")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_says_what_it_is() {
+        for count in Count::ALL {
+            let described = FAMILIES.iter().any(|(family, _)| *family == count.family());
+            assert!(described, "{}", count.family());
+        }
+    }
+}
