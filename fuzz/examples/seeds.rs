@@ -11,7 +11,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use icn_fuzz::life::Witness;
 use icn_fuzz::{Edit, End, Log, Ops, edit, headers, mesh, replay, segments, snapshot};
-use icn_gossip::mesh::{Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry};
+use icn_gossip::mesh::{Ask, Digests, Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry};
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, State,
     TopicSpec,
@@ -276,7 +276,7 @@ fn messages() -> Seeds {
     let all = [
         ("interests", vec![Message::Interests { more: false, list }]),
         ("roots", vec![Message::Roots(vec![(tag, Root([3; 16]))])]),
-        ("ask", vec![Message::Ask(vec![tag])]),
+        ("ask", vec![Message::Ask(vec![Ask { tag, digests: Digests::default() }])]),
         ("heads", vec![heads(7)]),
         ("want", vec![Message::Want(vec![want(0)]), Message::Cease(0)]),
         ("ahead", vec![Message::Want(vec![want(1 << 40)])]),

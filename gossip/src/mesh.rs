@@ -10,6 +10,7 @@
 
 mod action;
 mod count;
+mod digest;
 mod fork;
 mod link;
 mod message;
@@ -33,7 +34,8 @@ use link::{Link, Pause};
 
 pub use action::{Action, Batch, LinkError, Refusal};
 pub use count::Count;
-pub use message::{Head, Interest, Message, StopReason, Want, WireEntry};
+pub use digest::Digests;
+pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
 
 /// Names a link for as long as the process lives.

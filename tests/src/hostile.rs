@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use icn_daemon::node::Chance;
-use icn_gossip::mesh::{Head, Interest, LinkId, Message, Root, StopReason, Tag, Want, WireEntry};
+use icn_gossip::mesh::{
+    Ask, Digests, Head, Interest, LinkId, Message, Root, StopReason, Tag, Want, WireEntry,
+};
 use icn_gossip::{Access, Did, Entry, Genesis, Keypair, LogKey, Position, TopicId, TopicSpec};
 
 use crate::Dice;
@@ -202,7 +204,7 @@ impl Hostile {
             Attack::Flood => {
                 let message = match random % 4 {
                     0 => Message::Interests { more: false, list: Vec::new() },
-                    1 => Message::Ask(vec![tag]),
+                    1 => Message::Ask(vec![ask(tag)]),
                     2 => Message::Roots(vec![(tag, Root([random.to_le_bytes()[7]; 16]))]),
                     _ => {
                         let [one, other] = self.histories(topic, random);
@@ -221,7 +223,7 @@ impl Hostile {
                 };
                 let wants: Vec<Want> = self.logs.iter().take(50).map(want).collect();
                 let ceased = wants.iter().take(10).map(|want| Message::Cease(want.handle));
-                let mut out = vec![Message::Ask(vec![tag]), Message::Want(wants.clone())];
+                let mut out = vec![Message::Ask(vec![ask(tag)]), Message::Want(wants.clone())];
                 out.extend(ceased);
                 out.push(Message::Cease(handle));
                 out
@@ -398,7 +400,7 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         Message::Interests { .. } => false,
         Message::Topics(list) => list.iter().any(|genesis| genesis.id() == *topic),
         Message::Roots(list) => list.iter().any(|(told, _)| *told == tag),
-        Message::Ask(list) => list.contains(&tag),
+        Message::Ask(list) => list.iter().any(|ask| ask.tag == tag),
         Message::Heads { tag: told, .. } => *told == tag,
         Message::Want(list) => list.iter().any(|want| want.tag == tag),
         Message::Dispute(entry) => entry.header().topic == *topic,
@@ -427,4 +429,8 @@ fn wire(entry: &Entry) -> WireEntry {
         signature: *signature.unwrap_or(&[0; 64]),
         payload: entry.payload().clone(),
     }
+}
+
+fn ask(tag: Tag) -> Ask {
+    Ask { tag, digests: Digests::default() }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Batch;
+use super::digest::Parts;
 use super::message::{Interest, Message, Want};
 use super::tag::{Root, Tag};
 use crate::did::Did;
@@ -57,8 +58,8 @@ pub(super) struct Serving {
     pub(super) declined: BTreeSet<LogKey>,
     /// Logs the peer is to be told of.
     pub(super) news: BTreeSet<LogKey>,
-    /// Topics all of whose logs it is being told, and how far that has come.
-    pub(super) telling: BTreeMap<TopicId, Option<LogKey>>,
+    /// Topics whose logs it is being told, which of them, and how far that has come.
+    pub(super) telling: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
     /// Topics whose genesis it lacks and is to get.
     pub(super) offers: BTreeSet<TopicId>,
     /// Topics whose root it is to be told.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::LinkError;
+use super::digest::Digests;
 use super::tag::{Root, Tag};
 use super::wire::{bytes, did, flag, flags, list, place, put_bytes, put_list, put_varint, varint};
 use crate::bytes::Cursor;
@@ -36,7 +37,7 @@ pub enum Message {
     /// What the sender's logs of topics hash to.
     Roots(Vec<(Tag, Root)>),
     /// The heads of these topics are wanted.
-    Ask(Vec<Tag>),
+    Ask(Vec<Ask>),
     /// How far the sender's logs of a topic have come.
     Heads {
         /// The topic.
@@ -92,6 +93,15 @@ pub struct Interest {
     pub missing: bool,
     /// The tag is that of a name.
     pub named: bool,
+}
+
+/// A topic whose heads are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The topic.
+    pub tag: Tag,
+    /// What the sender has: only logs of parts that differ are wanted.
+    pub digests: Digests,
 }
 
 /// How far a log has come.
@@ -154,6 +164,12 @@ pub enum StopReason {
     NoSource,
     /// A reason this build does not know.
     Other(u8),
+}
+
+impl Ask {
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Tag>() + self.digests.bytes()
+    }
 }
 
 impl WireEntry {
@@ -229,7 +245,10 @@ impl Message {
                 3
             }
             Self::Ask(list) => {
-                put_list(&mut out, list, |out, tag| out.extend_from_slice(&tag.0));
+                put_list(&mut out, list, |out, ask| {
+                    out.extend_from_slice(&ask.tag.0);
+                    ask.digests.put(out);
+                });
                 4
             }
             Self::Heads { tag, last, news, list } => {
@@ -318,7 +337,7 @@ impl Message {
             2 => list(cursor, |cursor| Genesis::decode(bytes(cursor)?)).map(Self::Topics),
             3 => list(cursor, |cursor| Some((Tag(cursor.array()?), Root(cursor.array()?))))
                 .map(Self::Roots),
-            4 => list(cursor, |cursor| Some(Tag(cursor.array()?))).map(Self::Ask),
+            4 => list(cursor, read_ask).map(Self::Ask),
             5 => Self::read_heads(cursor),
             6 => list(cursor, read_want).map(Self::Want),
             7 => Self::read_entries(cursor),
@@ -388,6 +407,10 @@ impl Message {
     fn read_base(cursor: &mut Cursor<'_>) -> Option<Self> {
         Some(Self::Base { handle: varint(cursor)?, seq: place(cursor)?, hash: cursor.array()? })
     }
+}
+
+fn read_ask(cursor: &mut Cursor<'_>) -> Option<Ask> {
+    Some(Ask { tag: Tag(cursor.array()?), digests: Digests::read(cursor)? })
 }
 
 fn read_want(cursor: &mut Cursor<'_>) -> Option<Want> {

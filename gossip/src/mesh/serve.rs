@@ -1,9 +1,10 @@
 //! What others get from this node: topics, heads, and entries from their cursors on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::digest::{Digests, Parts};
 use super::link::{Cursor, Link};
-use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
+use super::message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
 use super::{LinkError, LinkId, Mesh, short};
 use crate::limits::{BATCH_BYTES_MAX, INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX};
@@ -17,6 +18,9 @@ const REMEMBER_PAUSE_MS: u64 = 10_000;
 
 /// The heads in one message: about 64 KiB.
 const HEADS_PER_MESSAGE: usize = 800;
+
+/// What is asked in one message, and the digests of one topic more.
+const ASK_BYTES: usize = 64 << 10;
 
 /// The wants in one message: about 80 KiB.
 const WANTS_PER_MESSAGE: usize = 1000;
@@ -121,14 +125,18 @@ impl Mesh {
         state: &State,
         now_ms: u64,
         id: LinkId,
-        tags: &[Tag],
+        list: &[Ask],
     ) -> Result<(), LinkError> {
         self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        // Each once: digests cost a look at every log of their topic.
+        let list: BTreeMap<&Tag, &Digests> =
+            list.iter().map(|ask| (&ask.tag, &ask.digests)).collect();
         let mut asked = Vec::new();
-        for tag in tags {
+        for (tag, digests) in list {
             if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
-                link.serving.telling.insert(*topic, None);
+                let parts = digests.differing(state, *topic, &link.binding);
+                link.serving.telling.insert(*topic, (parts, None));
                 asked.push(*topic);
             }
         }
@@ -254,8 +262,7 @@ impl Mesh {
             return None;
         }
         if !link.wanting.asking.is_empty() && link.manners.take(self.now_ms) {
-            let asking = std::mem::take(&mut link.wanting.asking);
-            return Some(Message::Ask(asking.iter().map(|topic| link.tag(topic)).collect()));
+            return Some(link.ask(state));
         }
         if !link.serving.roots.is_empty() && link.manners.take(self.now_ms) {
             let topics = std::mem::take(&mut link.serving.roots);
@@ -269,8 +276,8 @@ impl Mesh {
         if let Some(message) = link.tell(state) {
             return Some(message);
         }
-        if let Some((topic, after)) = link.serving.telling.pop_first() {
-            return Some(tell_heads(state, link, topic, after));
+        if let Some((topic, (parts, after))) = link.serving.telling.pop_first() {
+            return Some(tell_heads(state, link, topic, parts, after));
         }
         loop {
             let handle = link.serving.ready.pop_front()?;
@@ -298,6 +305,20 @@ impl Mesh {
 }
 
 impl Link {
+    /// As many of the topics it is to be asked about as one message takes.
+    fn ask(&mut self, state: &State) -> Message {
+        let (mut list, mut bytes) = (Vec::new(), 0);
+        while bytes < ASK_BYTES
+            && let Some(topic) = self.wanting.asking.pop_first()
+        {
+            let ask =
+                Ask { tag: self.tag(&topic), digests: Digests::of(state, topic, &self.binding) };
+            bytes += ask.bytes();
+            list.push(ask);
+        }
+        Message::Ask(list)
+    }
+
     /// The next of what the peer is to be told besides entries.
     fn tell(&mut self, state: &State) -> Option<Message> {
         if let Some(key) = self.serving.proofs.pop_first()
@@ -326,15 +347,21 @@ impl Link {
 }
 
 /// The next page of the heads of a topic.
-fn tell_heads(state: &State, link: &mut Link, topic: TopicId, after: Option<LogKey>) -> Message {
+fn tell_heads(
+    state: &State,
+    link: &mut Link,
+    topic: TopicId,
+    parts: Parts,
+    after: Option<LogKey>,
+) -> Message {
     let mut logs = state
         .heads_after(topic, after)
-        .filter(|(_, log)| log.proof.is_none())
+        .filter(|(key, log)| log.proof.is_none() && parts.contains(key))
         .map(|(key, log)| (*key, head(key, log.head, &log.head_hash)));
     let page: Vec<(LogKey, Head)> = logs.by_ref().take(HEADS_PER_MESSAGE).collect();
     let last = logs.next().is_none();
     if let (false, Some((key, _))) = (last, page.last()) {
-        link.serving.telling.insert(topic, Some(*key));
+        link.serving.telling.insert(topic, (parts, Some(*key)));
     }
     let list = page.into_iter().map(|(_, head)| head).collect();
     Message::Heads { tag: link.tag(&topic), last, news: false, list }

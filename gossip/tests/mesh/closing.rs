@@ -4,7 +4,7 @@ use icn_gossip::Access;
 use icn_gossip::limits::{INTERESTS_MAX, SERVED_MAX};
 use icn_gossip::mesh::{Interest, Message, Tag, Want};
 
-use crate::rig::{Log, Node, genesis, interest, root, tag};
+use crate::rig::{Log, Node, ask, genesis, interest, root, tag};
 
 fn public() -> (Node, icn_gossip::TopicId) {
     Node::with_topic(1, &Access::public())
@@ -157,7 +157,7 @@ fn limits_close() {
 
     for flood in [
         interest(3, &topic),
-        Message::Ask(vec![tag(3, &topic)]),
+        ask(3, &topic),
         Message::Roots(vec![(tag(3, &topic), root(7))]),
         Message::Topics(vec![genesis(2, "unwanted", &Access::public(), 1)]),
         Message::Dispute(Box::new(Log::of(3, topic, &["x"]).entries[0].clone())),

@@ -67,7 +67,7 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(more, list)| Message::Interests { more, list }),
         vec(topic, 0..3).prop_map(Message::Topics),
         vec((tags(), any::<[u8; 16]>().prop_map(Root)), 0..9).prop_map(Message::Roots),
-        vec(tags(), 0..9).prop_map(Message::Ask),
+        vec((0..6_u8, any::<[u8; 16]>()), 0..9).prop_map(ask),
         (tags(), any::<bool>(), any::<bool>(), vec(head, 0..9))
             .prop_map(|(tag, last, news, list)| Message::Heads { tag, last, news, list }),
         vec(want, 0..9).prop_map(Message::Want),
@@ -88,6 +88,19 @@ fn message() -> impl Strategy<Value = Message> {
             hash
         }),
     ]
+}
+
+/// Digests have no other maker than the logs of a node.
+fn ask(list: Vec<(u8, [u8; 16])>) -> Message {
+    let mut body = vec![u8::try_from(list.len()).expect("few")];
+    for (exponent, tag) in list {
+        body.extend_from_slice(&tag);
+        body.push(exponent);
+        if exponent > 0 {
+            (0..1 << exponent).for_each(|at: u64| body.extend_from_slice(&at.to_le_bytes()));
+        }
+    }
+    Message::decode(4, &body).expect("well-formed").expect("known")
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use icn_gossip::mesh::{Message, Root, StopReason};
 use icn_gossip::{Access, Entry, Mutation, Outcome, TopicId};
 
-use crate::rig::{EPOCH, Log, Node, tag};
+use crate::rig::{EPOCH, Log, Node, ask};
 
 /// A node that has a log of an author from peer 2, and is linked with peer 3 too.
 fn with_log(texts: &[&str]) -> (Node, TopicId, Log, u64) {
@@ -99,7 +99,7 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
     late.up_with(9, 1, &topic);
     node.up_with(9, 5, &topic);
     node.take(9);
-    node.hear(9, Message::Ask(vec![tag(9, &topic)]));
+    node.hear(9, ask(9, &topic));
     for message in node.take(9) {
         late.hear(9, message);
     }

@@ -3,7 +3,7 @@
 use icn_gossip::Access;
 use icn_gossip::mesh::{Interest, Message, Root, Tag};
 
-use crate::rig::{Log, Node, binding, did, interest, tag};
+use crate::rig::{Log, Node, ask, binding, did, interest, tag};
 
 #[test]
 fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
@@ -25,7 +25,7 @@ fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
     node.hear(2, Message::Interests { more: false, list });
     node.hear(2, interest(2, &topic));
     node.hear(2, Message::Roots(vec![(tag(2, &topic), Root([7; 16]))]));
-    node.hear(2, Message::Ask(vec![tag(2, &topic)]));
+    node.hear(2, ask(2, &topic));
     node.hear(2, log.want(2, 0, 0));
     // Another entry than the one that is here, at a place that is known to it.
     let another = Log::of(2, topic, &["other"]);

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{
-    Action, Batch, Head, Interest, LinkId, LinkView, Mesh, Message, Refusal, Root, Tag, Want,
-    WireEntry,
+    Action, Ask, Batch, Digests, Head, Interest, LinkId, LinkView, Mesh, Message, Refusal, Root,
+    Tag, Want, WireEntry,
 };
 use icn_gossip::{
     Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position, Provenance,
@@ -114,6 +114,11 @@ pub(crate) fn wire(entry: &Entry) -> WireEntry {
         signature: bytes[193..257].try_into().expect("64 bytes"),
         payload: entry.payload().clone(),
     }
+}
+
+pub(crate) fn ask(link: u64, topic: &TopicId) -> Message {
+    let digests = Digests::default();
+    Message::Ask(vec![Ask { tag: tag(link, topic), digests }])
 }
 
 pub(crate) fn interest(link: u64, topic: &TopicId) -> Message {

@@ -3,7 +3,7 @@
 use icn_gossip::mesh::{Head, LinkId, Message, StopReason};
 use icn_gossip::{Access, Mutation, Provenance, TopicId};
 
-use crate::rig::{EPOCH, Log, Node, did, interest, root, tag};
+use crate::rig::{EPOCH, Log, Node, ask, did, interest, root, tag};
 
 fn public() -> (Node, TopicId) {
     Node::with_topic(1, &Access::public())
@@ -116,7 +116,7 @@ fn a_source_that_was_left_is_asked_again_when_it_is_the_only_one() {
     node.down(2);
     node.take(1);
     node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
-    assert!(node.take(1).contains(&Message::Ask(vec![tag(1, &topic)])));
+    assert!(node.take(1).contains(&ask(1, &topic)));
     node.hear(1, log.heads(1));
     assert!(node.wants(1, &log.key).is_some());
 }
@@ -295,7 +295,7 @@ fn whoever_comes_back_to_a_topic_is_told_again_what_there_is() {
     node.subscribe("a");
     // The peer hears of it and tells the root it has told before.
     node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
-    assert!(node.take(1).contains(&Message::Ask(vec![tag(1, &topic)])));
+    assert!(node.take(1).contains(&ask(1, &topic)));
     node.hear(1, log.heads(1));
     assert!(node.wants(1, &log.key).is_some());
 }

@@ -1,0 +1,101 @@
+//! Which of many logs two nodes have alike, without naming each.
+
+use std::fmt;
+
+use crate::bytes::Cursor;
+use crate::log::{Log, LogKey};
+use crate::state::State;
+use crate::topic::TopicId;
+
+/// The logs of a topic fall into 2^n parts, each with a digest: whoever is asked with them tells only
+/// the logs of the parts that differ. Keyed with the binding of the link, so that nobody can make two
+/// logs that look alike on every link.
+///
+/// With few logs there is one part, and no digest: all of them are told.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Digests(Vec<[u8; 8]>);
+
+/// The parts whose logs are to be told.
+pub(super) struct Parts(Vec<bool>);
+
+/// How many logs are in a part, about; a digest is a seventh of a head.
+const LOGS_PER_PART: usize = 16;
+const EXPONENT_MAX: u8 = 10;
+
+impl Digests {
+    /// Those of the logs that are not frozen.
+    #[must_use]
+    pub fn of(state: &State, topic: TopicId, binding: &[u8; 32]) -> Self {
+        let count = state.heads(topic).filter(|(_, log)| log.proof.is_none()).count();
+        let exponent = (count / LOGS_PER_PART).max(1).ilog2().min(u32::from(EXPONENT_MAX));
+        Self::with_parts(state, topic, binding, 1 << exponent)
+    }
+
+    fn with_parts(state: &State, topic: TopicId, binding: &[u8; 32], parts: usize) -> Self {
+        if parts < 2 {
+            return Self::default();
+        }
+        let open = state.heads(topic).filter(|(_, log)| log.proof.is_none());
+        let mut logs: Vec<(usize, (&LogKey, &Log))> =
+            open.map(|(key, log)| (part(key, parts), (key, log))).collect();
+        // Stable: within a part they stay in the order of the state.
+        logs.sort_by_key(|(part, _)| *part);
+        let mut digests = vec![[0; 8]; parts];
+        for logs in logs.chunk_by(|(one, _), (other, _)| one == other) {
+            let mut hasher = blake3::Hasher::new_keyed(binding);
+            for (_, (key, log)) in logs {
+                hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
+                hasher.update(&log.head.to_le_bytes()).update(&log.head_hash);
+            }
+            if let (Some((part, _)), Some((digest, _))) =
+                (logs.first(), hasher.finalize().as_bytes().split_first_chunk())
+            {
+                digests[*part] = *digest;
+            }
+        }
+        Self(digests)
+    }
+
+    /// Where the logs here are others than those these are of.
+    pub(super) fn differing(&self, state: &State, topic: TopicId, binding: &[u8; 32]) -> Parts {
+        let own = Self::with_parts(state, topic, binding, self.0.len());
+        Parts(own.0.iter().zip(&self.0).map(|(own, other)| own != other).collect())
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        1 + 8 * self.0.len()
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::try_from(self.0.len().max(1).ilog2()).unwrap_or(0));
+        self.0.iter().for_each(|digest| out.extend_from_slice(digest));
+    }
+
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
+        match cursor.u8()? {
+            0 => Some(Self::default()),
+            exponent @ 1..=EXPONENT_MAX => {
+                (0..1 << exponent).map(|_| cursor.array()).collect::<Option<_>>().map(Self)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Parts {
+    pub(super) fn contains(&self, key: &LogKey) -> bool {
+        self.0.is_empty() || self.0[part(key, self.0.len())]
+    }
+}
+
+/// Authors are spread by their keys, and the logs of one by their epochs, which are random.
+fn part(key: &LogKey, parts: usize) -> usize {
+    let author = key.author.key().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    usize::try_from((author ^ key.epoch) % parts as u64).unwrap_or(0)
+}
+
+impl fmt::Debug for Digests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} digests", self.0.len())
+    }
+}
