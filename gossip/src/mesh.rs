@@ -369,6 +369,7 @@ impl Mesh {
                     if want::is_wanted(state, &genesis) {
                         return Some(Action::Commit(Box::new(Mutation::CreateTopic(*genesis))));
                     }
+                    self.count(Count::TopicNotWanted);
                     continue;
                 }
                 None => {}

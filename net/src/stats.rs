@@ -73,6 +73,8 @@ counts! {
 
     ClosedReplaced "link_closed" "replaced" "Links replaced by a newer one of the same peer.";
     ClosedStopping "link_closed" "stopping" "Links that ended because a node ended.";
+    ClosedMalformed "link_closed" "malformed" "Links that this node closed because what came made no sense.";
+    ClosedTooMany "link_closed" "too_many" "Links that this node closed because a limit was passed.";
     ClosedOurs "link_closed" "ours" "Links that this node closed for another reason.";
     ClosedTheirs "link_closed" "theirs" "Links that the peer closed for another reason.";
     ClosedSilent "link_closed" "silent" "Links whose peer was not heard of any more.";

@@ -67,6 +67,8 @@ impl Why {
             Self::Ours { code: CLOSE_STOPPING, .. } | Self::Theirs { code: CLOSE_STOPPING, .. } => {
                 Count::ClosedStopping
             }
+            Self::Ours { code: CLOSE_MALFORMED, .. } => Count::ClosedMalformed,
+            Self::Ours { code: CLOSE_TOO_MANY, .. } => Count::ClosedTooMany,
             Self::Ours { .. } => Count::ClosedOurs,
             Self::Theirs { .. } => Count::ClosedTheirs,
             Self::Silent => Count::ClosedSilent,

@@ -2,7 +2,7 @@
 
 use icn_gossip::Access;
 use icn_gossip::limits::{INTERESTS_MAX, SERVED_MAX};
-use icn_gossip::mesh::{Interest, Message, Tag, Want};
+use icn_gossip::mesh::{Interest, Message, StopReason, Tag, Want};
 
 use crate::rig::{Log, Node, ask, genesis, interest, root, tag};
 
@@ -17,11 +17,15 @@ fn a_body_that_makes_no_sense_closes() {
     for message in [
         interest(1, &topic),
         Message::Topics(vec![genesis(2, "b", &Access::public(), 1)]),
+        Message::Roots(vec![(tag(1, &topic), root(7))]),
+        ask(1, &topic),
         log.heads(1),
         log.want(1, 0, 0),
         log.send(0, 1),
         Message::Cease(300),
+        Message::Stop { handle: 300, reason: StopReason::Frozen },
         Message::Dispute(Box::new(log.entries[0].clone())),
+        Message::Proof(Box::new((log.entries[0].clone(), log.entries[0].clone()))),
         Message::Base { handle: 0, seq: 1, hash: [0; 32] },
     ] {
         let (kind, body) = message.encode();
@@ -88,6 +92,7 @@ fn what_nobody_has_signed_closes() {
     node.hear(4, Message::Proof(Box::new((log.entries[0].clone(), forge(&log, 1)))));
     assert_eq!(node.closed.pop(), Some((4, "bad_signature")));
     assert!(node.state.head(&log.key).proof.is_none());
+    assert_eq!(node.count("bad_signature"), 4);
 }
 
 /// An entry at a place of a log, in its author's name and not signed by it.
@@ -130,6 +135,7 @@ fn what_was_not_asked_for_closes() {
     node.hear(1, log.send(want.handle, 1));
     node.hear(1, log.send(want.handle, 1));
     assert_eq!(node.closed, [(1, "unasked")]);
+    assert_eq!(node.count("unasked"), 1);
     assert_eq!(node.texts(topic).len(), 3);
 }
 
@@ -171,6 +177,7 @@ fn limits_close() {
         assert_eq!(node.closed.pop(), Some((3, "too_many")), "{flood:?}");
         assert!((100..300).contains(&heard), "{heard}");
     }
+    assert_eq!(node.count("too_many"), 7);
 }
 
 #[test]
@@ -250,5 +257,5 @@ fn what_may_be_the_doing_of_a_third_closes_nothing() {
 }
 
 fn stop(handle: u64) -> Message {
-    Message::Stop { handle, reason: icn_gossip::mesh::StopReason::Ceased }
+    Message::Stop { handle, reason: StopReason::Ceased }
 }

@@ -48,6 +48,7 @@ fn of_many_topics_with_the_name_one_is_taken() {
     // Neither a name nor an id that nobody waits for.
     node.hear(1, Message::Topics(vec![genesis(2, "c", &Access::public(), 1)]));
     assert_eq!(node.state.topics().count(), 1);
+    assert_eq!(node.count("topic_not_wanted"), 50);
     assert_eq!(node.closed, []);
 }
 

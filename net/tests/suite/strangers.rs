@@ -157,6 +157,7 @@ async fn a_link_that_breaks_the_rules_is_closed_with_its_code() {
     }
     assert!(matches!(node.down().await.1, Why::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
+    assert_eq!((node.count(Count::ClosedTooMany), node.count(Count::ClosedMalformed)), (1, 3));
     node.quiet(100).await;
 }
 
