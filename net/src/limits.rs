@@ -34,6 +34,10 @@ pub(crate) const ADDRESSES_MAX: usize = 4;
 /// What QUIC holds of one link: bytes received and not read, and bytes sent and not confirmed.
 pub(crate) const WINDOW_BYTES: u32 = 1 << 20;
 
+/// What the system keeps of packets until they are looked at: the windows of two links that send as fast
+/// as they can.
+pub(crate) const SOCKET_BYTES: usize = 2 * WINDOW_BYTES as usize;
+
 /// What QUIC keeps of packets of one connection that came before it was looked at, and of all.
 pub(crate) const INCOMING_BYTES_MAX: u64 = 16 << 10;
 pub(crate) const INCOMING_BYTES_TOTAL_MAX: u64 = 4 << 20;

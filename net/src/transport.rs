@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use icn_gossip::{Did, KeyCard, Keypair};
 use quinn::{Endpoint, ServerConfig, TokioRuntime, TransportConfig};
+use socket2::SockRef;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
@@ -20,7 +21,7 @@ use crate::handshake;
 use crate::hello::{CAPABILITIES_KNOWN, Local, SPOKEN, Versions};
 use crate::limits::{
     Admission, FLUSH_TIME_MAX, HALF_OPEN_MAX, HalfOpen, INCOMING_BYTES_MAX,
-    INCOMING_BYTES_TOTAL_MAX,
+    INCOMING_BYTES_TOTAL_MAX, SOCKET_BYTES,
 };
 use crate::link::{Credit, LinkId};
 use crate::quic;
@@ -220,6 +221,10 @@ impl Transport {
         let address = config.listen;
         let listen = |source| BindError::Listen { address, source };
         let socket = UdpSocket::bind(address).map_err(listen)?;
+        // As much as the system grants; with less, what a link sends at once is lost and sent again.
+        if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BYTES) {
+            tracing::warn!(%error, "the socket keeps the buffer it has");
+        }
         let endpoint = Endpoint::new(
             quic::endpoint(&config.keypair),
             Some(server),
