@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use harness::{House, until};
+use harness::{Dice, House, until};
 use serde_json::{Value, json};
 
 const TOPIC: &str = "coop:ledger";
@@ -129,18 +129,6 @@ fn cursor(house: &House, name: &str) -> Option<(u64, u64)> {
 
 fn until_cursor(house: &House, name: &str, at: u64) {
     until(&format!("cursor {name} at {at}"), || (cursor(house, name)?.0 >= at).then_some(()));
-}
-
-/// A printable sequence: the same seed gives the same moments.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
 }
 
 #[test]

@@ -9,23 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use harness::{House, until};
+use harness::{Dice, House, until};
 use serde_json::{Value, json};
 
 const KILLS: u64 = 50;
 const TOPIC: &str = "coop:ledger";
-
-/// A printable sequence: the same seed gives the same moments.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 /// One `icnctl gossip publish --lines` that never runs out of lines.
 struct Publisher {

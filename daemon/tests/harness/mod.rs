@@ -320,3 +320,15 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// A printable sequence: the same seed gives the same moments.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}

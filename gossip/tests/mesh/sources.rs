@@ -9,17 +9,24 @@ fn public() -> (Node, TopicId) {
     Node::with_topic(1, &Access::public())
 }
 
+/// A node that wants a log from the first who told of it, on link 1, under the handle.
+fn wanting(author: u8, texts: &[&str]) -> (Node, Log, u64) {
+    let (mut node, topic) = public();
+    let log = Log::of(author, topic, texts);
+    node.up_with(1, 2, &topic);
+    node.hear(1, log.heads(1));
+    let handle = node.wants(1, &log.key).expect("a want").handle;
+    (node, log, handle)
+}
+
 fn stop(handle: u64, reason: StopReason) -> Message {
     Message::Stop { handle, reason }
 }
 
 #[test]
 fn a_log_comes_from_its_author_as_soon_as_there_is_a_link_to_it() {
-    let (mut node, topic) = public();
-    let log = Log::of(3, topic, &["one", "two", "three"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("from the first who told of it").handle;
+    let (mut node, log, first) = wanting(3, &["one", "two", "three"]);
+    let topic = log.key.topic;
     node.up_with(2, 3, &topic);
     node.hear(2, log.heads(2));
     assert!(node.take(1).contains(&Message::Cease(first)));
@@ -38,11 +45,8 @@ fn a_log_comes_from_its_author_as_soon_as_there_is_a_link_to_it() {
 
 #[test]
 fn a_source_that_sends_nothing_is_left_when_another_has_more() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one", "two"]);
+    let topic = log.key.topic;
     node.pass(10_000);
     assert!(!node.take(1).contains(&Message::Cease(first)), "nobody else has it");
     node.up_with(2, 3, &topic);
@@ -57,11 +61,8 @@ fn a_source_that_sends_nothing_is_left_when_another_has_more() {
 
 #[test]
 fn a_source_that_does_not_even_stop_is_left_too() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one", "two"]);
+    let topic = log.key.topic;
     node.up_with(2, 3, &topic);
     node.hear(2, log.heads(2));
     node.pass(6000);
@@ -80,13 +81,10 @@ fn a_source_that_does_not_even_stop_is_left_too() {
 
 #[test]
 fn a_source_that_sends_little_is_left_after_a_while() {
-    let (mut node, topic) = public();
     let texts: Vec<String> = (0..100).map(|number: u32| number.to_string()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let log = Log::of(4, topic, &texts);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let drip = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, drip) = wanting(4, &texts);
+    let topic = log.key.topic;
     node.up_with(2, 3, &topic);
     node.hear(2, log.heads(2));
     for seq in 1..=30_usize {
@@ -104,11 +102,8 @@ fn a_source_that_sends_little_is_left_after_a_while() {
 
 #[test]
 fn a_source_that_was_left_is_asked_again_when_it_is_the_only_one() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one", "two"]);
+    let topic = log.key.topic;
     node.up_with(2, 3, &topic);
     node.hear(2, log.heads(2));
     node.pass(3000);
@@ -123,11 +118,8 @@ fn a_source_that_was_left_is_asked_again_when_it_is_the_only_one() {
 
 #[test]
 fn where_the_source_is_gone_the_log_is_wanted_from_another() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one", "two"]);
+    let topic = log.key.topic;
     node.up_with(2, 3, &topic);
     node.hear(2, log.heads(2));
     let one = Log { entries: log.entries[..1].to_vec(), ..log.clone() };
@@ -180,11 +172,7 @@ fn a_gap_is_taken_only_where_nobody_has_more() {
 
 #[test]
 fn a_base_with_a_wrong_hash_is_found_out_by_the_next_entry() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two", "three"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let handle = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, handle) = wanting(4, &["one", "two", "three"]);
     let base = |handle| Message::Base { handle, seq: 2, hash: [5; 32] };
     node.hear(1, base(handle));
     node.hear(1, stop(handle, StopReason::Ceased));
@@ -239,11 +227,8 @@ fn what_was_there_already_is_counted() {
 
 #[test]
 fn a_log_that_was_left_alone_is_wanted_again_from_whoever_has_it() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one", "two"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one", "two"]);
+    let topic = log.key.topic;
     node.full = true;
     node.hear(1, log.send(first, 1));
     assert_eq!(node.count("no_room"), 1);
@@ -284,11 +269,8 @@ fn a_clock_that_is_put_back_stops_nothing() {
 
 #[test]
 fn whoever_comes_back_to_a_topic_is_told_again_what_there_is() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one"]);
+    let topic = log.key.topic;
     node.unsubscribe("a");
     assert!(node.take(1).contains(&Message::Cease(first)));
     node.hear(1, stop(first, StopReason::Ceased));
@@ -384,11 +366,7 @@ fn wants_that_have_not_left_are_taken_back_and_none_is_too_many_for_a_message() 
 
 #[test]
 fn whoever_stops_unasked_is_not_asked_again_and_again() {
-    let (mut node, topic) = public();
-    let log = Log::of(4, topic, &["one"]);
-    node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    let first = node.wants(1, &log.key).expect("a want").handle;
+    let (mut node, log, first) = wanting(4, &["one"]);
     node.hear(1, stop(first, StopReason::Ceased));
     assert_eq!(node.wants(1, &log.key), None, "as fast as it answers");
     node.hear(1, log.heads(1));
