@@ -3,6 +3,7 @@
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 
+use icn_gossip::Entry;
 use icn_gossip::mesh::Batch;
 use rayon::prelude::*;
 use tokio::sync::mpsc;
@@ -27,8 +28,14 @@ pub(crate) fn start(
     let (sender, batches) = std_mpsc::channel::<Unchecked>();
     let thread = thread::Builder::new().name("verify".into()).spawn(move || {
         for (batch, credits) in batches {
-            let valid =
-                batch.entries().par_iter().with_min_len(SHARE).all(|entry| entry.verify().is_ok());
+            let entries = batch.entries();
+            let verify = |entry: &Entry| entry.verify().is_ok();
+            let valid = if entries.len() > SHARE {
+                entries.par_iter().with_min_len(SHARE).all(verify)
+            } else {
+                // Not even one other thread is woken.
+                entries.iter().all(verify)
+            };
             // The node is ending; nobody waits for it.
             let Some(inbox) = inbox.upgrade() else { continue };
             let verified = PeerEvent::Verified { batch, valid };

@@ -1,6 +1,7 @@
 //! The work that is better done beside the commits than in them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,22 +13,26 @@ use crate::wal::Wal;
 
 /// How long after the last commit the log proves that it was durable, and how often the need for a
 /// new segment is looked at.
-const IDLE_MS: u64 = 20;
+const IDLE: Duration = Duration::from_millis(20);
 
 /// Looks at a log between two tries to prepare a segment on a disk that had no room for it.
-const RETRY: u64 = RETRY_MS / IDLE_MS;
+const RETRY: u128 = RETRY_MS as u128 / IDLE.as_millis();
 
-/// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle.
-/// It ends when this value is dropped.
+/// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle. Then it
+/// sleeps until something becomes durable. It ends when this value is dropped.
 pub struct Housekeeper {
-    bell: Arc<Bell>,
+    door: Arc<Door>,
+    /// Of this one's thread only: there may be others.
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Where a housekeeper sleeps, and commits knock.
 #[derive(Default)]
-struct Bell {
-    stop: Mutex<bool>,
-    rung: Condvar,
+pub(crate) struct Door {
+    asleep: AtomicU32,
+    lock: Mutex<()>,
+    knocked: Condvar,
 }
 
 impl Housekeeper {
@@ -36,17 +41,13 @@ impl Housekeeper {
     /// # Errors
     /// When the system has no thread to give.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
-        let bell = Arc::new(Bell::default());
-        let heard = Arc::clone(&bell);
+        let door = Arc::clone(wal.door());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("wal-housekeeper".into()).spawn(move || {
             wal.keep_house(true);
-            let mut noted = 0;
-            let mut before = 0;
-            let mut rest = 0;
-            // The first append is not to wait for a segment.
-            let mut pause = Duration::ZERO;
-            while !heard.sleep(pause) {
-                pause = Duration::from_millis(IDLE_MS);
+            let (mut before, mut noted, mut rest) = (0, 0, 0);
+            while !stopped.load(Ordering::Relaxed) {
                 // A failure here is one of preparing ahead: the append that needs the segment has a
                 // caller to tell.
                 if rest > 0 {
@@ -54,33 +55,62 @@ impl Housekeeper {
                 } else if wal.wants_spare() && wal.prepare().is_err() {
                     rest = RETRY;
                 }
-                let now = wal.stats().durable_lsn;
+                let now = wal.durable_lsn();
                 if now == before && now != noted && wal.try_note().is_ok_and(|done| done) {
                     noted = now;
                 }
-                before = now;
+                if now == before && !wal.wants_spare() {
+                    wal.door().sleep(&stopped, || wal.durable_lsn() == now);
+                }
+                before = wal.durable_lsn();
+                wal.door().nap(&stopped);
             }
             wal.keep_house(false);
         })?;
-        Ok(Self { bell, thread: Some(thread) })
+        Ok(Self { door, stop, thread: Some(thread) })
     }
 }
 
-impl Bell {
-    /// Whether it is time to stop, after `pause` at the latest.
-    fn sleep(&self, pause: Duration) -> bool {
-        let mut stop = self.stop.lock();
-        if !*stop {
-            self.rung.wait_for(&mut stop, pause);
+impl Door {
+    /// Something has become durable. Costs a system call only if somebody sleeps.
+    pub(crate) fn knock(&self) {
+        // Either this sees who sleeps, or whoever is about to sleep sees what has become durable.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) > 0 {
+            self.wake();
         }
-        *stop
+    }
+
+    /// Sleeps until somebody knocks, if it still may.
+    fn sleep(&self, stopped: &AtomicBool, may: impl Fn() -> bool) {
+        let mut lock = self.lock.lock();
+        self.asleep.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if may() && !stopped.load(Ordering::Relaxed) {
+            self.knocked.wait(&mut lock);
+        }
+        self.asleep.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sleeps while commits may be coming.
+    fn nap(&self, stopped: &AtomicBool) {
+        let mut lock = self.lock.lock();
+        if !stopped.load(Ordering::Relaxed) {
+            self.knocked.wait_for(&mut lock, IDLE);
+        }
+    }
+
+    fn wake(&self) {
+        // Not while somebody is between the look and the sleep, and would sleep on.
+        drop(self.lock.lock());
+        self.knocked.notify_all();
     }
 }
 
 impl Drop for Housekeeper {
     fn drop(&mut self) {
-        *self.bell.stop.lock() = true;
-        self.bell.rung.notify_all();
+        self.stop.store(true, Ordering::Relaxed);
+        self.door.wake();
         if let Some(thread) = self.thread.take() {
             // The thread cannot panic; if it did, there is nobody to tell.
             let _ = thread.join();

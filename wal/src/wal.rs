@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::committer::Bell;
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
+use crate::housekeeper::Door;
 use crate::limits::{
     APPEND_BYTES_MAX, FRAME_RECORDS_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
 };
@@ -47,6 +48,7 @@ pub struct Wal<D: Disk> {
     /// behind that are not given out again.
     begin: u64,
     bell: Arc<Bell>,
+    door: Arc<Door>,
     _lock: D::Lock,
 }
 
@@ -98,6 +100,7 @@ impl<D: Disk> Wal<D> {
             durable: AtomicU64::new(scan.end.lsn),
             begin: scan.next_lsn,
             bell: Arc::default(),
+            door: Arc::default(),
             _lock: lock,
         };
         Ok((wal, recovery))
@@ -206,7 +209,7 @@ impl<D: Disk> Wal<D> {
         stats.time_ms = queue.time_ms;
         stats.poisoned = matches!(queue.state, State::Poisoned(_));
         stats.no_room = queue.shortage.is_some();
-        stats.durable_lsn = self.durable.load(Ordering::Acquire);
+        stats.durable_lsn = self.durable_lsn();
         stats
     }
 

@@ -251,6 +251,7 @@ impl<D: Disk> Wal<D> {
         }
         group.end(result.is_ok());
         wakers.into_iter().for_each(Waker::wake);
+        self.door.knock();
         result
     }
 }

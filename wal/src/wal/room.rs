@@ -1,8 +1,12 @@
 //! Room for what will be appended, and from what need not be kept.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use super::Wal;
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::housekeeper::Door;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::queue::Shortage;
@@ -56,6 +60,14 @@ impl<D: Disk> Wal<D> {
     #[must_use]
     pub fn wants_spare(&self) -> bool {
         self.queue.lock().spare.is_none()
+    }
+
+    pub(crate) fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
+    pub(crate) fn durable_lsn(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Counts the housekeepers.
