@@ -2,11 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::FalseyValueParser;
-use icn_net::{BadTarget, Target};
+use icn_net::{BadTarget, Target, Timing};
 use icn_snapshot::{Due, Policy, Rotation};
 use serde::Deserialize;
 
@@ -14,6 +16,9 @@ use crate::failure::{Failure, exit};
 
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";
+
+/// For how many seconds a peer may be silent, at least and at most.
+const SILENCE_SECONDS: RangeInclusive<u64> = 3..=600;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -52,6 +57,7 @@ struct File {
     #[serde(default)]
     peers: Vec<String>,
     mdns: Option<bool>,
+    silence_seconds: Option<u64>,
     network: Option<String>,
     #[serde(default)]
     snapshot: SnapshotSection,
@@ -91,6 +97,8 @@ pub struct Config {
     pub peers: Vec<Target>,
     /// Whether peers are looked for in the local network.
     pub mdns: bool,
+    /// How long things may take between nodes.
+    pub timing: Timing,
     /// The network, as the hash of its name. Default `icn`.
     pub network: [u8; 32],
     /// When a snapshot is due, and which stay.
@@ -160,6 +168,7 @@ impl Config {
             listen: listen.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 7777))),
             listen_explicit: listen.is_some(),
             peers,
+            timing: timing(file.silence_seconds).map_err(|why| invalid(&path, &why))?,
             mdns: !flags.no_mdns && file.mdns.unwrap_or(true),
             usual_directory: flags.data_dir.is_none() || from_environment(),
             data_dir,
@@ -169,6 +178,22 @@ impl Config {
             network: icn_net::network_id(network),
             policy: Policy { due, rotation },
         })
+    }
+}
+
+/// A silent peer is asked for a sign of life three times before the link to it is down.
+fn timing(silence_seconds: Option<u64>) -> Result<Timing, String> {
+    let usual = Timing::default();
+    match silence_seconds {
+        None => Ok(usual),
+        Some(seconds) if SILENCE_SECONDS.contains(&seconds) => {
+            let idle = Duration::from_secs(seconds);
+            Ok(Timing { idle, keep_alive: idle / 3, ..usual })
+        }
+        Some(seconds) => {
+            let (least, most) = (SILENCE_SECONDS.start(), SILENCE_SECONDS.end());
+            Err(format!("silence_seconds is {seconds}; it may be {least} to {most}"))
+        }
     }
 }
 

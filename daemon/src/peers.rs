@@ -36,6 +36,7 @@ impl Peers {
             let keypair = Arc::clone(&keypair);
             let mut settings = icn_net::Config::new(address, keypair, card.clone(), config.network);
             settings.discovery = config.mdns;
+            settings.timing = config.timing;
             Transport::bind(settings, sender).map(|transport| Self { transport, events })
         };
         let bound = match listen(config.listen) {

@@ -217,6 +217,7 @@ fn a_configuration_with_an_unknown_key() {
     for (content, told) in [
         ("htpp = \"127.0.0.1:1\"\n", "htpp"),
         ("[snapshot]\nrecords = 0\n", "is 0"),
+        ("silence_seconds = 2\n", "3 to 600"),
         ("http = \n", "line 1"),
     ] {
         fs::write(&config, content).expect("write");
