@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use icn_gossip::State;
 use icn_gossip::mesh::LinkId;
-use icn_gossip::{Did, State};
 use icn_net::{BindError, Event, Frame, Target, Transport};
 use tokio::sync::mpsc;
 
@@ -67,11 +67,18 @@ impl Peers {
 
     /// Keeps a link to everybody who was asked for or was there before.
     pub(crate) fn seek(&self, asked: &[Target], state: &State) {
-        let saved = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
-        let saved = saved.map(|(did, address): (Did, SocketAddr)| Target::new(Some(did), address));
-        for target in asked.iter().cloned().chain(saved) {
+        let not_dialled = |target: &Target| {
+            tracing::warn!("{target} is not dialled: it is this node, or one too many");
+        };
+        for target in asked {
             if !self.transport.dial(target.clone()) {
-                tracing::warn!("{target} is not dialled: it is this node, or one too many");
+                not_dialled(target);
+            }
+        }
+        let met = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
+        for (did, address) in met {
+            if !self.transport.learn(did, address) {
+                not_dialled(&Target::new(Some(did), address));
             }
         }
     }
@@ -83,7 +90,7 @@ impl Peers {
                 Event::Up { link, peer, card, binding, address, .. } => {
                     tracing::info!("Connected to {peer} at {address}");
                     // It may be the peer that goes and does not know this node's address.
-                    self.transport.dial(Target::new(Some(peer), address));
+                    self.transport.learn(peer, address);
                     (PeerEvent::Up { link, card, binding, address }, None)
                 }
                 Event::Frame { link, frame, credit } => {
@@ -114,5 +121,67 @@ impl Wire for Transport {
 
     fn close(&self, link: LinkId, code: u32, name: &'static str) {
         Self::close(self, link, code, name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use icn_gossip::{KeyCard, Keypair};
+    use icn_net::TargetStatus;
+    use tokio::time::{Duration, timeout};
+
+    use super::*;
+    use crate::config::Flags;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn key(seed: u8) -> KeyFile {
+        let keypair = Keypair::from_seed([seed; 32]);
+        let card = KeyCard::sign(&keypair, [seed; 32], 1);
+        KeyFile { keypair, card, created: false }
+    }
+
+    fn peers(seed: u8) -> Peers {
+        let arguments = ["icnd", "--data-dir", "/nowhere", "--listen", "127.0.0.1:0", "--no-mdns"];
+        let config = Config::load(&Cli::parse_from(arguments).flags).expect("a configuration");
+        Peers::bind(&config, key(seed)).expect("a port")
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_moves_is_sought_where_it_was_met_last_and_where_it_was_asked_for() {
+        let node = peers(1);
+        let (transport, address) = (node.transport(), node.address().expect("an address"));
+        let asked = Target::new(Some(key(2).keypair.did()), "127.0.0.1:9".parse().expect("one"));
+        node.seek(std::slice::from_ref(&asked), &State::default());
+        let (inbox, mut told) = mpsc::channel(64);
+        let served = tokio::spawn(node.serve(inbox));
+        let mut last = None;
+        for _ in 0..3 {
+            let moved = peers(2);
+            moved.transport.dial(Target::new(None, address));
+            let up = async {
+                while let Some(input) = told.recv().await {
+                    if matches!(input, Input::Peer(PeerEvent::Up { .. }, _)) {
+                        return;
+                    }
+                }
+            };
+            assert!(timeout(Duration::from_secs(30), up).await.is_ok(), "no link");
+            last = moved.address();
+            moved.transport.shutdown().await;
+        }
+        let last = Target::new(asked.did(), last.expect("an address"));
+        let sought = transport.targets().into_iter().map(|TargetStatus { target, .. }| target);
+        let mut sought: Vec<_> = sought.map(|target| target.to_string()).collect();
+        let mut expected = [asked.to_string(), last.to_string()];
+        sought.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(sought, expected);
+        served.abort();
     }
 }

@@ -36,6 +36,8 @@ const HURRY: Duration = Duration::from_secs(1);
 pub(crate) enum Source {
     /// The caller.
     Asked,
+    /// A link that came about there.
+    Learnt,
     /// Somebody on the local network says so.
     Hint,
 }
@@ -69,6 +71,7 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     asked: bool,
+    learnt: bool,
     hinted: bool,
     failures: u32,
     failure: Option<String>,
@@ -91,8 +94,14 @@ impl Dialler {
             return false;
         }
         let stop = shared.stopping.child_token();
-        let mut entry =
-            Entry { asked: false, hinted: false, failures: 0, failure: None, stop: stop.clone() };
+        let mut entry = Entry {
+            asked: false,
+            learnt: false,
+            hinted: false,
+            failures: 0,
+            failure: None,
+            stop: stop.clone(),
+        };
         *entry.flag(source) = true;
         inner.targets.insert(target.clone(), entry);
         let shared_too = Arc::clone(shared);
@@ -105,12 +114,25 @@ impl Dialler {
         true
     }
 
+    /// [`add`](Self::add) for where a peer was met. Where it was met before is known no more.
+    pub(crate) fn learn(&self, shared: &Arc<Shared>, target: Target) -> bool {
+        let older: Vec<_> = {
+            let inner = self.0.lock();
+            let same_peer = inner.targets.iter().filter(|(other, entry)| {
+                entry.learnt && other.did() == target.did() && **other != target
+            });
+            same_peer.map(|(other, _)| other.clone()).collect()
+        };
+        older.iter().for_each(|older| self.remove(older, Source::Learnt));
+        self.add(shared, target, Source::Learnt)
+    }
+
     /// Stops dialling, if there is no other source. A link that is there stays.
     pub(crate) fn remove(&self, target: &Target, source: Source) {
         let inner = &mut *self.0.lock();
         if let Some(entry) = inner.targets.get_mut(target) {
             *entry.flag(source) = false;
-            if !entry.asked && !entry.hinted {
+            if !entry.asked && !entry.learnt && !entry.hinted {
                 entry.stop.cancel();
                 inner.targets.remove(target);
             }
@@ -179,6 +201,7 @@ impl Entry {
     fn flag(&mut self, source: Source) -> &mut bool {
         match source {
             Source::Asked => &mut self.asked,
+            Source::Learnt => &mut self.learnt,
             Source::Hint => &mut self.hinted,
         }
     }

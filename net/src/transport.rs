@@ -290,6 +290,13 @@ impl Transport {
         self.shared.dialler.add(&self.shared, target, Source::Asked)
     }
 
+    /// Keeps a link to a peer at the address where it was met, and no longer where it was met
+    /// before: of a peer that moves often one address is known. Targets that were asked for by
+    /// [`Transport::dial`] stay. Says what that says.
+    pub fn learn(&self, peer: Did, address: SocketAddr) -> bool {
+        self.shared.dialler.learn(&self.shared, Target::new(Some(peer), address))
+    }
+
     /// Does not dial this target any more. A link that is there stays.
     pub fn forget(&self, target: &Target) {
         self.shared.dialler.remove(target, Source::Asked);

@@ -1,5 +1,7 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
+use icn_net::limits::TARGETS_MAX;
 use icn_net::{CLOSE_REPLACED, CLOSE_STOPPING, Config, Count, Event, Target, Why};
 
 use tokio::time::{Instant, sleep};
@@ -150,4 +152,22 @@ async fn nobody_there_is_counted_and_told() {
     assert!(a.transport.dial(Target::new(None, nobody.local_addr().unwrap())));
     a.counted(Count::DialUnreachable, 1).await;
     assert!(a.transport.targets().remove(0).failure.unwrap().contains("nobody answers"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_is_learnt_of_a_peer_however_often_it_moves() {
+    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let elsewhere = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let asked = Target::new(Some(b.did()), elsewhere(1));
+    assert!(a.transport.dial(asked.clone()));
+    // Of which one is known from both.
+    for port in 1..=2 * TARGETS_MAX {
+        assert!(a.transport.learn(b.did(), elsewhere(u16::try_from(port).unwrap())));
+    }
+    assert!(a.transport.learn(keypair(3).did(), elsewhere(2)), "of another peer");
+    assert!(a.transport.learn(b.did(), b.address()));
+    let known: HashSet<_> = a.transport.targets().into_iter().map(|status| status.target).collect();
+    let other = Target::new(Some(keypair(3).did()), elsewhere(2));
+    assert_eq!(known, HashSet::from([asked, b.target(), other]));
+    tokio::join!(a.up(), b.up());
 }
