@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use icn_gossip::Did;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -76,6 +77,8 @@ struct Entry {
     failures: u32,
     failure: Option<String>,
     stop: CancellationToken,
+    /// Ends a pause.
+    wake: Arc<Notify>,
 }
 
 impl Dialler {
@@ -87,13 +90,19 @@ impl Dialler {
             return false;
         }
         if let Some(entry) = inner.targets.get_mut(&target) {
-            *entry.flag(source) = true;
+            let known = std::mem::replace(entry.flag(source), true);
+            if source == Source::Hint && !known {
+                // It is there again: the pause after all the dials that nobody answered is over.
+                entry.failures = 0;
+                entry.wake.notify_one();
+            }
             return true;
         }
         if inner.targets.len() >= TARGETS_MAX {
             return false;
         }
         let stop = shared.stopping.child_token();
+        let wake = Arc::new(Notify::new());
         let mut entry = Entry {
             asked: false,
             learnt: false,
@@ -101,6 +110,7 @@ impl Dialler {
             failures: 0,
             failure: None,
             stop: stop.clone(),
+            wake: Arc::clone(&wake),
         };
         *entry.flag(source) = true;
         inner.targets.insert(target.clone(), entry);
@@ -108,7 +118,7 @@ impl Dialler {
         shared.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = keep(&shared_too, &target) => {}
+                () = keep(&shared_too, &target, &wake) => {}
             }
         });
         true
@@ -207,7 +217,7 @@ impl Entry {
     }
 }
 
-async fn keep(shared: &Arc<Shared>, target: &Target) {
+async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
     let dialler = &shared.dialler;
     let mut declined = 0;
     loop {
@@ -216,7 +226,7 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
             declined = 0;
             dialler.connected(target);
             link.gone().await;
-            sleep(after(dialler, target, &link)).await;
+            rest(after(dialler, target, &link), wake).await;
             continue;
         }
         match dial(shared, target, expected).await {
@@ -225,7 +235,7 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
                 dialler.pin(target, peer);
                 declined += 1;
                 shared.stats.add(Count::DialDeclined, 1);
-                sleep(pause(declined)).await;
+                rest(pause(declined), wake).await;
             }
             Dialled::Ourselves => {
                 tracing::info!(%target, "this is the node itself: not dialled again");
@@ -235,9 +245,16 @@ async fn keep(shared: &Arc<Shared>, target: &Target) {
                 tracing::info!(%target, why = text, "not connected");
                 let failures = dialler.failed(target, Some(text));
                 shared.stats.add(count, 1);
-                sleep(pause(failures)).await;
+                rest(pause(failures), wake).await;
             }
         }
+    }
+}
+
+async fn rest(pause: Duration, wake: &Notify) {
+    tokio::select! {
+        () = sleep(pause) => {}
+        () = wake.notified() => {}
     }
 }
 
@@ -292,7 +309,36 @@ fn some_of(duration: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use icn_gossip::{KeyCard, Keypair};
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::transport::{Config, Transport};
+
+    #[tokio::test]
+    async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
+        let keypair = Arc::new(Keypair::from_seed([1; 32]));
+        let card = KeyCard::sign(&keypair, [1; 32], 1);
+        let config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
+        let transport = Transport::bind(config, tokio::sync::mpsc::channel(1).0).unwrap();
+        let (shared, dialler) = (&transport.shared, &transport.shared.dialler);
+        let failures = async |is: u32| {
+            // Shorter than any pause after fifty failures.
+            let counted = async {
+                while transport.targets()[0].failures != is {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            assert!(timeout(PAUSE_MAX / 3, counted).await.is_ok(), "{is} failures");
+        };
+        let nowhere: Target = "no-such-host.invalid:1".parse().unwrap();
+        assert!(dialler.add(shared, nowhere.clone(), Source::Asked));
+        failures(1).await;
+        dialler.0.lock().targets.get_mut(&nowhere).unwrap().failures = 50;
+        failures(51).await;
+        assert!(dialler.add(shared, nowhere, Source::Hint));
+        failures(1).await;
+    }
 
     #[test]
     fn pauses_grow_up_to_a_minute() {

@@ -175,7 +175,7 @@ pub enum BindError {
 /// last clone is dropped, everything ends at once.
 #[derive(Clone, Debug)]
 pub struct Transport {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     _dead: Arc<DropGuard>,
 }
 
