@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -66,10 +66,14 @@ impl House {
     /// Snapshots after every so many records.
     pub(crate) fn with_snapshot_every(records: u64) -> Self {
         let house = Self::new();
-        std::fs::create_dir(house.path()).expect("create");
-        let config = format!("[snapshot]\nrecords = {records}\n");
-        std::fs::write(house.path().join("icn.toml"), config).expect("write");
+        house.configure(&format!("[snapshot]\nrecords = {records}\n"));
         house
+    }
+
+    /// Makes the data directory with this configuration.
+    pub(crate) fn configure(&self, config: &str) {
+        std::fs::create_dir(self.path()).expect("create");
+        std::fs::write(self.path().join("icn.toml"), config).expect("write");
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -119,13 +123,23 @@ impl House {
     /// [`start`](Self::start) with more to say on the command line.
     pub(crate) fn start_with(&self, more: &[&str]) -> Daemon {
         let mut daemon = self.spawn(&[&["--http", "127.0.0.1:0"], more].concat());
-        until("the start of icnd", || {
-            if let Some(status) = daemon.child.try_wait().expect("wait") {
-                panic!("icnd ended with {status}: {}", daemon.log());
-            }
-            // The end of what it says once it takes requests.
-            daemon.out().contains("Ctrl-C").then_some(())
-        });
+        daemon.ready();
+        daemon
+    }
+
+    /// Starts `icnd` by `spawn`, which may do so elsewhere. There it listens and is found as it is
+    /// without any flag.
+    pub(crate) fn start_by(
+        &self,
+        spawn: impl FnOnce(Command) -> io::Result<Child>,
+        more: &[&str],
+    ) -> Daemon {
+        let mut command = self.icnd(&[]);
+        command.env_remove("ICN_LISTEN").env_remove("ICN_NO_MDNS");
+        command.args(["--http", "127.0.0.1:0"]).args(more);
+        let child = spawn(command).expect("spawn icnd");
+        let mut daemon = Daemon { child, log: self.log_path(), out: self.out_path() };
+        daemon.ready();
         daemon
     }
 
@@ -265,6 +279,22 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Waits until it takes requests.
+    fn ready(&mut self) {
+        until("the start of icnd", || {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                panic!("icnd ended with {status}: {}", self.log());
+            }
+            // The end of what it says once it takes requests.
+            self.out().contains("Ctrl-C").then_some(())
+        });
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("read")

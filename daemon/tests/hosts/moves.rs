@@ -1,0 +1,74 @@
+use crate::harness::until;
+use crate::lan::{Lan, address};
+use crate::site::{Site, Watch};
+
+#[test]
+fn a_node_whose_address_changes_while_it_runs_is_found_again() {
+    let Some(lan) = Lan::cable() else { return };
+    let mut site = Site::new(lan, 5);
+    site.start_all();
+    site.wait_for_mesh();
+    site.follow();
+    let mut messages = 0;
+    for host in [0, 1] {
+        let since = Watch::start();
+        site.lan.move_to(host, 10 + host);
+        for publisher in [0, 1] {
+            site.publish(publisher, &format!("{publisher} when {host} has moved"));
+        }
+        messages += 2;
+        site.wait_for_messages(&[0, 1], messages);
+        since.tell(&format!("{host} has moved and everybody has everything"));
+    }
+    // A link that has moved with its node is no reason to forget where that is now.
+    site.kill(0);
+    let since = Watch::start();
+    site.start(0, &[]);
+    until("the new addresses", || {
+        (site.peers(0) == [reached_at(11, 7777)] && site.peers(1) == [reached_at(10, 7777)])
+            .then_some(())
+    });
+    since.tell("linked again");
+}
+
+#[test]
+fn a_node_that_starts_elsewhere_is_linked_again_as_long_as_one_knows_the_other() {
+    let Some(lan) = Lan::cable() else { return };
+    let mut site = Site::new(lan, 45);
+    site.start(0, &["--no-mdns"]);
+    site.start(1, &["--no-mdns", "--peer", &reached_at(0, 7777)]);
+    site.wait_for_mesh();
+    // In turn, so that whoever comes back must have kept where the other has gone to.
+    for (host, to, port) in [(1, 10, 7001), (0, 11, 7002), (1, 12, 7003)] {
+        site.kill(host);
+        site.lan.move_to(host, to);
+        let since = Watch::start();
+        let listen = format!("0.0.0.0:{port}");
+        site.start(host, &["--no-mdns", "--listen", &listen]);
+        let moved = reached_at(to, port);
+        until("the new address", || (site.peers(1 - host) == [&*moved]).then_some(()));
+        since.tell(&format!("linked to {moved}"));
+    }
+}
+
+#[test]
+fn two_that_both_start_elsewhere_find_each_other_by_multicast() {
+    let Some(lan) = Lan::cable() else { return };
+    let mut site = Site::new(lan, 45);
+    site.start_all();
+    site.wait_for_mesh();
+    for host in [0, 1] {
+        site.kill(host);
+        site.lan.move_to(host, 10 + host);
+    }
+    let since = Watch::start();
+    site.start_all();
+    site.wait_for_mesh();
+    since.tell("linked");
+    assert_eq!(site.peers(0), [reached_at(11, 7777)]);
+    assert_eq!(site.peers(1), [reached_at(10, 7777)]);
+}
+
+fn reached_at(number: usize, port: u16) -> String {
+    format!("{}:{port}", address(number))
+}
