@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use icn_gossip::TopicId;
+use icn_gossip::{Stored, TopicId};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, exit};
 use crate::followers::{Arrivals, Followers, Place};
+use crate::node::describe_entry;
 use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::shell::{Asked, Input};
 
@@ -115,9 +116,19 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
                 let reply = self.acknowledged.recv().await.ok_or(End::Gone)?;
                 self.tell_acknowledged(reply).await?;
             };
-            let changes = self.arrivals.borrow_and_update().changes();
-            let (topic, after) = (topic.clone(), self.feed.position);
-            let page = self.ask(Request::Entries { topic, after, limit }).await?;
+            let (changes, fresh) = {
+                let arrivals = self.arrivals.borrow_and_update();
+                let mut fresh = arrivals.fresh(&id, self.feed.position);
+                fresh.take_if(|fresh| limit.is_some_and(|limit| fresh.len() > limit));
+                (arrivals.changes(), fresh)
+            };
+            let page = if let Some(fresh) = fresh {
+                let entry = |(arrival, stored): &(u64, Stored)| describe_entry(*arrival, stored);
+                json!({ "entries": fresh.iter().map(entry).collect::<Vec<_>>() })
+            } else {
+                let (topic, after) = (topic.clone(), self.feed.position);
+                self.ask(Request::Entries { topic, after, limit }).await?
+            };
             let lines = self.feed.lines(&page);
             self.put(&lines).await?;
             if page["more"] == true {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use icn_gossip::TopicId;
+use icn_gossip::{Stored, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::failure::{Failure, exit};
-use crate::node::News;
+use crate::node::{Arrived, News};
 
 /// Connections that may follow at once. Each holds a page in memory while its consumer does not read.
 const FOLLOWERS_MAX: usize = 256;
@@ -20,7 +20,7 @@ const HANDOVER: Duration = Duration::from_secs(1);
 /// What has arrived and is durable, as far as anybody may still wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    last: BTreeMap<TopicId, u64>,
+    last: BTreeMap<TopicId, Arrived>,
     changes: u64,
 }
 
@@ -42,7 +42,14 @@ impl Arrivals {
 
     /// Whether anything has arrived in a topic behind `position`.
     pub(crate) fn beyond(&self, topic: &TopicId, position: u64) -> bool {
-        self.last.get(topic).is_some_and(|last| *last > position)
+        self.last.get(topic).is_some_and(|arrived| arrived.last > position)
+    }
+
+    /// All that has arrived in a topic behind `position`, if it is at hand.
+    pub(crate) fn fresh(&self, topic: &TopicId, position: u64) -> Option<Vec<(u64, Stored)>> {
+        let fresh = &self.last.get(topic)?.fresh;
+        let next = fresh.first().is_some_and(|(arrival, _)| *arrival == position + 1);
+        next.then(|| fresh.clone())
     }
 }
 

@@ -15,9 +15,10 @@ mod topics;
 
 use network::Matter;
 pub use network::PeerEvent;
-pub use news::News;
+use news::Noted;
+pub use news::{Arrived, News};
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
-pub(crate) use query::{describe_plan, describe_topic};
+pub(crate) use query::{describe_entry, describe_plan, describe_topic};
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 
@@ -98,7 +99,7 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     mesh: Mesh,
-    news: News,
+    noted: Noted,
 }
 
 /// Who a node is and where it belongs.
@@ -173,7 +174,7 @@ impl<D: Disk> Node<D> {
             scrub_ms: now_ms + SCRUB_MS,
             guard,
             mesh,
-            news: News::default(),
+            noted: Noted::default(),
         })
     }
 
@@ -318,10 +319,10 @@ impl<D: Disk> Node<D> {
     }
 
     fn commit(&mut self, now_ms: u64, mutation: Mutation) -> Result<(u64, Outcome), Failure> {
-        let (matter, topic) = (Matter::of(&mutation), News::topic_of(&mutation));
+        let (matter, topic) = (Matter::of(&mutation), Noted::topic_of(&mutation));
         let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
         self.tell_mesh(now_ms, matter, &outcome);
-        self.news.note(topic, &outcome);
+        self.noted.note(topic, &outcome);
         match outcome {
             Outcome::Rejected(reject) => Err(reject.into()),
             outcome => Ok((lsn.get(), outcome)),

@@ -1,10 +1,12 @@
 //! Where the node meets the network.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use icn_gossip::State;
+use icn_gossip::limits::UNDER_WAY_BYTES_MAX;
 use icn_gossip::mesh::LinkId;
 use icn_net::{BindError, Event, Frame, Target, Transport};
 use tokio::sync::mpsc;
@@ -17,6 +19,10 @@ use crate::shell::{Credit, Input, Wire};
 
 /// What the transport has told and nobody has taken. Each link is bounded by itself.
 const EVENTS_MAX: usize = 1024;
+
+/// What a link may have sent without the core being told: it is not to wake for every frame that has
+/// left, and needs to know only how much is under way of the most that may be.
+const SENT_BYTES: usize = UNDER_WAY_BYTES_MAX / 16;
 
 /// The socket, and what happens on it.
 pub(crate) struct Peers {
@@ -85,6 +91,7 @@ impl Peers {
 
     /// Hands on what happens until the transport ends or nobody takes it.
     pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>) {
+        let mut sent = HashMap::new();
         while let Some(event) = self.events.recv().await {
             let (event, credit) = match event {
                 Event::Up { link, peer, card, binding, address, .. } => {
@@ -98,8 +105,16 @@ impl Peers {
                     let credit: Credit = Box::new(credit);
                     (PeerEvent::Frame { link, kind, body }, Some(credit))
                 }
-                Event::Sent { link, bytes } => (PeerEvent::Sent { link, bytes }, None),
+                Event::Sent { link, bytes } => {
+                    let untold = sent.entry(link).or_insert(0);
+                    *untold += bytes;
+                    if *untold < SENT_BYTES {
+                        continue;
+                    }
+                    (PeerEvent::Sent { link, bytes: std::mem::take(untold) }, None)
+                }
                 Event::Down { link, peer, why } => {
+                    sent.remove(&link);
                     tracing::info!("Lost the link to {peer}: {why}");
                     (PeerEvent::Down { link }, None)
                 }

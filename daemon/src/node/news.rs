@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use icn_gossip::{Mutation, Outcome, TopicId};
+use icn_gossip::{Mutation, Outcome, State, Stored, TopicId};
 use icn_wal::Disk;
 
 use super::Node;
+
+/// So few entries of one topic, and bytes of them, are told with the news: whoever follows need not
+/// ask for them.
+const FRESH_ENTRIES: u64 = 8;
+const FRESH_BYTES: usize = 4096;
 
 /// What has arrived since it was asked for last. Like every output it may leave the node once
 /// everything up to `after` is durable.
@@ -14,17 +19,36 @@ use super::Node;
 pub struct News {
     /// The last LSN whose durability it depends on.
     pub after: u64,
-    /// The topics in which entries have arrived, each with its last arrival.
-    pub arrivals: BTreeMap<TopicId, u64>,
+    /// The topics in which entries have arrived.
+    pub arrivals: BTreeMap<TopicId, Arrived>,
     /// Topics have come or gone, or everything may have.
     pub topics: bool,
 }
 
-impl News {
+/// What has arrived in a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// The last arrival.
+    pub last: u64,
+    /// All that has arrived, in order and each with its arrival; nothing if that is much.
+    pub fresh: Vec<(u64, Stored)>,
+}
+
+/// What there is to tell next time.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// The first arrival and the last.
+    arrivals: BTreeMap<TopicId, (u64, u64)>,
+    topics: bool,
+}
+
+impl Noted {
     /// The topic that `mutation` may bring something to.
     pub(super) fn topic_of(mutation: &Mutation) -> Option<TopicId> {
         match mutation {
-            Mutation::Append { entry, .. } => Some(entry.header().topic),
+            Mutation::Append { entry, .. } | Mutation::AppendAfterGap { entry, .. } => {
+                Some(entry.header().topic)
+            }
             Mutation::DeleteTopic(topic) => Some(*topic),
             _ => None,
         }
@@ -34,7 +58,8 @@ impl News {
     pub(super) fn note(&mut self, topic: Option<TopicId>, outcome: &Outcome) {
         match (topic, outcome) {
             (Some(topic), Outcome::Appended { arrival, .. }) => {
-                self.arrivals.insert(topic, *arrival);
+                let (_, last) = self.arrivals.entry(topic).or_insert((*arrival, *arrival));
+                *last = *arrival;
             }
             (Some(_), Outcome::Done) | (_, Outcome::TopicCreated(_)) => self.topics = true,
             _ => {}
@@ -50,9 +75,90 @@ impl News {
 impl<D: Disk> Node<D> {
     /// The news since the last call, if there are any.
     pub fn news(&mut self) -> Option<News> {
-        if self.news.arrivals.is_empty() && !self.news.topics {
+        let Noted { arrivals, topics } = mem::take(&mut self.noted);
+        if arrivals.is_empty() && !topics {
             return None;
         }
-        Some(News { after: self.store.lsn(), ..mem::take(&mut self.news) })
+        let state = self.state();
+        let arrived = |(topic, (first, last))| {
+            let fresh = fresh(state, topic, first, last).unwrap_or_default();
+            (topic, Arrived { last, fresh })
+        };
+        let arrivals = arrivals.into_iter().map(arrived).collect();
+        Some(News { after: self.store.lsn(), arrivals, topics })
+    }
+}
+
+/// The entries that have arrived, if they are few, small, all there and may be read here.
+fn fresh(state: &State, topic: TopicId, first: u64, last: u64) -> Option<Vec<(u64, Stored)>> {
+    let count = last - first + 1;
+    let may_read = state.may_read(&topic, &state.node()?.did).is_ok();
+    if count > FRESH_ENTRIES || !may_read {
+        return None;
+    }
+    let entries = state.entries(topic, first - 1).map(|(at, stored)| (at, stored.clone()));
+    let entries: Vec<_> = entries.collect();
+    let bytes: usize = entries.iter().map(|(_, stored)| stored.entry.encoded_bytes()).sum();
+    (entries.len() as u64 == count && bytes <= FRESH_BYTES).then_some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::{Entry, Keypair, LogKey, Position};
+    use icn_wal::SimDisk;
+
+    use super::*;
+    use crate::node::simulated;
+    use crate::request::Request;
+
+    fn entry(topic: TopicId, seq: u64) -> Entry {
+        let position = Position {
+            network: [9; 32],
+            topic,
+            epoch: 3,
+            seq,
+            previous: [0; 32],
+            access_version: 1,
+            time_ms: 5,
+        };
+        Entry::sign(&Keypair::from_seed([5; 32]), &position, "text".into())
+    }
+
+    #[test]
+    fn what_is_little_is_told_whole_and_what_is_much_by_its_end() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let line = r#"{"v":1,"cmd":"topic_create","name":"a"}"#;
+        let request = Request::from_line(line.as_bytes()).expect("a request");
+        let outputs = node.step::<()>(1, Vec::new(), vec![((), request)]);
+        assert_eq!(outputs.len(), 1);
+        let topic = *node.state().topics().next().expect("a topic").0;
+        assert_eq!(node.news().expect("news").arrivals, BTreeMap::new());
+        let publish = |node: &mut Node<SimDisk>, text: String| {
+            let request = Request::Publish { topic: "a".into(), text: Some(text), base64: None };
+            node.step(1, Vec::new(), vec![((), request)]);
+        };
+        let arrived = |node: &mut Node<SimDisk>, texts: &[&str]| {
+            texts.iter().for_each(|text| publish(node, (*text).to_owned()));
+            let news = node.news().expect("news");
+            assert_eq!(news.after, node.store().lsn());
+            news.arrivals[&topic].clone()
+        };
+        let few = arrived(&mut node, &["one", "two"]);
+        let fresh: Vec<_> =
+            few.fresh.iter().map(|(at, stored)| (*at, &stored.entry.payload()[..])).collect();
+        assert_eq!((few.last, &fresh[..]), (2, &[(1, &b"one"[..]), (2, b"two")][..]));
+        let many = arrived(&mut node, &["x"; 9]);
+        assert_eq!((many.last, many.fresh.len()), (11, 0));
+        let large = arrived(&mut node, &[&"x".repeat(5000)]);
+        assert_eq!((large.last, large.fresh.len()), (12, 0));
+        assert_eq!(node.news(), None);
+
+        // What comes after a gap comes, too.
+        let entry = entry(topic, 7);
+        let key = LogKey::of(&entry);
+        node.commit(1, Mutation::AppendAfterGap { entry, received_ms: 1 }).expect("a gap");
+        assert_eq!(node.state().head(&key).head, 7);
+        let news = node.news().expect("news");
+        assert_eq!((news.arrivals[&topic].last, news.arrivals[&topic].fresh.len()), (13, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! Answers that change nothing.
 
 use data_encoding::BASE64;
-use icn_gossip::{Did, Policy, Provenance, Reject, State, Topic, TopicId, View};
+use icn_gossip::{Did, Policy, Provenance, Reject, State, Stored, Topic, TopicId, View};
 use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
 use icn_wal::Disk;
 use serde_json::{Map, Value, json};
@@ -75,25 +75,29 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
         if bytes > PAGE_BYTES_MAX && !page.is_empty() {
             break;
         }
-        let header = stored.entry.header();
-        let mut entry = json!({
-            "lsn": stored.lsn,
-            "arrival": arrival,
-            "author": header.author.to_string(),
-            "epoch": header.epoch,
-            "seq": header.seq,
-            "time": header.time_ms,
-        });
-        match std::str::from_utf8(stored.entry.payload()) {
-            Ok(text) => entry["text"] = json!(text),
-            Err(_) => entry["base64"] = json!(BASE64.encode(stored.entry.payload())),
-        }
-        page.push(entry);
+        page.push(describe_entry(arrival, stored));
         last = arrival;
     }
     let more = state.entries(id, last).next().is_some();
     let arrived = state.last_arrival(&id);
     Ok(json!({ "entries": page, "last": last, "more": more, "arrived": arrived }))
+}
+
+pub(crate) fn describe_entry(arrival: u64, stored: &Stored) -> Value {
+    let header = stored.entry.header();
+    let mut entry = json!({
+        "lsn": stored.lsn,
+        "arrival": arrival,
+        "author": header.author.to_string(),
+        "epoch": header.epoch,
+        "seq": header.seq,
+        "time": header.time_ms,
+    });
+    match std::str::from_utf8(stored.entry.payload()) {
+        Ok(text) => entry["text"] = json!(text),
+        Err(_) => entry["base64"] = json!(BASE64.encode(stored.entry.payload())),
+    }
+    entry
 }
 
 impl<D: Disk> Node<D> {

@@ -171,7 +171,7 @@ impl<D: Disk> Node<D> {
         let before = self.store.lsn();
         let branch = self.chance.next();
         let lsn = self.store.restore(now_ms, target, branch)?;
-        self.news.everything();
+        self.noted.everything();
         // What was restored has been compared with its own summary, and a person has chosen it.
         self.guard = Guard::default();
         self.mesh.restored();
