@@ -1,0 +1,75 @@
+//! A network to be measured.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Outcome;
+use crate::deliveries::Deliveries;
+use crate::icn::Icn;
+use crate::meter;
+use crate::raw::Raw;
+
+/// A running network in which each node hears what any other publishes.
+pub(crate) trait Network {
+    /// Publishes the messages with these numbers, each as soon as the node takes it, and returns
+    /// when the last was taken.
+    fn publish(&mut self, from: usize, numbers: Range<u64>) -> Outcome<()>;
+
+    /// Ends a node. Networks of one process have all of it there.
+    fn stop(&mut self, node: usize) -> Outcome<()>;
+
+    /// Starts a node that was stopped, and returns when it is under way.
+    fn start(&mut self, node: usize) -> Outcome<()>;
+
+    /// What the processors have spent on it so far: in one figure where this process is all of it,
+    /// else by node.
+    fn cpu(&self) -> Outcome<Vec<Duration>> {
+        Ok(vec![meter::cpu("self")?])
+    }
+}
+
+/// What to found.
+pub(crate) struct Plan<'a> {
+    /// Where what is to be durable may be kept.
+    pub(crate) directory: &'a Path,
+    /// How many nodes.
+    pub(crate) nodes: usize,
+    /// Which of them are listened to; a network may deliver at all.
+    pub(crate) followed: Range<usize>,
+    /// Who is told of what is delivered.
+    pub(crate) deliveries: Arc<Deliveries>,
+}
+
+type Found = fn(Plan<'_>) -> Outcome<Box<dyn Network>>;
+
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    /// Returns when all nodes are linked.
+    pub(crate) found: Found,
+    /// Messages in a flood, for some seconds of it.
+    pub(crate) flood: u64,
+    /// Whether its nodes keep a network going by themselves.
+    pub(crate) gossips: bool,
+}
+
+pub(crate) const LIMIT: &str = "raw quinn";
+pub(crate) const GOSSIPSUB: &str = "gossipsub";
+pub(crate) const ICN: &str = "icn";
+
+/// In the order in which they take turns.
+pub(crate) const CONTENDERS: [Contender; 2] = [
+    Contender {
+        name: LIMIT,
+        found: |plan| Ok(Box::new(Raw::found(plan)?)),
+        flood: 1_000_000,
+        gossips: false,
+    },
+    Contender {
+        name: ICN,
+        found: |plan| Ok(Box::new(Icn::found(plan)?)),
+        flood: 50_000,
+        gossips: true,
+    },
+];

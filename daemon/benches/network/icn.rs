@@ -1,0 +1,248 @@
+//! Real nodes, a process each, spoken to through their control sockets as `icnctl` does it. Their
+//! stores are on the disk: a message is durable at its publisher before it leaves, and at each
+//! subscriber before it is delivered.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use icn_daemon::request::{Reply, Request, reply_from_line};
+use serde_json::Value;
+
+use crate::contender::{Network, Plan};
+use crate::deliveries::{Deliveries, message};
+use crate::meter::{self, clock};
+use crate::{Outcome, node};
+
+const TOPIC: &str = "bench";
+
+/// Nothing takes this long unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often to try what is not there yet.
+const PAUSE: Duration = Duration::from_millis(1);
+
+pub(crate) struct Icn {
+    nodes: Vec<Node>,
+    deliveries: Arc<Deliveries>,
+}
+
+struct Node {
+    data: PathBuf,
+    port: u16,
+    /// The ports of those that it dials.
+    dialled: Vec<u16>,
+    followed: bool,
+    /// How many messages its follower was told of.
+    arrived: Arc<AtomicU64>,
+    running: Option<Running>,
+}
+
+struct Running {
+    process: Child,
+    /// Where publications go; the answers are read by a thread.
+    publications: BufWriter<UnixStream>,
+}
+
+impl Icn {
+    pub(crate) fn found(plan: Plan<'_>) -> Outcome<Self> {
+        // All at once, so that no two are the same.
+        let any = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+        let sockets: Vec<_> = (0..plan.nodes).map(|_| any()).collect::<Result<_, _>>()?;
+        let ports = sockets.iter().map(|socket| Ok(socket.local_addr()?.port()));
+        let ports: Vec<u16> = ports.collect::<Outcome<_>>()?;
+        drop(sockets);
+        let node = |index: usize| Node {
+            data: plan.directory.join(format!("node-{index}")),
+            port: ports[index],
+            dialled: ports[..index].to_vec(),
+            followed: plan.followed.contains(&index),
+            arrived: Arc::default(),
+            running: None,
+        };
+        let nodes = (0..plan.nodes).map(node).collect();
+        let mut network = Self { nodes, deliveries: plan.deliveries };
+        for index in 0..plan.nodes {
+            network.nodes[index].spawn()?;
+        }
+        for node in &network.nodes {
+            until("all links", || node.links().is_ok_and(|links| links + 1 == plan.nodes as u64))?;
+        }
+        let create = serde_json::json!({ "v": 1, "cmd": "topic_create", "name": TOPIC });
+        Client::connect(&network.nodes[0].data)?.ask_line(&create.to_string())?;
+        for index in plan.followed {
+            network.follow(index)?;
+        }
+        Ok(network)
+    }
+
+    /// Has a thread read what a node delivers, from the first message that was not told yet.
+    fn follow(&self, index: usize) -> Outcome<()> {
+        let node = &self.nodes[index];
+        let mut client = Client::connect(&node.data)?;
+        let after = Some(node.arrived.load(Ordering::Acquire));
+        client.ask(&Request::Follow { topic: TOPIC.into(), cursor: None, after })?;
+        let (deliveries, arrived) = (Arc::clone(&self.deliveries), Arc::clone(&node.arrived));
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while client.next_line(&mut line).is_ok() {
+                if let Some(message) = text(&line) {
+                    arrived.fetch_add(1, Ordering::Release);
+                    deliveries.delivered(index, message);
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The message in a line of a follower; its other lines have none.
+fn text(line: &[u8]) -> Option<&[u8]> {
+    const BEFORE: &[u8] = b"\"text\":\"";
+    let at = line.windows(BEFORE.len()).position(|window| window == BEFORE)?;
+    Some(&line[at + BEFORE.len()..])
+}
+
+impl Node {
+    /// Starts it and returns once it answers.
+    fn spawn(&mut self) -> Outcome<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(node::COMMAND).arg(&self.data).arg(format!("127.0.0.1:{}", self.port));
+        command.args(self.dialled.iter().map(|port| format!("127.0.0.1:{port}")));
+        // Why it ended, if it should, is told by nothing else.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let process = command.spawn()?;
+        // It is ended with its owner from now on.
+        let data = self.data.clone();
+        let mut running = Starting(Some(process));
+        let mut client = None;
+        until("the start of a node", || {
+            client = Client::connect(&data).ok();
+            client.is_some()
+        })?;
+        let mut answers = client.ok_or("no node")?;
+        let publications = BufWriter::with_capacity(1 << 16, answers.requests.try_clone()?);
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while answers.next_line(&mut line).is_ok() {
+                reply_from_line(&line).expect("a publication that is taken");
+            }
+        });
+        let process = running.0.take().ok_or("no process")?;
+        self.running = Some(Running { process, publications });
+        Ok(())
+    }
+
+    fn links(&self) -> Outcome<u64> {
+        let status = Client::connect(&self.data)?.ask(&Request::Status)?;
+        status["peers"]["connected"].as_u64().ok_or_else(|| "no count of links".into())
+    }
+
+    fn running(&mut self) -> Outcome<&mut Running> {
+        self.running.as_mut().ok_or_else(|| "the node is down".into())
+    }
+}
+
+impl Network for Icn {
+    fn publish(&mut self, from: usize, numbers: Range<u64>) -> Outcome<()> {
+        let publications = &mut self.nodes[from].running()?.publications;
+        for number in numbers {
+            let text = Some(String::from_utf8(message(number).to_vec())?);
+            let request = Request::Publish { topic: TOPIC.into(), text, base64: None };
+            writeln!(publications, "{}", request.to_line())?;
+        }
+        Ok(publications.flush()?)
+    }
+
+    fn stop(&mut self, node: usize) -> Outcome<()> {
+        self.nodes[node].running = None;
+        Ok(())
+    }
+
+    fn start(&mut self, node: usize) -> Outcome<()> {
+        self.nodes[node].spawn()?;
+        if self.nodes[node].followed { self.follow(node) } else { Ok(()) }
+    }
+
+    fn cpu(&self) -> Outcome<Vec<Duration>> {
+        let running = self.nodes.iter().filter_map(|node| node.running.as_ref());
+        running.map(|running| meter::cpu(&running.process.id().to_string())).collect()
+    }
+}
+
+/// A process that ends with this, by SIGKILL.
+struct Starting(Option<Child>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.0 {
+            end(process);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+fn end(process: &mut Child) {
+    // It may have ended already.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+/// A connection to a node.
+struct Client {
+    answers: BufReader<UnixStream>,
+    requests: UnixStream,
+}
+
+impl Client {
+    fn connect(data: &Path) -> Outcome<Self> {
+        // Its own path may be too long for the address of a socket.
+        let directory = File::open(data)?;
+        let path = format!("/proc/self/fd/{}/control.sock", directory.as_raw_fd());
+        let requests = UnixStream::connect(path)?;
+        Ok(Self { answers: BufReader::with_capacity(1 << 16, requests.try_clone()?), requests })
+    }
+
+    fn ask(&mut self, request: &Request) -> Outcome<Value> {
+        self.ask_line(&request.to_line())
+    }
+
+    fn ask_line(&mut self, request: &str) -> Outcome<Value> {
+        self.requests.write_all(format!("{request}\n").as_bytes())?;
+        let mut line = Vec::new();
+        self.next_line(&mut line)?;
+        let reply: Reply = reply_from_line(&line);
+        reply.map_err(|failure| failure.to_string().into())
+    }
+
+    fn next_line(&mut self, line: &mut Vec<u8>) -> Outcome<()> {
+        line.clear();
+        self.answers.read_until(b'\n', line)?;
+        if line.last() == Some(&b'\n') { Ok(()) } else { Err("the node has ended".into()) }
+    }
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) -> Outcome<()> {
+    let start = clock();
+    while !done() {
+        if start.elapsed() > DEADLINE {
+            return Err(format!("{what} did not come").into());
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What a network costs: processors, wire, disk.
+
+use std::fs::{File, read_to_string};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+use crate::rounds::median;
+
+/// In what unit Linux tells the time that processes have taken.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+const SYNCS: usize = 200;
+
+pub(crate) fn clock() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+    Instant::now()
+}
+
+/// What the processors have spent on a process, by its id or `self`.
+pub(crate) fn cpu(process: &str) -> Outcome<Duration> {
+    let stat = read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in brackets, may hold spaces.
+    let (_, rest) = stat.rsplit_once(')').ok_or("no stat of a process")?;
+    let mut ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let mut next = || ticks.next().ok_or("no times in it");
+    let (user, system) = (next()??, next()??);
+    Ok(Duration::from_secs_f64((user + system) as f64 / TICKS_PER_SECOND))
+}
+
+/// What has passed the loopback device of this network namespace: each packet once, with its IP
+/// and UDP headers. A batch that is handed to the kernel at once and cut up behind the device (GSO)
+/// is one packet there.
+#[derive(Clone, Copy)]
+pub(crate) struct Wire {
+    pub(crate) bytes: f64,
+    pub(crate) packets: f64,
+}
+
+impl Wire {
+    pub(crate) fn now() -> Outcome<Self> {
+        let devices = read_to_string("/proc/self/net/dev")?;
+        let lo = devices.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
+        let mut figures = lo.ok_or("no loopback device")?.split_whitespace().map(str::parse);
+        let mut next = || figures.next().ok_or("no counts of it");
+        Ok(Self { bytes: next()??, packets: next()?? })
+    }
+
+    pub(crate) fn since(before: Self) -> Outcome<Self> {
+        let now = Self::now()?;
+        Ok(Self { bytes: now.bytes - before.bytes, packets: now.packets - before.packets })
+    }
+}
+
+/// The median time of one small write and its sync, in ms.
+pub(crate) fn sync_ms(directory: &Path) -> Outcome<f64> {
+    let file = File::create(directory.join("synced"))?;
+    let times = (0..SYNCS).map(|_| {
+        let start = clock();
+        file.write_all_at(&[1; 512], 0)?;
+        file.sync_data()?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    });
+    Ok(median(times.collect::<Outcome<_>>()?))
+}

@@ -1,0 +1,115 @@
+//! Ten nodes, and now and then a message from one of them to all.
+
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use crate::contender::{CONTENDERS, Contender, GOSSIPSUB, ICN};
+use crate::deliveries::MESSAGE_BYTES;
+use crate::meter::{Wire, clock, sync_ms};
+use crate::rounds::{Rounds, rank};
+use crate::{Measured, Outcome};
+
+pub(crate) const NODES: usize = 10;
+
+pub(crate) const WARM_UP: u64 = 40;
+const MESSAGES: u64 = 200;
+
+/// Between two messages: 17 a second.
+pub(crate) const PACE: Duration = Duration::from_millis(59);
+
+/// For how long nothing is delivered before a message is lost.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+const DISK: &str = "disk";
+
+#[derive(Default)]
+struct Figures {
+    p50: Rounds,
+    p99: Rounds,
+    lost: Rounds,
+    bytes: Rounds,
+    packets: Rounds,
+    sync: Rounds,
+}
+
+pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
+    let mut figures = Figures::default();
+    for _ in 0..measured.rounds {
+        figures.sync.push(DISK, sync_ms(measured.directory)?);
+        for contender in &CONTENDERS {
+            rotate(contender, measured, &mut figures)?;
+        }
+    }
+    figures.write(out, measured.rounds)
+}
+
+fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) -> Outcome<()> {
+    let name = contender.name;
+    measured.with(contender, NODES, 0..NODES, |network, deliveries| {
+        let mut times = Vec::new();
+        let mut wire = Wire::now()?;
+        for number in 0..WARM_UP + MESSAGES {
+            if number == WARM_UP {
+                wire = Wire::now()?;
+            }
+            let publisher = number as usize % NODES;
+            let start = clock();
+            network.publish(publisher, number..number + 1)?;
+            let came = deliveries.wait_one(number, publisher, PATIENCE);
+            if number >= WARM_UP {
+                times.extend(came.map(|came| (came - start).as_secs_f64() * 1e3));
+            }
+            thread::sleep(PACE.saturating_sub(start.elapsed()));
+        }
+        figures.lost.push(name, (MESSAGES - times.len() as u64) as f64);
+        figures.p50.push(name, rank(times.clone(), 500));
+        figures.p99.push(name, rank(times, 990));
+        if measured.private {
+            let wire = Wire::since(wire)?;
+            let deliveries = (MESSAGES * (NODES as u64 - 1)) as f64;
+            figures.bytes.push(name, wire.bytes / deliveries);
+            figures.packets.push(name, wire.packets / deliveries);
+        }
+        Ok(())
+    })
+}
+
+impl Figures {
+    fn write(&self, out: &mut dyn Write, rounds: usize) -> Outcome<()> {
+        writeln!(
+            out,
+            "\n### {NODES} nodes, {MESSAGES} lone messages of {MESSAGE_BYTES} B to all, {rounds} rounds\n"
+        )?;
+        writeln!(
+            out,
+            "| | all reached p50 ms | × {GOSSIPSUB} | p99 ms | × {GOSSIPSUB} | not at all | wire \
+             B/delivery | packets/delivery |"
+        )?;
+        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
+        for Contender { name, .. } in &CONTENDERS {
+            let ratio = |rounds: &Rounds| {
+                let ratio = rounds.ratio(name, GOSSIPSUB);
+                ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
+            };
+            writeln!(
+                out,
+                "| {name} | {} | {} | {} | {} | {:.0} | {} | {} |",
+                self.p50.show(name, 2),
+                ratio(&self.p50),
+                self.p99.show(name, 2),
+                ratio(&self.p99),
+                self.lost.sum(name),
+                self.bytes.show(name, 0),
+                self.packets.show(name, 2)
+            )?;
+        }
+        writeln!(
+            out,
+            "\nOne write and fdatasync on the same disk takes {} ms (p50); {ICN} does at least two, one \
+             after the other.",
+            self.sync.show(DISK, 3)
+        )?;
+        Ok(())
+    }
+}
