@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use crate::contender::{CONTENDERS, Contender, ICN};
+use crate::contender::{Contender, ICN};
 use crate::deliveries::MESSAGE_BYTES;
 use crate::meter::{Wire, clock};
 use crate::rounds::Rounds;
@@ -31,7 +31,7 @@ struct Figures {
 
 pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
     let mut figures = Figures::default();
-    for contender in CONTENDERS.iter().filter(|contender| contender.gossips) {
+    for contender in measured.gossiping() {
         // What gives nothing back takes its time, and gives no more the next time.
         let rounds = if contender.name == ICN { measured.rounds } else { 1 };
         for _ in 0..rounds {
@@ -47,7 +47,7 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
         "| | got after its return | ms from its start to the last | wire B per byte of payload and \
          signature |\n|---|--:|--:|--:|"
     )?;
-    for Contender { name, .. } in CONTENDERS.iter().filter(|contender| contender.gossips) {
+    for Contender { name, .. } in measured.gossiping() {
         let (got, ms) = (figures.got.show(name, 0), figures.ms.show(name, 0));
         writeln!(out, "| {name} | {got} | {ms} | {} |", figures.bytes.show(name, 2))?;
     }

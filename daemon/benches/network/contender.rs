@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::deliveries::Deliveries;
+use crate::gossipsub::Gossipsub;
 use crate::icn::Icn;
 use crate::meter;
 use crate::raw::Raw;
@@ -59,12 +60,18 @@ pub(crate) const GOSSIPSUB: &str = "gossipsub";
 pub(crate) const ICN: &str = "icn";
 
 /// In the order in which they take turns.
-pub(crate) const CONTENDERS: [Contender; 2] = [
+pub(crate) const CONTENDERS: [Contender; 3] = [
     Contender {
         name: LIMIT,
         found: |plan| Ok(Box::new(Raw::found(plan)?)),
         flood: 1_000_000,
         gossips: false,
+    },
+    Contender {
+        name: GOSSIPSUB,
+        found: |plan| Ok(Box::new(Gossipsub::found(plan)?)),
+        flood: 50_000,
+        gossips: true,
     },
     Contender {
         name: ICN,

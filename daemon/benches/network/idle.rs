@@ -4,7 +4,6 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use crate::contender::CONTENDERS;
 use crate::meter::Wire;
 use crate::ten::{NODES, PACE, PATIENCE, WARM_UP};
 use crate::{Measured, Outcome};
@@ -20,7 +19,7 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
     }
     writeln!(out, "\n### {NODES} nodes, idle for {} s, one round\n", IDLE.as_secs())?;
     writeln!(out, "| | B/s and node | packets/s and node |\n|---|--:|--:|")?;
-    for contender in CONTENDERS.iter().filter(|contender| contender.gossips) {
+    for contender in measured.gossiping() {
         measured.with(contender, NODES, 0..NODES, |network, deliveries| {
             for number in 0..WARM_UP {
                 let publisher = number as usize % NODES;

@@ -3,6 +3,8 @@
 use std::fs::{File, read_to_string};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Barrier;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
@@ -53,14 +55,29 @@ impl Wire {
     }
 }
 
-/// The median time of one small write and its sync, in ms.
-pub(crate) fn sync_ms(directory: &Path) -> Outcome<f64> {
-    let file = File::create(directory.join("synced"))?;
-    let times = (0..SYNCS).map(|_| {
-        let start = clock();
-        file.write_all_at(&[1; 512], 0)?;
-        file.sync_data()?;
-        Ok(start.elapsed().as_secs_f64() * 1e3)
-    });
-    Ok(median(times.collect::<Outcome<_>>()?))
+/// The median time, in ms, of small writes to so many files, each with its sync, all begun at once,
+/// until the last is done.
+pub(crate) fn sync_ms(directory: &Path, files: usize) -> Outcome<f64> {
+    let file = |index| File::create(directory.join(format!("synced-{index}")));
+    let files: Vec<File> = (0..files).map(file).collect::<Result<_, _>>()?;
+    let together = Barrier::new(files.len());
+    let write = |file: &File| {
+        let moments = (0..SYNCS).map(|_| {
+            together.wait();
+            let start = clock();
+            file.write_all_at(&[1; 512], 0).and_then(|()| file.sync_data())?;
+            Ok((start, clock()))
+        });
+        moments.collect::<Outcome<Vec<_>>>()
+    };
+    let moments: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = files.iter().map(|file| scope.spawn(|| write(file))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Outcome<_>>()
+    })?;
+    let time = |sync: usize| {
+        let start = moments.iter().map(|file| file[sync].0).min();
+        let end = moments.iter().map(|file| file[sync].1).max();
+        start.zip(end).map_or(f64::NAN, |(start, end)| (end - start).as_secs_f64() * 1e3)
+    };
+    Ok(median((0..SYNCS).map(time).collect()))
 }

@@ -2,12 +2,13 @@
 //! Machines are shared and noisy, so that all take turns in every round, and only the medians of the
 //! rounds, and the ratios inside them, are told.
 //!
-//! `cargo bench -- two` (or `ten`, `idle`, `catchup`) measures one part of it, `--rounds N` in so many
-//! rounds.
+//! `cargo bench -- two` (or `ten`, `idle`, `catchup`) measures one part of it, `cargo bench -- icn` one
+//! side, `--rounds N` in so many rounds.
 
 mod catchup;
 mod contender;
 mod deliveries;
+mod gossipsub;
 mod icn;
 mod idle;
 mod meter;
@@ -23,7 +24,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::contender::{Contender, Network, Plan};
+use crate::contender::{CONTENDERS, Contender, Network, Plan};
 use crate::deliveries::Deliveries;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -50,7 +51,7 @@ fn main() -> Outcome<()> {
     if !private {
         writeln!(out, "NO BYTES: this account may not make a network namespace of its own.")?;
     }
-    let mut wanted = Vec::new();
+    let (mut wanted, mut sides) = (Vec::new(), Vec::new());
     let mut rounds = ROUNDS;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
@@ -59,11 +60,14 @@ fn main() -> Outcome<()> {
             // Cargo's own.
             "--bench" => {}
             word if TABLES.iter().any(|(name, _)| *name == word) => wanted.push(word),
+            word if CONTENDERS.iter().any(|side| side.name == word) => sides.push(word),
             word => return Err(format!("{word} is not measured here").into()),
         }
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let measured = Measured { directory: directory.path(), rounds, private };
+    let is_wanted = |side: &&Contender| sides.is_empty() || sides.contains(&side.name);
+    let contenders = CONTENDERS.iter().filter(is_wanted).collect();
+    let measured = Measured { directory: directory.path(), rounds, private, contenders };
     for (name, table) in TABLES {
         if wanted.is_empty() || wanted.contains(&name) {
             table(&mut out, &measured)?;
@@ -79,9 +83,16 @@ struct Measured<'a> {
     rounds: usize,
     /// Whether nobody else uses the loopback device.
     private: bool,
+    /// In the order in which they take turns.
+    contenders: Vec<&'static Contender>,
 }
 
 impl Measured<'_> {
+    /// Those whose nodes keep a network going by themselves.
+    fn gossiping(&self) -> impl Iterator<Item = &'static Contender> {
+        self.contenders.iter().copied().filter(|contender| contender.gossips)
+    }
+
     /// Founds a network of so many nodes with directories of their own, which it has to itself
     /// for as long as `measure` takes.
     fn with(

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use crate::contender::{CONTENDERS, Contender, GOSSIPSUB, ICN};
+use crate::contender::{Contender, GOSSIPSUB, ICN};
 use crate::deliveries::MESSAGE_BYTES;
 use crate::meter::{Wire, clock, sync_ms};
 use crate::rounds::{Rounds, rank};
@@ -21,7 +21,8 @@ pub(crate) const PACE: Duration = Duration::from_millis(59);
 /// For how long nothing is delivered before a message is lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-const DISK: &str = "disk";
+/// One file, and one for each subscriber of a message.
+const SYNCED: [(&str, usize); 2] = [("alone", 1), ("at once", NODES - 1)];
 
 #[derive(Default)]
 struct Figures {
@@ -36,12 +37,14 @@ struct Figures {
 pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
     let mut figures = Figures::default();
     for _ in 0..measured.rounds {
-        figures.sync.push(DISK, sync_ms(measured.directory)?);
-        for contender in &CONTENDERS {
+        for (name, files) in SYNCED {
+            figures.sync.push(name, sync_ms(measured.directory, files)?);
+        }
+        for contender in &measured.contenders {
             rotate(contender, measured, &mut figures)?;
         }
     }
-    figures.write(out, measured.rounds)
+    figures.write(out, measured)
 }
 
 fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) -> Outcome<()> {
@@ -76,7 +79,8 @@ fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures)
 }
 
 impl Figures {
-    fn write(&self, out: &mut dyn Write, rounds: usize) -> Outcome<()> {
+    fn write(&self, out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
+        let rounds = measured.rounds;
         writeln!(
             out,
             "\n### {NODES} nodes, {MESSAGES} lone messages of {MESSAGE_BYTES} B to all, {rounds} rounds\n"
@@ -87,7 +91,7 @@ impl Figures {
              B/delivery | packets/delivery |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
-        for Contender { name, .. } in &CONTENDERS {
+        for Contender { name, .. } in &measured.contenders {
             let ratio = |rounds: &Rounds| {
                 let ratio = rounds.ratio(name, GOSSIPSUB);
                 ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
@@ -104,11 +108,13 @@ impl Figures {
                 self.packets.show(name, 2)
             )?;
         }
+        let [alone, at_once] = SYNCED.map(|(name, _)| self.sync.show(name, 2));
+        let subscribers = NODES - 1;
         writeln!(
             out,
-            "\nOne write and fdatasync on the same disk takes {} ms (p50); {ICN} does at least two, one \
-             after the other.",
-            self.sync.show(DISK, 3)
+            "\nOne write and fdatasync on the same disk takes {alone} ms (p50), {subscribers} of different \
+             files at once {at_once} ms until the last. Of {ICN} a message waits for one and then for \
+             {subscribers} at once."
         )?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::contender::{CONTENDERS, Contender, GOSSIPSUB, ICN, LIMIT};
+use crate::contender::{Contender, GOSSIPSUB, ICN, LIMIT};
 use crate::deliveries::MESSAGE_BYTES;
 use crate::meter::{self, Wire, clock};
 use crate::rounds::Rounds;
@@ -29,11 +29,11 @@ struct Figures {
 pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
     let mut figures = Figures::default();
     for _ in 0..measured.rounds {
-        for contender in &CONTENDERS {
+        for contender in &measured.contenders {
             flood(contender, measured, &mut figures)?;
         }
     }
-    figures.write(out, measured.rounds)
+    figures.write(out, measured)
 }
 
 fn flood(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) -> Outcome<()> {
@@ -69,7 +69,8 @@ fn flood(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) 
 }
 
 impl Figures {
-    fn write(&self, out: &mut dyn Write, rounds: usize) -> Outcome<()> {
+    fn write(&self, out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
+        let rounds = measured.rounds;
         writeln!(out, "\n### Two nodes, {MESSAGE_BYTES} B, as fast as they go, {rounds} rounds\n")?;
         writeln!(
             out,
@@ -77,7 +78,7 @@ impl Figures {
              | CPU µs/message, both nodes | wire B/message | packets/message |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        for Contender { name, flood, .. } in &CONTENDERS {
+        for Contender { name, flood, .. } in &measured.contenders {
             let ratio = |other, digits: usize| {
                 let ratio = self.rate.ratio(name, other);
                 ratio.map_or_else(String::new, |ratio| format!("{ratio:.digits$}"))
