@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::Outcome;
 use crate::deliveries::Deliveries;
 use crate::gossipsub::Gossipsub;
 use crate::icn::Icn;
-use crate::meter;
+use crate::iroh::Iroh;
+use crate::meter::{self, clock};
 use crate::raw::Raw;
 
 /// A running network in which each node hears what any other publishes.
@@ -57,10 +59,11 @@ pub(crate) struct Contender {
 
 pub(crate) const LIMIT: &str = "raw quinn";
 pub(crate) const GOSSIPSUB: &str = "gossipsub";
+pub(crate) const IROH: &str = "iroh-gossip, unsigned";
 pub(crate) const ICN: &str = "icn";
 
 /// In the order in which they take turns.
-pub(crate) const CONTENDERS: [Contender; 3] = [
+pub(crate) const CONTENDERS: [Contender; 4] = [
     Contender {
         name: LIMIT,
         found: |plan| Ok(Box::new(Raw::found(plan)?)),
@@ -74,9 +77,32 @@ pub(crate) const CONTENDERS: [Contender; 3] = [
         gossips: true,
     },
     Contender {
+        name: IROH,
+        found: |plan| Ok(Box::new(Iroh::found(plan)?)),
+        flood: 50_000,
+        gossips: true,
+    },
+    Contender {
         name: ICN,
         found: |plan| Ok(Box::new(Icn::found(plan)?)),
         flood: 50_000,
         gossips: true,
     },
 ];
+
+/// Nothing that a network needs to stand takes this long unless it is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often to try what is not there yet.
+const PAUSE: Duration = Duration::from_millis(1);
+
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) -> Outcome<()> {
+    let start = clock();
+    while !done() {
+        if start.elapsed() > DEADLINE {
+            return Err(format!("{what} did not come").into());
+        }
+        thread::sleep(PAUSE);
+    }
+    Ok(())
+}

@@ -17,9 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Outcome;
-use crate::contender::{Network, Plan};
+use crate::contender::{Network, Plan, until};
 use crate::deliveries::{Deliveries, message};
-use crate::meter::clock;
 
 const TOPIC: &str = "bench";
 
@@ -34,10 +33,6 @@ const AT_ONCE: usize = 16;
 
 /// After it was found that the queues are full: each attempt costs a signature.
 const RETRY: Duration = Duration::from_millis(1);
-
-/// A mesh comes with the second heartbeat or so.
-const DEADLINE: Duration = Duration::from_secs(30);
-const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Gossipsub {
     runtime: Runtime,
@@ -71,13 +66,7 @@ impl Gossipsub {
             network.spawn(node, &before.chain(around).collect::<Vec<_>>())?;
         }
         let wanted = MESH.min(plan.nodes - 1);
-        let start = clock();
-        while (0..plan.nodes).any(|node| network.mesh(node) < wanted) {
-            if start.elapsed() > DEADLINE {
-                return Err("gossipsub has built no mesh".into());
-            }
-            std::thread::sleep(PAUSE);
-        }
+        until("gossipsub's mesh", || (0..plan.nodes).all(|node| network.mesh(node) >= wanted))?;
         Ok(network)
     }
 

@@ -18,18 +18,12 @@ use std::time::Duration;
 use icn_daemon::request::{Reply, Request, reply_from_line};
 use serde_json::Value;
 
-use crate::contender::{Network, Plan};
+use crate::contender::{Network, Plan, until};
 use crate::deliveries::{Deliveries, message};
-use crate::meter::{self, clock};
+use crate::meter;
 use crate::{Outcome, node};
 
 const TOPIC: &str = "bench";
-
-/// Nothing takes this long unless it is broken.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How often to try what is not there yet.
-const PAUSE: Duration = Duration::from_millis(1);
 
 pub(crate) struct Icn {
     nodes: Vec<Node>,
@@ -234,15 +228,4 @@ impl Client {
         self.answers.read_until(b'\n', line)?;
         if line.last() == Some(&b'\n') { Ok(()) } else { Err("the node has ended".into()) }
     }
-}
-
-fn until(what: &str, mut done: impl FnMut() -> bool) -> Outcome<()> {
-    let start = clock();
-    while !done() {
-        if start.elapsed() > DEADLINE {
-            return Err(format!("{what} did not come").into());
-        }
-        thread::sleep(PAUSE);
-    }
-    Ok(())
 }

@@ -11,6 +11,7 @@ mod deliveries;
 mod gossipsub;
 mod icn;
 mod idle;
+mod iroh;
 mod meter;
 mod namespace;
 mod node;

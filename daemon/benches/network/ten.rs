@@ -29,6 +29,7 @@ struct Figures {
     p50: Rounds,
     p99: Rounds,
     lost: Rounds,
+    cpu: Rounds,
     bytes: Rounds,
     packets: Rounds,
     sync: Rounds,
@@ -51,10 +52,10 @@ fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures)
     let name = contender.name;
     measured.with(contender, NODES, 0..NODES, |network, deliveries| {
         let mut times = Vec::new();
-        let mut wire = Wire::now()?;
+        let (mut wire, mut before) = (Wire::now()?, Vec::new());
         for number in 0..WARM_UP + MESSAGES {
             if number == WARM_UP {
-                wire = Wire::now()?;
+                (wire, before) = (Wire::now()?, network.cpu()?);
             }
             let publisher = number as usize % NODES;
             let start = clock();
@@ -68,9 +69,11 @@ fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures)
         figures.lost.push(name, (MESSAGES - times.len() as u64) as f64);
         figures.p50.push(name, rank(times.clone(), 500));
         figures.p99.push(name, rank(times, 990));
+        let deliveries = (MESSAGES * (NODES as u64 - 1)) as f64;
+        let spent = network.cpu()?.into_iter().zip(before).map(|(after, before)| after - before);
+        figures.cpu.push(name, spent.sum::<Duration>().as_secs_f64() * 1e6 / deliveries);
         if measured.private {
             let wire = Wire::since(wire)?;
-            let deliveries = (MESSAGES * (NODES as u64 - 1)) as f64;
             figures.bytes.push(name, wire.bytes / deliveries);
             figures.packets.push(name, wire.packets / deliveries);
         }
@@ -87,10 +90,10 @@ impl Figures {
         )?;
         writeln!(
             out,
-            "| | all reached p50 ms | × {GOSSIPSUB} | p99 ms | × {GOSSIPSUB} | not at all | wire \
-             B/delivery | packets/delivery |"
+            "| | all reached p50 ms | × {GOSSIPSUB} | p99 ms | × {GOSSIPSUB} | not at all | CPU \
+             µs/delivery | wire B/delivery | packets/delivery |"
         )?;
-        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for Contender { name, .. } in &measured.contenders {
             let ratio = |rounds: &Rounds| {
                 let ratio = rounds.ratio(name, GOSSIPSUB);
@@ -98,12 +101,13 @@ impl Figures {
             };
             writeln!(
                 out,
-                "| {name} | {} | {} | {} | {} | {:.0} | {} | {} |",
+                "| {name} | {} | {} | {} | {} | {:.0} | {} | {} | {} |",
                 self.p50.show(name, 2),
                 ratio(&self.p50),
                 self.p99.show(name, 2),
                 ratio(&self.p99),
                 self.lost.sum(name),
+                self.cpu.show(name, 0),
                 self.bytes.show(name, 0),
                 self.packets.show(name, 2)
             )?;
