@@ -20,7 +20,7 @@ pub(crate) trait Network {
     /// when the last was taken.
     fn publish(&mut self, from: usize, numbers: Range<u64>) -> Outcome<()>;
 
-    /// Ends a node. Networks of one process have all of it there.
+    /// Ends a node, by `kill -9` if it is a process.
     fn stop(&mut self, node: usize) -> Outcome<()>;
 
     /// Starts a node that was stopped, and returns when it is under way.
@@ -39,7 +39,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) directory: &'a Path,
     /// How many nodes.
     pub(crate) nodes: usize,
-    /// Which of them are listened to; a network may deliver at all.
+    /// Which of them somebody listens to, where that is an effort of its own.
     pub(crate) followed: Range<usize>,
     /// Who is told of what is delivered.
     pub(crate) deliveries: Arc<Deliveries>,
