@@ -16,6 +16,7 @@ mod control;
 pub mod ctl;
 mod datadir;
 mod diff;
+mod door;
 pub mod failure;
 mod follow;
 mod followers;

@@ -152,7 +152,7 @@ struct Outside {
 impl Outside {
     /// Opens the page, before the recovery: that may take long, and whoever waits can see it.
     fn open(config: &Config) -> Result<Self, Failure> {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| no_resources(&error))?;
         let gauges = gauges(config)?;
         let site = Site::new(gauges.clone());

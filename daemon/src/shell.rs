@@ -1,10 +1,11 @@
-//! The threads around the node: one takes turns, one waits for the disk and lets effects out, one
-//! does what takes long.
+//! The threads around the node: one takes turns, one waits for the disk and lets effects out when
+//! the first has more to do, one checks signatures, one does what takes long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::thread::{self, JoinHandle};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +17,12 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
+use crate::door::{Door, Turn, Ways};
 use crate::failure::{Failure, exit};
 use crate::followers::Arrivals;
 use crate::health::{Facts, Health};
 use crate::meter::Meter;
-use crate::node::{Draft, Effect, News, Node, Output, PeerEvent, describe_snapshot};
+use crate::node::{Draft, Effect, Node, Output, PeerEvent, describe_snapshot};
 use crate::request::{Reply, Request};
 use crate::verify::{self, Unchecked};
 use crate::work::{Prepared, Work};
@@ -73,10 +75,8 @@ pub(crate) struct Asked {
 
 type Answer = oneshot::Sender<Reply>;
 
-/// What a turn brings about, and what it brings to whoever waits.
-type Turn = (Vec<Output<Answer>>, Option<News>);
-
-enum Job {
+/// What takes long.
+pub(crate) enum Job {
     Save(Box<Draft>, Option<Answer>),
     Work(Work, Option<Answer>),
 }
@@ -113,7 +113,7 @@ impl<D: Disk> Shell<D> {
         let wal = Arc::clone(node.store().wal());
         let compactor = node.store().compactor().clone();
         let node = Arc::new(Mutex::new(node));
-        let poisoned = Arc::new(poisoned);
+        let poisoned: Arc<dyn Fn(&Failure) + Send + Sync> = Arc::new(poisoned);
         let (jobs, todo) = std_mpsc::channel();
         let worker = {
             let (node, wal, gauges) = (Arc::clone(&node), Arc::clone(&wal), gauges.clone());
@@ -122,20 +122,21 @@ impl<D: Disk> Shell<D> {
         };
         let (turns, due) = std_mpsc::sync_channel(TURNS_MAX);
         let (arrived, arrivals) = watch::channel(Arrivals::default());
-        let door = {
-            let (meter, poisoned) = (Arc::clone(&gauges.meter), Arc::clone(&poisoned));
-            let ways = Ways { jobs, wire, arrived };
-            let door = move || release(&wal, &due, &ways, &meter, &*poisoned);
-            thread::Builder::new().name("release".into()).spawn(door)?
+        let ways = Ways { jobs, wire, arrived };
+        let (meter, failed) = (Arc::clone(&gauges.meter), Arc::clone(&poisoned));
+        let door = Arc::new(Door::new(wal, meter, ways, failed));
+        let release = {
+            let door = Arc::clone(&door);
+            thread::Builder::new().name("release".into()).spawn(move || door.serve(&due))?
         };
         let (inbox, requests) = mpsc::channel(INBOX_REQUESTS_MAX);
         let (unchecked, verifier) = verify::start(inbox.downgrade())?;
         let (turning, gauges) = (Arc::clone(&node), gauges.clone());
         let thread = thread::Builder::new().name("core".into()).spawn(move || {
-            take_turns(&turning, requests, &turns, &unchecked, &gauges, &*poisoned);
-            drop((turns, unchecked));
+            take_turns(&turning, requests, &door, &turns, &unchecked, &gauges, &*poisoned);
+            drop((door, turns, unchecked));
             // They end because their channels do.
-            let _ = door.join();
+            let _ = release.join();
             let _ = worker.join();
             let _ = verifier.join();
         })?;
@@ -164,28 +165,22 @@ impl<D: Disk> Shell<D> {
 
 fn take_turns<D: Disk>(
     node: &Mutex<Node<D>>,
-    mut requests: mpsc::Receiver<Input>,
+    mut inbox: mpsc::Receiver<Input>,
+    door: &Door<D>,
     turns: &std_mpsc::SyncSender<Turn>,
     unchecked: &std_mpsc::Sender<Unchecked>,
     gauges: &Gauges,
-    poisoned: &impl Fn(&Failure),
+    poisoned: &dyn Fn(&Failure),
 ) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
-        tracing::error!("the system has no timer to give; the node cannot run");
-        return;
-    };
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut batch = Vec::with_capacity(TURN_REQUESTS_MAX);
     let mut next_tick = clock::now_ms();
-    loop {
-        let received = runtime.block_on(async {
-            tokio::time::timeout(TICK, requests.recv_many(&mut batch, TURN_REQUESTS_MAX)).await
-        });
-        if received == Ok(0) {
-            return;
-        }
+    // Batches that are being checked.
+    let mut checking = 0;
+    while receive(&mut inbox, &mut batch, &mut Context::from_waker(&waker)) {
         let now = clock::now_ms();
         gauges.meter.turned(batch.len());
-        let is_quiet = batch.len() <= FEW_INPUTS && requests.is_empty();
+        let is_quiet = batch.len() <= FEW_INPUTS && inbox.is_empty();
         let (outputs, news) = {
             let mut node = node.lock();
             // What fails while nobody waits, such as a note, is met by nobody at the door.
@@ -199,6 +194,7 @@ fn take_turns<D: Disk>(
                 match input {
                     Input::Asked(Asked { request, answer }) => requests.push((answer, request)),
                     Input::Peer(event, credit) => {
+                        checking -= usize::from(matches!(event, PeerEvent::Verified { .. }));
                         if let (PeerEvent::Frame { link, .. }, Some(credit)) = (&event, credit) {
                             credits.entry(*link).or_default().push(credit);
                         }
@@ -207,7 +203,7 @@ fn take_turns<D: Disk>(
                 }
             }
             let mut outputs = node.step(now, events, requests);
-            let at_once = if is_quiet { FEW_INPUTS } else { 0 };
+            let at_once = if is_quiet && checking == 0 { FEW_INPUTS } else { 0 };
             for _ in 0..at_once {
                 let Some(batch) = take_small(&mut outputs) else { break };
                 let valid = Entry::verify_all(batch.entries()).is_ok();
@@ -225,6 +221,7 @@ fn take_turns<D: Disk>(
                 // It waits for nothing, and what its link may send for it.
                 Output { effect: Effect::Verify(batch), .. } => {
                     let credits = credits.remove(&batch.link()).unwrap_or_default();
+                    checking += 1;
                     let _ = unchecked.send((batch, credits));
                     None
                 }
@@ -232,17 +229,47 @@ fn take_turns<D: Disk>(
             };
             (outputs.into_iter().filter_map(check).collect::<Vec<_>>(), news)
         };
-        let quiet = outputs.is_empty() && news.is_none();
-        if !quiet && turns.send((outputs, news)).is_err() {
+        let is_empty = outputs.is_empty() && news.is_none();
+        if !is_empty && !door.come((outputs, news), is_quiet, turns) {
             return;
         }
     }
 }
 
-/// Takes out a batch that is sooner checked than handed to another thread and back.
+/// Wakes the core. A thread that is parked is woken for less than one that waits in a runtime.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for what comes in, no longer than for a tick; `false` when nothing will any more.
+fn receive(
+    inbox: &mut mpsc::Receiver<Input>,
+    batch: &mut Vec<Input>,
+    context: &mut Context<'_>,
+) -> bool {
+    for waits in [true, false] {
+        match inbox.poll_recv_many(context, batch, TURN_REQUESTS_MAX) {
+            Poll::Ready(count) => return count > 0,
+            Poll::Pending if waits => thread::park_timeout(TICK),
+            Poll::Pending => {}
+        }
+    }
+    true
+}
+
+/// Takes out the first batch that is to be checked, if that is sooner done than handed to another
+/// thread and back. None overtakes another.
 fn take_small<T>(outputs: &mut Vec<Output<T>>) -> Option<Batch> {
-    let is_small = |output: &Output<T>| matches!(&output.effect, Effect::Verify(batch) if batch.entries().len() <= FEW_ENTRIES);
-    let at = outputs.iter().position(is_small)?;
+    let is_batch = |output: &Output<T>| matches!(output.effect, Effect::Verify(_));
+    let at = outputs.iter().position(is_batch)?;
+    match &outputs[at].effect {
+        Effect::Verify(batch) if batch.entries().len() <= FEW_ENTRIES => {}
+        _ => return None,
+    }
     match outputs.remove(at).effect {
         Effect::Verify(batch) => Some(batch),
         _ => None,
@@ -270,65 +297,6 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
         sealed_topics: counts.sealed_topics,
         no_room: log.no_room,
     });
-}
-
-/// Where effects go.
-struct Ways {
-    jobs: std_mpsc::Sender<Job>,
-    wire: Arc<dyn Wire>,
-    arrived: watch::Sender<Arrivals>,
-}
-
-/// The one door: nothing passes before its LSN is durable.
-fn release<D: Disk>(
-    wal: &Wal<D>,
-    due: &std_mpsc::Receiver<Turn>,
-    ways: &Ways,
-    meter: &Meter,
-    poisoned: &impl Fn(&Failure),
-) {
-    for (outputs, news) in due {
-        for Output { after, effect } in outputs {
-            if let Some(lsn) = Lsn::new(after) {
-                let waited = meter.commit_timer();
-                if let Err(error) = wal.wait(lsn) {
-                    poisoned(&error.into());
-                    return;
-                }
-                drop(waited);
-            }
-            let job = match effect {
-                Effect::Reply(answer, reply) => {
-                    // Whoever asked may be gone; what was done is done.
-                    let _ = answer.send(reply);
-                    continue;
-                }
-                Effect::Save(draft, answer) => Job::Save(draft, answer),
-                Effect::Work(work, answer) => Job::Work(work, answer),
-                Effect::Send { link, kind, body } => {
-                    ways.wire.send(link, kind, body);
-                    continue;
-                }
-                Effect::Close { link, code, name } => {
-                    ways.wire.close(link, code, name);
-                    continue;
-                }
-                // Taken out before the door.
-                Effect::Verify(_) => continue,
-            };
-            if ways.jobs.send(job).is_err() {
-                return;
-            }
-        }
-        let Some(news) = news else { continue };
-        if let Some(lsn) = Lsn::new(news.after)
-            && let Err(error) = wal.wait(lsn)
-        {
-            poisoned(&error.into());
-            return;
-        }
-        ways.arrived.send_modify(|arrivals| arrivals.add(news));
-    }
 }
 
 fn work<D: Disk>(
