@@ -135,7 +135,7 @@ const KEPT: &[(u64, &str)] = &[
 /// delivered twice, no log forks, nothing private is known to others, and all become equal.
 #[test]
 fn histories_of_faults_end_well() {
-    let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+    let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(500);
     let from = std::env::var("ICN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in from..from + seeds {
         println!("seed {seed}");
