@@ -129,6 +129,7 @@ const KEPT: &[(u64, &str)] = &[
     (7, "after a restore an author with a gap was preferred to a peer without"),
     (18, "a clock put back stopped the list of interests"),
     (60, "of a topic that lets entries go, a source with a gap was left and taken for ever"),
+    (100_658, "in a chain of six a log with a hole takes a minute for each link"),
 ];
 
 /// What may be expected of a network after a while of faults: nothing acknowledged is lost, nothing is
