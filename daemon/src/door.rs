@@ -119,3 +119,66 @@ impl<D: Disk> Door<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use icn_gossip::mesh::LinkId;
+    use icn_wal::{Faults, SimDisk};
+
+    use super::*;
+    use crate::node::{Arrived, simulated};
+
+    /// Tells that something was sent.
+    struct Told(mpsc::Sender<u8>);
+
+    impl Wire for Told {
+        fn send(&self, _: LinkId, kind: u8, _: Bytes) {
+            self.0.send(kind).unwrap();
+        }
+
+        fn close(&self, _: LinkId, _: u32, _: &'static str) {}
+    }
+
+    #[test]
+    fn nothing_passes_that_the_disk_does_not_have() {
+        let disk = SimDisk::new(1);
+        let node = simulated::node(&disk);
+        let topic = icn_gossip::TopicId::from_bytes([1; 32]);
+        let (told, sent) = mpsc::channel();
+        let (arrived, arrivals) = watch::channel(Arrivals::default());
+        let ways = Ways { jobs: mpsc::channel().0, wire: Arc::new(Told(told)), arrived };
+        let meter = Arc::new(Meter::new().unwrap());
+        let wal = Arc::clone(node.store().wal());
+        let door = Door::new(Arc::clone(&wal), meter, ways, Arc::new(|_: &Failure| {}));
+        let turn = |after| {
+            let (answer, reply) = oneshot::channel();
+            let frame = Effect::Send { link: LinkId(1), kind: 9, body: Bytes::new() };
+            let outputs = vec![
+                Output { after, effect: Effect::Reply(answer, Ok(serde_json::Value::Null)) },
+                Output { after, effect: frame },
+            ];
+            let arrivals = BTreeMap::from([(topic, Arrived { last: after, fresh: Vec::new() })]);
+            ((outputs, Some(News { after, arrivals, topics: false })), reply)
+        };
+        let queue = mpsc::sync_channel(1).0;
+        let last = wal.append(1, &["one"]).unwrap().end().get();
+        let (one, mut reply) = turn(last);
+        assert!(door.come(one, true, &queue));
+        assert!(wal.stats().durable_lsn >= last);
+        assert!(reply.try_recv().is_ok() && sent.try_recv() == Ok(9));
+        assert!(arrivals.borrow().beyond(&topic, last - 1));
+
+        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+        let last = wal.append(1, &["two"]).unwrap().end().get();
+        let (two, mut reply) = turn(last);
+        assert!(!door.come(two, true, &queue));
+        assert!(reply.try_recv().is_err() && sent.try_recv().is_err());
+        let (outputs, news) = turn(last).0;
+        drop(outputs);
+        assert!(!door.come((Vec::new(), news), true, &queue), "news wait by themselves");
+        assert!(!arrivals.borrow().beyond(&topic, last - 1));
+    }
+}

@@ -163,6 +163,34 @@ mod tests {
         Followers::new(watch::channel(Arrivals::default()).1)
     }
 
+    #[test]
+    fn what_is_at_hand_is_told_only_to_whoever_is_just_before_it() {
+        let topic = TopicId::from_bytes([1; 32]);
+        let position = icn_gossip::Position {
+            network: [0; 32],
+            topic,
+            epoch: 1,
+            seq: 1,
+            previous: [0; 32],
+            access_version: 1,
+            time_ms: 1,
+        };
+        let keypair = icn_gossip::Keypair::from_seed([1; 32]);
+        let entry = icn_gossip::Entry::sign(&keypair, &position, "text".into());
+        let stored = Stored { lsn: 9, received_ms: 1, entry };
+        let fresh = vec![(6, stored.clone()), (7, stored)];
+        let mut arrivals = Arrivals::default();
+        let of = |last, fresh| BTreeMap::from([(topic, Arrived { last, fresh })]);
+        arrivals.add(News { after: 9, arrivals: of(7, fresh.clone()), topics: false });
+        assert_eq!(arrivals.fresh(&topic, 5), Some(fresh));
+        for position in [4, 6, 7] {
+            assert_eq!(arrivals.fresh(&topic, position), None, "{position}");
+        }
+        arrivals.add(News { after: 10, arrivals: of(20, Vec::new()), topics: false });
+        assert_eq!(arrivals.fresh(&topic, 7), None);
+        assert!(arrivals.beyond(&topic, 7));
+    }
+
     #[tokio::test]
     async fn a_cursor_has_one_consumer_at_a_time() {
         let followers = followers();

@@ -152,6 +152,7 @@ struct Outside {
 impl Outside {
     /// Opens the page, before the recovery: that may take long, and whoever waits can see it.
     fn open(config: &Config) -> Result<Self, Failure> {
+        // One thread for all sockets: what comes in on one wakes no second one.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| no_resources(&error))?;
         let gauges = gauges(config)?;

@@ -264,12 +264,11 @@ fn receive(
 /// Takes out the first batch that is to be checked, if that is sooner done than handed to another
 /// thread and back. None overtakes another.
 fn take_small<T>(outputs: &mut Vec<Output<T>>) -> Option<Batch> {
-    let is_batch = |output: &Output<T>| matches!(output.effect, Effect::Verify(_));
-    let at = outputs.iter().position(is_batch)?;
-    match &outputs[at].effect {
-        Effect::Verify(batch) if batch.entries().len() <= FEW_ENTRIES => {}
-        _ => return None,
-    }
+    let mut batches = outputs.iter().enumerate().filter_map(|(at, output)| match &output.effect {
+        Effect::Verify(batch) => Some((at, batch.entries().len())),
+        _ => None,
+    });
+    let (at, _) = batches.next().filter(|(_, entries)| *entries <= FEW_ENTRIES)?;
     match outputs.remove(at).effect {
         Effect::Verify(batch) => Some(batch),
         _ => None,

@@ -273,36 +273,7 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        let position = Position {
-            network: [1; 32],
-            topic: TopicId::from_bytes([2; 32]),
-            epoch: 3,
-            seq: 4,
-            previous: [5; 32],
-            access_version: 6,
-            time_ms: 7,
-        };
-        Entry::sign(&Keypair::from_seed([9; 32]), &position, Bytes::from_static(b"hello"))
-    }
-
-    #[test]
-    fn what_goes_in_comes_out() {
-        let bytes = entry().encode();
-        assert_eq!(bytes.len(), entry().encoded_bytes());
-        assert_eq!(Entry::decode(&bytes), Ok(entry()));
-        entry().verify().expect("signed");
-    }
-
-    #[test]
-    fn every_flipped_bit_is_noticed() {
-        let bytes = entry().encode();
-        // Each byte once, every bit of it in turn over the length: a strict check costs 50 µs.
-        for at in 0..bytes.len() {
-            let mut flipped = bytes.clone();
-            flipped[at] ^= 1 << (at % 8);
-            let noticed = Entry::decode(&flipped).ok().is_none_or(|entry| entry.verify().is_err());
-            assert!(noticed, "byte {at}");
-        }
+        log(9, 4).remove(3)
     }
 
     fn log(seed: u8, count: u64) -> Vec<Entry> {
@@ -319,6 +290,26 @@ mod tests {
             Entry::sign(&Keypair::from_seed([seed; 32]), &position, Bytes::from_static(b"hello"))
         };
         (1..=count).map(entry).collect()
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let bytes = entry().encode();
+        assert_eq!(bytes.len(), entry().encoded_bytes());
+        assert_eq!(Entry::decode(&bytes), Ok(entry()));
+        entry().verify().expect("signed");
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = entry().encode();
+        // Each byte once, every bit of it in turn over the length: a check costs 50 µs.
+        for at in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << (at % 8);
+            let noticed = Entry::decode(&flipped).ok().is_none_or(|entry| entry.verify().is_err());
+            assert!(noticed, "byte {at}");
+        }
     }
 
     #[test]

@@ -418,6 +418,12 @@ impl Mesh {
         })
     }
 
+    /// How many logs are left alone for a while, or were a while ago.
+    #[must_use]
+    pub fn left_alone(&self) -> usize {
+        self.held.len() + self.gaps.len()
+    }
+
     /// How often something was refused, received or done, by name.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Count::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))

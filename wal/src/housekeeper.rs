@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_millis(20);
 const RETRY: u128 = RETRY_MS as u128 / IDLE.as_millis();
 
 /// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle. Then it
-/// sleeps until something becomes durable. It ends when this value is dropped.
+/// sleeps until something becomes durable or the next segment is missing. It ends when this value is dropped.
 pub struct Housekeeper {
     door: Arc<Door>,
     /// Of this one's thread only: there may be others.
@@ -59,8 +59,9 @@ impl Housekeeper {
                 if now == before && now != noted && wal.try_note().is_ok_and(|done| done) {
                     noted = now;
                 }
-                if now == before && !wal.wants_spare() {
-                    wal.door().sleep(&stopped, || wal.durable_lsn() == now);
+                if now == before {
+                    let is_idle = || wal.durable_lsn() == now && !wal.wants_spare();
+                    wal.door().sleep(&stopped, is_idle);
                 }
                 before = wal.durable_lsn();
                 wal.door().nap(&stopped);
@@ -72,9 +73,9 @@ impl Housekeeper {
 }
 
 impl Door {
-    /// Something has become durable. Costs a system call only if somebody sleeps.
+    /// There may be something to do. Costs a system call only if somebody sleeps.
     pub(crate) fn knock(&self) {
-        // Either this sees who sleeps, or whoever is about to sleep sees what has become durable.
+        // Either this sees who sleeps, or whoever is about to sleep sees what there is to do.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) > 0 {
             self.wake();

@@ -1,6 +1,6 @@
 //! What a peer does costs no more memory than the limits say, whether it reads or not.
 
-use icn_gossip::limits::SERVED_MAX;
+use icn_gossip::limits::{FUTURE_MS_MAX, SERVED_MAX};
 use icn_gossip::mesh::{Head, Message};
 use icn_gossip::{Access, Mutation};
 
@@ -27,6 +27,23 @@ fn logs_that_are_not_there_are_remembered_up_to_a_limit() {
     let want = node.wants(2, &log.key).expect("a want");
     node.hear(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic), ["one"]);
+}
+
+#[test]
+fn logs_that_were_left_alone_long_ago_are_forgotten() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.up_with(1, 2, &topic);
+    for epoch in 1..=20 {
+        let mut log = Log::new(3, topic, epoch);
+        log.time_ms = node.now_ms + FUTURE_MS_MAX + 5000;
+        log.push("early");
+        node.hear(1, log.heads(1));
+        let want = node.wants(1, &log.key).expect("a want");
+        node.hear(1, log.send(want.handle, 1));
+    }
+    assert_eq!(node.mesh.left_alone(), 20);
+    node.pass(20 * 60_000);
+    assert_eq!(node.mesh.left_alone(), 0);
 }
 
 #[test]

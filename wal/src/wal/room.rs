@@ -111,6 +111,9 @@ impl<D: Disk> Wal<D> {
                 let refused_ms = time_ms.or(before);
                 let kind = source.kind();
                 queue.shortage = Some(Shortage { kind, segment_bytes: least, refused_ms });
+                drop(queue);
+                // Appends are refused until a housekeeper has found room: none may sleep over that.
+                self.door.knock();
                 Err(Error::NoSpace { source })
             }
             Err(error) => Err(error),

@@ -93,3 +93,20 @@ fn a_full_disk_is_left_to_the_housekeeper_and_appends_go_on_by_themselves() {
     disk.set_faults(Faults::default());
     wait_for(|| wal.append(0, &[&large]).is_ok());
 }
+
+#[test]
+fn a_disk_that_is_full_for_what_comes_after_a_rest_is_looked_after_too() {
+    let disk = SimDisk::new(1);
+    let (wal, _house) = keep(disk.clone());
+    wal.commit(0, &["record"]).expect("commit");
+    // It has noted the record, and sleeps.
+    wait_for(|| wal.stats().frames == 2);
+    std::thread::sleep(10 * IDLE);
+    disk.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
+    // Too large for the segment that is ready.
+    let large = vec![7; 1_000_000];
+    let refused = wal.append(0, &[&large; 3]).expect_err("no room");
+    assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+    disk.set_faults(Faults::default());
+    wait_for(|| wal.append(0, &["small"]).is_ok());
+}
