@@ -21,9 +21,9 @@ impl<F: DiskFile> Blank<F> {
     {
         let name = format!("MANIFEST-{number}.tmp");
         let describe = || disk.describe(&name);
-        let file = disk.create(&name).on("create", describe())?;
+        let file = disk.create(&name).on("create", describe)?;
         let zeros = [0; Manifest::FILE_BYTES];
-        let made = file.write_at(0, &zeros).and_then(|()| file.sync()).on("write", describe());
+        let made = file.write_at(0, &zeros).and_then(|()| file.sync()).on("write", describe);
         if made.is_err() {
             // Best effort: what is left is removed at the next open.
             let _ = disk.discard(&name);
@@ -33,6 +33,6 @@ impl<F: DiskFile> Blank<F> {
 
     /// Gives the room back.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
-        disk.discard(&self.name).on("remove", disk.describe(&self.name))
+        disk.discard(&self.name).on("remove", || disk.describe(&self.name))
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn read_header<D: Disk>(
         }
         Ok(header) if header.number == number => {
             if !planted("size-of-a-segment-ignored")
-                && header.bytes != file.size().on("read", disk.describe(&name))?
+                && header.bytes != file.size().on("read", || disk.describe(&name))?
             {
                 return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
             }
@@ -74,7 +74,7 @@ pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error
     let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
     let header = SegmentHeader::decode(&first_sector(disk, &file, &name)?);
     let name = disk.describe(&name);
-    let size = file.size().on("read", name.clone())?;
+    let size = file.size().on("read", || name.clone())?;
     // Only a reused one holds frames that count for nothing.
     let first_frame = |header: &SegmentHeader| if header.reused { header.first_frame } else { 0 };
     let (salt, first_frame) =
@@ -102,7 +102,7 @@ pub(crate) fn damage<D: Disk>(disk: &D, number: u64, offset: u64, reason: Reason
 fn open_segment<D: Disk>(disk: &D, name: &str) -> Result<Option<D::File>, Error> {
     match disk.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.on("open", disk.describe(name)).map(Some),
+        other => other.on("open", || disk.describe(name)).map(Some),
     }
 }
 
@@ -113,6 +113,6 @@ fn first_sector<D: Disk>(
     name: &str,
 ) -> Result<[u8; SECTOR_BYTES], Error> {
     let mut bytes = [0; SECTOR_BYTES];
-    file.read_at(0, &mut bytes).on("read", disk.describe(name))?;
+    file.read_at(0, &mut bytes).on("read", || disk.describe(name))?;
     Ok(bytes)
 }

@@ -205,12 +205,12 @@ impl fmt::Display for Reason {
 }
 
 pub(crate) trait OnFile<T> {
-    /// Says which file a failed call was about.
-    fn on(self, action: &'static str, file: String) -> Result<T, Error>;
+    /// Says which file a failed call was about, which costs nothing if it did not fail.
+    fn on(self, action: &'static str, file: impl FnOnce() -> String) -> Result<T, Error>;
 }
 
 impl<T> OnFile<T> for io::Result<T> {
-    fn on(self, action: &'static str, file: String) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { action, file, source })
+    fn on(self, action: &'static str, file: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { action, file: file(), source })
     }
 }

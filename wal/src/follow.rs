@@ -102,7 +102,7 @@ impl<D: Disk> Follower<D> {
     /// The segments of the log, from the oldest to the newest.
     fn chain(&self, manifest: &Manifest) -> Result<Vec<SegmentHeader>, Error> {
         let mut headers = BTreeMap::new();
-        let entries = self.disk.list().on("list", self.disk.describe(""))?;
+        let entries = self.disk.list().on("list", || self.disk.describe(""))?;
         let range = manifest.oldest..=manifest.newest;
         for number in entries.iter().filter_map(|entry| segment_number(&entry.name)) {
             if range.contains(&number)
@@ -124,8 +124,8 @@ impl<D: Disk> Follower<D> {
         }
         let name = segment_name(header.number);
         let describe = || self.disk.describe(&name);
-        let file = self.disk.open(&name).on("open", describe())?;
-        let size = file.size().on("read", describe())?;
+        let file = self.disk.open(&name).on("open", describe)?;
+        let size = file.size().on("read", describe)?;
         self.at = Some(At {
             header: *header,
             reader: FrameReader::new(file, describe(), header.salt, size),

@@ -127,7 +127,7 @@ impl<F: DiskFile> FrameReader<F> {
         self.buffer.resize(have + wanted, 0);
         let from = self.base + have as u64;
         let read =
-            self.file.read_at(from, &mut self.buffer[have..]).on("read", self.name.clone())?;
+            self.file.read_at(from, &mut self.buffer[have..]).on("read", || self.name.clone())?;
         self.buffer.truncate(have + read);
         Ok(())
     }

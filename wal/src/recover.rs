@@ -272,7 +272,7 @@ fn attempt<D: Disk>(
 }
 
 fn list<D: Disk>(disk: &D) -> Result<Vec<Entry>, Error> {
-    disk.list().on("list", disk.describe(""))
+    disk.list().on("list", || disk.describe(""))
 }
 
 /// What carries a name of the log's own has to be a plain file: anything else would be written

@@ -57,7 +57,7 @@ impl<F: DiskFile> Room<F> {
     {
         let name = format!("spare-{number}.tmp");
         let describe = || disk.describe(&name);
-        let file = disk.create(&name).on("create", describe())?;
+        let file = disk.create(&name).on("create", describe)?;
         let zeros = || {
             let mut offset = 0;
             while offset < bytes {
@@ -70,7 +70,7 @@ impl<F: DiskFile> Room<F> {
             }
             Ok(())
         };
-        let written = zeros().on("write", describe());
+        let written = zeros().on("write", describe);
         if written.is_err() {
             // Best effort: what is left is removed at the next open.
             let _ = disk.discard(&name);
@@ -79,7 +79,7 @@ impl<F: DiskFile> Room<F> {
     }
 
     fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
-        disk.discard(&self.name).on("remove", disk.describe(&self.name))
+        disk.discard(&self.name).on("remove", || disk.describe(&self.name))
     }
 }
 
@@ -156,15 +156,15 @@ impl<F: DiskFile> Pool<F> {
         let describe = || disk.describe(&segment);
         // A smaller one would only make for more segments.
         if bytes < disk.segment_bytes_max() || self.retired.len() == RETIRED_MAX {
-            return disk.remove(&segment).on("remove", describe());
+            return disk.remove(&segment).on("remove", describe);
         }
         let name = format!("retired-{number}.tmp");
-        disk.rename(&segment, &name).on("rename", describe())?;
+        disk.rename(&segment, &name).on("rename", describe)?;
         // Whoever has made another name for it (`cp -l`) counts on what is in it. Asked now, because
         // nobody looks for a segment under this name.
         match disk.open(&name).and_then(|file| Ok((file.has_one_name()?, file))) {
             Ok((true, file)) => self.retired.push(Room { file, name, bytes, reused: true }),
-            _ => disk.remove(&name).on("remove", describe())?,
+            _ => disk.remove(&name).on("remove", describe)?,
         }
         Ok(())
     }

@@ -57,11 +57,11 @@ impl TwinFile {
         let describe = || disk.describe(self.name);
         let file = match disk.open(self.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Twin::Missing),
-            other => other.on("open", describe())?,
+            other => other.on("open", describe)?,
         };
-        let size = file.size().on("read", describe())?.min(FILE_BYTES_MAX);
+        let size = file.size().on("read", describe)?.min(FILE_BYTES_MAX);
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        let read = file.read_at(0, &mut bytes).on("read", describe())?;
+        let read = file.read_at(0, &mut bytes).on("read", describe)?;
         bytes.truncate(read);
         let first = self.decode(&bytes);
         // Where the second copy starts follows from the first one or, if that is unreadable, from
@@ -92,8 +92,8 @@ impl TwinFile {
     pub fn replace<D: Disk>(&self, disk: &D, content: &[u8]) -> Result<(), Error> {
         let temporary = format!("{}.tmp", self.name);
         let describe = || disk.describe(&temporary);
-        disk.discard(&temporary).on("remove", describe())?;
-        let file = disk.create(&temporary).on("create", describe())?;
+        disk.discard(&temporary).on("remove", describe)?;
+        let file = disk.create(&temporary).on("create", describe)?;
         self.replace_by(disk, &file, &temporary, content)
     }
 
@@ -120,15 +120,15 @@ impl TwinFile {
             bytes.extend_from_slice(&crc.to_le_bytes());
         }
         let describe = || disk.describe(temporary);
-        file.write_at(0, &bytes).on("write", describe())?;
+        file.write_at(0, &bytes).on("write", describe)?;
         if !planted("manifest-not-synced") {
-            file.sync().on("sync", describe())?;
+            file.sync().on("sync", describe)?;
         }
-        disk.rename(temporary, self.name).on("rename", describe())?;
+        disk.rename(temporary, self.name).on("rename", describe)?;
         if planted("manifest-name-not-synced") {
             return Ok(());
         }
-        disk.sync_dir().on("sync the directory of", disk.describe(self.name))
+        disk.sync_dir().on("sync the directory of", || disk.describe(self.name))
     }
 
     fn decode(&self, bytes: &[u8]) -> Copy {

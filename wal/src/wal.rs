@@ -76,7 +76,7 @@ impl<D: Disk> Wal<D> {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 return Err(Error::Locked { directory: disk.describe("") });
             }
-            other => other.on("lock", disk.describe("LOCK"))?,
+            other => other.on("lock", || disk.describe("LOCK"))?,
         };
         let scan = scan(&disk, Beside::Nobody, from, &mut visit)?;
         clear(&disk, &scan.stale)?;
@@ -256,13 +256,13 @@ impl<D: Disk> Wal<D> {
 
 /// Makes durable which files there are, and removes those that carry nothing.
 fn clear<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
-    let sync = || disk.sync_dir().on("sync the directory of", disk.describe(""));
+    let sync = || disk.sync_dir().on("sync the directory of", || disk.describe(""));
     // After kill -9 the manifest that calls them stale may be known to memory only.
     if !planted("names-believed-unsynced") {
         sync()?;
     }
     for name in stale {
-        disk.discard(name).on("remove", disk.describe(name))?;
+        disk.discard(name).on("remove", || disk.describe(name))?;
     }
     // Nor may they come back under a name that is about to be used again.
     if stale.is_empty() || planted("leftovers-come-back") { Ok(()) } else { sync() }
@@ -271,7 +271,7 @@ fn clear<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
 /// The manifest of a new store: its id must not be given out before it is durable.
 fn new_store<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     let mut store = StoreId::default();
-    disk.random(&mut store).on("make an id for", disk.describe(""))?;
+    disk.random(&mut store).on("make an id for", || disk.describe(""))?;
     let manifest = Manifest { store, next_lsn: 1, ..Manifest::default() };
     manifest.write(disk)?;
     Ok(manifest)

@@ -99,7 +99,7 @@ impl<D: Disk> Writer<D> {
             let Some(active) = self.active.as_mut().filter(fitting) else {
                 // Admission has seen to it that this cannot be; a file that grew would be damage.
                 let full = io::ErrorKind::FileTooLarge.into();
-                return Err(full).on("write", self.disk.describe("the active segment"));
+                return Err(full).on("write", || self.disk.describe("the active segment"));
             };
             let place = Place {
                 salt: &active.salt,
@@ -116,7 +116,7 @@ impl<D: Disk> Writer<D> {
             active
                 .file
                 .write_at(place.offset, frame.finish(&place, batch.kind))
-                .on("write", self.disk.describe(&segment_name(active.number)))?;
+                .on("write", || self.disk.describe(&segment_name(active.number)))?;
             self.next_frame += 1;
             active.offset += bytes;
             if frame.records() > 0 {
@@ -151,7 +151,7 @@ impl<D: Disk> Writer<D> {
         if active.durable < active.offset {
             let name = || self.disk.describe(&segment_name(active.number));
             if !planted("acknowledged-before-the-sync") {
-                active.file.sync().on("sync", name())?;
+                active.file.sync().on("sync", name)?;
             }
             active.durable = active.offset;
             self.counters.syncs.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +192,7 @@ impl<D: Disk> Writer<D> {
 fn salt<D: Disk>(disk: &D) -> Result<Salt, Error> {
     let mut salt = Salt::default();
     if !planted("salt-the-same-for-every-segment") {
-        disk.random(&mut salt).on("make a salt for", disk.describe(""))?;
+        disk.random(&mut salt).on("make a salt for", || disk.describe(""))?;
     }
     Ok(salt)
 }
@@ -208,13 +208,13 @@ fn activate<D: Disk>(
     let name = segment_name(header.number);
     let describe = || disk.describe(&name);
     let Spare { room, blank } = spare;
-    room.file.write_at(0, &header.encode()).on("write", describe())?;
+    room.file.write_at(0, &header.encode()).on("write", describe)?;
     if !planted("segment-header-not-synced") {
-        room.file.sync().on("sync", describe())?;
+        room.file.sync().on("sync", describe)?;
     }
-    disk.rename(&room.name, &name).on("rename", describe())?;
+    disk.rename(&room.name, &name).on("rename", describe)?;
     if !planted("segment-name-not-synced") {
-        disk.sync_dir().on("sync the directory of", describe())?;
+        disk.sync_dir().on("sync the directory of", describe)?;
     }
     let mut chain = chain.lock();
     let mut manifest = chain.manifest;

@@ -34,8 +34,8 @@ impl<D: Disk> Walk<'_, D> {
         let number = header.number;
         let name = segment_name(number);
         let describe = || self.disk.describe(&name);
-        let file = self.disk.open(&name).on("open", describe())?;
-        let size = file.size().on("read", describe())?;
+        let file = self.disk.open(&name).on("open", describe)?;
+        let size = file.size().on("read", describe)?;
         let continues = header.previous == self.scan.end
             && header.first_lsn >= self.scan.next_lsn.max(header.previous.lsn + 1)
             && header.first_frame >= self.scan.next_frame;
@@ -49,10 +49,10 @@ impl<D: Disk> Walk<'_, D> {
             // Nothing proves the tail durable: after kill -9 it may exist in memory only, and
             // after a failed sync memory may show what the disk does not hold.
             if !planted("tail-believed-without-sync") {
-                file.sync().on("sync", describe())?;
+                file.sync().on("sync", describe)?;
             }
             if !planted("tail-believed-from-the-cache") {
-                file.drop_cache(0).on("drop the cache of", describe())?;
+                file.drop_cache(0).on("drop the cache of", describe)?;
             }
         }
         let end = successor.map_or(size, |link| link.end.min(size));
@@ -94,8 +94,8 @@ impl<D: Disk> Walk<'_, D> {
             }
         } else if let Some(beyond) = beyond {
             if planted("recovery-cuts-before-it-judges") {
-                let file = self.disk.open(&name).on("open", describe())?;
-                file.write_at(stop, &[0; SECTOR_BYTES]).on("write", describe())?;
+                let file = self.disk.open(&name).on("open", describe)?;
+                file.write_at(stop, &[0; SECTOR_BYTES]).on("write", describe)?;
             }
             self.judge_tail(header, stop, beyond)?;
         }

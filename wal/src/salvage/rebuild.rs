@@ -33,12 +33,12 @@ pub(super) fn rebuild<D: Disk>(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(Error::Locked { directory: target.describe("") });
         }
-        other => other.on("lock", target.describe("LOCK"))?,
+        other => other.on("lock", || target.describe("LOCK"))?,
     };
     let leftovers = leftovers(target)?;
     UNFINISHED.replace(target, &[])?;
     for name in leftovers {
-        target.discard(&name).on("remove", target.describe(&name))?;
+        target.discard(&name).on("remove", || target.describe(&name))?;
     }
     let mut log = Rebuild {
         source,
@@ -66,7 +66,7 @@ pub(super) fn rebuild<D: Disk>(
     for (index, piece) in pieces.iter().enumerate() {
         log.segment(piece, index + 1 == pieces.len())?;
     }
-    target.sync_dir().on("sync the directory of", target.describe(""))?;
+    target.sync_dir().on("sync the directory of", || target.describe(""))?;
     let manifest = Manifest {
         store,
         incarnation: log.header.incarnation,
@@ -81,7 +81,7 @@ pub(super) fn rebuild<D: Disk>(
 
 /// What an unfinished salvage has left in `target`.
 fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
-    let entries = target.list().on("list", target.describe(""))?;
+    let entries = target.list().on("list", || target.describe(""))?;
     let unfinished = matches!(UNFINISHED.read(target)?, Twin::Content(..));
     let ours = |Entry { name, stranger }: &Entry| {
         let temporary = name.strip_suffix(".tmp") == Some(Manifest::NAME);
@@ -124,10 +124,10 @@ impl<D: Disk> Rebuild<'_, D> {
         self.header.first_frame = self.next_frame;
         self.header.time_ms = piece.time_ms;
         let salt = &mut self.header.salt;
-        self.target.random(salt).on("make a salt for", self.target.describe(""))?;
+        self.target.random(salt).on("make a salt for", || self.target.describe(""))?;
         let name = segment_name(self.header.number);
         let describe = || self.target.describe(&name);
-        let file = self.target.create(&name).on("create", describe())?;
+        let file = self.target.create(&name).on("create", describe)?;
 
         let mut place = Place {
             salt: &self.header.salt,
@@ -141,17 +141,16 @@ impl<D: Disk> Rebuild<'_, D> {
             self.copy(piece, &file, &name, &mut place)?;
         }
         if last {
-            file.sync().on("sync", describe())?;
+            file.sync().on("sync", describe)?;
             place.durable = place.offset;
-            write(FrameBuffer::new(), FrameKind::Seal, &file, &mut place)
-                .on("write", describe())?;
+            write(FrameBuffer::new(), FrameKind::Seal, &file, &mut place).on("write", describe)?;
         }
         let (end, next_frame) = (place.offset, place.number);
         self.next_frame = next_frame;
         self.header.bytes = end;
-        file.write_at(0, &self.header.encode()).on("write", describe())?;
-        file.sync().on("sync", describe())?;
-        file.drop_cache(0).on("drop the cache of", describe())?;
+        file.write_at(0, &self.header.encode()).on("write", describe)?;
+        file.sync().on("sync", describe)?;
+        file.drop_cache(0).on("drop the cache of", describe)?;
         self.header.previous = Link { segment: self.header.number, end, lsn: piece.last_lsn };
         Ok(())
     }
@@ -178,7 +177,7 @@ impl<D: Disk> Rebuild<'_, D> {
             if !buffer.is_empty() {
                 place.time_ms = frame.time_ms;
                 write(buffer, FrameKind::Data, file, place)
-                    .on("write", self.target.describe(name))?;
+                    .on("write", || self.target.describe(name))?;
             }
         }
         Ok(())
@@ -186,7 +185,7 @@ impl<D: Disk> Rebuild<'_, D> {
 
     fn reader(&self, piece: &Piece) -> Result<FrameReader<Patient<D::File>>, Error> {
         let name = self.source.describe(&piece.name);
-        let file = self.source.open(&piece.name).on("open", name.clone())?;
+        let file = self.source.open(&piece.name).on("open", || name.clone())?;
         let mut reader = FrameReader::new(Patient(file), name, piece.salt, piece.end);
         reader.rewind(piece.start);
         Ok(reader)

@@ -30,7 +30,7 @@ impl Bone {
         end: u64,
     ) -> Result<FrameReader<Patient<D::File>>, Error> {
         let name = disk.describe(&self.name);
-        let file = disk.open(&self.name).on("open", name.clone())?;
+        let file = disk.open(&self.name).on("open", || name.clone())?;
         Ok(FrameReader::new(Patient(file), name, self.header.salt, end))
     }
 
@@ -247,7 +247,7 @@ fn absent<D: Disk>(disk: &D, name: &str, segment: u64, reason: Reason) -> Skippe
 
 /// All files that are named like segments.
 fn files<D: Disk>(disk: &D) -> Result<Vec<Bone>, Error> {
-    let entries = disk.list().on("list", disk.describe(""))?;
+    let entries = disk.list().on("list", || disk.describe(""))?;
     let files = entries.into_iter().filter(|entry| entry.stranger.is_none());
     let mut names: Vec<_> = files.map(|entry| entry.name).collect();
     names.retain(|name| segment_number(name).is_some());
@@ -256,10 +256,10 @@ fn files<D: Disk>(disk: &D) -> Result<Vec<Bone>, Error> {
 }
 
 fn file<D: Disk>(disk: &D, name: String) -> Result<Bone, Error> {
-    let file = Patient(disk.open(&name).on("open", disk.describe(&name))?);
-    let size = file.size().on("read", disk.describe(&name))?;
+    let file = Patient(disk.open(&name).on("open", || disk.describe(&name))?);
+    let size = file.size().on("read", || disk.describe(&name))?;
     let mut sector = [0; SECTOR_BYTES];
-    file.read_at(0, &mut sector).on("read", disk.describe(&name))?;
+    file.read_at(0, &mut sector).on("read", || disk.describe(&name))?;
     match SegmentHeader::decode(&sector) {
         Ok(header) => Ok(Bone { name, header, trusted: true, size }),
         Err(HeaderFault::Damaged) => {
