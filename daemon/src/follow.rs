@@ -17,6 +17,7 @@
 use std::time::Duration;
 
 use icn_gossip::{Stored, TopicId};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Failure, exit};
 use crate::followers::{Arrivals, Followers, Place};
-use crate::node::describe_entry;
+use crate::node::EntryFields;
 use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::shell::{Asked, Input};
 
@@ -122,16 +123,15 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
                 fresh.take_if(|fresh| limit.is_some_and(|limit| fresh.len() > limit));
                 (arrivals.changes(), fresh)
             };
-            let page = if let Some(fresh) = fresh {
-                let entry = |(arrival, stored): &(u64, Stored)| describe_entry(*arrival, stored);
-                json!({ "entries": fresh.iter().map(entry).collect::<Vec<_>>() })
+            let (lines, more) = if let Some(fresh) = fresh {
+                (self.feed.fresh_lines(&fresh), false)
             } else {
                 let (topic, after) = (topic.clone(), self.feed.position);
-                self.ask(Request::Entries { topic, after, limit }).await?
+                let page = self.ask(Request::Entries { topic, after, limit }).await?;
+                (self.feed.lines(&page), page["more"] == true)
             };
-            let lines = self.feed.lines(&page);
             self.put(&lines).await?;
-            if page["more"] == true {
+            if more {
                 loop {
                     match self.acknowledged.try_recv() {
                         Ok(reply) => self.tell_acknowledged(reply).await?,
@@ -258,6 +258,13 @@ async fn read_acknowledgements(
     }
 }
 
+#[derive(Serialize)]
+struct Line<'a> {
+    index: u64,
+    #[serde(flatten)]
+    entry: EntryFields<'a>,
+}
+
 /// How far a follower has been fed.
 #[derive(Debug, Default)]
 struct Feed {
@@ -283,6 +290,19 @@ impl Feed {
         }
         if page["more"] != true {
             self.skip(page["arrived"].as_u64().unwrap_or(0), &mut lines);
+        }
+        lines
+    }
+
+    /// The lines for the entries right behind the position.
+    fn fresh_lines(&mut self, fresh: &[(u64, Stored)]) -> String {
+        let mut lines = String::new();
+        for (index, stored) in fresh {
+            let line = Line { index: *index, entry: EntryFields::of(stored) };
+            // Numbers and texts always have a form.
+            lines.push_str(&serde_json::to_string(&line).unwrap_or_default());
+            lines.push('\n');
+            self.position = *index;
         }
         lines
     }

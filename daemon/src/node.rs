@@ -18,7 +18,7 @@ pub use network::PeerEvent;
 use news::Noted;
 pub use news::{Arrived, News};
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
-pub(crate) use query::{describe_entry, describe_plan, describe_topic};
+pub(crate) use query::{EntryFields, describe_plan, describe_topic};
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 

@@ -4,6 +4,7 @@ use data_encoding::BASE64;
 use icn_gossip::{Did, Policy, Provenance, Reject, State, Stored, Topic, TopicId, View};
 use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
 use icn_wal::Disk;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Node;
@@ -65,6 +66,13 @@ fn show_topic(state: &State, topic: &str) -> Reply {
     Ok(json!({ "topic": topic, "clock": clock }))
 }
 
+#[derive(Serialize)]
+struct Row<'a> {
+    arrival: u64,
+    #[serde(flatten)]
+    entry: EntryFields<'a>,
+}
+
 fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Reply {
     let id = state.resolve(topic)?;
     state.may_read(&id, &state.node().ok_or(Reject::Identity)?.did)?;
@@ -75,7 +83,7 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
         if bytes > PAGE_BYTES_MAX && !page.is_empty() {
             break;
         }
-        page.push(describe_entry(arrival, stored));
+        page.push(Row { arrival, entry: EntryFields::of(stored) });
         last = arrival;
     }
     let more = state.entries(id, last).next().is_some();
@@ -83,21 +91,38 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
     Ok(json!({ "entries": page, "last": last, "more": more, "arrived": arrived }))
 }
 
-pub(crate) fn describe_entry(arrival: u64, stored: &Stored) -> Value {
-    let header = stored.entry.header();
-    let mut entry = json!({
-        "lsn": stored.lsn,
-        "arrival": arrival,
-        "author": header.author.to_string(),
-        "epoch": header.epoch,
-        "seq": header.seq,
-        "time": header.time_ms,
-    });
-    match std::str::from_utf8(stored.entry.payload()) {
-        Ok(text) => entry["text"] = json!(text),
-        Err(_) => entry["base64"] = json!(BASE64.encode(stored.entry.payload())),
+/// What is told of an entry.
+#[derive(Serialize)]
+pub(crate) struct EntryFields<'a> {
+    lsn: u64,
+    author: String,
+    epoch: u64,
+    seq: u64,
+    time: u64,
+    #[serde(flatten)]
+    payload: Payload<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Payload<'a> {
+    Text(&'a str),
+    Base64(String),
+}
+
+impl<'a> EntryFields<'a> {
+    pub(crate) fn of(stored: &'a Stored) -> Self {
+        let (header, payload) = (stored.entry.header(), stored.entry.payload());
+        Self {
+            lsn: stored.lsn,
+            author: header.author.to_string(),
+            epoch: header.epoch,
+            seq: header.seq,
+            time: header.time_ms,
+            payload: std::str::from_utf8(payload)
+                .map_or_else(|_| Payload::Base64(BASE64.encode(payload)), Payload::Text),
+        }
     }
-    entry
 }
 
 impl<D: Disk> Node<D> {
