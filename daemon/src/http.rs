@@ -1,4 +1,4 @@
-//! Health, metrics and a plain first page, on loopback.
+//! Health, metrics and the first page, on loopback.
 //!
 //! The `Host` of a request must name this machine: a web page on the internet that makes a browser
 //! here ask for it does not.
@@ -23,6 +23,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::failure::{Failure, exit};
 use crate::health::{Level, Phase};
+use crate::page::Page;
 use crate::request::Request;
 use crate::shell::{Asked, Gauges, Input};
 
@@ -48,10 +49,10 @@ impl Site {
         *self.inbox.lock() = inbox;
     }
 
-    async fn status(&self) -> Option<Value> {
+    async fn ask(&self, request: Request) -> Option<Value> {
         let inbox = self.inbox.lock().clone()?;
         let (answer, reply) = oneshot::channel();
-        let asked = Asked { request: Request::Status, answer };
+        let asked = Asked { request, answer };
         inbox.send(Input::Asked(asked)).await.ok()?;
         tokio::time::timeout(ANSWERS_WITHIN, reply).await.ok()?.ok()?.ok()
     }
@@ -151,37 +152,13 @@ async fn metrics(State(site): State<Site>) -> Response {
 }
 
 async fn first_page(State(site): State<Site>) -> Html<String> {
-    let phase = site.gauges.health.phase();
-    let mut rows = String::new();
-    let mut row = |name: &str, value: String| {
-        rows.push_str(&format!("<tr><th>{name}</th><td>{}</td></tr>\n", escaped(&value)));
+    let page = Page {
+        phase: site.gauges.health.phase(),
+        checks: site.gauges.health.checks(clock::now_ms()),
+        status: site.ask(Request::Status).await,
+        peers: site.ask(Request::PeerList).await,
     };
-    row("State", format!("{phase:?}").to_lowercase());
-    for check in site.gauges.health.checks(clock::now_ms()) {
-        let mark = match check.level {
-            Level::Ok => "",
-            Level::Warn => "warning: ",
-            Level::Fail => "FAILED: ",
-        };
-        row(check.name, format!("{mark}{}", check.text));
-    }
-    if let Some(status) = site.status().await {
-        for (name, text) in crate::report::status_rows(&status, clock::now_ms()) {
-            row(name, text);
-        }
-    }
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta http-equiv=\"refresh\" content=\"5\"><title>ICN node</title><style>\
-         body{{font:16px/1.5 system-ui,sans-serif;margin:3em auto;max-width:50em;padding:0 1em}}\
-         th{{text-align:left;padding-right:2em;font-weight:600;vertical-align:top}}\
-         td{{overflow-wrap:anywhere}}</style></head><body><h1>ICN node</h1>\n<table>\n{rows}</table>\n\
-         <p><a href=\"/healthz\">health</a> · <a href=\"/metrics\">metrics</a></p></body></html>\n"
-    ))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    Html(page.render(clock::now_ms()))
 }
 
 #[cfg(test)]

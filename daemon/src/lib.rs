@@ -29,6 +29,7 @@ pub mod machine;
 mod meter;
 pub mod node;
 mod offline;
+mod page;
 mod peers;
 mod report;
 pub mod request;

@@ -77,7 +77,9 @@ fn every_series_is_there_from_the_first_scrape_and_moves() {
     until("the metrics of the link", || {
         let (_, text) = daemon.http("/metrics", "localhost");
         let linked = value(&text, "icn_network_links_up_total") == 1.0;
-        (linked && value(&text, "icn_network_bytes_in_total") > 0.0).then_some(())
+        let (_, page) = daemon.http("/", "localhost");
+        let shown = page.contains("Linked peers") && page.matches("<td>did:icn:").count() == 2;
+        (linked && shown && value(&text, "icn_network_bytes_in_total") > 0.0).then_some(())
     });
     assert!(value(&text, "icn_wal_fsync_total") > 0.0);
     assert_eq!(daemon.stop("TERM"), Some(0));
