@@ -1,7 +1,9 @@
 //! Keeps dialling what this node was told to reach.
 //!
 //! Every target has one task. It does nothing while there is a link to the identity behind the
-//! target, and otherwise dials: at once at first, within [`PROMPT`] after a link that ended by
+//! target, unless the local network says that this is elsewhere by now: a node that has moved does not
+//! answer where it was, and the link would be dead until the silence is too long. Otherwise it dials: at
+//! once at first, within [`PROMPT`] after a link that ended by
 //! nobody's fault, and after a failure with growing pauses, of which a random part is left out so
 //! that nodes that lost each other together do not meet at the same moment for ever.
 
@@ -147,6 +149,20 @@ impl Dialler {
                 inner.targets.remove(target);
             }
         }
+        if source == Source::Hint {
+            // The link may be to where the peer is no more.
+            let same_peer = inner.targets.iter().filter(|(other, _)| other.did() == target.did());
+            same_peer.for_each(|(_, entry)| entry.wake.notify_one());
+        }
+    }
+
+    /// Whether the local network knows the peer of this link at the target, and not where the link is.
+    fn has_moved(&self, target: &Target, link: &Link) -> bool {
+        let inner = self.0.lock();
+        let hinted = |target: &Target| inner.targets.get(target).is_some_and(|entry| entry.hinted);
+        target.did() == Some(link.peer())
+            && hinted(target)
+            && !hinted(&Target::new(target.did(), link.address()))
     }
 
     pub(crate) fn status(&self, shared: &Shared) -> Vec<TargetStatus> {
@@ -220,14 +236,21 @@ impl Entry {
 async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
     let dialler = &shared.dialler;
     let mut declined = 0;
+    // The link beside which this was dialled: once is enough, until there is news.
+    let mut beside = None;
     loop {
         let expected = dialler.expected(target);
         if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
             declined = 0;
             dialler.connected(target);
-            link.gone().await;
-            rest(after(dialler, target, &link), wake).await;
-            continue;
+            if beside == Some(link.id()) || !dialler.has_moved(target, &link) {
+                tokio::select! {
+                    () = link.gone() => rest(after(dialler, target, &link), wake).await,
+                    () = wake.notified() => beside = None,
+                }
+                continue;
+            }
+            beside = Some(link.id());
         }
         match dial(shared, target, expected).await {
             Dialled::Up(link) => dialler.pin(target, link.peer()),
@@ -313,7 +336,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::transport::{Config, Transport};
+    use crate::transport::{Config, Event, Transport};
 
     #[tokio::test]
     async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
@@ -338,6 +361,43 @@ mod tests {
         failures(51).await;
         assert!(dialler.add(shared, nowhere, Source::Hint));
         failures(1).await;
+    }
+
+    #[tokio::test]
+    async fn who_is_heard_of_elsewhere_than_the_link_goes_is_dialled_there() {
+        let (events, mut told) = tokio::sync::mpsc::channel(64);
+        let bind = |seed: u8, events| {
+            let keypair = Arc::new(Keypair::from_seed([seed; 32]));
+            let card = KeyCard::sign(&keypair, [seed; 32], 1);
+            let config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
+            Transport::bind(config, events).unwrap()
+        };
+        let node = bind(1, events);
+        let (shared, dialler) = (&node.shared, &node.shared.dialler);
+        // One peer, where it was and where it is: nothing there says that the first is no more.
+        let [was, is] = [2, 2].map(|seed| bind(seed, tokio::sync::mpsc::channel(64).0));
+        let [was, is] = [&was, &is].map(|at| Target::new(Some(at.did()), at.local_addr().unwrap()));
+        let mut linked_to = async |target: &Target| {
+            let up = async {
+                while let Some(event) = told.recv().await {
+                    if let Event::Up { peer, address, .. } = event {
+                        return Target::new(Some(peer), address) == *target;
+                    }
+                }
+                false
+            };
+            assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
+        };
+        assert!(dialler.add(shared, was.clone(), Source::Hint));
+        linked_to(&was).await;
+        let link = shared.table.of(&was.did().unwrap()).unwrap();
+        assert!(dialler.add(shared, is.clone(), Source::Hint));
+        assert!(!dialler.has_moved(&is, &link), "it is still where it was");
+        while link.age() < HURRY + PROMPT {
+            sleep(Duration::from_millis(20)).await;
+        }
+        dialler.remove(&was, Source::Hint);
+        linked_to(&is).await;
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl Link {
         self.since.elapsed()
     }
 
+    /// Where the peer is, as far as its packets have told.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let address = self.connection.remote_address();
+        SocketAddr::new(address.ip().to_canonical(), address.port())
+    }
+
     /// Why it ended, once it has.
     pub(crate) fn ended(&self) -> Option<&Why> {
         self.ended.get()
@@ -152,8 +158,7 @@ impl Running {
         }
         let Self { link, queue, ends } = self;
         let Ends { connection, send, reader, binding, dialled, peer } = ends;
-        let address = connection.remote_address();
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let address = link.address();
         tracing::debug!(link = %link.id, peer = %link.peer, %address, dialled, "link up");
         shared.stats.add(Count::LinksUp, 1);
         shared

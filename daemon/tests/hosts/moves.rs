@@ -5,7 +5,7 @@ use crate::site::{Site, Watch};
 #[test]
 fn a_node_whose_address_changes_while_it_runs_is_found_again() {
     let Some(lan) = Lan::cable() else { return };
-    let mut site = Site::new(lan, 5);
+    let mut site = Site::new(lan, 45);
     site.start_all();
     site.wait_for_mesh();
     site.follow();
