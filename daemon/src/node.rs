@@ -17,8 +17,8 @@ use network::Matter;
 pub use network::PeerEvent;
 use news::Noted;
 pub use news::{Arrived, News};
-pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub(crate) use query::{EntryFields, describe_plan, describe_topic};
+pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 
@@ -308,11 +308,7 @@ impl<D: Disk> Node<D> {
             }
             Request::CursorDelete { topic, cursor } => self.cursor_delete(now_ms, &topic, cursor),
             Request::PeerAdd { card } => self.peer_add(now_ms, &card),
-            Request::PeerRemove { did } => did
-                .parse::<Did>()
-                .map_err(|error| bad_did(&did, &error))
-                .and_then(|did| self.commit(now_ms, Mutation::RemovePeer(did)))
-                .map(|(lsn, outcome)| json!({ "lsn": lsn, "was_known": outcome == Outcome::Done })),
+            Request::PeerRemove { did } => self.peer_remove(now_ms, &did),
             question => self.answer(&question),
         };
         Effect::Reply(asker, reply)
@@ -352,6 +348,14 @@ impl<D: Disk> Node<D> {
         let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
         let already = outcome == Outcome::Duplicate;
         Ok(json!({ "lsn": lsn, "did": did.to_string(), "already": already }))
+    }
+
+    fn peer_remove(&mut self, now_ms: u64, did: &str) -> Reply {
+        let did: Did = did.parse().map_err(|error| bad_did(did, &error))?;
+        let (lsn, outcome) = self.commit(now_ms, Mutation::RemovePeer(did))?;
+        let connected = self.mesh.links().any(|(_, link)| link.peer == did);
+        let was_known = outcome == Outcome::Done;
+        Ok(json!({ "lsn": lsn, "was_known": was_known, "connected": connected }))
     }
 }
 

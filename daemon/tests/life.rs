@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::House;
+use harness::{House, until};
 use serde_json::json;
 
 #[test]
@@ -210,4 +210,29 @@ fn a_data_directory_too_long_for_a_socket_address_works() {
     let house = House::at(&format!("{}/{}", "d".repeat(120), "e".repeat(60)));
     let _daemon = house.start();
     house.get(&["topic", "create", "a"]);
+}
+
+#[test]
+fn a_connected_peer_that_is_removed_is_shown_and_known_again_when_it_connects_anew() {
+    let (house, other) = (House::new(), House::new());
+    let mut daemon = house.start();
+    let friend = other.start_with(&["--peer", &daemon.peers()]);
+    let peer = other.did();
+    let row = || {
+        let list = house.get(&["peer", "list"]);
+        let mut peers = list["peers"].as_array().expect("peers").iter();
+        peers.find(|row| row["did"] == peer.as_str()).cloned()
+    };
+    until("the link", || row().filter(|row| row["x25519"].is_string()));
+    let remove = |did: &str| {
+        let output = house.icnctl(&["peer", "remove", did]).output().expect("icnctl");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(remove(&peer).contains("will be known again"));
+    let removed = row().expect("still connected");
+    assert!(removed["x25519"].is_null(), "{removed}");
+    assert_eq!(daemon.stop("TERM"), Some(0));
+    let _daemon = house.start_with(&["--peer", &friend.peers()]);
+    until("the link", || row().filter(|row| row["x25519"].is_string()));
+    assert_eq!(remove(&house.did()), "There was no such peer.\n");
 }

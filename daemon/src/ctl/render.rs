@@ -127,6 +127,10 @@ impl View {
             Self::Peers => peers(data, out),
             Self::PeerAdded if truth("already") => writeln!(out, "That key is known already."),
             Self::PeerAdded => writeln!(out, "Added {}", text(data, "did")),
+            Self::PeerRemoved if truth("was_known") && truth("connected") => writeln!(
+                out,
+                "Removed. It is connected, and will be known again with its next connection."
+            ),
             Self::PeerRemoved if truth("was_known") => writeln!(out, "Removed."),
             Self::PeerRemoved => writeln!(out, "There was no such peer."),
             Self::SnapshotCreated => writeln!(

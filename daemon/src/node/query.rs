@@ -139,19 +139,23 @@ impl<D: Disk> Node<D> {
     }
 
     fn peer_list(&self) -> Reply {
-        let mut known = ask(self.state(), &Request::PeerList).unwrap_or_else(|| Ok(json!({})))?;
+        let mut list = ask(self.state(), &Request::PeerList).unwrap_or_else(|| Ok(json!({})))?;
+        let Some(peers) = list["peers"].as_array_mut() else { return Ok(list) };
         for (_, link) in self.mesh.links() {
             let did = link.peer.to_string();
-            let peers = known["peers"].as_array_mut().map(|peers| peers.iter_mut());
-            let peer = peers.into_iter().flatten().find(|peer| peer["did"] == did.as_str());
-            if let Some(peer) = peer {
-                peer["state"] = "connected".into();
-                peer["topics"] = link.shared.union(link.serves).count().into();
-                peer["logs_from"] = link.wants.into();
-                peer["logs_to"] = link.cursors.into();
-            }
+            let known = peers.iter().position(|peer| peer["did"] == did.as_str());
+            // It may have been removed since they met.
+            let at = known.unwrap_or_else(|| {
+                peers.push(json!({ "did": did }));
+                peers.len() - 1
+            });
+            let peer = &mut peers[at];
+            peer["state"] = "connected".into();
+            peer["topics"] = link.shared.union(link.serves).count().into();
+            peer["logs_from"] = link.wants.into();
+            peer["logs_to"] = link.cursors.into();
         }
-        Ok(known)
+        Ok(list)
     }
 
     /// The LSNs that can be restored.
