@@ -84,11 +84,19 @@ pub(crate) const CONTENDERS: [Contender; 4] = [
     },
     Contender {
         name: ICN,
-        found: |plan| Ok(Box::new(Icn::found(plan)?)),
+        found: |plan| Ok(Box::new(Icn::found(plan, false)?)),
         flood: 50_000,
         gossips: true,
     },
 ];
+
+/// As the others are measured: with all nodes in one process.
+pub(crate) const ICN_TOGETHER: Contender = Contender {
+    name: "icn, one process",
+    found: |plan| Ok(Box::new(Icn::found(plan, true)?)),
+    flood: 50_000,
+    gossips: true,
+};
 
 /// Nothing that a network needs to stand takes this long unless it is broken.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -1,5 +1,5 @@
-//! Real nodes, a process each, spoken to through their control sockets as `icnctl` does it. Their
-//! stores are on the disk: a message is durable at its publisher before it leaves, and at each
+//! Real nodes, a process each or all in one, spoken to through their control sockets as `icnctl` does it.
+//! Their stores are on the disk: a message is durable at its publisher before it leaves, and at each
 //! subscriber before it is delivered.
 
 use std::fs::File;
@@ -27,6 +27,8 @@ const TOPIC: &str = "bench";
 
 pub(crate) struct Icn {
     nodes: Vec<Node>,
+    /// The process of all of them, if they have none of their own.
+    host: Option<Process>,
     deliveries: Arc<Deliveries>,
 }
 
@@ -42,13 +44,15 @@ struct Node {
 }
 
 struct Running {
-    process: Child,
+    /// Its own.
+    process: Option<Process>,
     /// Where publications go; the answers are read by a thread.
     publications: BufWriter<UnixStream>,
 }
 
 impl Icn {
-    pub(crate) fn found(plan: Plan<'_>) -> Outcome<Self> {
+    /// With all nodes in one process where they are to be `together`.
+    pub(crate) fn found(plan: Plan<'_>, together: bool) -> Outcome<Self> {
         // All at once, so that no two are the same.
         let any = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
         let sockets: Vec<_> = (0..plan.nodes).map(|_| any()).collect::<Result<_, _>>()?;
@@ -64,9 +68,12 @@ impl Icn {
             running: None,
         };
         let nodes = (0..plan.nodes).map(node).collect();
-        let mut network = Self { nodes, deliveries: plan.deliveries };
-        for index in 0..plan.nodes {
-            network.nodes[index].spawn()?;
+        let mut network = Self { nodes, host: None, deliveries: plan.deliveries };
+        if together {
+            network.host = Some(Process::of(&network.nodes)?);
+        }
+        for node in &mut network.nodes {
+            node.start(!together)?;
         }
         for node in &network.nodes {
             until("all links", || node.links().is_ok_and(|links| links + 1 == plan.nodes as u64))?;
@@ -107,20 +114,12 @@ fn text(line: &[u8]) -> Option<&[u8]> {
 }
 
 impl Node {
-    /// Starts it and returns once it answers.
-    fn spawn(&mut self) -> Outcome<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg(node::COMMAND).arg(&self.data).arg(format!("127.0.0.1:{}", self.port));
-        command.args(self.dialled.iter().map(|port| format!("127.0.0.1:{port}")));
-        // Why it ended, if it should, is told by nothing else.
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let process = command.spawn()?;
-        // It is ended with its owner from now on.
-        let data = self.data.clone();
-        let mut running = Starting(Some(process));
+    /// Returns once it answers, in a process of its `own` or in that of all.
+    fn start(&mut self, own: bool) -> Outcome<()> {
+        let process = own.then(|| Process::of(std::slice::from_ref(self))).transpose()?;
         let mut client = None;
         until("the start of a node", || {
-            client = Client::connect(&data).ok();
+            client = Client::connect(&self.data).ok();
             client.is_some()
         })?;
         let mut answers = client.ok_or("no node")?;
@@ -131,7 +130,6 @@ impl Node {
                 reply_from_line(&line).expect("a publication that is taken");
             }
         });
-        let process = running.0.take().ok_or("no process")?;
         self.running = Some(Running { process, publications });
         Ok(())
     }
@@ -163,37 +161,41 @@ impl Network for Icn {
     }
 
     fn start(&mut self, node: usize) -> Outcome<()> {
-        self.nodes[node].spawn()?;
+        self.nodes[node].start(true)?;
         if self.nodes[node].followed { self.follow(node) } else { Ok(()) }
     }
 
     fn cpu(&self) -> Outcome<Vec<Duration>> {
         let running = self.nodes.iter().filter_map(|node| node.running.as_ref());
-        running.map(|running| meter::cpu(&running.process.id().to_string())).collect()
+        let processes = running.filter_map(|running| running.process.as_ref()).chain(&self.host);
+        processes.map(|process| meter::cpu(&process.0.id().to_string())).collect()
     }
 }
 
 /// A process that ends with this, by SIGKILL.
-struct Starting(Option<Child>);
+struct Process(Child);
 
-impl Drop for Starting {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.0 {
-            end(process);
+impl Process {
+    fn of(nodes: &[Node]) -> Outcome<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(node::COMMAND);
+        for node in nodes {
+            command.arg(node::NEXT).arg(&node.data);
+            let ports = std::iter::once(&node.port).chain(&node.dialled);
+            command.args(ports.map(|port| format!("127.0.0.1:{port}")));
         }
+        // Why it ended, if it should, is told by nothing else than its errors.
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(Self(command.spawn()?))
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
-        end(&mut self.process);
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
-}
-
-fn end(process: &mut Child) {
-    // It may have ended already.
-    let _ = process.kill();
-    let _ = process.wait();
 }
 
 /// A connection to a node.

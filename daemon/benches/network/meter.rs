@@ -55,14 +55,15 @@ impl Wire {
     }
 }
 
-/// The median time, in ms, of small writes to so many files, each with its sync, all begun at once,
-/// until the last is done.
-pub(crate) fn sync_ms(directory: &Path, files: usize) -> Outcome<f64> {
+/// The median time, in ms, of small writes to so many files, each with its sync, all begun at once after
+/// a rest, until the last is done.
+pub(crate) fn sync_ms(directory: &Path, files: usize, rest: Duration) -> Outcome<f64> {
     let file = |index| File::create(directory.join(format!("synced-{index}")));
     let files: Vec<File> = (0..files).map(file).collect::<Result<_, _>>()?;
     let together = Barrier::new(files.len());
     let write = |file: &File| {
         let moments = (0..SYNCS).map(|_| {
+            thread::sleep(rest);
             together.wait();
             let start = clock();
             file.write_all_at(&[1; 512], 0).and_then(|()| file.sync_data())?;

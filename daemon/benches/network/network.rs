@@ -39,10 +39,10 @@ const TABLES: [(&str, Table); 4] =
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [command, data, listen, peers @ ..] = &arguments[..]
+    if let [command, nodes @ ..] = &arguments[..]
         && command == node::COMMAND
     {
-        return node::run(data, listen, peers);
+        return node::run(nodes);
     }
     if let Some(code) = namespace::enter(&arguments)? {
         std::process::exit(code);

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use crate::contender::{Contender, GOSSIPSUB, ICN};
+use crate::contender::{Contender, GOSSIPSUB, ICN, ICN_TOGETHER};
 use crate::deliveries::MESSAGE_BYTES;
 use crate::meter::{Wire, clock, sync_ms};
 use crate::rounds::{Rounds, rank};
@@ -21,8 +21,12 @@ pub(crate) const PACE: Duration = Duration::from_millis(59);
 /// For how long nothing is delivered before a message is lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One file, and one for each subscriber of a message.
-const SYNCED: [(&str, usize); 2] = [("alone", 1), ("at once", NODES - 1)];
+/// Of a message the publisher syncs one file after a rest, and then the subscribers one each.
+const SYNCED: [(&str, usize, Duration); 3] = [
+    ("in a row", 1, Duration::ZERO),
+    ("after a rest", 1, PACE),
+    ("at once", NODES - 1, Duration::ZERO),
+];
 
 #[derive(Default)]
 struct Figures {
@@ -38,14 +42,19 @@ struct Figures {
 pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
     let mut figures = Figures::default();
     for _ in 0..measured.rounds {
-        for (name, files) in SYNCED {
-            figures.sync.push(name, sync_ms(measured.directory, files)?);
+        for (name, files, rest) in SYNCED {
+            figures.sync.push(name, sync_ms(measured.directory, files, rest)?);
         }
-        for contender in &measured.contenders {
+        for contender in contenders(measured) {
             rotate(contender, measured, &mut figures)?;
         }
     }
     figures.write(out, measured)
+}
+
+fn contenders<'a>(measured: &'a Measured<'_>) -> impl Iterator<Item = &'a Contender> {
+    let together = measured.contenders.iter().any(|contender| contender.name == ICN);
+    measured.contenders.iter().copied().chain(together.then_some(&ICN_TOGETHER))
 }
 
 fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) -> Outcome<()> {
@@ -94,7 +103,7 @@ impl Figures {
              µs/delivery | wire B/delivery | packets/delivery |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        for Contender { name, .. } in &measured.contenders {
+        for Contender { name, .. } in contenders(measured) {
             let ratio = |rounds: &Rounds| {
                 let ratio = rounds.ratio(name, GOSSIPSUB);
                 ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))
@@ -112,13 +121,14 @@ impl Figures {
                 self.packets.show(name, 2)
             )?;
         }
-        let [alone, at_once] = SYNCED.map(|(name, _)| self.sync.show(name, 2));
-        let subscribers = NODES - 1;
+        let [in_a_row, after_a_rest, at_once] = SYNCED.map(|(name, ..)| self.sync.show(name, 2));
+        let (rest, subscribers) = (PACE.as_millis(), NODES - 1);
         writeln!(
             out,
-            "\nOne write and fdatasync on the same disk takes {alone} ms (p50), {subscribers} of different \
-             files at once {at_once} ms until the last. Of {ICN} a message waits for one and then for \
-             {subscribers} at once."
+            "\nOne write and fdatasync after the other takes {in_a_row} ms (p50) on this disk, one after a \
+             rest of {rest} ms {after_a_rest} ms, and {subscribers} of different files at once {at_once} \
+             ms until the last. Of {ICN} a message waits for one after a rest and then for {subscribers} \
+             at once."
         )?;
         Ok(())
     }
