@@ -1,20 +1,16 @@
-//! What others get from this node: topics, heads, and entries from their cursors on.
+//! What others get from this node: heads, and entries from their cursors on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::digest::{Digests, Parts};
 use super::link::{Cursor, Link};
-use super::message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
+use super::message::{Ask, Head, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
 use super::{LinkError, LinkId, Mesh, short};
-use crate::limits::{BATCH_BYTES_MAX, INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX};
+use crate::limits::{BATCH_BYTES_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX};
 use crate::log::LogKey;
-use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::TopicId;
-
-/// How long the subscriptions of a peer rest after they were written.
-const REMEMBER_PAUSE_MS: u64 = 10_000;
 
 /// The heads in one message: about 64 KiB.
 const HEADS_PER_MESSAGE: usize = 800;
@@ -26,100 +22,6 @@ const ASK_BYTES: usize = 64 << 10;
 const WANTS_PER_MESSAGE: usize = 1000;
 
 impl Mesh {
-    pub(super) fn hear_interests(
-        &mut self,
-        state: &State,
-        now_ms: u64,
-        id: LinkId,
-        more: bool,
-        list: Vec<Interest>,
-    ) -> Result<(), LinkError> {
-        self.charge(now_ms, id)?;
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        link.gathering.extend(list);
-        if link.gathering.len() > INTERESTS_MAX {
-            return Err(LinkError::TooMany);
-        }
-        if !more {
-            link.interests = std::mem::take(&mut link.gathering);
-            link.unremembered = true;
-            self.remember_interests(state, now_ms, id);
-            self.share(state, id);
-        }
-        Ok(())
-    }
-
-    /// The peer's subscriptions outlive its link. They are not written as often as it likes.
-    pub(super) fn remember_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
-        let time_ms = self.wall_ms;
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let early = link.remembered_ms.is_some_and(|last| now_ms < last + REMEMBER_PAUSE_MS);
-        if early || !std::mem::take(&mut link.unremembered) {
-            return;
-        }
-        let by = Provenance::Peer(link.peer);
-        let wishes = link.interests.iter().filter(|interest| !interest.named);
-        let wanted: BTreeSet<TopicId> =
-            wishes.filter_map(|interest| link.tags.get(&interest.tag)).copied().collect();
-        let wanted = wanted.into_iter().filter(|topic| state.may_read(topic, &link.peer).is_ok());
-        let wanted: BTreeSet<String> = wanted.map(|topic| topic.to_string()).collect();
-        let known: BTreeSet<String> = state
-            .subscriptions()
-            .filter(|(_, whose, _)| *whose == by)
-            .map(|(topic, ..)| topic.to_owned())
-            .collect();
-        if wanted != known {
-            link.remembered_ms = Some(now_ms);
-        }
-        for topic in wanted.difference(&known).cloned() {
-            self.commit(Mutation::Subscribe { topic, by, time_ms });
-        }
-        for topic in known.difference(&wanted).cloned() {
-            self.commit(Mutation::Unsubscribe { topic, by });
-        }
-    }
-
-    /// Decides anew which topics the peer gets.
-    pub(super) fn share(&mut self, state: &State, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let mut shared = BTreeSet::new();
-        let mut names = None;
-        for interest in &link.interests {
-            let topic = if interest.named {
-                let names = names.get_or_insert_with(|| name_tags(state, link));
-                names.iter().find(|(tag, _)| *tag == interest.tag).map(|(_, topic)| *topic)
-            } else {
-                link.tags.get(&interest.tag).copied()
-            };
-            // Whoever may not read the topic is told nothing, not even that it is there.
-            let topic = topic.filter(|topic| !self.closed.contains(topic));
-            let Some(topic) = topic.filter(|topic| state.may_read(topic, &link.peer).is_ok())
-            else {
-                continue;
-            };
-            if !interest.missing {
-                shared.insert(topic);
-            } else {
-                link.serving.offers.insert(topic);
-            }
-        }
-        let new: Vec<TopicId> = shared.difference(&link.shared).copied().collect();
-        let gone: Vec<u64> = link
-            .serving
-            .cursors
-            .iter()
-            .filter(|(_, cursor)| !shared.contains(&cursor.key.topic))
-            .map(|(handle, _)| *handle)
-            .collect();
-        link.shared = shared;
-        for handle in gone {
-            link.serving.drop_cursor(handle);
-            link.outbox.push_back(Message::Stop { handle, reason: StopReason::NotServed });
-        }
-        link.serving.roots.extend(new);
-        self.awake.insert(id);
-    }
-
     pub(super) fn hear_ask(
         &mut self,
         state: &State,
@@ -416,9 +318,4 @@ fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Step {
 
 fn head(key: &LogKey, seq: u64, hash: &[u8; 32]) -> Head {
     Head { author: key.author, epoch: key.epoch, seq, hash: short(hash) }
-}
-
-fn name_tags(state: &State, link: &Link) -> Vec<(Tag, TopicId)> {
-    let tag = |name: &str| Tag::of_name(&link.binding, name);
-    state.topics().map(|(id, topic)| (tag(&topic.genesis.spec.name), *id)).collect()
 }

@@ -1,0 +1,108 @@
+//! What becomes of the entries that have come: checked, appended, refused.
+
+use super::action::{Action, Batch, LinkError, Purpose, Refusal};
+use super::count::Count;
+use super::{Mesh, RESTING_MS, Step};
+use crate::limits::FUTURE_MS_MAX;
+use crate::log::LogKey;
+use crate::state::State;
+
+impl Mesh {
+    /// The signatures of a batch were checked; `valid` if all of them match.
+    pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
+        let now_ms = self.pass(now_ms);
+        let Batch { link: id, purpose, entries } = batch;
+        if let Purpose::Take { key, .. } = purpose
+            && let Some(count) = self.verifying.get_mut(&key)
+        {
+            // It may be from before a restore, which counts anew.
+            *count = count.saturating_sub(entries.len());
+            if *count == 0 {
+                self.verifying.remove(&key);
+            }
+        }
+        if !valid {
+            self.close(state, now_ms, id, LinkError::BadSignature);
+            return;
+        }
+        match purpose {
+            Purpose::Take { key, after_gap } => {
+                if self.is_held(&key, now_ms) {
+                    return;
+                }
+                for (index, entry) in entries.into_iter().enumerate() {
+                    let after_gap = after_gap && index == 0;
+                    self.act(Action::Take { entry: Box::new(entry), after_gap });
+                }
+                if !self.sources.contains_key(&key) {
+                    self.steps.push_back(Step::Plan(key));
+                }
+            }
+            Purpose::Dispute | Purpose::Proof => self.judged(id, purpose, entries),
+        }
+    }
+
+    /// An entry came that was there already.
+    pub fn duplicate(&mut self) {
+        self.count(Count::Duplicate);
+    }
+
+    /// An entry of this log has been appended.
+    pub fn appended(&mut self, state: &State, key: LogKey) {
+        let log = state.head(&key);
+        self.held.remove(&key);
+        self.gaps.remove(&key);
+        // Nobody follows a log that has not grown for long.
+        let before = state.entry_at(&key, log.head - 1).map(|stored| stored.received_ms);
+        let now = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
+        let new = before.is_none_or(|before| now.is_some_and(|now| now > before + RESTING_MS / 2));
+        let source = self.sources.get(&key).copied();
+        for (id, link) in &mut self.links {
+            if source == Some(*id) {
+                // What follows is there.
+                link.wanting.gaps.remove(&key);
+            }
+            if link.wanting.told.get(&key).is_some_and(|&told| told <= log.head) {
+                link.wanting.told.remove(&key);
+            }
+            if !link.shared.contains(&key.topic) {
+                continue;
+            }
+            if link.serving.wake(&key) {
+                self.awake.insert(*id);
+            } else if source != Some(*id) && (new || link.serving.declined.contains(&key)) {
+                link.serving.declined.remove(&key);
+                link.serving.news.insert(key);
+                self.awake.insert(*id);
+            }
+        }
+    }
+
+    /// An entry was not taken: its log is left alone for a while, and stays where it is.
+    pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: Refusal) {
+        let future_ms = match refusal {
+            // No longer than that, whatever it says: a clock can be put right.
+            Refusal::Future { time_ms } => {
+                let early = time_ms.saturating_sub(FUTURE_MS_MAX);
+                Some(early.saturating_sub(now_ms).clamp(1000, 600_000))
+            }
+            _ => None,
+        };
+        let now_ms = self.pass(now_ms);
+        let pause = self.held.entry(key).or_default();
+        pause.begin(now_ms);
+        if let Some(future_ms) = future_ms {
+            pause.until_ms = now_ms + future_ms;
+        }
+        self.count(refusal.into());
+        // What follows has nothing to follow.
+        self.steps.retain(|step| {
+            !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
+        });
+        self.cease(now_ms, key, true);
+    }
+
+    pub(super) fn is_held(&self, key: &LogKey, now_ms: u64) -> bool {
+        self.held.get(key).is_some_and(|pause| now_ms < pause.until_ms)
+    }
+}
