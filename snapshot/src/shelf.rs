@@ -1,10 +1,13 @@
 //! The snapshots that are kept: publishing, listing, retiring.
 
+mod reader;
+
 use std::sync::Arc;
 
 use icn_wal::{Disk, DiskFile, Lsn, StoreId, Wal};
 use parking_lot::Mutex;
 
+pub(crate) use self::reader::Reader;
 use crate::catalogue::{Catalogue, Check, Entry, Origin};
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
@@ -375,44 +378,6 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
 /// [`Error::Io`].
 pub fn list<D: Disk>(disk: &D, rotation: Rotation) -> Result<Vec<Snapshot>, Error> {
     Ok(Shelf::open(disk, rotation)?.list())
-}
-
-/// Reads snapshots.
-pub(crate) struct Reader<D: Disk> {
-    disk: D,
-    store: StoreId,
-}
-
-impl<D: Disk> Reader<D> {
-    /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
-    pub(crate) fn load_undiminished<S: StateMachine>(
-        &self,
-        id: SnapshotId,
-    ) -> Result<Loaded<S>, Error> {
-        let loaded = self.load(id)?;
-        file::undiminished(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
-        Ok(loaded)
-    }
-
-    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
-        let loaded = file::read(&self.disk, &id.file_name())?;
-        self.check_header(id, &loaded.header)?;
-        Ok(loaded)
-    }
-
-    /// [`load_undiminished`](Self::load_undiminished) without keeping the state.
-    pub(crate) fn check<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
-        let header = file::check::<S, D>(&self.disk, &id.file_name())?;
-        self.check_header(id, &header)
-    }
-
-    fn check_header(&self, id: SnapshotId, header: &Header) -> Result<(), Error> {
-        if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
-            let why = "it belongs to another store or carries another name".into();
-            return Err(Error::Unusable { file: self.disk.describe(&id.file_name()), why });
-        }
-        Ok(())
-    }
 }
 
 /// The names of the plain files; whatever else lies there is left alone.

@@ -11,13 +11,13 @@ mod dice;
 mod loss;
 mod names;
 mod pages;
+mod world;
 
 pub use loss::Losses;
+pub use world::Faults;
 
-use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -25,38 +25,10 @@ use parking_lot::Mutex;
 use self::content::Content;
 use self::dice::Dice;
 use self::names::{NameChange, Names};
+use self::world::World;
 use super::{Disk, DiskFile, Entry};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::plant::planted;
-
-/// "Too many open files".
-const EMFILE: i32 = 24;
-
-/// What is to go wrong; printable, so that a failing case can be played again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// The operation, counted from 1 over the life of the disk, at which the power goes: it and
-    /// everything after it fails. A write at that moment is pending like any other.
-    pub power_loss_at: Option<u64>,
-    /// The sync of a file, counted likewise, that fails. What it should have made durable is
-    /// dropped as the kernel drops it: memory still shows it, later syncs do not bring it back.
-    pub sync_error_at: Option<u64>,
-    /// Whether the sync that fails leaves what it had to write to later ones, as some file systems
-    /// do. Nobody may count on it.
-    pub sync_error_keeps: bool,
-    /// The write, counted likewise, that fails; half of it is written.
-    pub write_error_at: Option<u64>,
-    /// The opening or creating of a file, counted likewise, that fails.
-    pub open_error_at: Option<u64>,
-    /// The read, counted likewise, that fails.
-    pub read_error_at: Option<u64>,
-    /// The bytes by which files may still grow. Those of a file that is removed or replaced are
-    /// added to it.
-    pub room: Option<u64>,
-    /// The growing operations, counted likewise, that find no room: files that are created and writes
-    /// behind the end of a file, of which half is written.
-    pub full: Range<u64>,
-}
 
 /// A simulated directory of a simulated disk. Clones are handles to the same disk.
 #[derive(Clone)]
@@ -64,21 +36,6 @@ pub struct SimDisk {
     world: Arc<Mutex<World>>,
     directory: String,
     segment_bytes_max: u64,
-}
-
-#[derive(Clone, Default)]
-struct World {
-    files: Vec<Content>,
-    directories: BTreeMap<String, Names>,
-    faults: Faults,
-    operations: u64,
-    syncs: u64,
-    writes: u64,
-    opens: u64,
-    reads: u64,
-    growths: u64,
-    random: u64,
-    locks: Vec<String>,
 }
 
 /// An open file.
@@ -430,43 +387,6 @@ impl DiskFile for SimFile {
 impl Drop for SimLock {
     fn drop(&mut self) {
         self.world.lock().locks.retain(|held| *held != self.directory);
-    }
-}
-
-impl World {
-    fn powered(&self) -> io::Result<()> {
-        match self.faults.power_loss_at {
-            Some(at) if self.operations >= at => Err(io::Error::other("the power is gone")),
-            _ => Ok(()),
-        }
-    }
-
-    fn count_open(&mut self) -> io::Result<()> {
-        self.opens += 1;
-        if self.faults.open_error_at == Some(self.opens) {
-            return Err(io::Error::from_raw_os_error(EMFILE));
-        }
-        Ok(())
-    }
-
-    fn count_growth(&mut self) -> io::Result<()> {
-        self.growths += 1;
-        if self.faults.full.contains(&self.growths) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    fn give_back(&mut self, bytes: u64) {
-        if let Some(room) = &mut self.faults.room {
-            *room += bytes;
-        }
-    }
-
-    fn operate(&mut self) -> io::Result<()> {
-        self.powered()?;
-        self.operations += 1;
-        self.powered()
     }
 }
 

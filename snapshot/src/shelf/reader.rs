@@ -1,0 +1,46 @@
+//! Reading what a shelf keeps, without the shelf.
+
+use icn_wal::{Disk, StoreId};
+
+use crate::error::Error;
+use crate::file::{self, Header, Loaded};
+use crate::id::SnapshotId;
+use crate::machine::StateMachine;
+
+/// Reads snapshots.
+pub(crate) struct Reader<D: Disk> {
+    pub(super) disk: D,
+    pub(super) store: StoreId,
+}
+
+impl<D: Disk> Reader<D> {
+    /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
+    pub(crate) fn load_undiminished<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+    ) -> Result<Loaded<S>, Error> {
+        let loaded = self.load(id)?;
+        file::undiminished(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
+        Ok(loaded)
+    }
+
+    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
+        let loaded = file::read(&self.disk, &id.file_name())?;
+        self.check_header(id, &loaded.header)?;
+        Ok(loaded)
+    }
+
+    /// [`load_undiminished`](Self::load_undiminished) without keeping the state.
+    pub(crate) fn check<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
+        let header = file::check::<S, D>(&self.disk, &id.file_name())?;
+        self.check_header(id, &header)
+    }
+
+    fn check_header(&self, id: SnapshotId, header: &Header) -> Result<(), Error> {
+        if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
+            let why = "it belongs to another store or carries another name".into();
+            return Err(Error::Unusable { file: self.disk.describe(&id.file_name()), why });
+        }
+        Ok(())
+    }
+}
