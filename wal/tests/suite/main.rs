@@ -9,6 +9,7 @@ mod faults;
 mod follow;
 mod full;
 mod housekeeper;
+mod limits;
 mod log;
 mod media;
 mod owner;
