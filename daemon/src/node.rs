@@ -203,7 +203,9 @@ impl<D: Disk> Node<D> {
             state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, now_ms)?))).collect();
         for (topic, through) in due {
             // Without room for the record the entries stay until there is some.
-            let _ = self.commit(now_ms, Mutation::Prune { topic, through });
+            if self.commit(now_ms, Mutation::Prune { topic, through }).is_ok() {
+                self.noted.prune(topic);
+            }
         }
         let mut outputs = self.tick_mesh(now_ms);
         let due = || self.store.snapshot_due(now_ms);

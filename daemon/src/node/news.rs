@@ -1,6 +1,6 @@
 //! What has happened that somebody may be waiting for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use icn_gossip::{Mutation, Outcome, State, Stored, TopicId};
@@ -39,6 +39,8 @@ pub struct Arrived {
 pub(super) struct Noted {
     /// The first arrival and the last.
     arrivals: BTreeMap<TopicId, (u64, u64)>,
+    /// Where entries were let go: what was told of them before is to be told no more.
+    pruned: BTreeSet<TopicId>,
     topics: bool,
 }
 
@@ -66,6 +68,11 @@ impl Noted {
         }
     }
 
+    /// Entries of this topic were let go.
+    pub(super) fn prune(&mut self, topic: TopicId) {
+        self.pruned.insert(topic);
+    }
+
     /// Everything may be another.
     pub(super) fn everything(&mut self) {
         self.topics = true;
@@ -75,8 +82,8 @@ impl Noted {
 impl<D: Disk> Node<D> {
     /// The news since the last call, if there are any.
     pub fn news(&mut self) -> Option<News> {
-        let Noted { arrivals, topics } = mem::take(&mut self.noted);
-        if arrivals.is_empty() && !topics {
+        let Noted { arrivals, pruned, topics } = mem::take(&mut self.noted);
+        if arrivals.is_empty() && pruned.is_empty() && !topics {
             return None;
         }
         let state = self.state();
@@ -84,7 +91,13 @@ impl<D: Disk> Node<D> {
             let fresh = fresh(state, topic, first, last).unwrap_or_default();
             (topic, Arrived { last, fresh })
         };
-        let arrivals = arrivals.into_iter().map(arrived).collect();
+        let mut arrivals: BTreeMap<_, _> = arrivals.into_iter().map(arrived).collect();
+        for topic in pruned {
+            arrivals.entry(topic).or_insert_with(|| {
+                let last = state.last_arrival(&topic);
+                Arrived { last, fresh: Vec::new() }
+            });
+        }
         Some(News { after: self.store.lsn(), arrivals, topics })
     }
 }
@@ -160,5 +173,29 @@ mod tests {
         assert_eq!(node.state().head(&key).head, 7);
         let news = node.news().expect("news");
         assert_eq!((news.arrivals[&topic].last, news.arrivals[&topic].fresh.len()), (13, 1));
+    }
+
+    #[test]
+    fn what_was_let_go_is_told_no_more() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let ask = |node: &mut Node<SimDisk>, line: &str| {
+            let request = Request::from_line(line.as_bytes()).expect("a request");
+            node.step(1, Vec::new(), vec![((), request)]);
+            node.news().expect("news")
+        };
+        ask(&mut node, r#"{"v":1,"cmd":"topic_create","name":"a","max_entries":1}"#);
+        let topic = *node.state().topics().next().expect("a topic").0;
+        for fresh in 1..3 {
+            let line = r#"{"v":1,"cmd":"publish","topic":"a","text":"one"}"#;
+            let news = ask(&mut node, line);
+            assert_eq!((news.arrivals[&topic].last, news.arrivals[&topic].fresh.len()), (fresh, 1));
+        }
+        node.tick::<()>(2);
+        assert_eq!(node.state().entries(topic, 0).count(), 1);
+        let news = node.news().expect("news");
+        assert_eq!((news.after, news.topics), (node.store().lsn(), false));
+        assert_eq!(news.arrivals[&topic], Arrived { last: 2, fresh: Vec::new() });
+        node.tick::<()>(3);
+        assert_eq!(node.news(), None);
     }
 }
