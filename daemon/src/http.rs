@@ -152,13 +152,11 @@ async fn metrics(State(site): State<Site>) -> Response {
 }
 
 async fn first_page(State(site): State<Site>) -> Html<String> {
-    let page = Page {
-        phase: site.gauges.health.phase(),
-        checks: site.gauges.health.checks(clock::now_ms()),
-        status: site.ask(Request::Status).await,
-        peers: site.ask(Request::PeerList).await,
-    };
-    Html(page.render(clock::now_ms()))
+    let (status, peers) = tokio::join!(site.ask(Request::Status), site.ask(Request::PeerList));
+    let now_ms = clock::now_ms();
+    let health = &site.gauges.health;
+    let page = Page { phase: health.phase(), checks: health.checks(now_ms), status, peers };
+    Html(page.render(now_ms))
 }
 
 #[cfg(test)]
