@@ -116,3 +116,18 @@ fn a_disk_that_is_full_for_what_comes_after_a_rest_is_looked_after_too() {
     disk.set_faults(Faults::default());
     wait_for(|| wal.append(0, &["small"]).is_ok());
 }
+
+#[test]
+fn when_the_housekeeper_has_gone_appends_look_for_room_themselves() {
+    let disk = SimDisk::new(1);
+    let (wal, house) = keep(disk.clone());
+    wait_for(|| !wal.wants_spare());
+    disk.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
+    let large = vec![7; 300_000];
+    while wal.commit(0, &[&large]).is_ok() {}
+    drop(house);
+    disk.set_faults(Faults::default());
+    let refused = wal.append(0, &["at the same moment"]);
+    assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
+    wal.append(60_000, &[&large]).expect("room");
+}
