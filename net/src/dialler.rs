@@ -1,38 +1,20 @@
-//! Keeps dialling what this node was told to reach.
-//!
-//! Every target has one task. It does nothing while there is a link to the identity behind the
-//! target, unless the local network says that this is elsewhere by now: a node that has moved does not
-//! answer where it was, and the link would be dead until the silence is too long. Otherwise it dials: at
-//! once at first, within [`PROMPT`] after a link that ended by
-//! nobody's fault, and after a failure with growing pauses, of which a random part is left out so
-//! that nodes that lost each other together do not meet at the same moment for ever.
+//! Keeps dialling what this node was told to reach: a table of targets, with a task for each.
+
+mod task;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use icn_gossip::Did;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::handshake::{self, Dialled, Failure};
-use crate::limits::{ADDRESSES_MAX, TARGETS_MAX};
+use self::task::keep;
+use crate::limits::TARGETS_MAX;
 use crate::link::Link;
-use crate::stats::Count;
 use crate::target::Target;
 use crate::transport::Shared;
-use crate::why::{CLOSE_REPLACED, Why};
-
-/// The longest pause after a link that ended by nobody's fault.
-const PROMPT: Duration = Duration::from_millis(250);
-/// The first pause after a failure, and the longest.
-const PAUSE: Duration = Duration::from_millis(250);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A link that lived this long is a success; one shorter than that is no reason to hurry.
-const SUCCESS: Duration = Duration::from_secs(30);
-const HURRY: Duration = Duration::from_secs(1);
 
 /// What a target is known from. It is dialled as long as one of them is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +133,11 @@ impl Dialler {
         }
         if source == Source::Hint {
             // The link may be to where the peer is no more.
-            let same_peer = inner.targets.iter().filter(|(other, _)| other.did() == target.did());
-            same_peer.for_each(|(_, entry)| entry.wake.notify_one());
+            let elsewhere = inner
+                .targets
+                .iter()
+                .filter(|(other, entry)| entry.hinted && other.did() == target.did());
+            elsewhere.for_each(|(_, entry)| entry.wake.notify_one());
         }
     }
 
@@ -229,185 +214,6 @@ impl Entry {
             Source::Asked => &mut self.asked,
             Source::Learnt => &mut self.learnt,
             Source::Hint => &mut self.hinted,
-        }
-    }
-}
-
-async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
-    let dialler = &shared.dialler;
-    let mut declined = 0;
-    // The link beside which this was dialled: once is enough, until there is news.
-    let mut beside = None;
-    loop {
-        let expected = dialler.expected(target);
-        if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
-            declined = 0;
-            dialler.connected(target);
-            if beside == Some(link.id()) || !dialler.has_moved(target, &link) {
-                tokio::select! {
-                    () = link.gone() => rest(after(dialler, target, &link), wake).await,
-                    () = wake.notified() => beside = None,
-                }
-                continue;
-            }
-            beside = Some(link.id());
-        }
-        match dial(shared, target, expected).await {
-            Dialled::Up(link) => dialler.pin(target, link.peer()),
-            Dialled::Busy(peer) => {
-                dialler.pin(target, peer);
-                declined += 1;
-                shared.stats.add(Count::DialDeclined, 1);
-                rest(pause(declined), wake).await;
-            }
-            Dialled::Ourselves => {
-                tracing::info!(%target, "this is the node itself: not dialled again");
-                return dialler.never_again(target);
-            }
-            Dialled::Failed(Failure { count, text }) => {
-                tracing::info!(%target, why = text, "not connected");
-                let failures = dialler.failed(target, Some(text));
-                shared.stats.add(count, 1);
-                rest(pause(failures), wake).await;
-            }
-        }
-    }
-}
-
-async fn rest(pause: Duration, wake: &Notify) {
-    tokio::select! {
-        () = sleep(pause) => {}
-        () = wake.notified() => {}
-    }
-}
-
-/// Dials the addresses of a target, one after the other, until somebody is there.
-async fn dial(shared: &Arc<Shared>, target: &Target, expected: Option<Did>) -> Dialled {
-    let addresses = target.resolve().await.unwrap_or_default();
-    let mut dialled = Dialled::Failed(Failure {
-        count: Count::DialResolve,
-        text: "the name of the host is not known".into(),
-    });
-    for address in addresses.into_iter().take(ADDRESSES_MAX) {
-        dialled = handshake::dial(shared, address, expected).await;
-        match &dialled {
-            Dialled::Failed(failure)
-                if matches!(failure.count, Count::DialUnreachable | Count::DialTransport) => {}
-            _ => break,
-        }
-    }
-    dialled
-}
-
-/// How long to wait after the end of a link.
-fn after(dialler: &Dialler, target: &Target, link: &Link) -> Duration {
-    let lived = link.age();
-    if lived >= SUCCESS {
-        dialler.held(target);
-    }
-    let hurry = match link.ended() {
-        // Without a newer link here it was somebody else with the same key.
-        Some(Why::Theirs { code: CLOSE_REPLACED, .. }) | None => false,
-        Some(why) => why.ordinary(),
-    };
-    if hurry && lived >= HURRY {
-        return some_of(PROMPT);
-    }
-    pause(dialler.failed(target, None))
-}
-
-/// The pause after so many failures in a row: twice the one before, of which up to half is left out.
-fn pause(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let pause = PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX);
-    pause / 2 + some_of(pause / 2)
-}
-
-/// A random part of it.
-fn some_of(duration: Duration) -> Duration {
-    // Without randomness the pause is only less well spread.
-    let chance = getrandom::u32().unwrap_or(u32::MAX);
-    duration.mul_f64(f64::from(chance) / f64::from(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use icn_gossip::{KeyCard, Keypair};
-    use tokio::time::timeout;
-
-    use super::*;
-    use crate::transport::{Config, Event, Transport};
-
-    #[tokio::test]
-    async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
-        let keypair = Arc::new(Keypair::from_seed([1; 32]));
-        let card = KeyCard::sign(&keypair, [1; 32], 1);
-        let config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
-        let transport = Transport::bind(config, tokio::sync::mpsc::channel(1).0).unwrap();
-        let (shared, dialler) = (&transport.shared, &transport.shared.dialler);
-        let failures = async |is: u32| {
-            // Shorter than any pause after fifty failures.
-            let counted = async {
-                while transport.targets()[0].failures != is {
-                    sleep(Duration::from_millis(5)).await;
-                }
-            };
-            assert!(timeout(PAUSE_MAX / 3, counted).await.is_ok(), "{is} failures");
-        };
-        let nowhere: Target = "no-such-host.invalid:1".parse().unwrap();
-        assert!(dialler.add(shared, nowhere.clone(), Source::Asked));
-        failures(1).await;
-        dialler.0.lock().targets.get_mut(&nowhere).unwrap().failures = 50;
-        failures(51).await;
-        assert!(dialler.add(shared, nowhere, Source::Hint));
-        failures(1).await;
-    }
-
-    #[tokio::test]
-    async fn who_is_heard_of_elsewhere_than_the_link_goes_is_dialled_there() {
-        let (events, mut told) = tokio::sync::mpsc::channel(64);
-        let bind = |seed: u8, events| {
-            let keypair = Arc::new(Keypair::from_seed([seed; 32]));
-            let card = KeyCard::sign(&keypair, [seed; 32], 1);
-            let config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
-            Transport::bind(config, events).unwrap()
-        };
-        let node = bind(1, events);
-        let (shared, dialler) = (&node.shared, &node.shared.dialler);
-        // One peer, where it was and where it is: nothing there says that the first is no more.
-        let [was, is] = [2, 2].map(|seed| bind(seed, tokio::sync::mpsc::channel(64).0));
-        let [was, is] = [&was, &is].map(|at| Target::new(Some(at.did()), at.local_addr().unwrap()));
-        let mut linked_to = async |target: &Target| {
-            let up = async {
-                while let Some(event) = told.recv().await {
-                    if let Event::Up { peer, address, .. } = event {
-                        return Target::new(Some(peer), address) == *target;
-                    }
-                }
-                false
-            };
-            assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
-        };
-        assert!(dialler.add(shared, was.clone(), Source::Hint));
-        linked_to(&was).await;
-        let link = shared.table.of(&was.did().unwrap()).unwrap();
-        assert!(dialler.add(shared, is.clone(), Source::Hint));
-        assert!(!dialler.has_moved(&is, &link), "it is still where it was");
-        while link.age() < HURRY + PROMPT {
-            sleep(Duration::from_millis(20)).await;
-        }
-        dialler.remove(&was, Source::Hint);
-        linked_to(&is).await;
-    }
-
-    #[test]
-    fn pauses_grow_up_to_a_minute() {
-        for (failures, longest) in [(1, 250), (2, 500), (3, 1000), (9, 60_000), (9999, 60_000)] {
-            let longest = Duration::from_millis(longest);
-            let pauses: Vec<_> = (0..200).map(|_| pause(failures)).collect();
-            assert!(pauses.iter().all(|&pause| pause >= longest / 2 && pause <= longest));
-            assert!(pauses.iter().any(|&pause| pause < longest * 5 / 8), "no chance in it");
-            assert!(pauses.iter().any(|&pause| pause > longest * 7 / 8), "no chance in it");
         }
     }
 }

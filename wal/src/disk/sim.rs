@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use self::content::Content;
 use self::dice::Dice;
-use self::names::{NameChange, Names};
+use self::names::{NameChange, Names, directory_of, name_of};
 use self::world::World;
 use super::{Disk, DiskFile, Entry};
 use crate::limits::SEGMENT_BYTES_MAX;
@@ -392,12 +392,4 @@ impl Drop for SimLock {
 
 fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
-}
-
-fn directory_of(name: &str) -> &str {
-    name.rsplit_once('/').map_or("", |(directory, _)| directory)
-}
-
-fn name_of(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, name)| name)
 }

@@ -52,3 +52,13 @@ impl NameChange {
         }
     }
 }
+
+/// The directory in a path.
+pub(super) fn directory_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(directory, _)| directory)
+}
+
+/// The name in a path.
+pub(super) fn name_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, name)| name)
+}
