@@ -8,6 +8,8 @@ pub mod life;
 pub mod net;
 mod rig;
 pub mod script;
+mod sweep;
 
 pub use dice::Dice;
 pub use rig::{Rig, request};
+pub use sweep::{Sweep, at_every_operation};

@@ -1,13 +1,12 @@
 //! Imports on a disk that loses power: what the earlier implementation left, and exported states.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use icn_daemon::failure::Failure;
 use icn_daemon::request::Request;
 use icn_snapshot::Policy;
-use icn_tests::{Rig, request};
-use icn_wal::{Faults, SimDisk};
+use icn_tests::{Rig, at_every_operation, request};
+use icn_wal::SimDisk;
 use serde_json::{Value, json};
 
 /// Of the legal losses of each moment.
@@ -17,35 +16,31 @@ fn import(path: &Path) -> Request {
     request(json!({ "cmd": "snapshot_import", "path": path }))
 }
 
-/// Runs `life` to its end, then with the power gone at each of its operations and after them, and shows `check` the disk
-/// of every distinct loss with what the life had come to by then.
-fn at_every_operation<T>(
-    seed: u64,
+/// Shows `check` every disk that a power loss in `life` may leave, with what that came to, if it was told.
+fn sweep<T>(
     life: impl Fn(&mut Rig) -> Result<T, Failure>,
-    check: impl Fn(&SimDisk, Option<&T>, &str),
+    check: impl Fn(&mut Rig, Option<&T>, &str),
 ) {
-    let disk = SimDisk::new(seed);
-    let mut rig = Rig::open(&disk, Policy::default(), seed).expect("open");
-    life(&mut rig).expect("a life without faults");
-    let (operations, mut images) = (disk.operations(), BTreeSet::new());
-    // The last one is after its end.
-    for power in 1..=operations + 1 {
-        let disk = SimDisk::new(seed);
-        disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
-        let opened = Rig::open(&disk, Policy::default(), seed);
-        let ended = opened.and_then(|mut rig| life(&mut rig)).ok();
-        for loss in 0..LOSSES {
-            let image = disk.power_loss(power * LOSSES + loss);
-            if images.insert((image.image_hash(), ended.is_some())) {
-                check(&image, ended.as_ref(), &format!("operation {power}, loss {loss}"));
-            }
-        }
-    }
-    assert!(images.len() > 15, "{} images: the life has become trivial", images.len());
+    let open = |disk: &SimDisk, seed| Rig::open(disk, Policy::default(), seed);
+    open(&SimDisk::new(1), 1).and_then(|mut rig| life(&mut rig)).expect("a life without faults");
+    let sweep = at_every_operation(
+        1,
+        LOSSES,
+        |disk| open(disk, 1).and_then(|mut rig| life(&mut rig)).ok(),
+        |told| u64::from(told.is_some()),
+        |image, told, what| {
+            let mut rig = open(image, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+            check(&mut rig, told.as_ref(), what);
+        },
+    );
+    assert!(sweep.images > 15, "{sweep:?}: the life has become trivial");
+}
+
+fn topic(name: &str, access: &str) -> Value {
+    json!({ "name": name, "access_control": access, "max_entries": 10, "scope": "Global" })
 }
 
 fn legacy() -> Value {
-    let topic = |name: &str, access: &str| json!({ "name": name, "access_control": access, "max_entries": 10, "scope": "Global" });
     json!({
         "version": 1,
         "created_at": 1_700_000_000,
@@ -83,19 +78,16 @@ fn an_import_that_loses_power_is_completed_by_importing_again() {
         vec![("coop:open".into(), "public".into()), ("coop:shut".into(), "sealed".into())],
         vec!["coop:later".into(), "coop:open".into(), "coop:shut".into()],
     );
-    at_every_operation(
-        1,
+    sweep(
         |rig| rig.ask(import(&path)),
-        |image, acknowledged, what| {
-            let mut rig = Rig::open(image, Policy::default(), 99)
-                .unwrap_or_else(|failure| panic!("{what}: {failure}"));
-            let (topics, wishes) = taken(&mut rig);
+        |rig, acknowledged, what| {
+            let (topics, wishes) = taken(rig);
             assert!(topics.iter().all(|topic| whole.0.contains(topic)), "{what}: {topics:?}");
             assert!(wishes.iter().all(|wish| whole.1.contains(wish)), "{what}: {wishes:?}");
             let again =
                 rig.ask(import(&path)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
             assert!(acknowledged.is_none() || again["mutations"] == 0, "{what}: {again}");
-            assert_eq!(taken(&mut rig), whole, "{what}");
+            assert_eq!(taken(rig), whole, "{what}");
         },
     );
 }
@@ -118,8 +110,7 @@ fn a_state_whose_import_loses_power_is_a_whole_snapshot_or_none() {
         let list = rig.ask(request(json!({ "cmd": "snapshot_list" }))).expect("a list");
         list["snapshots"].as_array().expect("snapshots").clone()
     };
-    at_every_operation(
-        1,
+    sweep(
         |rig| {
             create(rig)?;
             publish(rig, "two")?;
@@ -127,10 +118,8 @@ fn a_state_whose_import_loses_power_is_a_whole_snapshot_or_none() {
             let imported = rig.ask(import(&path))?;
             Ok((before, imported))
         },
-        |image, acknowledged, what| {
-            let mut rig = Rig::open(image, Policy::default(), 99)
-                .unwrap_or_else(|failure| panic!("{what}: {failure}"));
-            let kept = list(&mut rig);
+        |rig, acknowledged, what| {
+            let kept = list(rig);
             assert!(kept.len() <= 1, "{what}: {kept:?}");
             for snapshot in &kept {
                 assert_eq!(snapshot["origin"], "imported", "{what}");

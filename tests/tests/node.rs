@@ -7,7 +7,7 @@ use icn_daemon::node::{Chance, Effect};
 use icn_daemon::request::Request;
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Check, Due, Policy, Rotation};
-use icn_tests::{Dice, Rig, request};
+use icn_tests::{Dice, Rig, at_every_operation, request};
 use icn_wal::{Faults, SimDisk};
 use serde_json::json;
 
@@ -143,31 +143,26 @@ fn check(image: &SimDisk, seen: &Seen, what: &str) {
 
 #[test]
 fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
-    let (mut points, mut images) = (0_u64, BTreeSet::new());
+    let (mut points, mut images) = (0, 0);
     for seed in 0..4 {
-        let disk = SimDisk::new(seed);
-        let mut rig = Rig::open(&disk, POLICY, seed).expect("open");
-        live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
-        let operations = disk.operations();
-        drop(rig);
-        for power in 1..=operations {
-            let disk = SimDisk::new(seed);
-            disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
+        let whole = |disk: &SimDisk| {
+            let mut rig = Rig::open(disk, POLICY, seed)?;
+            live(&mut rig, seed, &mut Seen::default())
+        };
+        whole(&SimDisk::new(seed)).expect("a life without faults");
+        let life = |disk: &SimDisk| {
             let mut seen = Seen::default();
-            if let Ok(mut rig) = Rig::open(&disk, POLICY, seed) {
+            if let Ok(mut rig) = Rig::open(disk, POLICY, seed) {
                 let _ = live(&mut rig, seed, &mut seen);
             }
-            points += 1;
-            for loss in 0..4 {
-                let image = disk.power_loss(power * 4 + loss);
-                if images.insert(image.image_hash()) {
-                    check(&image, &seen, &format!("seed {seed}, operation {power}, loss {loss}"));
-                }
-            }
-        }
+            seen
+        };
+        let sweep = at_every_operation(seed, 4, life, |seen| seen.durable, check);
+        points += sweep.points;
+        images += sweep.images;
     }
     // A life that became trivial would make this test say nothing.
-    assert!(points > 300 && images.len() > 300, "{points} crash points, {} images", images.len());
+    assert!(points > 300 && images > 300, "{points} crash points, {images} images");
 }
 
 #[test]
