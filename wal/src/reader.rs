@@ -5,7 +5,9 @@ use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameHeader, Records, Salt};
 use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 18;
+/// What is read where only headers are looked at: a page or two of small frames, little of a large one.
+const GLANCE_BYTES: usize = 16 << 10;
 
 /// Reads forward through a file of frames.
 pub(crate) struct FrameReader<F> {
@@ -16,6 +18,8 @@ pub(crate) struct FrameReader<F> {
     pub(crate) offset: u64,
     end: u64,
     buffer: Vec<u8>,
+    /// How much of `buffer` has been read.
+    filled: usize,
     /// The file offset of `buffer[0]`.
     base: u64,
 }
@@ -25,7 +29,7 @@ impl<F: DiskFile> FrameReader<F> {
     /// a person is told.
     pub(crate) fn new(file: F, name: String, salt: Salt, end: u64) -> Self {
         let offset = SEGMENT_HEADER_BYTES;
-        Self { file, name, salt, offset, end, buffer: Vec::new(), base: offset }
+        Self { file, name, salt, offset, end, buffer: Vec::new(), filled: 0, base: offset }
     }
 
     /// The frame at the current offset, and steps behind it; `Ok(Err)` when there is none.
@@ -33,13 +37,13 @@ impl<F: DiskFile> FrameReader<F> {
         &mut self,
     ) -> Result<Result<(FrameHeader, Records<'_>), FrameFault>, Error> {
         let offset = self.offset;
-        self.fill(FRAME_HEADER_BYTES)?;
+        self.fill(FRAME_HEADER_BYTES, CHUNK_BYTES)?;
         let header = match FrameHeader::decode(self.ahead(), &self.salt, offset) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
         // The header's checksum has matched: only now may its length cause a read.
-        self.fill(header.frame_bytes())?;
+        self.fill(header.frame_bytes(), CHUNK_BYTES)?;
         if self.ahead().len() < header.frame_bytes() {
             return Ok(Err(FrameFault::Short));
         }
@@ -47,6 +51,29 @@ impl<F: DiskFile> FrameReader<F> {
         let start = position(offset, self.base);
         let frame = &self.buffer[start..start + header.frame_bytes()];
         Ok(header.check_body(frame, &self.salt, offset).map(|records| (header, records)))
+    }
+
+    /// Has what no frame proves durable come from the disk, whatever memory remembers of it. Goes on where
+    /// it was.
+    pub(crate) fn drop_unproven(&mut self) -> Result<(), Error> {
+        let start = self.offset;
+        let mark = self.durable_mark()?;
+        self.rewind(start);
+        self.file.drop_cache(mark).on("drop the cache of", || self.name.clone())
+    }
+
+    /// How far the segment was durable when the last of the frames from here on was written: a mark tells
+    /// of a sync before its frame, and is true whatever became of that. Of large frames little is read.
+    fn durable_mark(&mut self) -> Result<u64, Error> {
+        let mut mark = self.offset;
+        loop {
+            self.fill(FRAME_HEADER_BYTES, GLANCE_BYTES)?;
+            let Ok(header) = FrameHeader::decode(self.ahead(), &self.salt, self.offset) else {
+                return Ok(mark);
+            };
+            mark = header.durable;
+            self.offset += header.frame_bytes() as u64;
+        }
     }
 
     /// What lies behind `offset`, where a frame was expected and none is: headers of frames, and
@@ -89,14 +116,14 @@ impl<F: DiskFile> FrameReader<F> {
 
     /// Goes on at `offset`, with what the file holds by now.
     pub(crate) fn rewind(&mut self, offset: u64) {
-        self.buffer.clear();
+        self.filled = 0;
         (self.offset, self.base) = (offset, offset);
     }
 
     /// Passes over zeros, eight at a time; whether anything else lies ahead.
     fn pass_zeros(&mut self) -> Result<bool, Error> {
         while self.offset < self.end {
-            self.fill(FRAME_HEADER_BYTES)?;
+            self.fill(FRAME_HEADER_BYTES, CHUNK_BYTES)?;
             let zeros = match self.ahead() {
                 [] => break,
                 ahead => leading_zeros(ahead),
@@ -110,25 +137,26 @@ impl<F: DiskFile> FrameReader<F> {
     }
 
     fn ahead(&self) -> &[u8] {
-        &self.buffer[position(self.offset, self.base)..]
+        &self.buffer[position(self.offset, self.base)..self.filled]
     }
 
-    /// Reads on until `count` bytes lie ahead or the end is reached.
-    fn fill(&mut self, count: usize) -> Result<(), Error> {
-        let behind = position(self.offset, self.base).min(self.buffer.len());
-        if self.buffer.len() - behind >= count {
+    /// Reads on until `count` bytes lie ahead or the end is reached, `chunk` bytes at least at a time.
+    fn fill(&mut self, count: usize, chunk: usize) -> Result<(), Error> {
+        let behind = position(self.offset, self.base).min(self.filled);
+        if self.filled - behind >= count {
             return Ok(());
         }
-        self.buffer.drain(..behind);
+        self.buffer.copy_within(behind..self.filled, 0);
+        self.filled -= behind;
         self.base = self.offset;
-        let have = self.buffer.len();
-        let left = self.end.saturating_sub(self.base + have as u64);
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(count.max(CHUNK_BYTES));
-        self.buffer.resize(have + wanted, 0);
-        let from = self.base + have as u64;
-        let read =
-            self.file.read_at(from, &mut self.buffer[have..]).on("read", || self.name.clone())?;
-        self.buffer.truncate(have + read);
+        let from = self.base + self.filled as u64;
+        let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let until = self.filled + left.min(count.max(chunk));
+        if self.buffer.len() < until {
+            self.buffer.resize(until, 0);
+        }
+        let room = &mut self.buffer[self.filled..until];
+        self.filled += self.file.read_at(from, room).on("read", || self.name.clone())?;
         Ok(())
     }
 }

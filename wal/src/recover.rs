@@ -109,6 +109,13 @@ pub enum From {
     Oldest,
 }
 
+/// What a visitor has seen, by however many attempts.
+#[derive(Default)]
+struct Lent {
+    last: Option<Lsn>,
+    count: u64,
+}
+
 /// Reads the directory and hands every record from `from` on to `visit`.
 pub(crate) fn scan<D: Disk>(
     disk: &D,
@@ -116,27 +123,22 @@ pub(crate) fn scan<D: Disk>(
     mut from: From,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
-    let mut replayed = 0;
+    let mut lent = Lent::default();
     loop {
         // Before anything is opened, and again behind the manifest: beside a writer, a manifest may
         // name a segment that an older list does not.
         refuse_strangers(disk, &list(disk)?)?;
         let manifest = Manifest::read(disk)?;
-        let mut last = None;
-        let outcome = attempt(disk, beside, manifest, from, &mut |record| {
-            last = Some(record.lsn);
-            replayed += 1;
-            visit(record)
-        });
+        let outcome = attempt(disk, beside, manifest, from, &mut lent, visit);
         if beside == Beside::Writer
             && !planted("change-under-a-reader-ignored")
             && changed_under(&outcome, manifest, Manifest::read(disk)?)
         {
-            from = last.map_or(from, From::After);
+            from = lent.last.map_or(from, From::After);
             continue;
         }
         return outcome.map(|scan| {
-            let recovery = Recovery { replayed, ..scan.recovery };
+            let recovery = Recovery { replayed: lent.count, ..scan.recovery };
             Scan { recovery, ..scan }
         });
     }
@@ -177,6 +179,7 @@ fn attempt<D: Disk>(
     beside: Beside,
     manifest: Option<Manifest>,
     from: From,
+    lent: &mut Lent,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
     let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
@@ -238,6 +241,7 @@ fn attempt<D: Disk>(
         beside,
         clean: manifest.clean,
         after,
+        lent,
         visit,
         scan: Scan {
             manifest: Some(manifest),

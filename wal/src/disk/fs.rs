@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::param::page_size;
 use rustix::path::Arg;
 
 use super::{Disk, DiskFile, Entry, LOCK_NAME};
@@ -18,6 +19,9 @@ use crate::plant::planted;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
+/// How many pages Linux keeps in one piece of a file at the most (`MAX_PAGECACHE_ORDER`). Such a piece
+/// begins at a multiple of its length, and who asks for a part of it to be dropped is not heard.
+const CACHE_PIECE_PAGES: u64 = 1 << 11;
 
 /// A directory of the file system. Files are created 0600 and directories 0700, and a symbolic
 /// link where a file is expected is refused.
@@ -326,6 +330,7 @@ impl DiskFile for File {
     }
 
     fn drop_cache(&self, offset: u64) -> io::Result<()> {
-        rustix::fs::fadvise(self, offset, None, Advice::DontNeed).map_err(io::Error::from)
+        let from = offset - offset % (CACHE_PIECE_PAGES * page_size() as u64);
+        rustix::fs::fadvise(self, from, None, Advice::DontNeed).map_err(io::Error::from)
     }
 }

@@ -376,10 +376,10 @@ impl DiskFile for SimFile {
         Ok(())
     }
 
-    fn drop_cache(&self, _offset: u64) -> io::Result<()> {
+    fn drop_cache(&self, offset: u64) -> io::Result<()> {
         let mut world = self.world.lock();
         world.powered()?;
-        world.files[self.file].drop_cache();
+        world.files[self.file].drop_cache(index(offset));
         Ok(())
     }
 }

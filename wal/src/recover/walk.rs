@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Beside, Kept, Record, Scan};
+use super::{Beside, Kept, Lent, Record, Scan};
 use crate::chain::damage;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile, Reason};
@@ -20,6 +20,7 @@ pub(super) struct Walk<'a, D> {
     pub(super) beside: Beside,
     pub(super) clean: Link,
     pub(super) after: u64,
+    pub(super) lent: &'a mut Lent,
     pub(super) visit: &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
     pub(super) scan: Scan,
 }
@@ -45,18 +46,17 @@ impl<D: Disk> Walk<'_, D> {
         self.scan.next_lsn = header.first_lsn;
         self.scan.next_frame = header.first_frame;
         self.scan.time_ms = self.scan.time_ms.max(header.time_ms);
-        if self.beside == Beside::Nobody && successor.is_none() {
-            // Nothing proves the tail durable: after kill -9 it may exist in memory only, and
-            // after a failed sync memory may show what the disk does not hold.
-            if !planted("tail-believed-without-sync") {
-                file.sync().on("sync", describe)?;
-            }
-            if !planted("tail-believed-from-the-cache") {
-                file.drop_cache(0).on("drop the cache of", describe)?;
-            }
+        // Nothing proves the tail durable: after kill -9 it may exist in memory only, and after a failed
+        // sync memory may show what the disk does not hold.
+        let unproven = self.beside == Beside::Nobody && successor.is_none();
+        if unproven && !planted("tail-believed-without-sync") {
+            file.sync().on("sync", describe)?;
         }
         let end = successor.map_or(size, |link| link.end.min(size));
         let mut reader = FrameReader::new(file, describe(), header.salt, end);
+        if unproven && !planted("tail-believed-from-the-cache") {
+            reader.drop_unproven()?;
+        }
         let mut last = Last { durable: SEGMENT_HEADER_BYTES, ..Last::default() };
         let before = self.scan.next_lsn;
         let (stop, beyond) = loop {
@@ -152,6 +152,7 @@ impl<D: Disk> Walk<'_, D> {
                 self.scan.recovery.first_lsn = lsn;
             }
             if lsn > self.after {
+                *self.lent = Lent { last: Some(at), count: self.lent.count + 1 };
                 let time_ms = header.time_ms;
                 let record = Record { lsn: at, time_ms, segment: number, frame_offset, bytes };
                 if (self.visit)(record).is_break() {

@@ -1,12 +1,13 @@
 //! A real directory as the log needs it.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSliceMut};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Barrier;
 
 use icn_wal::{Disk, DiskFile, FsDisk};
+use rustix::io::ReadWriteFlags;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("metadata").permissions().mode() & 0o777
@@ -27,6 +28,37 @@ fn missing_directories_and_files_are_made_for_their_owner_alone() {
     assert_eq!(file.read_at(1, &mut out).expect("read"), 7);
     assert_eq!(out, *b"\0\0bytes\x09\x09\x09");
     assert_eq!(file.size().expect("size"), 8);
+}
+
+/// Recovery believes what it reads then to be on the disk. Linux keeps a file in pieces of up to some MiB,
+/// and leaves one alone that is to be dropped in part.
+#[test]
+fn of_what_is_dropped_nothing_stays_in_memory() {
+    const MIB: u64 = 1 << 20;
+    const TMPFS: i64 = 0x0102_1994;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    let file = disk.create("file").expect("create");
+    let bytes = fs::File::open(dir.path().join("file")).expect("open");
+    let in_memory = |offset: u64| {
+        let mut byte = [0];
+        let mut into = [IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(&bytes, &mut into, offset, ReadWriteFlags::NOWAIT).is_ok()
+    };
+    for mib in 0..32 {
+        file.write_at(mib * MIB, &[7; 1 << 20]).expect("write");
+    }
+    file.sync().expect("sync");
+    if rustix::fs::fstatfs(&bytes).expect("statfs").f_type == TMPFS {
+        println!("skipped: what is in a tmpfs is nowhere else");
+        return;
+    }
+    assert!(in_memory(31 * MIB));
+    for offset in [20 * MIB + 5, 10 * MIB + 5, 3_000_000, 0] {
+        file.drop_cache(offset).expect("drop");
+        let stayed = (offset..32 * MIB).step_by(4096).find(|&at| in_memory(at));
+        assert_eq!(stayed, None, "dropped from {offset} on");
+    }
 }
 
 #[test]

@@ -53,13 +53,17 @@ impl Content {
         self.lying = true;
     }
 
-    /// Reads from the disk again what memory shows.
-    pub(super) fn drop_cache(&mut self) {
-        if std::mem::take(&mut self.lying) {
+    /// Reads from the disk again what memory shows from `offset` on.
+    pub(super) fn drop_cache(&mut self, offset: usize) {
+        if self.lying {
+            let mut kept = vec![0; offset.min(self.live.len())];
+            self.live.read(0, &mut kept);
             self.live = self.synced.clone();
             for (offset, bytes) in &self.pending {
                 self.live.write(*offset, bytes);
             }
+            self.live.write(0, &kept);
+            self.lying = offset > 0;
         }
     }
 
