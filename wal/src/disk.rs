@@ -48,10 +48,11 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Renames a file, replacing the target if there is one.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file.
+    /// Removes a file. What is in it may go before its name does, and stay away when the name comes back
+    /// after a power loss.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Removes a file if it is there.
+    /// [Removes](Self::remove) a file if it is there.
     fn discard(&self, name: &str) -> io::Result<()> {
         match self.remove(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -105,4 +106,10 @@ pub trait DiskFile: Send + Sync + 'static {
     /// shows what the disk holds and not what memory remembers. Pages that are not written yet may start
     /// on their way; nobody waits for them.
     fn drop_cache(&self, offset: u64) -> io::Result<()>;
+
+    /// Has no more read than is asked for. Whoever reads much beside a log would otherwise have megabytes
+    /// under way, which a sync waits for.
+    fn no_read_ahead(&self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -19,6 +19,9 @@ use crate::plant::planted;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
+/// Every sync waits while a disk deals with what is suddenly free: 8 to 11 ms for 42 MiB, on ext4 that
+/// discards at once.
+const GIVEN_BACK_BYTES: u64 = 1 << 20;
 /// How many pages Linux keeps in one piece of a file at the most (`MAX_PAGECACHE_ORDER`). Such a piece
 /// begins at a multiple of its length, and who asks for a part of it to be dropped is not heard.
 const CACHE_PIECE_PAGES: u64 = 1 << 11;
@@ -159,6 +162,20 @@ impl FsDisk {
         })?
         .into())
     }
+
+    /// Gives back what a file holds, little by little. What has another name, too, is left alone.
+    fn shrink(&self, name: &str) -> io::Result<()> {
+        let file = self.open(name)?;
+        if !file.has_one_name()? {
+            return Ok(());
+        }
+        let mut left = file.size()?;
+        while left > GIVEN_BACK_BYTES {
+            left -= GIVEN_BACK_BYTES;
+            file.set_len(left)?;
+        }
+        Ok(())
+    }
 }
 
 fn open_directory(path: &Path) -> io::Result<File> {
@@ -279,6 +296,8 @@ impl Disk for FsDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        // Only to be kind to others: what cannot be given back this way goes with the name.
+        let _ = self.shrink(name);
         Ok(rustix::fs::unlinkat(&*self.directory, name, AtFlags::empty())?)
     }
 
@@ -332,5 +351,9 @@ impl DiskFile for File {
     fn drop_cache(&self, offset: u64) -> io::Result<()> {
         let from = offset - offset % (CACHE_PIECE_PAGES * page_size() as u64);
         rustix::fs::fadvise(self, from, None, Advice::DontNeed).map_err(io::Error::from)
+    }
+
+    fn no_read_ahead(&self) -> io::Result<()> {
+        rustix::fs::fadvise(self, 0, None, Advice::Random).map_err(io::Error::from)
     }
 }

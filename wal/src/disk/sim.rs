@@ -282,7 +282,12 @@ impl Disk for SimDisk {
                 return Err(io::ErrorKind::NotFound.into());
             };
             names.change(NameChange::Remove(name.into()));
-            Ok(files[file].live.len() as u64)
+            let bytes = files[file].live.len();
+            // Of every other file half is gone for good, whatever becomes of the name.
+            if file % 2 == 1 {
+                files[file].cut(bytes / 2);
+            }
+            Ok(bytes as u64)
         })?;
         self.world.lock().give_back(bytes);
         Ok(())

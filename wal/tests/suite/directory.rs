@@ -62,6 +62,23 @@ fn of_what_is_dropped_nothing_stays_in_memory() {
 }
 
 #[test]
+fn a_file_shrinks_before_its_name_goes_unless_it_has_another() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    for (name, other, left) in [("large", None, 1 << 20), ("linked", Some("copy"), 5_000_000)] {
+        let file = disk.create(name).expect("create");
+        file.write_at(4_999_999, &[7]).expect("write");
+        if let Some(other) = other {
+            fs::hard_link(dir.path().join(name), dir.path().join(other)).expect("a link");
+        }
+        disk.remove(name).expect("remove");
+        assert!(!dir.path().join(name).exists(), "{name}");
+        let size = file.size().expect("size");
+        assert!(size <= left && size > left / 2, "{name}: {size} are left");
+    }
+}
+
+#[test]
 fn a_name_alone_is_a_directory_here() {
     let dir = tempfile::tempdir_in(".").expect("dir");
     fs::remove_dir(dir.path()).expect("remove");

@@ -47,6 +47,13 @@ impl Content {
         }
     }
 
+    /// Has only the first `len` bytes be there, whatever happens.
+    pub(super) fn cut(&mut self, len: usize) {
+        self.sync();
+        self.live.cut(len);
+        self.synced.cut(len);
+    }
+
     /// A sync that fails as Linux fails: memory shows the pages as clean, the disk never gets them.
     pub(super) fn lose_pending(&mut self) {
         self.pending.clear();

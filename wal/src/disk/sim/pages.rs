@@ -24,6 +24,16 @@ impl Pages {
         self.pages.resize(self.len.div_ceil(PAGE_BYTES), None);
     }
 
+    /// Makes it no longer than `len` bytes.
+    pub(super) fn cut(&mut self, len: usize) {
+        if len < self.len {
+            let mut kept = vec![0; len];
+            self.read(0, &mut kept);
+            *self = Self::default();
+            self.write(0, &kept);
+        }
+    }
+
     /// Fills the start of `out` with what there is from `offset` on; returns how much that is.
     pub(super) fn read(&self, offset: usize, out: &mut [u8]) -> usize {
         let count = self.len.saturating_sub(offset).min(out.len());
