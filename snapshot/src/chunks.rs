@@ -8,6 +8,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::compress_bound;
 
 use crate::ahead::Ahead;
+use crate::courtesy::PIECE_BYTES;
 use crate::file::{seal, sealed, u32_at, u64_at};
 
 const TRAILER_MAGIC: [u8; 8] = *b"ICNSEND\0";
@@ -30,7 +31,7 @@ pub(crate) struct Packer<'a, F> {
     chunk: Vec<u8>,
     chunks: u64,
     raw_bytes: u64,
-    /// What is done after each full chunk.
+    /// What is done after each full piece.
     pause: &'a mut dyn FnMut(),
 }
 
@@ -63,10 +64,15 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         header[0..4].copy_from_slice(&length(self.raw.len())?.to_le_bytes());
         header[4..8].copy_from_slice(&length(packed)?.to_le_bytes());
         header[8..12].copy_from_slice(&chunk_crc(&room[..packed], self.chunks).to_le_bytes());
-        self.put(&chunk[..CHUNK_HEADER_BYTES + packed])?;
-        // The log's syncs wait for what this file still has to write: it starts on its way at once, and the
-        // sync at the end has little left.
-        self.file.drop_cache(self.offset - (CHUNK_HEADER_BYTES + packed) as u64)?;
+        for piece in chunk[..CHUNK_HEADER_BYTES + packed].chunks(PIECE_BYTES) {
+            self.put(piece)?;
+            // The log's syncs wait for what this file still has to write: it starts on its way at once, and
+            // the sync at the end has little left.
+            self.file.drop_cache(self.offset - piece.len() as u64)?;
+            if piece.len() == PIECE_BYTES {
+                (self.pause)();
+            }
+        }
         self.chunk = chunk;
         self.chunks += 1;
         self.raw_bytes += self.raw.len() as u64;
@@ -99,7 +105,6 @@ impl<F: DiskFile> Write for Packer<'_, F> {
         self.raw.extend_from_slice(&bytes[..count]);
         if self.raw.len() == CHUNK_BYTES_MAX {
             self.pack()?;
-            (self.pause)();
         }
         Ok(count)
     }
@@ -121,14 +126,21 @@ pub(crate) struct Pieces<'a, F> {
     offset: u64,
     /// What the disk refused. A deserialiser in between would make it look like damage.
     refusal: Option<io::Error>,
+    /// What is done after each chunk.
+    pause: Option<&'a mut dyn FnMut()>,
 }
 
 impl<'a, F: DiskFile> Pieces<'a, F> {
     /// Reads what comes before the chunks.
     pub(crate) fn new(file: &'a F, header: &mut [u8]) -> io::Result<Self> {
-        let mut pieces = Self { file, offset: 0, refusal: None };
+        let mut pieces = Self { file, offset: 0, refusal: None, pause: None };
         pieces.consume(header)?;
         Ok(pieces)
+    }
+
+    /// Has a `pause` made after each chunk.
+    pub(crate) fn with(self, pause: &'a mut dyn FnMut()) -> Self {
+        Self { pause: Some(pause), ..self }
     }
 
     fn next(&mut self) -> io::Result<Piece> {
@@ -150,6 +162,9 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
         }
         let mut packed = vec![0; packed_bytes];
         self.consume(&mut packed)?;
+        if let Some(pause) = &mut self.pause {
+            pause();
+        }
         Ok(Piece::Chunk { header, packed })
     }
 
@@ -336,13 +351,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_a_pause_after_each_full_chunk() {
+    fn there_is_a_pause_after_each_piece_written_and_each_chunk_read() {
+        const BYTES: usize = 2 * CHUNK_BYTES_MAX + CHUNK_BYTES_MAX / 2;
         let file = SimDisk::new(1).create("file").expect("create");
+        let mut noise = vec![0; BYTES];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
         let mut pauses = 0;
         let mut pause = || pauses += 1;
         let mut packer = Packer::new(&file, &mut pause).expect("a packer");
-        packer.write_all(&vec![7; 3 * CHUNK_BYTES_MAX + 1]).expect("write");
+        packer.write_all(&noise).expect("write");
         packer.finish().expect("finish");
+        assert_eq!(pauses, BYTES / PIECE_BYTES, "noise cannot be packed");
+
+        let mut pauses = 0;
+        let mut pause = || pauses += 1;
+        let pieces = Pieces::new(&file, &mut []).expect("pieces").with(&mut pause);
+        let mut read = Vec::new();
+        let mut unpacker = Unpacker::new(pieces, &[]).expect("an unpacker");
+        unpacker.read_to_end(&mut read).expect("read");
+        assert!(read == noise);
         assert_eq!(pauses, 3);
     }
 }

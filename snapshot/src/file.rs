@@ -159,13 +159,19 @@ fn build<S: StateMachine, F: DiskFile>(
     S::deserialize(&mut Decoder::new(source)).map_err(|error| error.to_string())
 }
 
-/// [`read`] without keeping the state, on this thread alone: whoever commits needs the others. What is
-/// read as less than was written is refused.
-pub(crate) fn check<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<Header, Error> {
+/// [`read`] without keeping the state, from the disk and not from memory, with a `pause` between chunks and
+/// on this thread alone: whoever commits needs the others. What is read as less than was written is refused.
+pub(crate) fn check<S: StateMachine, D: Disk>(
+    disk: &D,
+    name: &str,
+    pause: &mut dyn FnMut(),
+) -> Result<Header, Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
+    file.drop_cache(0).on("drop the cache of", describe())?;
+    file.no_read_ahead().on("read", describe())?;
     let (Beginning { header, head, pieces }, schema) = begin_state::<S, _>(&file, &describe)?;
-    let unpacker = Unpacker::new(pieces, &head).on("unpack", describe())?;
+    let unpacker = Unpacker::new(pieces.with(pause), &head).on("unpack", describe())?;
     let weaker = decode(unpacker, &describe, |summary, source| {
         if schema < S::SCHEMA {
             return Ok(S::migrate(schema, source)?.weaker_than(summary));

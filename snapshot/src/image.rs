@@ -1,6 +1,6 @@
 //! A state on its way to the disk.
 
-use icn_wal::{Disk, DiskFile, StoreId};
+use icn_wal::{Disk, StoreId};
 
 use crate::backlog::Promise;
 use crate::catalogue::Origin;
@@ -85,9 +85,7 @@ impl Draft {
         let bytes = file::write(disk, &name, &header, &state, pause)?;
         // As long as it lives, the writer copies what it overwrites.
         drop(state);
-        let file = disk.open(&name).on("open", describe())?;
-        file.drop_cache(0).on("drop the cache of", describe())?;
-        if file::check::<S, D>(disk, &name)? != header {
+        if file::check::<S, D>(disk, &name, pause)? != header {
             let why = "what was read back is not what was written".into();
             return Err(Error::Unusable { file: describe(), why });
         }

@@ -145,9 +145,9 @@
 //! [`Store`]: it commits, asks [`Store::snapshot_due`] now and then, and takes the [`Store::image`],
 //! which costs one clone of the state. What takes long is done elsewhere: any thread may wait on
 //! [`Store::wal`], and any thread that has a clone of [`Store::compactor`] may save, verify, list,
-//! prune and prepare a restore meanwhile. While records are appended beside it, a save rests for 12 ms after
-//! each MiB of state, so that their syncs find the disk free. A [`Housekeeper`](icn_wal::Housekeeper) keeps the preparation
-//! of log segments out of the commits.
+//! prune and prepare a restore meanwhile. While records are appended beside it, a save rests for 3 ms after
+//! every 128 KiB that it writes, so that their syncs find the disk free. A
+//! [`Housekeeper`](icn_wal::Housekeeper) keeps the preparation of log segments out of the commits.
 //!
 //! # Memory
 //!

@@ -15,8 +15,8 @@ use crate::measure::{clock, median, millis, per_mille};
 use crate::state::{Accounts, Change, filled, key, value};
 use crate::{KEYS, Outcome};
 
-const ROUNDS: usize = 7;
-const A_WHILE: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 5;
+const A_WHILE: Duration = Duration::from_secs(5);
 const BATCHES: [u32; 2] = [1, 100];
 /// How long the control computes and rests, together.
 const SLICE: Duration = Duration::from_millis(10);

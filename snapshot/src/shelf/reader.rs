@@ -30,9 +30,14 @@ impl<D: Disk> Reader<D> {
         Ok(loaded)
     }
 
-    /// [`load_undiminished`](Self::load_undiminished) without keeping the state.
-    pub(crate) fn check<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
-        let header = file::check::<S, D>(&self.disk, &id.file_name())?;
+    /// [`load_undiminished`](Self::load_undiminished) without keeping the state, from the disk, with a
+    /// `pause` between chunks.
+    pub(crate) fn check<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+        pause: &mut dyn FnMut(),
+    ) -> Result<(), Error> {
+        let header = file::check::<S, D>(&self.disk, &id.file_name(), pause)?;
         self.check_header(id, &header)
     }
 
