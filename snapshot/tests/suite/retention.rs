@@ -96,9 +96,7 @@ fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
         return;
     }
     let name = format!("snapshots/{}", one.id.file_name());
-    let Some(mut bytes) = disk.read_file(&name) else { return };
-    bytes[100] ^= 1;
-    disk.write_file(&name, &bytes);
+    disk.rot(&name, 100);
     assert!(matches!(store.compactor().verify::<Map>(one.id), Err(Error::Unusable { .. })));
 }
 

@@ -145,6 +145,16 @@ impl SimDisk {
         names.synced.insert(name_of(name).into(), file);
     }
 
+    /// Flips a bit of what the disk holds of a file. Memory goes on showing what was written, until its
+    /// cache is dropped.
+    pub fn rot(&self, name: &str, offset: usize) {
+        let mut world = self.world.lock();
+        let names = world.directories.get(directory_of(name));
+        if let Some(&file) = names.and_then(|names| names.live.get(name_of(name))) {
+            world.files[file].rot(offset);
+        }
+    }
+
     /// Removes a file behind everybody's back.
     pub fn remove_file(&self, name: &str) {
         let mut world = self.world.lock();

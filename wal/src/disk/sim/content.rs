@@ -16,7 +16,7 @@ pub(super) struct Content {
     pub(super) synced: Pages,
     /// Writes that are not synced, in order: where, and what.
     pub(super) pending: Vec<(usize, Arc<[u8]>)>,
-    /// A sync has failed: what memory shows is not what the disk will ever hold.
+    /// A sync has failed, or the medium has: what memory shows is not what the disk will ever hold.
     lying: bool,
 }
 
@@ -57,6 +57,14 @@ impl Content {
     /// A sync that fails as Linux fails: memory shows the pages as clean, the disk never gets them.
     pub(super) fn lose_pending(&mut self) {
         self.pending.clear();
+        self.lying = true;
+    }
+
+    /// Flips a bit of what is synced.
+    pub(super) fn rot(&mut self, offset: usize) {
+        let mut byte = [0];
+        self.synced.read(offset, &mut byte);
+        self.synced.write(offset, &[byte[0] ^ 1]);
         self.lying = true;
     }
 
