@@ -72,6 +72,23 @@ fn a_dropped_segment_becomes_the_next_one_and_its_old_frames_never_come_back() {
 }
 
 #[test]
+fn no_more_than_two_segments_wait_to_be_used_again_and_none_that_is_small() {
+    let waiting = |disk: &SimDisk| {
+        disk.files().into_iter().filter(|name| name.starts_with("retired-")).count()
+    };
+    // Those of 1 MiB are small where segments grow to 2, and two of 2 MiB are what is kept.
+    let disk = SimDisk::new(3).with_segment_bytes_max(2 * SEGMENT_BYTES_MIN);
+    let wal = open(&disk);
+    for (records, kept) in [(11, 0), (100, 2)] {
+        for number in 1..=records {
+            wal.commit(0, &[record(number)]).expect("commit");
+        }
+        wal.drop_through(wal.last().expect("records")).expect("drop");
+        assert_eq!(waiting(&disk), kept, "after {records} records");
+    }
+}
+
+#[test]
 fn what_tears_in_a_used_segment_is_torn_and_not_what_was_there_before() {
     let (disk, wal) = log();
     wal.append(0, &[record(56)]).expect("append");
