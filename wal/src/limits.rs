@@ -19,7 +19,8 @@ pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// The size at which segments stop doubling: 64 MiB.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
-/// The most records in one frame, so that a count can never be turned into a huge allocation.
+/// The most records in one frame, so that a count can never be turned into a huge allocation. No append
+/// has more, because each takes four bytes.
 pub const FRAME_RECORDS_MAX: u32 = 1 << 20;
 
 /// How long a disk that had no room is left alone: 2 s.
@@ -37,6 +38,7 @@ pub(crate) const FRAME_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + GROUP_BYTES_MA
 
 const _: () = assert!(RECORD_BYTES_MAX + RECORD_HEADER_BYTES <= APPEND_BYTES_MAX);
 const _: () = assert!(GROUP_BYTES_MAX <= APPEND_BYTES_MAX);
+const _: () = assert!(APPEND_BYTES_MAX / RECORD_HEADER_BYTES <= FRAME_RECORDS_MAX as usize);
 const _: () = assert!(APPEND_BYTES_MAX as u64 <= UNSYNCED_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_MAX);
 const _: () =

@@ -11,9 +11,7 @@ use crate::committer::Bell;
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
 use crate::housekeeper::Door;
-use crate::limits::{
-    APPEND_BYTES_MAX, FRAME_RECORDS_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
-};
+use crate::limits::{APPEND_BYTES_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
@@ -134,14 +132,13 @@ impl<D: Disk> Wal<D> {
         records: &[R],
     ) -> Result<(Locked<'_, D>, RangeInclusive<Lsn>), Error> {
         let bytes = check_append(records)?;
-        let count = u32::try_from(records.len()).unwrap_or(FRAME_RECORDS_MAX);
+        let count = records.len() as u64;
         let mut queue = self.queue.lock();
         loop {
             queue.check()?;
             queue.check_room(time_ms)?;
-            let full = !queue.pending.is_empty()
-                && (queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX
-                    || queue.pending.records() + count > FRAME_RECORDS_MAX);
+            let full =
+                !queue.pending.is_empty() && queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX;
             if full || (!queue.admits(bytes) && queue.leans_on_spare()) {
                 self.take_turn(queue, Purpose::Write)?;
             } else if !queue.admits(bytes) || queue.is_short() {
@@ -159,13 +156,13 @@ impl<D: Disk> Wal<D> {
         queue.time_ms =
             if planted("time-goes-back") { time_ms } else { queue.time_ms.max(time_ms) };
         records.iter().for_each(|record| queue.pending.push(record.as_ref()));
-        queue.next_lsn += u64::from(count);
-        self.counters.appends.fetch_add(u64::from(count), Ordering::Relaxed);
+        queue.next_lsn += count;
+        self.counters.appends.fetch_add(count, Ordering::Relaxed);
         if planted("append-called-durable") {
             self.durable.fetch_max(queue.next_lsn - 1, Ordering::AcqRel);
         }
         let first = Lsn::new(first).unwrap_or(Lsn::FIRST);
-        Ok((queue, first..=first.plus(u64::from(count) - 1)))
+        Ok((queue, first..=first.plus(count - 1)))
     }
 
     /// The last durable LSN; `None` before the first.
@@ -289,8 +286,8 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
     {
         return refused("a record has at most 1 MiB");
     }
-    if bytes > APPEND_BYTES_MAX || records.len() > FRAME_RECORDS_MAX as usize {
-        return refused("an append has at most 4 MiB and 1 048 576 records");
+    if bytes > APPEND_BYTES_MAX {
+        return refused("an append has at most 4 MiB, 4 bytes for each record included");
     }
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! What is written, and how much of it waits for a sync.
 
 use icn_wal::SimDisk;
-use icn_wal::limits::UNSYNCED_BYTES_MAX;
+use icn_wal::limits::{GROUP_BYTES_MAX, UNSYNCED_BYTES_MAX};
 
 use crate::common::open;
 
@@ -29,4 +29,23 @@ fn as_much_is_written_before_a_sync_as_may_be_and_no_more() {
         before = now;
     }
     assert!(full > 5, "{full} times");
+}
+
+#[test]
+fn appends_wait_together_until_a_group_is_full_to_the_byte() {
+    const RECORD_HEADER_BYTES: usize = 4;
+    let wal = open(&SimDisk::new(1));
+    // Into a segment that has room for some groups.
+    for _ in 0..8 {
+        wal.commit(0, &[vec![7; 1 << 20]]).expect("commit");
+    }
+    let half = vec![7; GROUP_BYTES_MAX / 2 - RECORD_HEADER_BYTES];
+    for (records, frames) in [(vec![&half[..]; 2], 1), (vec![&half[..], &half[..], &[]], 2)] {
+        let before = wal.stats().frames;
+        for record in &records {
+            wal.append(0, &[record]).expect("append");
+        }
+        wal.wait(wal.last().expect("records")).expect("wait");
+        assert_eq!(wal.stats().frames - before, frames, "{} appends", records.len());
+    }
 }

@@ -180,8 +180,11 @@ fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
     let lsns = wal.commit(0, &most).expect("4 MiB");
     assert_eq!(lsns.end().get(), 4);
     assert!(matches!(wal.wait(Lsn::new(5).expect("lsn")), Err(Error::NotAppended { lsn: 5 })));
+    wal.commit(0, &[vec![0; 1 << 20]]).expect("the largest record");
+    assert!(matches!(wal.append(0, &[[]; (1 << 20) + 1]), Err(Error::Refused { .. })));
+    wal.commit(0, &[[]; 1 << 20]).expect("the most records");
     drop(wal);
-    assert_eq!(open(dir.path(), From::Beginning).expect("open").2.len(), 4);
+    assert_eq!(open(dir.path(), From::Beginning).expect("open").2.len(), 4 + 1 + (1 << 20));
 }
 
 #[test]
