@@ -30,6 +30,17 @@ fn missing_directories_and_files_are_made_for_their_owner_alone() {
     assert_eq!(file.size().expect("size"), 8);
 }
 
+#[test]
+fn a_directory_in_a_directory_is_one_of_its_own() {
+    let dir = tempfile::tempdir().expect("dir");
+    let disk = FsDisk::create(dir.path()).expect("create");
+    let inner = disk.subdir("inner").expect("subdir");
+    inner.create("file").expect("create");
+    assert_eq!(mode(&dir.path().join("inner")), 0o700);
+    assert!(dir.path().join("inner/file").exists() && !dir.path().join("file").exists());
+    assert_eq!(inner.describe("file"), dir.path().join("inner/file").display().to_string());
+}
+
 /// Recovery believes what it reads then to be on the disk. Linux keeps a file in pieces of up to some MiB,
 /// and leaves one alone that is to be dropped in part.
 #[test]
