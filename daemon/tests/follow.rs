@@ -61,6 +61,15 @@ fn follower(house: &House, more: &[&str]) -> Child {
     command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawn icnctl")
 }
 
+/// As whatever a shell has started in the background does.
+fn ignores_interrupts(process: u32) -> bool {
+    const INTERRUPT: u64 = 1 << 1;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).expect("a mask") & INTERRUPT > 0)
+}
+
 fn publish(house: &House, text: &str) -> u64 {
     house.get(&["gossip", "publish", "a", text])["lsn"].as_u64().expect("an LSN")
 }
@@ -98,8 +107,10 @@ fn a_follower_shows_every_record_once_through_rotation_compaction_and_kill() {
     assert_eq!(publish(&house, "the last"), last);
     assert_eq!(daemon.stop("TERM"), Some(0));
     following.reaches(last);
-    let signal = ["-s", "INT", &following.child.id().to_string()];
-    assert!(Command::new("kill").args(signal).status().expect("kill").success());
+    let process = following.child.id();
+    let signal = if ignores_interrupts(process) { "TERM" } else { "INT" };
+    let arguments = ["-s", signal, &process.to_string()];
+    assert!(Command::new("kill").args(arguments).status().expect("kill").success());
     let status = until("the end", || following.child.try_wait().expect("wait"));
     assert_eq!(status.code(), None, "Ctrl-C ends it");
 }
