@@ -200,8 +200,8 @@ impl Choice<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{Disk, DiskFile};
     use super::*;
+    use crate::disk::{Disk, DiskFile};
 
     #[test]
     fn every_legal_loss_is_there_once() {

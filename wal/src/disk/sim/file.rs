@@ -1,0 +1,91 @@
+//! An open file, and what may become of a call.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::world::World;
+use crate::disk::DiskFile;
+
+/// An open file.
+pub struct SimFile {
+    pub(super) world: Arc<Mutex<World>>,
+    pub(super) file: usize,
+}
+
+impl DiskFile for SimFile {
+    fn size(&self) -> io::Result<u64> {
+        let world = self.world.lock();
+        world.powered()?;
+        Ok(world.files[self.file].live.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+        let mut world = self.world.lock();
+        world.powered()?;
+        world.reads += 1;
+        if world.faults.read_error_at == Some(world.reads) {
+            return Err(io::Error::other("the read failed"));
+        }
+        Ok(world.files[self.file].live.read(index(offset), out))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut world = self.world.lock();
+        world.writes += 1;
+        let dying = world.operate();
+        if world.faults.write_error_at == Some(world.writes) {
+            world.files[self.file].write(index(offset), &bytes[..bytes.len() / 2]);
+            return Err(io::Error::other("the write failed"));
+        }
+        let size = world.files[self.file].live.len() as u64;
+        let growth = (offset + bytes.len() as u64).saturating_sub(size);
+        // What finds no room, as far as it does.
+        let mut lacking = 0;
+        if growth > 0 && world.count_growth().is_err() {
+            lacking = (bytes.len() as u64).div_ceil(2);
+        } else if let Some(room) = &mut world.faults.room {
+            lacking = growth.saturating_sub(*room);
+            *room -= growth - lacking;
+        }
+        let written = bytes.len() - index(lacking);
+        world.files[self.file].write(index(offset), &bytes[..written]);
+        if lacking > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        dying
+    }
+
+    fn has_one_name(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut world = self.world.lock();
+        world.operate()?;
+        world.syncs += 1;
+        let fails = world.faults.sync_error_at == Some(world.syncs);
+        let keeps = world.faults.sync_error_keeps;
+        let file = &mut world.files[self.file];
+        if fails {
+            if !keeps {
+                file.lose_pending();
+            }
+            return Err(io::Error::other("the sync failed"));
+        }
+        file.sync();
+        Ok(())
+    }
+
+    fn drop_cache(&self, offset: u64) -> io::Result<()> {
+        let mut world = self.world.lock();
+        world.powered()?;
+        world.files[self.file].drop_cache(index(offset));
+        Ok(())
+    }
+}
+
+fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
