@@ -10,8 +10,8 @@ use icn_wal::{Disk, Lsn, Wal};
 pub(crate) const PIECE_BYTES: usize = 128 << 10;
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// What writes or reads much beside a log, and stands back where the log is in use: its syncs wait for whatever
-/// the disk still has to write.
+/// What writes or reads much beside a log, and stands back where the log is in use: its syncs wait for
+/// whatever the disk has under way.
 pub(crate) struct Courtesy<'a, D: Disk> {
     wal: &'a Wal<D>,
     last: Option<Lsn>,

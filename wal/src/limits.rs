@@ -32,8 +32,8 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 pub(crate) const SECTOR_BYTES: usize = 512;
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = SECTOR_BYTES as u64;
 
-/// The largest body a frame header may announce: an append of the largest size that arrived when
-/// the group was almost full.
+/// The largest body a frame header may announce. An append waits for a group that it would fill beyond
+/// its size, so that no frame comes near it.
 pub(crate) const FRAME_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + GROUP_BYTES_MAX;
 
 const _: () = assert!(RECORD_BYTES_MAX + RECORD_HEADER_BYTES <= APPEND_BYTES_MAX);

@@ -113,5 +113,10 @@ mod tests {
         assert_eq!(pages.read(model.len() - 3, &mut out), 3);
         assert_eq!(out[3..], [9; 5]);
         assert_eq!(pages.read(model.len() + 3, &mut out), 0);
+        for len in [model.len() + 1, 9100, 4096, 0] {
+            pages.cut(len);
+            model.truncate(len);
+            assert_eq!(pages.to_vec(), model);
+        }
     }
 }
