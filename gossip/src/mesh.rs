@@ -75,8 +75,9 @@ pub struct Mesh {
     links: BTreeMap<LinkId, Link>,
     /// The link each log comes over.
     sources: BTreeMap<LogKey, LinkId>,
-    /// How many entries of a log are being verified.
-    verifying: BTreeMap<LogKey, usize>,
+    /// How many entries of a log have come and are not in it yet: until they are, where it is to go
+    /// on from is not known.
+    arriving: BTreeMap<LogKey, usize>,
     /// Logs that are left alone.
     held: BTreeMap<LogKey, Pause>,
     /// Logs that begin, as far as is known, after a gap: until then somebody may have what is in it.
@@ -218,8 +219,10 @@ impl Mesh {
             self.act(Action::Close { link: id, code: RESTORED, name: "restored" });
         }
         let (steps, counts) = (std::mem::take(&mut self.steps), self.counts);
+        // What is being checked comes back.
+        let arriving = std::mem::take(&mut self.arriving);
         // A restore has begun a new epoch.
-        *self = Self { steps, counts, epoch_is_fresh: true, ..Self::default() };
+        *self = Self { steps, counts, arriving, epoch_is_fresh: true, ..Self::default() };
     }
 
     /// Topics have come or gone.
@@ -264,7 +267,12 @@ impl Mesh {
         let now_ms = self.pass(now_ms);
         loop {
             match self.steps.pop_front() {
-                Some(Step::Do(action)) => return Some(action),
+                Some(Step::Do(action)) => {
+                    if let Action::Take { entry, .. } = &action {
+                        self.arrived(LogKey::of(entry), 1);
+                    }
+                    return Some(action);
+                }
                 Some(Step::Plan(key)) => {
                     self.plan(state, now_ms, key);
                     continue;

@@ -112,7 +112,9 @@ struct History {
 impl History {
     fn begin(seed: u64) -> Self {
         let count = if seed % 7 == 5 { 6 } else { 4 };
-        let mut world = World::new(seed, count, Pace::default());
+        // In some the nodes are slow to turn to what comes in.
+        let turn_ms = if seed % 11 < 5 { 30 } else { 0 };
+        let mut world = World::new(seed, count, Pace { turn_ms, ..Pace::default() });
         // All with all; a line; a star around one who may not read everything; a ring; two circles with
         // one node in common.
         match seed % 6 {

@@ -37,11 +37,21 @@ pub struct Pace {
     pub verify_ms: u64,
     /// The bytes that a link takes in a ms.
     pub link_bytes: u64,
+    /// How long a node that is busy gathers what comes in for one turn, in ms; if 0, everything that
+    /// comes has a turn of its own.
+    pub turn_ms: u64,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { link_ms: 20, sync_ms: 10, redial_ms: 300, verify_ms: 3, link_bytes: 1 << 20 }
+        Self {
+            link_ms: 20,
+            sync_ms: 10,
+            redial_ms: 300,
+            verify_ms: 3,
+            link_bytes: 1 << 20,
+            turn_ms: 0,
+        }
     }
 }
 
@@ -61,6 +71,8 @@ pub struct Member {
     waiting: VecDeque<(u64, Output<u64>)>,
     /// When the last signatures are checked: one batch after the other.
     verified_ms: u64,
+    /// What has come in since the last turn.
+    inbox: (Vec<PeerEvent>, Vec<(u64, Request)>),
     links: BTreeMap<LinkId, usize>,
 }
 
@@ -69,6 +81,7 @@ enum Event {
     Sent { to: usize, link: LinkId, bytes: usize },
     Verified { to: usize, start: u64, batch: Batch, valid: bool },
     Synced { to: usize, start: u64 },
+    Turn { to: usize, start: u64 },
     Tick { to: usize, start: u64 },
     Dial { from: usize, to: usize },
 }
@@ -142,6 +155,7 @@ impl World {
                 skew_ms: 0,
                 waiting: VecDeque::new(),
                 verified_ms: 0,
+                inbox: Default::default(),
                 links: BTreeMap::new(),
             });
         }
@@ -210,6 +224,7 @@ impl World {
         let member = &mut self.members[index];
         member.node = None;
         member.waiting.clear();
+        member.inbox = Default::default();
         member.disk = power.map_or_else(|| member.disk.kill(), |seed| member.disk.power_loss(seed));
         links.into_iter().for_each(|link| self.end_link(link));
     }
@@ -250,9 +265,7 @@ impl World {
     pub fn ask(&mut self, index: usize, line: Value) -> u64 {
         self.next_question += 1;
         let question = self.next_question;
-        if self.members[index].node.is_some() {
-            self.step(index, Vec::new(), vec![(question, request(line))]);
-        }
+        self.come(index, None, Some((question, request(line))));
         question
     }
 
@@ -329,12 +342,17 @@ impl World {
             Event::Sent { to, link, bytes } => self.sent(to, link, bytes),
             Event::Verified { to, start, batch, valid } => {
                 if self.is_the_same(to, start) {
-                    self.step(to, vec![PeerEvent::Verified { batch, valid }], Vec::new());
+                    self.come(to, Some(PeerEvent::Verified { batch, valid }), None);
                 }
             }
             Event::Synced { to, start } => {
                 if self.is_the_same(to, start) {
                     self.release(to);
+                }
+            }
+            Event::Turn { to, start } => {
+                if self.is_the_same(to, start) {
+                    self.turn(to);
                 }
             }
             Event::Tick { to, start } => {
@@ -354,9 +372,30 @@ impl World {
         self.runs(index) && self.members[index].starts == start
     }
 
-    fn step(&mut self, index: usize, events: Vec<PeerEvent>, asked: Vec<(u64, Request)>) {
+    /// Something comes in at a node.
+    fn come(&mut self, index: usize, event: Option<PeerEvent>, asked: Option<(u64, Request)>) {
+        let member = &mut self.members[index];
+        if member.node.is_none() {
+            return;
+        }
+        let (events, requests) = &mut member.inbox;
+        let is_first = events.is_empty() && requests.is_empty();
+        events.extend(event);
+        requests.extend(asked);
+        if self.pace.turn_ms == 0 {
+            self.turn(index);
+        } else if is_first {
+            let start = member.starts;
+            let delay = self.dice.below(self.pace.turn_ms);
+            self.after(delay, Event::Turn { to: index, start });
+        }
+    }
+
+    fn turn(&mut self, index: usize) {
         let now_ms = self.clock(index);
-        let Some(node) = self.members[index].node.as_mut() else { return };
+        let member = &mut self.members[index];
+        let (events, asked) = std::mem::take(&mut member.inbox);
+        let Some(node) = member.node.as_mut() else { return };
         let outputs = node.step(now_ms, events, asked);
         self.wait(index, outputs);
     }

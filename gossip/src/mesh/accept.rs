@@ -13,32 +13,38 @@ impl Mesh {
         let now_ms = self.pass(now_ms);
         let Batch { link: id, purpose, entries } = batch;
         if let Purpose::Take { key, .. } = purpose
-            && let Some(count) = self.verifying.get_mut(&key)
+            && (!valid || self.is_held(&key, now_ms))
         {
-            // It may be from before a restore, which counts anew.
-            *count = count.saturating_sub(entries.len());
-            if *count == 0 {
-                self.verifying.remove(&key);
-            }
+            self.arrived(key, entries.len());
         }
         if !valid {
             self.close(state, now_ms, id, LinkError::BadSignature);
             return;
         }
         match purpose {
-            Purpose::Take { key, after_gap } => {
-                if self.is_held(&key, now_ms) {
-                    return;
-                }
+            Purpose::Take { key, .. } if self.is_held(&key, now_ms) => {}
+            Purpose::Take { after_gap, .. } => {
                 for (index, entry) in entries.into_iter().enumerate() {
                     let after_gap = after_gap && index == 0;
                     self.act(Action::Take { entry: Box::new(entry), after_gap });
                 }
-                if !self.sources.contains_key(&key) {
-                    self.steps.push_back(Step::Plan(key));
-                }
             }
             Purpose::Dispute | Purpose::Proof => self.judged(id, purpose, entries),
+        }
+    }
+
+    /// So many entries of a log are no longer on their way into it: they are taken, or never will be.
+    pub(super) fn arrived(&mut self, key: LogKey, count: usize) {
+        let Some(arriving) = self.arriving.get_mut(&key) else { return };
+        *arriving = arriving.saturating_sub(count);
+        if *arriving > 0 {
+            return;
+        }
+        self.arriving.remove(&key);
+        // Its source may have gone meanwhile, or its author have come.
+        let source = self.sources.get(&key).and_then(|id| self.links.get(id));
+        if source.is_none_or(|link| link.peer != key.author) {
+            self.steps.push_back(Step::Plan(key));
         }
     }
 
@@ -96,9 +102,11 @@ impl Mesh {
         }
         self.count(refusal.into());
         // What follows has nothing to follow.
+        let before = self.steps.len();
         self.steps.retain(|step| {
             !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
         });
+        self.arrived(key, before - self.steps.len());
         self.cease(now_ms, key, true);
     }
 

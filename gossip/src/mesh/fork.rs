@@ -118,6 +118,7 @@ impl Mesh {
         let action = match (purpose, entries.next(), entries.next()) {
             // Appending it is what finds the other one, and keeps both.
             (Purpose::Dispute, Some(entry), None) => {
+                *self.arriving.entry(LogKey::of(&entry)).or_default() += 1;
                 Action::Take { entry: Box::new(entry), after_gap: false }
             }
             (Purpose::Proof, Some(one), Some(other)) => {

@@ -82,7 +82,7 @@ impl Mesh {
                     let late = now_ms.saturating_sub(wanted.since_ms) >= PATIENCE_MS;
                     wanted.ceased_ms.is_none() && (idle || late)
                 });
-                if slow && *told > state.head(key).head && !self.verifying.contains_key(key) {
+                if slow && *told > state.head(key).head && !self.arriving.contains_key(key) {
                     stalled.push((*source, *key));
                 }
             }

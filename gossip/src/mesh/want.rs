@@ -175,7 +175,7 @@ impl Mesh {
     pub(super) fn plan(&mut self, state: &State, now_ms: u64, key: LogKey) {
         if !self.wanted.contains(&key.topic)
             || self.is_held(&key, now_ms)
-            || self.verifying.contains_key(&key)
+            || self.arriving.contains_key(&key)
             || state.may_write(&key.topic, &key.author).is_err()
         {
             return;
@@ -369,7 +369,7 @@ impl Mesh {
             entries.push(entry);
         }
         let after_gap = std::mem::take(&mut wanted.after_gap);
-        *self.verifying.entry(key).or_default() += entries.len();
+        *self.arriving.entry(key).or_default() += entries.len();
         let purpose = Purpose::Take { key, after_gap };
         self.act(Action::Verify(Batch { link: id, purpose, entries }));
         Ok(())

@@ -44,6 +44,19 @@ fn a_log_comes_from_its_author_as_soon_as_there_is_a_link_to_it() {
 }
 
 #[test]
+fn a_log_comes_from_an_author_that_came_while_entries_were_checked() {
+    let (mut node, log, first) = wanting(3, &["one", "two"]);
+    let topic = log.key.topic;
+    node.slow = true;
+    node.hear(1, log.send(first, 1));
+    node.up_with(2, 3, &topic);
+    node.hear(2, log.heads(2));
+    assert!(!node.take(1).contains(&Message::Cease(first)), "what is in the log is not known yet");
+    node.check_signatures();
+    assert!(node.take(1).contains(&Message::Cease(first)));
+}
+
+#[test]
 fn a_source_that_sends_nothing_is_left_when_another_has_more() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
@@ -206,6 +219,43 @@ fn of_two_that_wait_for_each_other_both_give_up_and_tell_what_comes() {
     let list = vec![log.head(2)];
     let news = Message::Heads { tag: tag(1, &topic), last: false, news: true, list };
     assert!(node.take(1).contains(&news));
+}
+
+#[test]
+fn a_source_that_goes_while_its_entries_are_taken_makes_nothing_come_twice() {
+    // What happens at one moment: the last entries are checked, and their source goes or stops.
+    for stops in [false, true] {
+        for checked_first in [true, false] {
+            let (mut node, log, first) = wanting(4, &["one", "two", "three"]);
+            let topic = log.key.topic;
+            node.up_with(2, 3, &topic);
+            node.hear(2, log.heads(2));
+            if stops {
+                // By now it is to come from elsewhere.
+                node.pass(2500);
+            }
+            node.take(2);
+            node.slow = true;
+            node.hear(1, log.send(first, 1));
+            let batch = node.unchecked.pop_front().expect("a batch");
+            if checked_first {
+                node.mesh.verified(&node.state, node.now_ms, batch.clone(), true);
+            }
+            if stops {
+                let (kind, body) = stop(first, StopReason::Ceased).encode();
+                node.mesh.receive(&node.state, node.now_ms, LinkId(1), kind, &body);
+            } else {
+                node.mesh.down(&node.state, node.now_ms, LinkId(1));
+            }
+            if !checked_first {
+                node.mesh.verified(&node.state, node.now_ms, batch, true);
+            }
+            node.work();
+            let want = node.wants(2, &log.key).expect("from the other");
+            assert_eq!(want.after, 3, "stops: {stops}, checked first: {checked_first}");
+            assert_eq!(node.texts(topic).len(), 3);
+        }
+    }
 }
 
 #[test]

@@ -67,6 +67,8 @@ impl History {
                     assert!(log.proof.is_none(), "a fork of {key:?} at node {index}");
                 }
             }
+            let twice = node.mesh().counts().find(|(name, _)| *name == "duplicate");
+            assert_eq!(twice, Some(("duplicate", 0)), "at node {index}");
             for (link, view) in node.mesh().links() {
                 assert!(view.remembered < 2000, "{link:?} of {index}: {view:?}");
             }

@@ -52,7 +52,7 @@ impl World {
             let card = KeyCard::sign(&keypair(seed), [seed; 32], 1);
             let peer = card.did;
             let address = SocketAddr::from(([10, 0, 0, seed], 7777));
-            self.step(one, vec![PeerEvent::Up { link, card, binding, address }], Vec::new());
+            self.come(one, Some(PeerEvent::Up { link, card, binding, address }), None);
             self.act(one, Heard::Up { link, peer, binding });
         }
     }
@@ -63,7 +63,7 @@ impl World {
             self.ways.remove(&(link, index));
             if self.members[index].links.remove(&link).is_some() {
                 ends.push(index);
-                self.step(index, vec![PeerEvent::Down { link }], Vec::new());
+                self.come(index, Some(PeerEvent::Down { link }), None);
                 self.act(index, Heard::Down { link });
             }
         }
@@ -95,7 +95,7 @@ impl World {
         let Some(&peer) = self.members[to].links.get(&link) else { return };
         let Some(way) = self.ways.get_mut(&(link, peer)) else { return };
         way.under_way -= bytes;
-        self.step(to, vec![PeerEvent::Sent { link, bytes }], Vec::new());
+        self.come(to, Some(PeerEvent::Sent { link, bytes }), None);
         self.read(link, to);
     }
 
@@ -121,7 +121,7 @@ impl World {
             self.trace.update(&body);
             self.received[to] += (body.len() + HEADER_BYTES) as u64;
             self.act(to, Heard::Frame { link, kind, body: &body });
-            self.step(to, vec![PeerEvent::Frame { link, kind, body }], Vec::new());
+            self.come(to, Some(PeerEvent::Frame { link, kind, body }), None);
         }
     }
 
