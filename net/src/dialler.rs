@@ -150,6 +150,10 @@ impl Dialler {
             && !hinted(&Target::new(target.did(), link.address()))
     }
 
+    fn is_hinted(&self, target: &Target) -> bool {
+        self.0.lock().targets.get(target).is_some_and(|entry| entry.hinted)
+    }
+
     pub(crate) fn status(&self, shared: &Shared) -> Vec<TargetStatus> {
         let inner = self.0.lock();
         let status = |(target, entry): (&Target, &Entry)| {

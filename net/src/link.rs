@@ -35,6 +35,10 @@ const READ_PIECES: usize = 32;
 /// How long the code of a connection may take to follow the end of its stream.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How often to look whether a peer answers, and how long it may not.
+const LOOK: Duration = Duration::from_secs(1);
+pub(crate) const OVERDUE: Duration = Duration::from_secs(2);
+
 /// A frame that came and is not settled. Dropping it lets the link go on reading: at most
 /// [`UNSETTLED_BYTES_MAX`] of one peer are out at any time.
 #[derive(Debug)]
@@ -90,6 +94,32 @@ impl Link {
     /// Waits until everybody has been told that it ended.
     pub(crate) async fn gone(&self) {
         self.gone.cancelled().await;
+    }
+
+    /// Waits until the peer is overdue: it was sent something and has not even said that it has come. A
+    /// link that is idle says nothing of the peer until the next keep-alive.
+    pub(crate) async fn overdue(&self) {
+        let counts = || {
+            let stats = self.connection.stats();
+            (stats.udp_rx.datagrams, stats.frame_tx.ping + stats.frame_tx.stream)
+        };
+        let (mut heard, mut asked) = counts();
+        let mut waiting_since = None;
+        loop {
+            sleep(LOOK).await;
+            match counts() {
+                (now, asked_now) if now != heard => {
+                    (heard, asked, waiting_since) = (now, asked_now, None);
+                }
+                (_, asked_now) if asked_now != asked => {
+                    let since = waiting_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= OVERDUE {
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     pub(crate) fn send(&self, frame: Frame) -> bool {

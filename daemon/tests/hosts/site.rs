@@ -111,6 +111,18 @@ impl Site {
     }
 }
 
+/// A deadline that was missed says nothing; what the nodes have said may.
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (host, daemon) in self.daemons.iter().enumerate() {
+                let log = daemon.as_ref().map_or_else(String::new, Daemon::log);
+                tell(&format!("host {host}:\n{log}"));
+            }
+        }
+    }
+}
+
 impl Spent {
     /// Nobody is there and nothing is done: that must cost next to nothing.
     pub(crate) fn check_idle(&self, now: &Self) {

@@ -1,9 +1,10 @@
 //! The task of a target. It does nothing while there is a link to the identity behind the target, unless
-//! the local network says that this is elsewhere by now: a node that has moved does not answer where it
-//! was, and the link would be dead until the silence is too long. Otherwise it dials: at once at first,
-//! within [`PROMPT`] after a link that ended by nobody's fault, and after a failure with growing pauses,
-//! of which a random part is left out so that nodes that lost each other together do not meet at the
-//! same moment for ever.
+//! the local network says that this is elsewhere by now, or has heard of it here while it does not answer
+//! on the link: a node that has moved does not answer where it was, nor hears an answer that comes from
+//! elsewhere, and the link would be dead until the silence is too long. What the local network said before
+//! can hold for two minutes more. Otherwise it dials: at once at first, within [`PROMPT`] after a link that
+//! ended by nobody's fault, and after a failure with growing pauses, of which a random part is left out so
+//! that nodes that lost each other together do not meet at the same moment for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +42,19 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
         if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
             declined = 0;
             dialler.connected(target);
-            if beside == Some(link.id()) || !dialler.has_moved(target, &link) {
+            let is_news = beside != Some(link.id());
+            if !is_news || !dialler.has_moved(target, &link) {
                 tokio::select! {
-                    () = link.gone() => rest(after(dialler, target, &link), wake).await,
-                    () = wake.notified() => beside = None,
+                    () = link.gone() => {
+                        rest(after(dialler, target, &link), wake).await;
+                        continue;
+                    }
+                    () = wake.notified() => {
+                        beside = None;
+                        continue;
+                    }
+                    () = link.overdue(), if is_news && dialler.is_hinted(target) => {}
                 }
-                continue;
             }
             beside = Some(link.id());
         }
@@ -130,18 +138,28 @@ fn some_of(duration: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use icn_gossip::{KeyCard, Keypair};
+    use tokio::net::UdpSocket;
     use tokio::sync::mpsc;
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
     use crate::dialler::Source;
-    use crate::transport::{Config, Event, Transport};
+    use crate::link::OVERDUE;
+    use crate::transport::{Config, Event, Timing, Transport};
 
     fn bind(seed: u8, events: mpsc::Sender<Event>) -> Transport {
+        bind_with(seed, events, Timing::default().keep_alive)
+    }
+
+    fn bind_with(seed: u8, events: mpsc::Sender<Event>, keep_alive: Duration) -> Transport {
         let keypair = Arc::new(Keypair::from_seed([seed; 32]));
         let card = KeyCard::sign(&keypair, [seed; 32], 1);
-        let config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
+        let mut config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
+        config.timing.keep_alive = keep_alive;
         Transport::bind(config, events).unwrap()
     }
 
@@ -175,19 +193,8 @@ mod tests {
         // One peer, where it was and where it is: nothing there says that the first is no more.
         let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
         let [was, is] = [&was, &is].map(|at| Target::new(Some(at.did()), at.local_addr().unwrap()));
-        let mut linked_to = async |target: &Target| {
-            let up = async {
-                while let Some(event) = told.recv().await {
-                    if let Event::Up { peer, address, .. } = event {
-                        return Target::new(Some(peer), address) == *target;
-                    }
-                }
-                false
-            };
-            assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
-        };
         assert!(dialler.add(shared, was.clone(), Source::Hint));
-        linked_to(&was).await;
+        linked_to(&mut told, &was).await;
         let link = shared.table.of(&was.did().unwrap()).unwrap();
         assert!(dialler.add(shared, is.clone(), Source::Hint));
         assert!(!dialler.has_moved(&is, &link), "it is still where it was");
@@ -195,7 +202,72 @@ mod tests {
             sleep(Duration::from_millis(20)).await;
         }
         dialler.remove(&was, Source::Hint);
-        linked_to(&is).await;
+        linked_to(&mut told, &is).await;
+    }
+
+    /// Waits for the next link, which must go there.
+    async fn linked_to(told: &mut mpsc::Receiver<Event>, target: &Target) {
+        let up = async {
+            while let Some(event) = told.recv().await {
+                if let Event::Up { peer, address, .. } = event {
+                    return Target::new(Some(peer), address) == *target;
+                }
+            }
+            false
+        };
+        assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
+    }
+
+    /// Passes on what comes between one node and another, until it is dropped.
+    struct Wire(JoinHandle<()>, SocketAddr);
+
+    impl Wire {
+        async fn to(far: SocketAddr) -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = socket.local_addr().unwrap();
+            let pass = async move {
+                let (mut near, mut packet) = (None, [0; 2000]);
+                while let Ok((bytes, from)) = socket.recv_from(&mut packet).await {
+                    let to = if from == far { near } else { Some(far) };
+                    near = if from == far { near } else { Some(from) };
+                    if let Some(to) = to {
+                        let _ = socket.send_to(&packet[..bytes], to).await;
+                    }
+                }
+            };
+            Self(tokio::spawn(pass), address)
+        }
+    }
+
+    impl Drop for Wire {
+        fn drop(&mut self) {
+            self.0.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_dialled_wherever_else_the_local_network_has_heard_of_it() {
+        let (events, mut told) = mpsc::channel(64);
+        let node = bind_with(1, events, Duration::from_millis(200));
+        let (shared, dialler) = (&node.shared, &node.shared.dialler);
+        let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
+        let wire = Wire::to(was.local_addr().unwrap()).await;
+        let [there, elsewhere] =
+            [wire.1, is.local_addr().unwrap()].map(|at| Target::new(Some(is.did()), at));
+        assert!(dialler.add(shared, there.clone(), Source::Hint));
+        linked_to(&mut told, &there).await;
+        let link = shared.table.of(&is.did()).unwrap();
+        assert!(dialler.add(shared, elsewhere.clone(), Source::Hint));
+        // It answers for longer than it may be silent.
+        while link.age() < 2 * OVERDUE {
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(
+            link.ended().is_none(),
+            "several addresses are no reason to leave one that answers"
+        );
+        drop(wire);
+        linked_to(&mut told, &elsewhere).await;
     }
 
     #[tokio::test]
