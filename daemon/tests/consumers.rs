@@ -73,9 +73,20 @@ impl Consumer {
 
     /// Sends a signal, and waits for the end.
     fn signal(&mut self, name: &str) -> Option<i32> {
+        // It has a cursor at the node before it follows, and until then a signal ends it at once.
+        until("that it catches signals", || self.catches(name).then_some(()));
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill").success());
         self.end()
+    }
+
+    fn catches(&self, name: &str) -> bool {
+        let number = if name == "INT" { 2 } else { 15 };
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("a status");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("signals");
+        let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask");
+        caught >> (number - 1) & 1 == 1
     }
 
     fn end(&mut self) -> Option<i32> {
