@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use icn_wal::{Disk, FsDisk};
+use icn_wal::FsDisk;
+use icn_wal::disk::Disk;
 
 use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, exit, is_full};
 use crate::keyfile;

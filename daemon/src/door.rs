@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use icn_wal::{Disk, Lsn, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
 use tokio::sync::{oneshot, watch};
 
 use crate::failure::Failure;
@@ -126,7 +127,7 @@ mod tests {
 
     use bytes::Bytes;
     use icn_gossip::mesh::LinkId;
-    use icn_wal::{Faults, SimDisk};
+    use icn_wal::disk::{Faults, SimDisk};
 
     use super::*;
     use crate::node::{Arrived, simulated};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{Compactor, Image};
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use icn_gossip::mesh::{Batch, LinkId, Mesh};
 use icn_gossip::{Did, KeyCard, Keypair, Mutation, NodeId, Outcome, Provenance, Reject, State};
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 use serde_json::json;
 
 use crate::failure::{Failure, exit};

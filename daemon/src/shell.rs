@@ -12,7 +12,8 @@ use bytes::Bytes;
 use icn_gossip::Entry;
 use icn_gossip::mesh::{Batch, LinkId};
 use icn_snapshot::{Check, Compactor};
-use icn_wal::{Disk, Lsn, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -357,7 +358,7 @@ fn work<D: Disk>(
 
 #[cfg(test)]
 mod tests {
-    use icn_wal::{Faults, SimDisk};
+    use icn_wal::disk::{Faults, SimDisk};
 
     use super::*;
     use crate::node::simulated;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{At, Compactor, Image, Past, SnapshotId, Target, state_at};
-use icn_wal::{Disk, Lsn};
+use icn_wal::Lsn;
+use icn_wal::disk::Disk;
 use serde_json::{Value, json};
 
 use crate::diff::diff;

@@ -17,7 +17,8 @@ use icn_gossip::{
     TopicSpec,
 };
 use icn_net::{Frame, Hello, Local, Role, SPOKEN, Session};
-use icn_wal::{Error, SimDisk};
+use icn_wal::Error;
+use icn_wal::disk::SimDisk;
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 

@@ -3,7 +3,8 @@
 #![no_main]
 
 use icn_fuzz::{End, Forged, Log, replay};
-use icn_wal::{Error, Reason};
+use icn_wal::Error;
+use icn_wal::damage::Reason;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -4,7 +4,7 @@
 
 use icn_fuzz::Ops;
 use icn_fuzz::life::{Step, Witness};
-use icn_wal::{Faults, SimDisk};
+use icn_wal::disk::{Faults, SimDisk};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

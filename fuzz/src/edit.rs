@@ -1,7 +1,7 @@
 //! Damage to a log, and forgery.
 
 use arbitrary::Arbitrary;
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 
 use crate::layout::{
     FRAME_HEADER_BYTES, Header, SEGMENT_HEADER_BYTES, headers, is_sound, seal, used,

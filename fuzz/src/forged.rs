@@ -1,6 +1,6 @@
 //! A frame as a faulty writer would make it.
 
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 
 use crate::layout::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal};
 use crate::log::segments;

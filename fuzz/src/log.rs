@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
-use icn_wal::{Error, From, SimDisk, Wal};
+use icn_wal::{Error, From, Wal};
+use icn_wal::disk::SimDisk;
 
 use crate::layout::{headers, is_sound, used};
 

@@ -1,7 +1,7 @@
 //! Choices made by the fuzzer: a life, and what goes wrong in it.
 
 use arbitrary::Unstructured;
-use icn_wal::Faults;
+use icn_wal::disk::Faults;
 
 use crate::life::{Step, plan};
 

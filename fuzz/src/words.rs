@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use icn_snapshot::{Policy, StateMachine, Store};
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Serialize};
 
 const HEADER_BYTES: usize = 96;

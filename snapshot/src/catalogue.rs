@@ -1,6 +1,7 @@
 //! The list of snapshots, as it is on the disk.
 
-use icn_wal::{Disk, StoreId, Twin, TwinFile};
+use icn_wal::disk::Disk;
+use icn_wal::{StoreId, Twin, TwinFile};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::thread::Scope;
 
-use icn_wal::DiskFile;
+use icn_wal::disk::DiskFile;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::compress_bound;
 
@@ -346,7 +346,7 @@ fn damaged(why: &'static str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use icn_wal::{Disk, SimDisk};
+    use icn_wal::disk::{Disk, SimDisk};
 
     use super::*;
 

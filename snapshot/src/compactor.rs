@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use icn_wal::{Disk, Lsn, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::catalogue::Check;
@@ -192,7 +193,7 @@ mod tests {
     use std::thread;
     use std::time::Duration;
 
-    use icn_wal::SimDisk;
+    use icn_wal::disk::SimDisk;
     use serde::{Deserialize, Serialize};
 
     use super::*;

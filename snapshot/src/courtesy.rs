@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use icn_wal::{Disk, Lsn, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
 
 /// So much is written before the next rest. A chunk at once, three times as long, let one commit in a
 /// thousand wait for 2.2 times as long as without a snapshot beside it, this 1.4 times.
@@ -39,7 +40,8 @@ impl<'a, D: Disk> Courtesy<'a, D> {
 mod tests {
     use std::ops::ControlFlow;
 
-    use icn_wal::{From, SimDisk};
+    use icn_wal::From;
+    use icn_wal::disk::SimDisk;
 
     use super::*;
 

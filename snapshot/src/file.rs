@@ -16,7 +16,8 @@
 
 use std::io::{self, Read, Write};
 
-use icn_wal::{Disk, DiskFile, StoreId};
+use icn_wal::StoreId;
+use icn_wal::disk::{Disk, DiskFile};
 use rmp_serde::decode::ReadReader;
 use rmp_serde::encode;
 

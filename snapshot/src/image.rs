@@ -1,6 +1,7 @@
 //! A state on its way to the disk.
 
-use icn_wal::{Disk, StoreId};
+use icn_wal::StoreId;
+use icn_wal::disk::Disk;
 
 use crate::backlog::Promise;
 use crate::catalogue::Origin;

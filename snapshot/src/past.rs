@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use icn_wal::{Disk, From as Start, Lsn};
+use icn_wal::disk::Disk;
+use icn_wal::{From as Start, Lsn};
 
 use crate::catalogue::{Entry, Origin};
 use crate::error::Error;

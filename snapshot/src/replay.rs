@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Disk, From as Start, Lsn, Record, StoreId};
+use icn_wal::disk::Disk;
+use icn_wal::{From as Start, Lsn, Record, StoreId};
 
 use crate::catalogue::Entry;
 use crate::error::Error;

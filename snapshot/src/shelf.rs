@@ -4,7 +4,8 @@ mod reader;
 
 use std::sync::Arc;
 
-use icn_wal::{Disk, DiskFile, Lsn, StoreId, Wal};
+use icn_wal::disk::{Disk, DiskFile};
+use icn_wal::{Lsn, StoreId, Wal};
 use parking_lot::Mutex;
 
 pub(crate) use self::reader::Reader;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use icn_wal::{Disk, Lsn, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::backlog::{Backlog, Since};

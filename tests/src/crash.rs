@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use icn_wal::disk::{Faults, SimDisk};
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Faults, SimDisk};
 
 use crate::life::{Step, Witness};
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use icn_daemon::node::Chance;
 use icn_gossip::TopicId;
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
 use crate::net::{Pace, World};

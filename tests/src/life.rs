@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 
-use icn_wal::{Error, From, Lsn, SimDisk, Wal};
+use icn_wal::disk::SimDisk;
+use icn_wal::{Error, From, Lsn, Wal};
 
 use crate::Dice;
 

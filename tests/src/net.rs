@@ -14,7 +14,8 @@ use icn_daemon::request::{Reply, Request};
 use icn_gossip::mesh::{Batch, LinkId, Root};
 use icn_gossip::{Did, KeyCard, Keypair, TopicId};
 use icn_snapshot::Policy;
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde_json::Value;
 
 use self::wire::Way;

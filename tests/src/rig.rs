@@ -6,7 +6,8 @@ use icn_daemon::node::{Effect, Identity, Node, Output};
 use icn_daemon::request::{Reply, Request};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Policy, digest};
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde_json::Value;
 
 use crate::Dice;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use icn_wal::{Faults, SimDisk};
+use icn_wal::disk::{Faults, SimDisk};
 
 /// What a sweep has looked at.
 #[derive(Clone, Copy, Debug, Default)]

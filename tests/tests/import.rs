@@ -6,7 +6,7 @@ use icn_daemon::failure::Failure;
 use icn_daemon::request::Request;
 use icn_snapshot::Policy;
 use icn_tests::{Rig, at_every_operation, request};
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
 /// Of the legal losses of each moment.

@@ -8,7 +8,7 @@ use icn_daemon::request::Request;
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Check, Due, Policy, Rotation};
 use icn_tests::{Dice, Rig, at_every_operation, request};
-use icn_wal::{Faults, SimDisk};
+use icn_wal::disk::{Faults, SimDisk};
 use serde_json::json;
 
 /// Small enough that a short life takes several snapshots.

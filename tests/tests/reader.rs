@@ -8,7 +8,9 @@ use std::process::{Command, Output};
 
 use icn_tests::Dice;
 use icn_tests::life::{Witness, plan};
-use icn_wal::{Error, From, FsDisk, Lsn, SimDisk, Wal, read, salvage};
+use icn_wal::disk::SimDisk;
+use icn_wal::salvage::salvage;
+use icn_wal::{Error, From, FsDisk, Lsn, Wal, read};
 use serde_json::Value;
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reader/icn_wal.py");

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, DiskFile};
-use crate::error::{Damage, Error, OnFile, Reason};
+use crate::error::{Error, OnFile};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::manifest::Manifest;
 use crate::plant::planted;

@@ -1,15 +1,17 @@
 //! The seam to the outside world: everything the log asks of a disk.
 //!
-//! [`FsDisk`] is a real directory; [`SimDisk`](crate::SimDisk) (feature `sim`) is one that loses
-//! power on command. A [`Disk`] is one flat directory; names are plain file names, never paths.
+//! [`FsDisk`] is a real directory; `SimDisk` (feature `sim`) is one that loses power on command. A
+//! [`Disk`] is one flat directory; names are plain file names, never paths.
 //! Creating, renaming and removing are writes too: none of them counts before
 //! [`sync_dir`](Disk::sync_dir).
 
 mod fs;
 #[cfg(feature = "sim")]
-pub(crate) mod sim;
+mod sim;
 
 pub use fs::FsDisk;
+#[cfg(feature = "sim")]
+pub use sim::{Faults, Losses, SimDisk};
 
 use std::io;
 

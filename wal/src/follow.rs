@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::chain::{chain, damage, read_header};
+use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, DiskFile};
-use crate::error::{Damage, Error, OnFile, Reason};
+use crate::error::{Error, OnFile};
 use crate::frame::{FrameHeader, Records};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::lsn::Lsn;

@@ -37,6 +37,10 @@
 //! 20 ms after it; and tasks that do not want a thread each have a [`Committer`] and await a
 //! [`Ticket`]. `examples/counter.rs` is a whole program.
 //!
+//! What few need is in a module of its own: [`list`] says what is in which segment, [`damage`] what is
+//! wrong with one, [`salvage`] keeps what can still be read, and [`disk`] is where another disk, or one
+//! that loses power on command, goes in.
+//!
 //! # What each `Ok` means
 //!
 //! | call | after `Ok` |
@@ -73,27 +77,28 @@
 //! place for a network file system. A copy of the directory of a running log is no backup, because
 //! segments are used again.
 //!
-//! Invariant: every access to the outside goes through [`Disk`]. Invariant: durable ≤ written ≤
+//! Invariant: every access to the outside goes through [`disk::Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.
 
 mod blank;
 mod chain;
 mod committer;
-mod disk;
+pub mod damage;
+pub mod disk;
 mod error;
 mod follow;
 mod frame;
 mod group;
 mod housekeeper;
 pub mod limits;
-mod list;
+pub mod list;
 mod lsn;
 mod manifest;
 mod plant;
 mod queue;
 mod reader;
 mod recover;
-mod salvage;
+pub mod salvage;
 mod segment;
 mod spare;
 mod stats;
@@ -104,16 +109,12 @@ mod wal;
 mod writer;
 
 pub use committer::Committer;
-#[cfg(feature = "sim")]
-pub use disk::sim::{Faults, Losses, SimDisk};
-pub use disk::{Disk, DiskFile, Entry, FsDisk};
-pub use error::{Damage, Error, Reason};
+pub use disk::FsDisk;
+pub use error::Error;
 pub use follow::Follower;
 pub use housekeeper::Housekeeper;
-pub use list::{Segment, segments};
 pub use lsn::Lsn;
 pub use recover::{From, Record, Recovery};
-pub use salvage::{Run, Salvage, Skipped, salvage};
 pub use segment::{FORMAT, StoreId};
 pub use stats::Stats;
 pub use ticket::Ticket;

@@ -5,8 +5,9 @@
 //! its name and before that segment gets its first frame, and before a segment is removed.
 
 use crate::blank::Blank;
+use crate::damage::{Damage, Reason};
 use crate::disk::Disk;
-use crate::error::{Damage, Error, Reason};
+use crate::error::Error;
 use crate::frame::u64_at;
 use crate::segment::{Link, StoreId};
 use crate::twin::{Twin, TwinFile, file_bytes};

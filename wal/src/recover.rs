@@ -10,8 +10,9 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::chain::{chain, continues_another, damage, holds_frames, read_header};
+use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, Entry, LOCK_NAME};
-use crate::error::{Damage, Error, OnFile, Reason};
+use crate::error::{Error, OnFile};
 use crate::list::Segment;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;

@@ -16,8 +16,9 @@ use std::ops::RangeInclusive;
 use self::rebuild::rebuild;
 use self::spine::Spine;
 use self::survey::Survey;
+use crate::damage::Damage;
 use crate::disk::Disk;
-use crate::error::{Damage, Error};
+use crate::error::Error;
 use crate::frame::Salt;
 use crate::recover::From;
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use icn_wal::{From, Housekeeper, SimDisk, Wal};
+use icn_wal::disk::SimDisk;
+use icn_wal::{From, Housekeeper, Wal};
 
 /// The thread of the housekeeper, once it has its name.
 fn task() -> Option<PathBuf> {

@@ -8,7 +8,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use icn_wal::{Error, Faults, From, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Error, From, Wal};
 use shuttle::thread;
 
 const COMMITS: usize = 3;

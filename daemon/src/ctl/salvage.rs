@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use icn_snapshot::{Check, Rotation, Snapshot, list};
-use icn_wal::{Error, From, FsDisk, Lsn, Run, Salvage, salvage};
+use icn_wal::salvage::{Run, Salvage, salvage};
+use icn_wal::{Error, From, FsDisk, Lsn};
 use serde_json::{Value, json};
 
 use super::wal;

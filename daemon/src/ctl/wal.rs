@@ -6,7 +6,9 @@ use std::path::Path;
 
 use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
-use icn_wal::{Disk, Entry, Error, From, FsDisk, Lsn, Record, Recovery, Segment, read, segments};
+use icn_wal::disk::{Disk, Entry};
+use icn_wal::list::{Segment, segments};
+use icn_wal::{Error, From, FsDisk, Lsn, Record, Recovery, read};
 use serde_json::{Value, json};
 
 use super::render::Table;

@@ -1,7 +1,7 @@
 //! Consumers of a topic, and how far they have come.
 
 use icn_gossip::{Mutation, Provenance, Reject, TopicId, name_is_valid};
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::Node;

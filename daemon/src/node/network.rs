@@ -8,7 +8,7 @@ use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, Refusal};
 use icn_gossip::{
     Entry, KeyCard, LogKey, Mutation, NodeId, Outcome, Provenance, Reject, TopicId, Verdict,
 };
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output};
 use crate::failure::{Failure, exit};

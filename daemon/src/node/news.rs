@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use icn_gossip::{Mutation, Outcome, State, Stored, TopicId};
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 
 use super::Node;
 
@@ -118,7 +118,7 @@ fn fresh(state: &State, topic: TopicId, first: u64, last: u64) -> Option<Vec<(u6
 #[cfg(test)]
 mod tests {
     use icn_gossip::{Entry, Keypair, LogKey, Position};
-    use icn_wal::SimDisk;
+    use icn_wal::disk::SimDisk;
 
     use super::*;
     use crate::node::simulated;

@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use icn_gossip::{Did, Policy, Provenance, Reject, State, Stored, Topic, TopicId, View};
 use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 

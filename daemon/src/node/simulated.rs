@@ -2,7 +2,7 @@
 
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::Policy;
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 
 use super::{Chance, Identity, Node};
 

@@ -3,7 +3,8 @@
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Reject};
 use icn_snapshot::{Check, Image, Labels, SnapshotId, Target};
-use icn_wal::{Disk, Lsn};
+use icn_wal::Lsn;
+use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, query};
@@ -190,7 +191,7 @@ impl<D: Disk> Node<D> {
 #[cfg(test)]
 mod tests {
     use icn_snapshot::Weakness;
-    use icn_wal::SimDisk;
+    use icn_wal::disk::SimDisk;
     use serde_json::Value;
 
     use super::*;

@@ -6,7 +6,7 @@ use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_gossip::{
     Access, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicSpec,
 };
-use icn_wal::Disk;
+use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, describe_topic};

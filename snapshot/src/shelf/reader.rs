@@ -1,6 +1,7 @@
 //! Reading what a shelf keeps, without the shelf.
 
-use icn_wal::{Disk, StoreId};
+use icn_wal::StoreId;
+use icn_wal::disk::Disk;
 
 use crate::error::Error;
 use crate::file::{self, Header, Loaded};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use icn_snapshot::{Entries, Error, Policy, StateMachine, Store, Weakness};
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Once it is broken, it is written as what cannot be read.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use icn_snapshot::{At, Error, Policy, Recovery, SnapshotId, StateMachine, Store};
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! When a snapshot is due.
 
 use icn_snapshot::{At, Due, Error, Policy, Store};
-use icn_wal::{Faults, Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::{Faults, SimDisk};
 
 use crate::common::{Map, put, save};
 

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use icn_snapshot::{At, state_at};
-use icn_wal::{Disk, SimDisk};
+use icn_wal::disk::{Disk, SimDisk};
 
 use crate::common::{Map, open, put, save};
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, Weakness};
-use icn_wal::{Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Deserializer, Serialize};
 
 thread_local! {
@@ -245,7 +246,10 @@ fn power_loss_at_every_operation_of_a_migration_loses_nothing() {
     for power in 1.. {
         let disk = before.fork();
         let at = disk.operations() + power;
-        disk.set_faults(icn_wal::Faults { power_loss_at: Some(at), ..icn_wal::Faults::default() });
+        disk.set_faults(icn_wal::disk::Faults {
+            power_loss_at: Some(at),
+            ..icn_wal::disk::Faults::default()
+        });
         let migrate = || {
             let (mut store, _) = Store::<Third, _>::open(&disk, Policy::default())?;
             let image = store.image(1).expect("an image");
@@ -253,7 +257,7 @@ fn power_loss_at_every_operation_of_a_migration_loses_nothing() {
             store.close()
         };
         let ended = migrate();
-        disk.set_faults(icn_wal::Faults::default());
+        disk.set_faults(icn_wal::disk::Faults::default());
         for seed in 0..4 {
             let image = disk.power_loss(seed);
             let (store, _) = Store::<Third, _>::open(&image, Policy::default()).expect("recovers");

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, digest, state_at};
-use icn_wal::{Faults, Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::{Faults, SimDisk};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 

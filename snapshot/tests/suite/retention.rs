@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use icn_snapshot::{At, Check, Due, Error, Origin, Policy, Reason, Rotation, Store, state_at};
-use icn_wal::{Disk, From, Lsn, SimDisk};
+use icn_wal::disk::{Disk, SimDisk};
+use icn_wal::{From, Lsn};
 use proptest::prelude::*;
 
 use crate::common::{Map, open, put, restore, save};

@@ -1,7 +1,8 @@
 //! What lies in the directory of snapshots, and what a start makes of it.
 
 use icn_snapshot::{At, Check, Error, Image, Reason, Rotation, SnapshotId, Store, list};
-use icn_wal::{Faults, Lsn, SimDisk};
+use icn_wal::Lsn;
+use icn_wal::disk::{Faults, SimDisk};
 
 use crate::common::{Map, open, put, restore, save};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use icn_gossip::{LogKey, Provenance};
-use icn_wal::Faults;
+use icn_wal::disk::Faults;
 
 use super::{History, Subject, Tally};
 use crate::net::World;

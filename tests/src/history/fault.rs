@@ -1,7 +1,7 @@
 //! What befalls a node besides crashes: old copies, restores, full disks, farewells.
 
 use icn_gossip::{Did, Provenance, TopicId};
-use icn_wal::Faults;
+use icn_wal::disk::Faults;
 use serde_json::json;
 
 use super::History;

@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use super::{Beside, Kept, Lent, Record, Scan};
 use crate::chain::damage;
+use crate::damage::Reason;
 use crate::disk::{Disk, DiskFile};
-use crate::error::{Error, OnFile, Reason};
+use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::list::Segment;

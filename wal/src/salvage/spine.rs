@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Skipped;
 use super::patient::Patient;
+use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, DiskFile};
-use crate::error::{Damage, Error, OnFile, Reason};
+use crate::error::{Error, OnFile};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;

@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use super::spine::{Bone, Spine};
 use super::{Piece, Run, Skipped};
+use crate::damage::Reason;
 use crate::disk::Disk;
-use crate::error::{Error, Reason};
+use crate::error::Error;
 use crate::frame::{FrameFault, FrameHeader, FrameKind, Records};
 use crate::limits::{RECORD_HEADER_BYTES, SEGMENT_BYTES_MAX};
 use crate::segment::Link;

@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use icn_wal::{Error, From, Lsn, SimDisk, Wal, read, segments};
+use icn_wal::disk::SimDisk;
+use icn_wal::list::segments;
+use icn_wal::{Error, From, Lsn, Wal, read};
 
 use crate::common::{begun, open};
 use crate::watched::{Look, Watched};

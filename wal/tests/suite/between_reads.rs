@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use icn_wal::{Error, From, Reason, SimDisk, read};
+use icn_wal::damage::Reason;
+use icn_wal::disk::SimDisk;
+use icn_wal::{Error, From, read};
 
 use crate::common::{Life, live, open, record};
 use crate::watched::{Look, Watched};

@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, Faults, From, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Error, From, Wal};
 
 /// How far a life got.
 #[derive(Default)]

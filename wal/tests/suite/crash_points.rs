@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 
 use crate::common::{Life, check, live, open, record, records};
 
-use icn_wal::{Error, Faults, From, Lsn, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Error, From, Lsn, Wal};
 
 #[test]
 fn power_loss_at_every_operation_loses_nothing_acknowledged() {

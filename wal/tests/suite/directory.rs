@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Barrier;
 
-use icn_wal::{Disk, DiskFile, FsDisk};
+use icn_wal::FsDisk;
+use icn_wal::disk::{Disk, DiskFile};
 use rustix::io::ReadWriteFlags;
 
 fn mode(path: &Path) -> u32 {

@@ -5,7 +5,8 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, Faults, From, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Error, From, Wal};
 
 use crate::common::{Life, check, live, open, records};
 

@@ -4,8 +4,10 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
+use icn_wal::damage::Reason;
+use icn_wal::disk::{Disk, DiskFile, SimDisk};
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Disk, DiskFile, Error, Follower, From, Lsn, Reason, SimDisk, Wal};
+use icn_wal::{Error, Follower, From, Lsn, Wal};
 
 use crate::common::open;
 use crate::watched::{Look, Watched};

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 
+use icn_wal::disk::{Faults, SimDisk};
 use icn_wal::limits::{RETRY_MS, SEGMENT_BYTES_MIN};
-use icn_wal::{Error, Faults, From, Lsn, Recovery, SimDisk, Wal};
+use icn_wal::{Error, From, Lsn, Recovery, Wal};
 
 use crate::common::open;
 

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use icn_wal::{Error, Faults, From, Housekeeper, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Error, From, Housekeeper, Wal};
 
 use crate::common::open;
 

@@ -1,6 +1,6 @@
 //! What is written, and how much of it waits for a sync.
 
-use icn_wal::SimDisk;
+use icn_wal::disk::SimDisk;
 use icn_wal::limits::{GROUP_BYTES_MAX, UNSYNCED_BYTES_MAX};
 
 use crate::common::open;

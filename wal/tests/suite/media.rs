@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::common::{Life, live, open, record, records};
-use icn_wal::{Error, SimDisk};
+use icn_wal::Error;
+use icn_wal::disk::SimDisk;
 
 type Found = Vec<(u64, Vec<u8>)>;
 

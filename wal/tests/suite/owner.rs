@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use icn_wal::{Disk, Error, From, FsDisk, Wal};
+use icn_wal::disk::Disk;
+use icn_wal::{Error, From, FsDisk, Wal};
 
 fn open(dir: &Path) -> Result<(Wal<FsDisk>, usize), Error> {
     let mut records = 0;

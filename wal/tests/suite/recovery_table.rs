@@ -2,7 +2,9 @@
 
 use crate::common::{begun, open, records};
 use crc32fast::Hasher;
-use icn_wal::{Damage, Error, Lsn, Reason, SimDisk, TwinFile};
+use icn_wal::damage::{Damage, Reason};
+use icn_wal::disk::SimDisk;
+use icn_wal::{Error, Lsn, TwinFile};
 
 const FIRST_FRAME: usize = 512;
 const FRAME_BYTES: usize = 72;

@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::{Error, From, Lsn, Recovery, Segment, SimDisk, Wal, segments};
+use icn_wal::disk::SimDisk;
+use icn_wal::list::{Segment, segments};
+use icn_wal::{Error, From, Lsn, Recovery, Wal};
 
 use crate::common::open;
 

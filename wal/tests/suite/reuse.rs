@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use icn_wal::disk::SimDisk;
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Error, From, FsDisk, Lsn, Recovery, SimDisk, Wal, read};
+use icn_wal::{Error, From, FsDisk, Lsn, Recovery, Wal, read};
 
 use crate::common::open;
 

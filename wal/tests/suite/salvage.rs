@@ -3,9 +3,11 @@
 use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::common::{Life, begun, live, open, record};
-use icn_wal::{
-    Disk, Entry, Error, Faults, From, Lsn, Reason, Salvage, SimDisk, Wal, read, salvage, segments,
-};
+use icn_wal::damage::Reason;
+use icn_wal::disk::{Disk, Entry, Faults, SimDisk};
+use icn_wal::list::segments;
+use icn_wal::salvage::{Salvage, salvage};
+use icn_wal::{Error, From, Lsn, Wal, read};
 
 /// LSN, time and bytes.
 type Found = Vec<(u64, u64, Vec<u8>)>;

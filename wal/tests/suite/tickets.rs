@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use icn_wal::{Committer, Error, Faults, From, Lsn, SimDisk, Wal};
+use icn_wal::disk::{Faults, SimDisk};
+use icn_wal::{Committer, Error, From, Lsn, Wal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 

@@ -1,6 +1,7 @@
 //! A file that holds its content twice: whatever one copy says, the other is there to be asked.
 
-use icn_wal::{Error, SimDisk, Twin, TwinFile};
+use icn_wal::disk::SimDisk;
+use icn_wal::{Error, Twin, TwinFile};
 
 const FILE: TwinFile = TwinFile { name: "TWIN", magic: *b"ICNTWIN\0" };
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use icn_wal::{Disk, DiskFile, Entry, SimDisk};
+use icn_wal::disk::{Disk, DiskFile, Entry, SimDisk};
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
