@@ -13,6 +13,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 /// Nothing here takes as long as this unless it never happens.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What takes a tenth of a second may take this long on a busy machine: far less than the 45 s for which a
+/// dead link is believed in.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
 pub(crate) const NETWORK: &str = "test";
 
 pub(crate) struct Node {
