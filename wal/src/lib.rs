@@ -57,8 +57,9 @@
 //! # What an error asks of the caller
 //!
 //! [`Error::Refused`]: send something smaller. [`Error::NoSpace`]: nothing was appended, and
-//! everything can be read; free some space and try again, in some seconds. [`Error::Poisoned`]: a write or sync has failed, and what was not acknowledged is
-//! indeterminate; drop the log and open it again, because a sync that is asked twice proves nothing.
+//! everything can be read; free some space and try again, in some seconds. [`Error::Poisoned`]: a write
+//! or sync has failed, and what was not acknowledged is indeterminate; drop the log and open it again,
+//! because a sync that is asked twice proves nothing.
 //! [`Error::Corrupt`]: something that was durable is damaged; nothing was changed, and nothing will be
 //! replayed over the hole. [`Error::Locked`]: another process owns the directory. The others name what
 //! does not fit.

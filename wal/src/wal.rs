@@ -115,8 +115,8 @@ impl<D: Disk> Wal<D> {
     /// [`Error::NoSpace`] when the disk is too full to prepare another segment, and from then on at
     /// once, until a segment as large as that one has been [prepared](Self::prepare): by a
     /// [`Housekeeper`](crate::Housekeeper) or, where there is none, by an append whose `time_ms` is
-    /// 2 s away from that of the one that was refused. [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close). Nothing is
-    /// appended then.
+    /// 2 s away from that of the one that was refused. [`Error::Poisoned`]; [`Error::NotAppended`] after
+    /// [`close`](Self::close). Nothing is appended then.
     pub fn append<R: AsRef<[u8]>>(
         &self,
         time_ms: u64,
@@ -211,8 +211,8 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Makes everything durable, seals what was written and says so in the manifest; an open that has
-    /// written nothing has nothing to seal. Needs no room. Later appends are refused, and prepared room is given back. Dropping a log without this is a crash as far as
-    /// recovery is concerned.
+    /// written nothing has nothing to seal. Needs no room. Later appends are refused, and prepared room
+    /// is given back. Dropping a log without this is a crash as far as recovery is concerned.
     ///
     /// # Errors
     /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written or a file

@@ -152,8 +152,10 @@ fn after_a_failed_sync_nothing_more_is_taken() {
     let (wal, _) =
         Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
     wal.commit(0, &["fine"]).expect("commit");
+    wal.check().expect("appends are taken");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
     assert!(matches!(wal.commit(0, &["lost"]), Err(Error::Poisoned { .. })));
+    assert!(matches!(wal.check(), Err(Error::Poisoned { .. })));
     assert!(matches!(wal.commit(0, &["more"]), Err(Error::Poisoned { .. })));
     assert!(matches!(wal.close(), Err(Error::Poisoned { .. })));
     assert_eq!(wal.durable(), Lsn::new(1));

@@ -38,6 +38,7 @@ fn what_is_committed_comes_back_in_order() {
         }
         wal.close().expect("close");
         assert!(matches!(wal.append(0, &["late"]), Err(Error::NotAppended { .. })));
+        assert!(matches!(wal.check(), Err(Error::NotAppended { .. })));
     }
 }
 
