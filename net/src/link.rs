@@ -35,9 +35,9 @@ const READ_PIECES: usize = 32;
 /// How long the code of a connection may take to follow the end of its stream.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How often to look whether a peer answers, and how long it may not.
+/// How often to look whether a peer answers, and how many times in a row it may not have.
 const LOOK: Duration = Duration::from_secs(1);
-pub(crate) const OVERDUE: Duration = Duration::from_secs(2);
+const LOOKS: u32 = 3;
 
 /// A frame that came and is not settled. Dropping it lets the link go on reading: at most
 /// [`UNSETTLED_BYTES_MAX`] of one peer are out at any time.
@@ -96,29 +96,35 @@ impl Link {
         self.gone.cancelled().await;
     }
 
-    /// Waits until the peer is overdue: it was sent something and has not even said that it has come. A
-    /// link that is idle says nothing of the peer until the next keep-alive.
+    /// How many packets have come, and how often something has gone that the peer must say has come. That
+    /// includes what asks again for it.
+    pub(crate) fn heard_and_asked(&self) -> (u64, u64) {
+        let stats = self.connection.stats();
+        let sent = stats.frame_tx;
+        (stats.udp_rx.datagrams, sent.ping + sent.stream + sent.immediate_ack)
+    }
+
+    /// Waits until the peer is overdue: it has been asked, and then was not heard of at [`LOOKS`] in a row.
+    /// An idle link says nothing of its peer until the next keep-alive.
     pub(crate) async fn overdue(&self) {
-        let counts = || {
-            let stats = self.connection.stats();
-            (stats.udp_rx.datagrams, stats.frame_tx.ping + stats.frame_tx.stream)
-        };
-        let (mut heard, mut asked) = counts();
-        let mut waiting_since = None;
-        loop {
+        let (mut heard, mut asked) = self.heard_and_asked();
+        let mut unanswered = 0;
+        while unanswered < LOOKS {
             sleep(LOOK).await;
-            match counts() {
-                (now, asked_now) if now != heard => {
-                    (heard, asked, waiting_since) = (now, asked_now, None);
-                }
-                (_, asked_now) if asked_now != asked => {
-                    let since = waiting_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= OVERDUE {
-                        return;
-                    }
-                }
-                _ => {}
+            let now = self.heard_and_asked();
+            if now.0 != heard {
+                ((heard, asked), unanswered) = (now, 0);
+            } else if now.1 != asked {
+                unanswered += 1;
             }
+        }
+    }
+
+    /// Waits until the peer is heard of.
+    pub(crate) async fn answers(&self) {
+        let (heard, _) = self.heard_and_asked();
+        while self.heard_and_asked().0 == heard {
+            sleep(LOOK).await;
         }
     }
 

@@ -39,11 +39,13 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
     let mut beside = None;
     loop {
         let expected = dialler.expected(target);
+        let mut over = None;
         if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
             declined = 0;
             dialler.connected(target);
             let is_news = beside != Some(link.id());
-            if !is_news || !dialler.has_moved(target, &link) {
+            let moved = dialler.has_moved(target, &link);
+            if !is_news || !moved {
                 tokio::select! {
                     () = link.gone() => {
                         rest(after(dialler, target, &link), wake).await;
@@ -53,18 +55,35 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
                         beside = None;
                         continue;
                     }
+                    // It was not the end of it.
+                    () = link.answers(), if !is_news && !moved => {
+                        beside = None;
+                        continue;
+                    }
                     () = link.overdue(), if is_news && dialler.is_hinted(target) => {}
                 }
             }
             beside = Some(link.id());
+            over = Some((link, moved));
         }
-        match dial(shared, target, expected).await {
+        let dialled = match &over {
+            None => dial(shared, target, expected).await,
+            Some((link, moved)) => tokio::select! {
+                dialled = dial(shared, target, expected) => dialled,
+                // A newer link, or the one there is, makes this one needless.
+                () = link.gone() => continue,
+                () = link.answers(), if !moved => continue,
+            },
+        };
+        match dialled {
             Dialled::Up(link) => dialler.pin(target, link.peer()),
             Dialled::Busy(peer) => {
                 dialler.pin(target, peer);
                 declined += 1;
                 shared.stats.add(Count::DialDeclined, 1);
-                rest(pause(declined), wake).await;
+                if over.is_none() {
+                    rest(pause(declined), wake).await;
+                }
             }
             Dialled::Ourselves => {
                 tracing::info!(%target, "this is the node itself: not dialled again");
@@ -74,7 +93,10 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
                 tracing::info!(%target, why = text, "not connected");
                 let failures = dialler.failed(target, Some(text));
                 shared.stats.add(count, 1);
-                rest(pause(failures), wake).await;
+                // Beside a link it waits for news of that.
+                if over.is_none() {
+                    rest(pause(failures), wake).await;
+                }
             }
         }
     }
@@ -148,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::dialler::Source;
-    use crate::link::OVERDUE;
+    use crate::frame::Frame;
     use crate::transport::{Config, Event, Timing, Transport};
 
     fn bind(seed: u8, events: mpsc::Sender<Event>) -> Transport {
@@ -259,7 +281,7 @@ mod tests {
         let link = shared.table.of(&is.did()).unwrap();
         assert!(dialler.add(shared, elsewhere.clone(), Source::Hint));
         // It answers for longer than it may be silent.
-        while link.age() < 2 * OVERDUE {
+        while link.heard_and_asked().1 < 25 {
             sleep(Duration::from_millis(20)).await;
         }
         assert!(
@@ -267,6 +289,28 @@ mod tests {
             "several addresses are no reason to leave one that answers"
         );
         drop(wire);
+        linked_to(&mut told, &elsewhere).await;
+    }
+
+    #[tokio::test]
+    async fn who_was_asked_before_it_was_heard_of_elsewhere_is_overdue_as_well() {
+        let (events, mut told) = mpsc::channel(64);
+        let node = bind(1, events);
+        let (shared, dialler) = (&node.shared, &node.shared.dialler);
+        let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
+        let wire = Wire::to(was.local_addr().unwrap()).await;
+        let [there, elsewhere] =
+            [wire.1, is.local_addr().unwrap()].map(|at| Target::new(Some(is.did()), at));
+        assert!(dialler.add(shared, there.clone(), Source::Hint));
+        linked_to(&mut told, &there).await;
+        let link = shared.table.of(&is.did()).unwrap();
+        drop(wire);
+        let (_, asked) = link.heard_and_asked();
+        assert!(node.send(link.id(), Frame::new(1, b"are you there".to_vec()).unwrap()));
+        while link.heard_and_asked().1 == asked {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(dialler.add(shared, elsewhere.clone(), Source::Hint));
         linked_to(&mut told, &elsewhere).await;
     }
 
