@@ -372,4 +372,33 @@ mod tests {
         assert!(read == noise);
         assert_eq!(pauses, 3);
     }
+    #[test]
+    fn what_a_chunk_says_of_its_size_is_not_believed_beyond_the_largest_there_is() {
+        let packed_max = compress_bound(CHUNK_BYTES_MAX);
+        for (raw, packed) in [(0, 9), (CHUNK_BYTES_MAX + 1, 9), (1, packed_max + 1)] {
+            let file = SimDisk::new(1).create("file").expect("create");
+            let mut chunk = vec![0; CHUNK_HEADER_BYTES + 9];
+            chunk[0..4].copy_from_slice(&length(raw).expect("a length").to_le_bytes());
+            chunk[4..8].copy_from_slice(&length(packed).expect("a length").to_le_bytes());
+            file.write_at(0, &chunk).expect("write");
+            let error = Pieces::new(&file, &mut []).expect("pieces").next().err();
+            let told = error.expect("an error").to_string();
+            assert_eq!(told, "a chunk has an impossible size", "{raw} {packed}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_state_in_its_last_chunk_is_noticed() {
+        let file = SimDisk::new(1).create("file").expect("create");
+        let mut pause = || ();
+        let mut packer = Packer::new(&file, &mut pause).expect("a packer");
+        packer.write_all(&[7; 100]).expect("write");
+        packer.finish().expect("finish");
+        for left in [1, 0] {
+            let pieces = Pieces::new(&file, &mut []).expect("pieces");
+            let mut unpacker = Unpacker::new(pieces, &[]).expect("an unpacker");
+            unpacker.read_exact(&mut vec![0; 100 - left]).expect("read");
+            assert_eq!(unpacker.end().is_ok(), left == 0, "{left} bytes are left");
+        }
+    }
 }

@@ -41,6 +41,9 @@ fn what_is_due_counts_from_the_last_snapshot_that_was_saved() {
 
     save(&mut store);
     assert!(!store.changed() && !store.snapshot_due(5000));
+    drop(store);
+    let store = open(&disk);
+    assert!(!store.changed() && !store.snapshot_due(5000), "nor after a start");
 }
 
 #[test]

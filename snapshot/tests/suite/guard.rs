@@ -63,10 +63,16 @@ fn lock(store: &mut Store<Doors, SimDisk>, door: u8) {
 
 /// A store whose doors 3 and 5 are locked, as its snapshot says.
 fn locked() -> (SimDisk, SnapshotId) {
+    locked_after(|_| ())
+}
+
+/// With something done when door 3 is locked.
+fn locked_after(then: impl FnOnce(&mut Store<Doors, SimDisk>)) -> (SimDisk, SnapshotId) {
     LOSES.set((false, false));
     let disk = SimDisk::new(1);
     let (mut store, _) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
     lock(&mut store, 3);
+    then(&mut store);
     lock(&mut store, 5);
     let image = store.image(1).expect("an image");
     let id = store.compactor().save(image).expect("save").id;
@@ -103,12 +109,7 @@ fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
 #[test]
 fn the_summary_of_a_damaged_snapshot_still_shows_what_a_replay_has_lost() {
     let (disk, id) = locked();
-    let name = format!("snapshots/{}", id.file_name());
-    let mut bytes = disk.read_file(&name).expect("a snapshot");
-    // In the chunk of the state, right before the trailer.
-    let last = bytes.len() - 65;
-    bytes[last] ^= 1;
-    disk.write_file(&name, &bytes);
+    damage_state(&disk, id);
 
     LOSES.set((false, true));
     let (store, recovery) = Store::<Doors, _>::open(&disk.fork(), Policy::default()).expect("open");
@@ -119,6 +120,29 @@ fn the_summary_of_a_damaged_snapshot_still_shows_what_a_replay_has_lost() {
     LOSES.set((false, false));
     let (store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
     assert_eq!((store.state().locked.len(), recovery.weaker.len()), (2, 0));
+}
+
+/// In the chunk of the state, right before the trailer.
+fn damage_state(disk: &SimDisk, id: SnapshotId) {
+    let name = format!("snapshots/{}", id.file_name());
+    let mut bytes = disk.read_file(&name).expect("a snapshot");
+    let last = bytes.len() - 65;
+    bytes[last] ^= 1;
+    disk.write_file(&name, &bytes);
+}
+
+#[test]
+fn it_shows_that_also_when_the_replay_begins_at_an_older_snapshot() {
+    let (disk, id) = locked_after(|store| {
+        let image = store.image(1).expect("an image");
+        store.compactor().save(image).expect("save");
+    });
+    damage_state(&disk, id);
+    LOSES.set((false, true));
+    let (store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
+    assert_eq!(store.state().locked, BTreeSet::from([3]), "from the older one");
+    let told: Vec<_> = recovery.weaker.iter().map(|weakness| weakness.text.as_str()).collect();
+    assert_eq!(told, ["5 is open"]);
 }
 
 /// A state of any of three layouts: a list, a list with a count, a map.
@@ -228,6 +252,11 @@ fn a_state_of_any_older_schema_is_migrated_step_by_step_and_replaced() {
         let (mut store, _) = Store::<Third, _>::open(&disk, Policy::default()).expect("migrates");
         assert_eq!(store.state().0, counts);
         assert!(store.snapshot_due(1), "what is migrated should be written as what it is now");
+        let kept = store.compactor().list();
+        for snapshot in &kept {
+            store.compactor().verify::<Third>(snapshot.id).expect("it can be migrated");
+        }
+        assert_eq!(kept.len(), 1);
         let image = store.image(1).expect("an image");
         store.compactor().save(image).expect("save");
         drop(store);

@@ -303,10 +303,16 @@ fn a_restore_is_a_step_forward() {
     let id = save(&mut store);
     put(&mut store, 2, 2);
     let before = store.lsn();
+    assert_eq!(store.timeline(), 0);
     let lsn = restore(&mut store, At::Snapshot(id), 77).expect("restore");
     assert_eq!(lsn.get(), before + 1);
     assert_eq!(store.state().values, early.values);
     assert_eq!((store.state().restores, store.timeline()), (1, 1));
+    let state = store.state().clone();
+    store.wal().wait(lsn).expect("wait");
+    drop(store);
+    (store, _) = open(&disk).expect("open");
+    assert_eq!((store.state(), store.timeline()), (&state, 1), "without a newer snapshot");
     for round in 0..6 {
         put(&mut store, round, 3);
         if round % 2 == 0 {
@@ -341,6 +347,7 @@ fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
         }
         let past = past.expect("in the window");
         assert_eq!((past.lsn, digest(&past.state)), (lsn, expected));
+        assert_eq!(past.time_ms, 1, "also where a snapshot ends");
     }
     let beyond = state_at::<Map, _>(&disk, At::Lsn(Lsn::new(31).expect("an LSN")));
     assert!(matches!(beyond, Err(Error::OutsideWindow { first: 14, last: 30, .. })), "{beyond:?}");
@@ -357,6 +364,31 @@ fn a_log_that_is_gone_is_noticed_when_a_snapshot_remembers_it() {
         disk.remove_file(&name);
     }
     assert!(matches!(open(&disk), Err(Error::Log(icn_wal::Error::Behind { .. }))));
+}
+
+#[test]
+fn the_log_of_another_store_is_not_replayed_on_a_snapshot() {
+    let [disk, other] = [6, 7].map(|seed| {
+        let disk = SimDisk::new(seed);
+        let (mut store, _) = open(&disk).expect("open");
+        put(&mut store, 1, 1);
+        save(&mut store);
+        put(&mut store, 2, 2);
+        store.close().expect("close");
+        disk
+    });
+    let log = |disk: &SimDisk| {
+        disk.files().into_iter().filter(|name| name.starts_with("wal/")).collect::<Vec<_>>()
+    };
+    log(&disk).iter().for_each(|name| disk.remove_file(name));
+    for name in log(&other) {
+        disk.write_file(&name, &other.read_file(&name).expect("a file"));
+    }
+    let opened = open(&disk).map(drop);
+    assert!(
+        matches!(&opened, Err(Error::Unusable { why, .. }) if why.contains("another store")),
+        "{opened:?}"
+    );
 }
 
 #[test]

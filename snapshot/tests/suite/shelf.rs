@@ -40,6 +40,25 @@ fn a_start_removes_what_is_not_finished_or_not_listed_and_writes_nothing_else() 
 }
 
 #[test]
+fn a_snapshot_is_as_large_as_its_file_also_when_the_list_is_lost() {
+    let disk = SimDisk::new(1);
+    let (mut store, _) = open(&disk).expect("open");
+    put(&mut store, 1, 1);
+    let id = save(&mut store);
+    let bytes = disk.read_file(&file(id)).expect("a snapshot").len() as u64;
+    assert_eq!(store.compactor().list()[0].bytes, bytes);
+    drop(store);
+    disk.remove_file("snapshots/MANIFEST");
+    let listed = || list(&disk, Rotation::default()).expect("a list").remove(0);
+    assert_eq!((listed().bytes, listed().check), (bytes, Check::Unchecked));
+    // Nothing of a header is believed that is not as it was sealed.
+    let mut damaged = disk.read_file(&file(id)).expect("a snapshot");
+    damaged[40] ^= 1;
+    disk.write_file(&file(id), &damaged);
+    assert_eq!((listed().bytes, listed().check), (bytes, Check::Damaged));
+}
+
+#[test]
 fn a_number_is_not_given_again_when_the_list_is_lost() {
     let disk = SimDisk::new(2);
     let (mut store, _) = open(&disk).expect("open");
@@ -148,6 +167,21 @@ fn all_that_hold_what_a_restore_names_are_kept_for_it_and_no_others() {
     assert_eq!(reason(&store, saved[1]), Some(Reason::RestoredAt(restored)));
     assert_eq!(reason(&store, twin), Some(Reason::RestoredAt(restored)));
     assert_eq!(reason(&store, saved[0]), Some(Reason::Pinned));
+}
+
+#[test]
+fn what_a_restore_is_prepared_from_is_not_pushed_out_by_that() {
+    let disk = SimDisk::new(7);
+    let (mut store, _) = open(&disk).expect("open");
+    let mut saved = Vec::new();
+    for round in 0..3 {
+        put(&mut store, round, 1);
+        saved.push(save(&mut store));
+    }
+    put(&mut store, 9, 9);
+    let present = store.image(5).expect("an image");
+    let _target = store.compactor().target(At::Snapshot(saved[0]), present).expect("a target");
+    assert!(reason(&store, saved[0]).is_some_and(Reason::stays), "it holds what is gone back to");
 }
 
 #[test]
