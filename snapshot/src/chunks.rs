@@ -372,6 +372,7 @@ mod tests {
         assert!(read == noise);
         assert_eq!(pauses, 3);
     }
+
     #[test]
     fn what_a_chunk_says_of_its_size_is_not_believed_beyond_the_largest_there_is() {
         let packed_max = compress_bound(CHUNK_BYTES_MAX);

@@ -12,24 +12,21 @@ impl Mesh {
     pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
         let now_ms = self.pass(now_ms);
         let Batch { link: id, purpose, entries } = batch;
-        if let Purpose::Take { key, .. } = purpose
-            && (!valid || self.is_held(&key, now_ms))
-        {
-            self.arrived(key, entries.len());
-        }
-        if !valid {
-            self.close(state, now_ms, id, LinkError::BadSignature);
-            return;
-        }
         match purpose {
-            Purpose::Take { key, .. } if self.is_held(&key, now_ms) => {}
+            Purpose::Take { key, .. } if !valid || self.is_held(&key, now_ms) => {
+                self.arrived(key, entries.len());
+            }
             Purpose::Take { after_gap, .. } => {
                 for (index, entry) in entries.into_iter().enumerate() {
                     let after_gap = after_gap && index == 0;
                     self.act(Action::Take { entry: Box::new(entry), after_gap });
                 }
             }
-            Purpose::Dispute | Purpose::Proof => self.judged(id, purpose, entries),
+            Purpose::Dispute | Purpose::Proof if valid => self.judged(id, purpose, entries),
+            Purpose::Dispute | Purpose::Proof => {}
+        }
+        if !valid {
+            self.close(state, now_ms, id, LinkError::BadSignature);
         }
     }
 

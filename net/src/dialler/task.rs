@@ -39,51 +39,42 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
     let mut beside = None;
     loop {
         let expected = dialler.expected(target);
-        let mut over = None;
-        if let Some(link) = expected.and_then(|did| shared.table.of(&did)) {
-            declined = 0;
-            dialler.connected(target);
-            let is_news = beside != Some(link.id());
-            let moved = dialler.has_moved(target, &link);
-            if !is_news || !moved {
+        let link = expected.and_then(|did| shared.table.of(&did));
+        let dialled = match &link {
+            None => dial(shared, target, expected).await,
+            Some(link) => {
+                declined = 0;
+                dialler.connected(target);
+                match turn(dialler, target, link, wake, beside == Some(link.id())).await {
+                    Turn::Gone => {
+                        rest(after(dialler, target, link), wake).await;
+                        continue;
+                    }
+                    Turn::News => {
+                        beside = None;
+                        continue;
+                    }
+                    Turn::Elsewhere => {}
+                }
+                beside = Some(link.id());
                 tokio::select! {
-                    () = link.gone() => {
-                        rest(after(dialler, target, &link), wake).await;
-                        continue;
-                    }
-                    () = wake.notified() => {
-                        beside = None;
-                        continue;
-                    }
-                    // It was not the end of it.
-                    () = link.answers(), if !is_news && !moved => {
-                        beside = None;
-                        continue;
-                    }
-                    () = link.overdue(), if is_news && dialler.is_hinted(target) => {}
+                    dialled = dial(shared, target, expected) => dialled,
+                    // A newer link, or the one there is, makes this one needless.
+                    () = link.gone() => continue,
+                    () = link.answers(), if !dialler.has_moved(target, link) => continue,
                 }
             }
-            beside = Some(link.id());
-            over = Some((link, moved));
-        }
-        let dialled = match &over {
-            None => dial(shared, target, expected).await,
-            Some((link, moved)) => tokio::select! {
-                dialled = dial(shared, target, expected) => dialled,
-                // A newer link, or the one there is, makes this one needless.
-                () = link.gone() => continue,
-                () = link.answers(), if !moved => continue,
-            },
         };
-        match dialled {
-            Dialled::Up(link) => dialler.pin(target, link.peer()),
+        let failures = match dialled {
+            Dialled::Up(link) => {
+                dialler.pin(target, link.peer());
+                continue;
+            }
             Dialled::Busy(peer) => {
                 dialler.pin(target, peer);
-                declined += 1;
                 shared.stats.add(Count::DialDeclined, 1);
-                if over.is_none() {
-                    rest(pause(declined), wake).await;
-                }
+                declined += 1;
+                declined
             }
             Dialled::Ourselves => {
                 tracing::info!(%target, "this is the node itself: not dialled again");
@@ -91,14 +82,43 @@ pub(super) async fn keep(shared: &Arc<Shared>, target: &Target, wake: &Notify) {
             }
             Dialled::Failed(Failure { count, text }) => {
                 tracing::info!(%target, why = text, "not connected");
-                let failures = dialler.failed(target, Some(text));
                 shared.stats.add(count, 1);
-                // Beside a link it waits for news of that.
-                if over.is_none() {
-                    rest(pause(failures), wake).await;
-                }
+                dialler.failed(target, Some(text))
             }
+        };
+        // Beside a link it waits for news of that.
+        if link.is_none() {
+            rest(pause(failures), wake).await;
         }
+    }
+}
+
+/// What may happen while there is a link to the peer.
+enum Turn {
+    /// The link has gone.
+    Gone,
+    /// What is known of the peer, or of the link, is no longer what it was.
+    News,
+    /// It is worth a dial beside the link.
+    Elsewhere,
+}
+
+async fn turn(
+    dialler: &Dialler,
+    target: &Target,
+    link: &Link,
+    wake: &Notify,
+    was_dialled: bool,
+) -> Turn {
+    let moved = dialler.has_moved(target, link);
+    if moved && !was_dialled {
+        return Turn::Elsewhere;
+    }
+    tokio::select! {
+        () = link.gone() => Turn::Gone,
+        () = wake.notified() => Turn::News,
+        () = link.answers(), if was_dialled && !moved => Turn::News,
+        () = link.overdue(), if !was_dialled && dialler.is_hinted(target) => Turn::Elsewhere,
     }
 }
 
@@ -161,6 +181,7 @@ fn some_of(duration: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use icn_gossip::{KeyCard, Keypair};
     use tokio::net::UdpSocket;
@@ -171,6 +192,7 @@ mod tests {
     use super::*;
     use crate::dialler::Source;
     use crate::frame::Frame;
+    use crate::limits::TLS_TIME_MAX;
     use crate::transport::{Config, Event, Timing, Transport};
 
     fn bind(seed: u8, events: mpsc::Sender<Event>) -> Transport {
@@ -240,78 +262,133 @@ mod tests {
         assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
     }
 
-    /// Passes on what comes between one node and another, until it is dropped.
-    struct Wire(JoinHandle<()>, SocketAddr);
+    /// A node with a link to a peer, through something that passes on what comes unless it is cut.
+    struct Wired {
+        node: Transport,
+        told: mpsc::Receiver<Event>,
+        peer: Transport,
+        link: Arc<Link>,
+        cut: Arc<AtomicBool>,
+        wire: JoinHandle<()>,
+    }
 
-    impl Wire {
-        async fn to(far: SocketAddr) -> Self {
+    impl Wired {
+        async fn new(keep_alive: Duration) -> Self {
+            let (events, mut told) = mpsc::channel(64);
+            let (node, peer) = (bind_with(1, events, keep_alive), bind(2, mpsc::channel(64).0));
+            let far = peer.local_addr().unwrap();
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-            let address = socket.local_addr().unwrap();
-            let pass = async move {
-                let (mut near, mut packet) = (None, [0; 2000]);
+            let there = Target::new(Some(peer.did()), socket.local_addr().unwrap());
+            let cut = Arc::new(AtomicBool::new(false));
+            let is_cut = Arc::clone(&cut);
+            let wire = tokio::spawn(async move {
+                let (mut near, mut packet) = (far, [0; 2000]);
                 while let Ok((bytes, from)) = socket.recv_from(&mut packet).await {
-                    let to = if from == far { near } else { Some(far) };
-                    near = if from == far { near } else { Some(from) };
-                    if let Some(to) = to {
+                    let to = if from == far { near } else { far };
+                    near = if from == far { near } else { from };
+                    if !is_cut.load(Ordering::Relaxed) {
                         let _ = socket.send_to(&packet[..bytes], to).await;
                     }
                 }
-            };
-            Self(tokio::spawn(pass), address)
+            });
+            assert!(node.shared.dialler.add(&node.shared, there.clone(), Source::Hint));
+            linked_to(&mut told, &there).await;
+            let link = node.shared.table.of(&peer.did()).unwrap();
+            Self { node, told, peer, link, cut, wire }
+        }
+
+        fn set_cut(&self, cut: bool) {
+            self.cut.store(cut, Ordering::Relaxed);
+        }
+
+        /// The local network has heard of the peer here, too.
+        fn hint(&self, at: SocketAddr) -> Target {
+            let target = Target::new(Some(self.peer.did()), at);
+            assert!(self.node.shared.dialler.add(&self.node.shared, target.clone(), Source::Hint));
+            target
+        }
+
+        fn failures(&self, target: &Target) -> u32 {
+            let targets = self.node.targets();
+            targets.iter().find(|status| status.target == *target).unwrap().failures
         }
     }
 
-    impl Drop for Wire {
+    impl Drop for Wired {
         fn drop(&mut self) {
-            self.0.abort();
+            self.wire.abort();
         }
     }
+
+    const OFTEN: Duration = Duration::from_millis(200);
 
     #[tokio::test]
     async fn who_does_not_answer_is_dialled_wherever_else_the_local_network_has_heard_of_it() {
-        let (events, mut told) = mpsc::channel(64);
-        let node = bind_with(1, events, Duration::from_millis(200));
-        let (shared, dialler) = (&node.shared, &node.shared.dialler);
-        let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
-        let wire = Wire::to(was.local_addr().unwrap()).await;
-        let [there, elsewhere] =
-            [wire.1, is.local_addr().unwrap()].map(|at| Target::new(Some(is.did()), at));
-        assert!(dialler.add(shared, there.clone(), Source::Hint));
-        linked_to(&mut told, &there).await;
-        let link = shared.table.of(&is.did()).unwrap();
-        assert!(dialler.add(shared, elsewhere.clone(), Source::Hint));
+        let mut wired = Wired::new(OFTEN).await;
+        let is = bind(2, mpsc::channel(64).0);
+        let elsewhere = wired.hint(is.local_addr().unwrap());
         // It answers for longer than it may be silent.
-        while link.heard_and_asked().1 < 25 {
+        while wired.link.heard_and_asked().1 < 25 {
             sleep(Duration::from_millis(20)).await;
         }
         assert!(
-            link.ended().is_none(),
+            wired.link.ended().is_none(),
             "several addresses are no reason to leave one that answers"
         );
-        drop(wire);
-        linked_to(&mut told, &elsewhere).await;
+        wired.set_cut(true);
+        linked_to(&mut wired.told, &elsewhere).await;
     }
 
     #[tokio::test]
     async fn who_was_asked_before_it_was_heard_of_elsewhere_is_overdue_as_well() {
-        let (events, mut told) = mpsc::channel(64);
-        let node = bind(1, events);
-        let (shared, dialler) = (&node.shared, &node.shared.dialler);
-        let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
-        let wire = Wire::to(was.local_addr().unwrap()).await;
-        let [there, elsewhere] =
-            [wire.1, is.local_addr().unwrap()].map(|at| Target::new(Some(is.did()), at));
-        assert!(dialler.add(shared, there.clone(), Source::Hint));
-        linked_to(&mut told, &there).await;
-        let link = shared.table.of(&is.did()).unwrap();
-        drop(wire);
-        let (_, asked) = link.heard_and_asked();
-        assert!(node.send(link.id(), Frame::new(1, b"are you there".to_vec()).unwrap()));
-        while link.heard_and_asked().1 == asked {
+        let mut wired = Wired::new(Timing::default().keep_alive).await;
+        let is = bind(2, mpsc::channel(64).0);
+        wired.set_cut(true);
+        let (_, asked) = wired.link.heard_and_asked();
+        let frame = Frame::new(1, b"are you there".to_vec()).unwrap();
+        assert!(wired.node.send(wired.link.id(), frame));
+        while wired.link.heard_and_asked().1 == asked {
             sleep(Duration::from_millis(5)).await;
         }
-        assert!(dialler.add(shared, elsewhere.clone(), Source::Hint));
-        linked_to(&mut told, &elsewhere).await;
+        let elsewhere = wired.hint(is.local_addr().unwrap());
+        linked_to(&mut wired.told, &elsewhere).await;
+    }
+
+    #[tokio::test]
+    async fn a_dial_beside_a_link_is_let_go_when_that_answers_and_made_again_when_it_does_not() {
+        let wired = Wired::new(OFTEN).await;
+        let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = nobody.local_addr().unwrap();
+        let elsewhere = wired.hint(at);
+        wired.set_cut(true);
+        timeout(PAUSE_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+        wired.set_cut(false);
+        // Longer than a dial takes that nobody lets go.
+        sleep(TLS_TIME_MAX + 2 * HURRY).await;
+        assert_eq!(wired.failures(&elsewhere), 0);
+        wired.set_cut(true);
+        timeout(PAUSE_MAX / 2, async {
+            while wired.failures(&elsewhere) == 0 {
+                sleep(OFTEN).await;
+            }
+        })
+        .await
+        .expect("a second dial");
+    }
+
+    #[tokio::test]
+    async fn a_dial_beside_a_link_is_let_go_when_there_is_a_newer_one() {
+        let mut wired = Wired::new(OFTEN).await;
+        let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = wired.hint(nobody.local_addr().unwrap());
+        wired.set_cut(true);
+        timeout(PAUSE_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+        let is = bind(2, mpsc::channel(64).0);
+        let there = wired.hint(is.local_addr().unwrap());
+        assert!(is.dial(Target::new(Some(wired.node.did()), wired.node.local_addr().unwrap())));
+        linked_to(&mut wired.told, &there).await;
+        sleep(TLS_TIME_MAX + 2 * HURRY).await;
+        assert_eq!(wired.failures(&elsewhere), 0);
     }
 
     #[tokio::test]
