@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::Write;
 
 use bytes::Bytes;
-use icn_daemon::machine::Machine;
+use icn_daemon::node::machine::Machine;
 use icn_gossip::{
     Access, Entry, Genesis, Keypair, LogKey, Mutation, Outcome, Position, TopicId, TopicSpec,
 };

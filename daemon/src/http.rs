@@ -3,6 +3,10 @@
 //! The `Host` of a request must name this machine: a web page on the internet that makes a browser
 //! here ask for it does not.
 
+pub(crate) mod health;
+pub(crate) mod meter;
+mod page;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::Config;
+use crate::control::request::Request;
 use crate::failure::{Failure, exit};
-use crate::health::{Level, Phase};
-use crate::page::Page;
-use crate::request::Request;
+use crate::http::health::{Level, Phase};
+use crate::http::page::Page;
 use crate::shell::{Asked, Gauges, Input};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);

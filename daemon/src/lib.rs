@@ -10,31 +10,14 @@
 //! Invariant: nothing leaves the house before the log has it on the disk; `shell` has the one
 //! door. Invariant: a key never reaches a log, a snapshot or a log line.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
-mod control;
-pub mod ctl;
-mod datadir;
-mod diff;
-mod door;
+pub mod control;
+pub mod data;
 pub mod failure;
-mod follow;
-mod followers;
-pub mod guard;
-mod health;
 mod http;
-mod import;
-pub mod keyfile;
-pub mod machine;
-mod meter;
 pub mod node;
-mod offline;
-mod page;
-mod peers;
 mod report;
-pub mod request;
 pub mod run;
 mod shell;
-mod socket;
-mod verify;
-pub mod work;

@@ -4,19 +4,24 @@
 //! Invariant: every effect carries the LSN it must wait for, and the shell has one door through
 //! which effects leave; nothing that is not durable is ever seen outside.
 
-mod follow;
+mod consumers;
+mod diff;
+pub mod guard;
+mod import;
+pub mod machine;
 mod network;
-mod news;
+mod notifications;
 mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod snapshots;
 mod topics;
+pub mod work;
 
 use network::Matter;
 pub use network::PeerEvent;
-use news::Noted;
-pub use news::{Arrived, News};
+use notifications::Noted;
+pub use notifications::{Arrived, News};
 pub(crate) use query::{EntryFields, describe_plan, describe_topic};
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub use snapshots::Draft;
@@ -29,11 +34,11 @@ use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
 use serde_json::json;
 
+use crate::control::request::{Reply, Request};
 use crate::failure::{Failure, exit};
-use crate::guard::Guard;
-use crate::machine::Machine;
-use crate::request::{Reply, Request};
-use crate::work::Work;
+use crate::node::guard::Guard;
+use crate::node::machine::Machine;
+use crate::node::work::Work;
 
 /// The random numbers a node needs; given from outside so that a simulation can repeat them.
 pub trait Chance: Send {

@@ -9,7 +9,7 @@ use icn_gossip::Did;
 use icn_snapshot::Recovery;
 use serde_json::Value;
 
-use crate::socket;
+use crate::control::socket;
 
 /// What the start has to tell.
 pub(crate) struct Start<'a> {

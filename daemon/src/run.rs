@@ -15,19 +15,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::config::Config;
-use crate::datadir::DataDir;
+use crate::control::server;
+use crate::control::socket::SocketPath;
+use crate::control::subscribers::Followers;
+use crate::data::datadir::DataDir;
+use crate::data::keyfile;
 use crate::failure::{Failure, exit};
-use crate::followers::Followers;
-use crate::health::{Health, Phase};
+use crate::http::health::{Health, Phase};
+use crate::http::meter::{Meter, Stopwatch};
 use crate::http::{self, Site};
-use crate::machine::Machine;
-use crate::meter::{Meter, Stopwatch};
+use crate::node::machine::Machine;
 use crate::node::{Chance, Draft, Identity, Node};
-use crate::peers::Peers;
 use crate::report::{Start, counted};
+use crate::shell::peers::Peers;
 use crate::shell::{Gauges, Shell};
-use crate::socket::SocketPath;
-use crate::{control, keyfile};
 
 /// How long an idle connection may hold up the end.
 const LINGER: Duration = Duration::from_millis(200);
@@ -191,11 +192,11 @@ impl Outside {
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {
             let signals = Signals::new().map_err(|error| no_resources(&error))?;
-            Ok::<_, Failure>((control::bind(&config.data_dir)?, signals))
+            Ok::<_, Failure>((server::bind(&config.data_dir)?, signals))
         })?;
         let met = runtime.spawn(peers.serve(shell.inbox()));
         let followers = Followers::new(shell.arrivals());
-        let controlled = control::serve(listener, shell.inbox(), followers, stop.clone());
+        let controlled = server::serve(listener, shell.inbox(), followers, stop.clone());
         let controlled = runtime.spawn(controlled);
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);

@@ -1,6 +1,10 @@
 //! The threads around the node: one takes turns, one waits for the disk and lets effects out when
 //! the first has more to do, one checks signatures, one does what takes long.
 
+pub(crate) mod peers;
+pub(crate) mod release;
+mod verify;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -18,15 +22,15 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
-use crate::door::{Door, Turn, Ways};
+use crate::control::request::{Reply, Request};
+use crate::control::subscribers::Arrivals;
 use crate::failure::{Failure, exit};
-use crate::followers::Arrivals;
-use crate::health::{Facts, Health};
-use crate::meter::Meter;
+use crate::http::health::{Facts, Health};
+use crate::http::meter::Meter;
+use crate::node::work::{Prepared, Work};
 use crate::node::{Draft, Effect, Node, Output, PeerEvent, describe_snapshot};
-use crate::request::{Reply, Request};
-use crate::verify::{self, Unchecked};
-use crate::work::{Prepared, Work};
+use crate::shell::release::{Door, Turn, Ways};
+use crate::shell::verify::{self, Unchecked};
 
 /// Requests the core has not taken yet; beyond it connections wait.
 pub(crate) const INBOX_REQUESTS_MAX: usize = 4096;

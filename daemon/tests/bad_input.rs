@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use bytes::Bytes;
 use harness::House;
-use icn_daemon::machine::Machine;
+use icn_daemon::node::machine::Machine;
 use icn_gossip::{Access, AccessBytes, Entry, Genesis, Keypair, Mutation, Position, TopicSpec};
 use icn_snapshot::{Policy, Store};
 use icn_wal::FsDisk;

@@ -8,9 +8,9 @@ mod wire;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
+use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
 use icn_daemon::node::{Chance, Effect, Identity, Node, Output, PeerEvent};
-use icn_daemon::request::{Reply, Request};
 use icn_gossip::mesh::{Batch, LinkId, Root};
 use icn_gossip::{Did, KeyCard, Keypair, TopicId};
 use icn_snapshot::Policy;

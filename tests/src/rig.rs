@@ -1,9 +1,9 @@
 //! A real [`Node`] on a simulated disk, with what its shell would have let out.
 
+use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
-use icn_daemon::machine::Machine;
+use icn_daemon::node::machine::Machine;
 use icn_daemon::node::{Effect, Identity, Node, Output};
-use icn_daemon::request::{Reply, Request};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Policy, digest};
 use icn_wal::Lsn;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
-use icn_daemon::request::Request;
 use icn_snapshot::Policy;
 use icn_tests::{Rig, at_every_operation, request};
 use icn_wal::disk::SimDisk;

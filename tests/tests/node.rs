@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use icn_daemon::control::request::Request;
 use icn_daemon::failure::{Failure, exit};
 use icn_daemon::node::{Chance, Effect};
-use icn_daemon::request::Request;
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Check, Due, Policy, Rotation};
 use icn_tests::{Dice, Rig, at_every_operation, request};

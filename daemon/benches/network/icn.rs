@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use icn_daemon::request::{Reply, Request, reply_from_line};
+use icn_daemon::control::request::{Reply, Request, reply_from_line};
 use serde_json::Value;
 
 use crate::contender::{Network, Plan, until};
 use crate::deliveries::{Deliveries, message};
-use crate::meter;
+use crate::http::meter;
 use crate::{Outcome, node};
 
 const TOPIC: &str = "bench";

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(icn_daemon::ctl::main())
+    ExitCode::from(icn_daemon::cli::main())
 }

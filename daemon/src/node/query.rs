@@ -8,15 +8,15 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Node;
+use crate::control::request::{Reply, Request};
 use crate::failure::{Failure, exit};
-use crate::machine::Machine;
-use crate::request::{Reply, Request};
+use crate::node::machine::Machine;
 
 const PAGE_ENTRIES_MAX: usize = 1000;
 
 /// What a page may carry: an eighth of a line, since a control character of a text takes six bytes
 /// when it is escaped.
-const PAGE_BYTES_MAX: usize = crate::request::LINE_BYTES_MAX / 8;
+const PAGE_BYTES_MAX: usize = crate::control::request::LINE_BYTES_MAX / 8;
 
 /// The answer to a question that the state alone can answer; `None` for any other request.
 #[must_use]

@@ -8,11 +8,11 @@ use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, query};
+use crate::control::request::{Moment, Reply, Request, snapshot_id};
 use crate::failure::{Failure, capitalised, exit};
-use crate::guard::Guard;
-use crate::machine::Machine;
-use crate::request::{Moment, Reply, Request, snapshot_id};
-use crate::work::{Legacy, Prepared, Side, Work};
+use crate::node::guard::Guard;
+use crate::node::machine::Machine;
+use crate::node::work::{Legacy, Prepared, Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
 pub(super) const SAVES_MAX: u32 = 2;

@@ -10,8 +10,8 @@ use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, describe_topic};
+use crate::control::request::{Reply, Request};
 use crate::failure::{Failure, exit};
-use crate::request::{Reply, Request};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use icn_daemon::request::Request;
+use icn_daemon::control::request::Request;
 use icn_snapshot::Rotation;
 use serde_json::{Value, json};
 

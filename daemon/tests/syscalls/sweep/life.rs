@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use icn_daemon::request::{Reply, Request, reply_from_line};
+use icn_daemon::control::request::{Reply, Request, reply_from_line};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::Value;

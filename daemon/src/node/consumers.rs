@@ -5,8 +5,8 @@ use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::Node;
+use crate::control::request::Reply;
 use crate::failure::Failure;
-use crate::request::Reply;
 
 impl<D: Disk> Node<D> {
     /// Where a consumer begins: behind its cursor if it has one, which is made now if need be.

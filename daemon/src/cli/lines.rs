@@ -11,10 +11,10 @@ use std::thread;
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use serde_json::json;
 
-use super::client::Client;
 use super::{unreadable, unwritable};
+use crate::control::client::Client;
+use crate::control::request::Request;
 use crate::failure::Failure;
-use crate::request::Request;
 
 /// Messages that may be under way; memory stays bounded however fast the input is.
 const WINDOW: usize = 1024;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::Source;
-use crate::ctl::moment;
+use crate::cli::moment;
 
 /// Snapshots.
 #[derive(Debug, Subcommand)]
-pub(in crate::ctl) enum SnapshotCommand {
+pub(in crate::cli) enum SnapshotCommand {
     /// Take one now; returns once it is written, verified and listed.
     Create {
         /// It stays until it is unpinned

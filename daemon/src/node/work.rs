@@ -9,12 +9,12 @@ use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 use serde_json::{Value, json};
 
-use crate::diff::diff;
+use crate::control::request::{Moment, Reply};
 use crate::failure::Failure;
-use crate::import::{self, Found};
-use crate::machine::Machine;
+use crate::node::diff::diff;
+use crate::node::import::{self, Found};
+use crate::node::machine::Machine;
 use crate::node::{describe_digest, describe_plan};
-use crate::request::{Moment, Reply};
 
 /// Something to be done beside the core.
 #[derive(Debug)]

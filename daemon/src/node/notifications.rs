@@ -121,8 +121,8 @@ mod tests {
     use icn_wal::disk::SimDisk;
 
     use super::*;
+    use crate::control::request::Request;
     use crate::node::simulated;
-    use crate::request::Request;
 
     fn entry(topic: TopicId, seq: u64) -> Entry {
         let position = Position {

@@ -9,11 +9,11 @@ use rustix::io::Errno;
 use serde_json::Value;
 
 use super::acks::{Acks, Progress, Writing};
-use super::client::Client;
 use super::render::entry_line;
 use super::unwritable;
+use crate::control::client::Client;
+use crate::control::request::Request;
 use crate::failure::{Failure, exit};
-use crate::request::Request;
 
 /// Lines that are written before they are flushed while more are there to be read.
 const UNFLUSHED_MAX: u64 = 64;
@@ -77,7 +77,7 @@ impl<W: Write> Lines<W> {
                 Failure::new("ICN-E0503", exit::FAILED, message, advice)
             })?;
             if told["ok"] == false {
-                return crate::request::reply_from_line(&line).map(drop);
+                return crate::control::request::reply_from_line(&line).map(drop);
             }
             if told["ok"] == true {
                 progress.begin(&told["data"]);

@@ -2,14 +2,13 @@
 
 mod acks;
 mod args;
-mod client;
-mod follow;
 mod lines;
 mod moment;
 mod render;
 mod salvage;
 mod snapshot;
 mod subscribe;
+mod tail;
 mod wal;
 mod written;
 
@@ -26,14 +25,16 @@ use self::args::{
     Cli, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand,
     TopicCommand, WalArgs, WalCommand,
 };
-use self::client::Client;
 use self::render::View;
+use crate::config;
+use crate::control::client::Client;
+use crate::control::request::{Reply, Request, snapshot_id};
+use crate::data::{datadir, keyfile, offline};
 use crate::failure::{Failure, exit};
-use crate::guard::Guard;
-use crate::machine::Machine;
+use crate::node::guard::Guard;
+use crate::node::machine::Machine;
+use crate::node::work;
 use crate::node::{ask, describe_digest, describe_identity, describe_snapshots};
-use crate::request::{Reply, Request, snapshot_id};
-use crate::{config, datadir, keyfile, offline, work};
 
 const ONLINE: Source = Source { offline: false };
 
@@ -204,7 +205,7 @@ impl Ctl {
             WalCommand::Dump { from, to, limit, since, until, types, follow, .. } => {
                 let filter = wal::Filter { from, to, limit, since, until, types };
                 if follow {
-                    return follow::follow(open()?, filter, self.as_json);
+                    return tail::follow(open()?, filter, self.as_json);
                 }
                 let out = io::BufWriter::new(io::stdout().lock());
                 wal::dump(&open()?, filter, self.as_json, out)

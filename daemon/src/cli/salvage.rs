@@ -10,7 +10,7 @@ use icn_wal::{Error, From, FsDisk, Lsn};
 use serde_json::{Value, json};
 
 use super::wal;
-use crate::datadir;
+use crate::data::datadir;
 use crate::failure::{Failure, capitalised, exit};
 use crate::report::moment;
 

@@ -6,10 +6,10 @@ use icn_wal::{FsDisk, Lsn};
 
 use crate::clock::now_ms;
 use crate::config::{Config, Flags};
-use crate::datadir::{self, DataDir};
+use crate::control::request::{Reply, Request};
+use crate::data::datadir::{self, DataDir};
 use crate::failure::{Failure, exit};
 use crate::node::{Effect, Node, Output, describe_snapshot};
-use crate::request::{Reply, Request};
 use crate::run;
 
 /// Asks the node in `directory`, which must exist and not be running.

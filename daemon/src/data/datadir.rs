@@ -6,8 +6,8 @@ use std::path::Path;
 use icn_wal::FsDisk;
 use icn_wal::disk::Disk;
 
+use crate::data::keyfile;
 use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, exit, is_full};
-use crate::keyfile;
 
 /// What may lie in a directory before a node moves in.
 const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];

@@ -12,8 +12,8 @@ use icn_net::{BindError, Event, Frame, Target, Transport};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::data::keyfile::KeyFile;
 use crate::failure::{Failure, exit};
-use crate::keyfile::KeyFile;
 use crate::node::PeerEvent;
 use crate::shell::{Credit, Input, Wire};
 

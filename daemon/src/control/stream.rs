@@ -24,10 +24,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
+use crate::control::subscribers::{Arrivals, Followers, Place};
 use crate::failure::{Failure, exit};
-use crate::followers::{Arrivals, Followers, Place};
 use crate::node::EntryFields;
-use crate::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::shell::{Asked, Input};
 
 /// Entries of a page.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use icn_gossip::{State, TopicId};
 use icn_snapshot::Weakness;
 
+use crate::control::request::Request;
 use crate::failure::{Failure, exit};
-use crate::request::Request;
 
 /// The findings of the last start, until a restore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

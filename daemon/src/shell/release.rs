@@ -8,11 +8,11 @@ use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
 use tokio::sync::{oneshot, watch};
 
+use crate::control::request::Reply;
+use crate::control::subscribers::Arrivals;
 use crate::failure::Failure;
-use crate::followers::Arrivals;
-use crate::meter::Meter;
+use crate::http::meter::Meter;
 use crate::node::{Effect, News, Output};
-use crate::request::Reply;
 use crate::shell::{Job, Wire};
 
 /// What a turn brings about, and what it brings to whoever waits.

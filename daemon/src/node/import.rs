@@ -10,11 +10,11 @@ use icn_wal::disk::Disk;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::control::request::Reply;
 use crate::failure::{Failure, exit};
-use crate::machine::Machine;
 use crate::node::describe_snapshot;
-use crate::request::Reply;
-use crate::work::Legacy;
+use crate::node::machine::Machine;
+use crate::node::work::Legacy;
 
 /// The largest file that is read: twice what a node may retain, as base64.
 const FILE_BYTES_MAX: u64 = 4 << 30;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::health::{Check, Level, Phase};
+use crate::http::health::{Check, Level, Phase};
 use crate::report::status_rows;
 
 /// Peers that are shown.

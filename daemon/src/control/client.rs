@@ -5,23 +5,23 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::control::request::{Reply, Request, reply_from_line};
+use crate::control::socket::{SocketPath, shown};
+use crate::data::keyfile;
 use crate::failure::{Failure, exit};
-use crate::keyfile;
-use crate::request::{Reply, Request, reply_from_line};
-use crate::socket::{SocketPath, shown};
 
 /// How long one answer may take; a snapshot of a large state takes seconds.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
 
 /// A connection to a running node.
-pub(super) struct Client {
+pub(crate) struct Client {
     answers: BufReader<UnixStream>,
     requests: UnixStream,
 }
 
 impl Client {
     /// Connects to the node in `directory`.
-    pub(super) fn connect(directory: &Path) -> Result<Self, Failure> {
+    pub(crate) fn connect(directory: &Path) -> Result<Self, Failure> {
         let attempt = || {
             let requests = UnixStream::connect(SocketPath::of(directory)?.as_path())?;
             requests.set_read_timeout(Some(ANSWERS_WITHIN))?;
@@ -31,7 +31,7 @@ impl Client {
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) fn ask(&mut self, request: &Request) -> Reply {
+    pub(crate) fn ask(&mut self, request: &Request) -> Reply {
         let mut line = request.to_line();
         line.push('\n');
         self.requests.write_all(line.as_bytes()).map_err(|error| lost(&error))?;
@@ -39,7 +39,7 @@ impl Client {
     }
 
     /// The next answer; they come in the order of the requests.
-    pub(super) fn next_answer(&mut self) -> Reply {
+    pub(crate) fn next_answer(&mut self) -> Reply {
         let mut line = Vec::new();
         match self.answers.read_until(b'\n', &mut line) {
             Ok(0) => Err(lost(&io::ErrorKind::UnexpectedEof.into())),
@@ -49,18 +49,18 @@ impl Client {
     }
 
     /// Whether the next answer may take a while.
-    pub(super) fn would_wait(&self) -> bool {
+    pub(crate) fn would_wait(&self) -> bool {
         self.answers.buffer().is_empty()
     }
 
     /// The two directions of a connection that has become a stream: the next line may take for ever.
-    pub(super) fn into_stream(self) -> Result<(BufReader<UnixStream>, UnixStream), Failure> {
+    pub(crate) fn into_stream(self) -> Result<(BufReader<UnixStream>, UnixStream), Failure> {
         self.requests.set_read_timeout(None).map_err(|error| lost(&error))?;
         Ok((self.answers, self.requests))
     }
 
     /// A second handle for a thread that only sends.
-    pub(super) fn requests(&self) -> io::Result<UnixStream> {
+    pub(crate) fn requests(&self) -> io::Result<UnixStream> {
         self.requests.try_clone()
     }
 }

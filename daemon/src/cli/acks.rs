@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::written::Written;
+use crate::control::request::Request;
 use crate::failure::{Failure, exit};
-use crate::request::Request;
 
 /// How many entries are acknowledged at once, and how long fewer of them wait.
 const BATCH: u64 = 256;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::render::Table;
 use super::unwritable;
-use crate::datadir;
+use crate::data::datadir;
 use crate::failure::{Failure, Place, exit};
 use crate::report::moment;
 

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::args::{SnapshotCommand, Source};
 use super::render::View;
 use super::{Asker, Ctl, ONLINE, confirm, unwritable};
-use crate::datadir;
+use crate::control::request::{Moment, Request};
+use crate::data::datadir;
 use crate::failure::{Failure, exit, is_full};
-use crate::machine::Machine;
-use crate::request::{Moment, Request};
+use crate::node::machine::Machine;
 
 impl Ctl {
     pub(super) fn snapshot(&self, command: SnapshotCommand) -> Result<(), Failure> {
