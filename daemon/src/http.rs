@@ -3,6 +3,7 @@
 //! The `Host` of a request must name this machine: a web page on the internet that makes a browser
 //! here ask for it does not.
 
+pub(crate) mod gauges;
 pub(crate) mod health;
 pub(crate) mod meter;
 mod page;
@@ -27,9 +28,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::control::request::Request;
 use crate::failure::{Failure, exit};
+use crate::http::gauges::Gauges;
 use crate::http::health::{Level, Phase};
 use crate::http::page::Page;
-use crate::shell::{Asked, Gauges, Input};
+use crate::shell::inbox::{Call, Input};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -56,8 +58,8 @@ impl Site {
     async fn ask(&self, request: Request) -> Option<Value> {
         let inbox = self.inbox.lock().clone()?;
         let (answer, reply) = oneshot::channel();
-        let asked = Asked { request, answer };
-        inbox.send(Input::Asked(asked)).await.ok()?;
+        let call = Call { request, reply: answer };
+        inbox.send(Input::Call(call)).await.ok()?;
         tokio::time::timeout(ANSWERS_WITHIN, reply).await.ok()?.ok()?.ok()
     }
 }

@@ -1,9 +1,10 @@
-//! The whole node without the world: requests in, effects out.
+//! The node without the world: inputs in, outputs out.
 //!
-//! Invariant: no clock, socket, thread or file is touched here but through the store's disk.
-//! Invariant: every effect carries the LSN it must wait for, and the shell has one door through
-//! which effects leave; nothing that is not durable is ever seen outside.
+//! Invariant: time and randomness are arguments; the only I/O is that of the store's disk.
+//! Invariant: every effect carries the LSN it waits for, and leaves through the release gate of the
+//! shell alone; nothing is seen outside before it is durable.
 
+mod commit;
 mod consumers;
 mod diff;
 pub mod guard;
@@ -16,19 +17,19 @@ mod query;
 pub(crate) mod simulated;
 mod snapshots;
 mod topics;
+mod turn;
 pub mod work;
 
-use network::Matter;
 pub use network::PeerEvent;
-use notifications::Noted;
-pub use notifications::{Arrived, News};
+use notifications::PendingNotifications;
+pub use notifications::{Notifications, TopicDelivery};
 pub(crate) use query::{EntryFields, describe_plan, describe_topic};
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
+pub use turn::{Effect, Inputs, Output, Turn};
 
-use bytes::Bytes;
-use icn_gossip::mesh::{Batch, LinkId, Mesh};
+use icn_gossip::mesh::Mesh;
 use icn_gossip::{Did, KeyCard, Keypair, Mutation, NodeId, Outcome, Provenance, Reject, State};
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
@@ -40,53 +41,10 @@ use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work::Work;
 
-/// The random numbers a node needs; given from outside so that a simulation can repeat them.
-pub trait Chance: Send {
-    /// The next number nobody can predict.
+/// The random numbers of a node; an argument, so that a simulation can repeat them.
+pub trait Rng: Send {
+    /// The next number; unpredictable outside a simulation.
     fn next(&mut self) -> u64;
-}
-
-/// Something that is to happen outside, once everything up to `after` is durable.
-#[derive(Debug)]
-pub struct Output<T> {
-    /// The last LSN whose durability it depends on, 0 for none.
-    pub after: u64,
-    /// What is to happen.
-    pub effect: Effect<T>,
-}
-
-/// What can happen outside. `T` is whatever the shell needs to find the asker again.
-#[derive(Debug)]
-pub enum Effect<T> {
-    /// Somebody gets an answer.
-    Reply(T, Reply),
-    /// A snapshot is to be written, off this thread; whoever asked for it, if anybody did, is to
-    /// be told.
-    Save(Box<Draft>, Option<T>),
-    /// A frame goes to a peer.
-    Send {
-        /// Over which link.
-        link: LinkId,
-        /// The kind of the frame.
-        kind: u8,
-        /// Its body.
-        body: Bytes,
-    },
-    /// A link is to be closed.
-    Close {
-        /// Which.
-        link: LinkId,
-        /// The code of the connection's end.
-        code: u32,
-        /// Why, in a word.
-        name: &'static str,
-    },
-    /// Signatures are to be checked, off this thread; [`PeerEvent::Verified`] tells the outcome. It
-    /// waits for nothing.
-    Verify(Batch),
-    /// Something that takes long is to be done, off this thread, and its outcome told to whoever asked,
-    /// if anybody did.
-    Work(Work, Option<T>),
 }
 
 /// A node on a disk.
@@ -94,7 +52,7 @@ pub struct Node<D: Disk> {
     store: Store<Machine, D>,
     keypair: Keypair,
     card: KeyCard,
-    chance: Box<dyn Chance>,
+    rng: Box<dyn Rng>,
     recovery: Recovery,
     saves: u32,
     /// When a snapshot that has failed is tried again.
@@ -104,7 +62,7 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     mesh: Mesh,
-    noted: Noted,
+    pending: PendingNotifications,
 }
 
 /// Who a node is and where it belongs.
@@ -126,10 +84,10 @@ impl<D: Disk> Node<D> {
         disk: &D,
         policy: Policy,
         identity: Identity,
-        chance: Box<dyn Chance>,
+        rng: Box<dyn Rng>,
         now_ms: u64,
     ) -> Result<Self, Failure> {
-        Self::open_watched(disk, policy, identity, chance, now_ms, |_| {})
+        Self::open_watched(disk, policy, identity, rng, now_ms, |_| {})
     }
 
     /// As [`open`](Self::open); `watch` is told now and then how many records have been replayed.
@@ -140,14 +98,14 @@ impl<D: Disk> Node<D> {
         disk: &D,
         policy: Policy,
         identity: Identity,
-        mut chance: Box<dyn Chance>,
+        mut rng: Box<dyn Rng>,
         now_ms: u64,
         watch: impl FnMut(u64),
     ) -> Result<Self, Failure> {
         let (mut store, recovery) = Store::<Machine, D>::open_watched(disk, policy, watch)?;
         let guard = Guard::new(&recovery.weaker);
         let Identity { keypair, card, network } = identity;
-        let epoch = chance.next();
+        let epoch = rng.next();
         let ours = store.state().0.node();
         let did = keypair.did();
         if ours.is_none() {
@@ -171,7 +129,7 @@ impl<D: Disk> Node<D> {
             store,
             keypair,
             card,
-            chance,
+            rng,
             recovery,
             saves: 0,
             retry_ms: None,
@@ -179,60 +137,60 @@ impl<D: Disk> Node<D> {
             scrub_ms: now_ms + SCRUB_MS,
             guard,
             mesh,
-            noted: Noted::default(),
+            pending: PendingNotifications::default(),
         })
     }
 
-    /// One turn: everything that has come in at one moment, what the peers did first.
-    pub fn step<T>(
-        &mut self,
-        now_ms: u64,
-        events: Vec<PeerEvent>,
-        requests: Vec<(T, Request)>,
-    ) -> Vec<Output<T>> {
-        let mut outputs = Vec::with_capacity(requests.len());
-        events.into_iter().for_each(|event| self.hear(now_ms, event));
-        for (asker, request) in requests {
-            let effect = self.handle(now_ms, request, asker);
-            // Also a refusal and an answer to a question tell what the state was: they wait for it.
-            outputs.push(Output { after: self.store.lsn(), effect });
+    /// One turn: peer events, then requests, then what is due by time.
+    pub fn step<T>(&mut self, now_ms: u64, inputs: Inputs<T>) -> Turn<T> {
+        let Inputs { events, requests, tick, verify_inline } = inputs;
+        let mut turn = Turn::new();
+        events.into_iter().for_each(|event| self.handle_peer_event(now_ms, event));
+        for (caller, request) in requests {
+            let effect = self.handle(now_ms, request, caller);
+            // A refusal and a query reply show the state, so they wait for it as well.
+            turn.outputs.push(Output { after: self.store.lsn(), effect });
         }
-        self.work_mesh(now_ms, &mut outputs);
-        outputs
+        self.poll_mesh(now_ms, &mut turn);
+        if verify_inline {
+            self.verify_inline(now_ms, &mut turn);
+        }
+        if tick {
+            self.tick(now_ms, &mut turn);
+        }
+        turn.notifications = self.pending.take(&self.store.state().0, self.store.lsn());
+        turn
     }
 
-    /// What time alone asks for: entries that are to be let go, a snapshot that is due.
-    pub fn tick<T>(&mut self, now_ms: u64) -> Vec<Output<T>> {
+    /// Does what is due by time: pruning, gossip, a snapshot, a scrub.
+    fn tick<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
         let state = self.state();
         let due: Vec<_> =
             state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, now_ms)?))).collect();
         for (topic, through) in due {
-            // Without room for the record the entries stay until there is some.
+            // A full disk refuses the record; then the entries stay until there is room.
             if self.commit(now_ms, Mutation::Prune { topic, through }).is_ok() {
-                self.noted.prune(topic);
+                self.pending.entries_pruned(topic);
             }
         }
-        let mut outputs = self.tick_mesh(now_ms);
+        self.tick_mesh(now_ms, turn);
         let due = || self.store.snapshot_due(now_ms);
-        if self.saves == 0
+        let effect = if self.saves == 0
             && self.retry_ms.map_or_else(due, |retry_ms| retry_ms <= now_ms)
             && let Some(draft) = self.draft(now_ms)
         {
             self.saves += 1;
-            let effect = Effect::Save(draft, None);
-            outputs.push(Output { after: self.store.lsn(), effect });
-            return outputs;
-        }
-        if self.scrub_ms <= now_ms
+            Effect::Save(draft, None)
+        } else if self.scrub_ms <= now_ms
             && let Some(id) = self.next_to_scrub()
         {
             self.scrub_ms = now_ms + SCRUB_MS;
             self.scrubbed = Some(id);
-            let effect = Effect::Work(Work::Verify(id), None);
-            outputs.push(Output { after: self.store.lsn(), effect });
-            return outputs;
-        }
-        outputs
+            Effect::Work(Work::Verify(id), None)
+        } else {
+            return;
+        };
+        turn.outputs.push(Output { after: self.store.lsn(), effect });
     }
 
     /// The state as it is now, durable or not.
@@ -319,17 +277,6 @@ impl<D: Disk> Node<D> {
             question => self.answer(&question),
         };
         Effect::Reply(asker, reply)
-    }
-
-    fn commit(&mut self, now_ms: u64, mutation: Mutation) -> Result<(u64, Outcome), Failure> {
-        let (matter, topic) = (Matter::of(&mutation), Noted::topic_of(&mutation));
-        let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
-        self.tell_mesh(now_ms, matter, &outcome);
-        self.noted.note(topic, &outcome);
-        match outcome {
-            Outcome::Rejected(reject) => Err(reject.into()),
-            outcome => Ok((lsn.get(), outcome)),
-        }
     }
 
     fn node_id(&self) -> Result<NodeId, Failure> {

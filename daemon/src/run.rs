@@ -21,14 +21,15 @@ use crate::control::subscribers::Followers;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
 use crate::failure::{Failure, exit};
+use crate::http::gauges::Gauges;
 use crate::http::health::{Health, Phase};
 use crate::http::meter::{Meter, Stopwatch};
 use crate::http::{self, Site};
 use crate::node::machine::Machine;
-use crate::node::{Chance, Draft, Identity, Node};
+use crate::node::{Draft, Identity, Node, Rng};
 use crate::report::{Start, counted};
+use crate::shell::Shell;
 use crate::shell::peers::Peers;
-use crate::shell::{Gauges, Shell};
 
 /// How long an idle connection may hold up the end.
 const LINGER: Duration = Duration::from_millis(200);
@@ -95,8 +96,8 @@ pub(crate) fn recover(
         }
     };
     let (disk, policy) = (directory.disk(), config.policy);
-    let chance = Box::new(System);
-    let node = Node::open_watched(disk, policy, identity, chance, now_ms(), watcher)?;
+    let rng = Box::new(SystemRng);
+    let node = Node::open_watched(disk, policy, identity, rng, now_ms(), watcher)?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();
@@ -291,9 +292,9 @@ impl Signals {
 }
 
 /// The system's randomness.
-struct System;
+struct SystemRng;
 
-impl Chance for System {
+impl Rng for SystemRng {
     fn next(&mut self) -> u64 {
         let mut bytes = [0; 8];
         if let Err(error) = getrandom::fill(&mut bytes) {

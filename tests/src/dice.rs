@@ -1,6 +1,6 @@
 //! Numbers by seed.
 
-use icn_daemon::node::Chance;
+use icn_daemon::node::Rng;
 
 /// A repeatable source of numbers (xorshift64*, Vigna 2016).
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Dice {
     }
 }
 
-impl Chance for Dice {
+impl Rng for Dice {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

@@ -5,7 +5,7 @@ mod fault;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use icn_daemon::node::Chance;
+use icn_daemon::node::Rng;
 use icn_gossip::TopicId;
 use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use icn_daemon::node::Chance;
+use icn_daemon::node::Rng;
 use icn_gossip::mesh::{
     Ask, Digests, Head, Interest, LinkId, Message, Root, StopReason, Tag, Want, WireEntry,
 };

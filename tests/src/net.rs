@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
-use icn_daemon::node::{Chance, Effect, Identity, Node, Output, PeerEvent};
+use icn_daemon::node::{Effect, Identity, Inputs, Node, Output, PeerEvent, Rng, Turn};
 use icn_gossip::mesh::{Batch, LinkId, Root};
 use icn_gossip::{Did, KeyCard, Keypair, TopicId};
 use icn_snapshot::Policy;
@@ -73,7 +73,7 @@ pub struct Member {
     /// When the last signatures are checked: one batch after the other.
     verified_ms: u64,
     /// What has come in since the last turn.
-    inbox: (Vec<PeerEvent>, Vec<(u64, Request)>),
+    inbox: Inputs<u64>,
     links: BTreeMap<LinkId, usize>,
 }
 
@@ -359,8 +359,10 @@ impl World {
             Event::Tick { to, start } => {
                 if self.is_the_same(to, start) {
                     let now_ms = self.clock(to);
-                    let outputs = self.members[to].node.as_mut().map(|node| node.tick(now_ms));
-                    self.wait(to, outputs.unwrap_or_default());
+                    let node = self.members[to].node.as_mut();
+                    if let Some(turn) = node.map(|node| node.step(now_ms, Inputs::tick())) {
+                        self.wait(to, turn);
+                    }
                     self.act(to, Heard::Tick);
                     self.after(500, Event::Tick { to, start });
                 }
@@ -379,10 +381,10 @@ impl World {
         if member.node.is_none() {
             return;
         }
-        let (events, requests) = &mut member.inbox;
-        let is_first = events.is_empty() && requests.is_empty();
-        events.extend(event);
-        requests.extend(asked);
+        let inbox = &mut member.inbox;
+        let is_first = inbox.events.is_empty() && inbox.requests.is_empty();
+        inbox.events.extend(event);
+        inbox.requests.extend(asked);
         if self.pace.turn_ms == 0 {
             self.turn(index);
         } else if is_first {
@@ -395,16 +397,24 @@ impl World {
     fn turn(&mut self, index: usize) {
         let now_ms = self.clock(index);
         let member = &mut self.members[index];
-        let (events, asked) = std::mem::take(&mut member.inbox);
+        let inputs = std::mem::take(&mut member.inbox);
         let Some(node) = member.node.as_mut() else { return };
-        let outputs = node.step(now_ms, events, asked);
-        self.wait(index, outputs);
+        let turn = node.step(now_ms, inputs);
+        self.wait(index, turn);
     }
 
-    fn wait(&mut self, index: usize, outputs: Vec<Output<u64>>) {
+    fn wait(&mut self, index: usize, turn: Turn<u64>) {
         let start = self.members[index].starts;
+        for batch in turn.to_verify {
+            let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
+            let delay = self.dice.below(self.pace.verify_ms) + 1;
+            let member = &mut self.members[index];
+            let at = member.verified_ms.max(self.now_ms + delay);
+            member.verified_ms = at;
+            self.at(at, Event::Verified { to: index, start, batch, valid });
+        }
         let shown = self.members[index].node.as_ref().map_or(0, |node| node.store().lsn());
-        for output in outputs {
+        for output in turn.outputs {
             if let Effect::Send { kind, .. } = output.effect {
                 let after = output.after;
                 assert!(
@@ -412,25 +422,13 @@ impl World {
                     "a frame of kind {kind} shows {shown} and waits for {after}"
                 );
             }
-            match output {
-                Output { effect: Effect::Verify(batch), .. } => {
-                    let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-                    let delay = self.dice.below(self.pace.verify_ms) + 1;
-                    let member = &mut self.members[index];
-                    let at = member.verified_ms.max(self.now_ms + delay);
-                    member.verified_ms = at;
-                    self.at(at, Event::Verified { to: index, start, batch, valid });
-                }
-                output => {
-                    let delay = self.dice.below(self.pace.sync_ms) + 1;
-                    let member = &mut self.members[index];
-                    // One door: nothing overtakes what came before.
-                    let before = member.waiting.back().map_or(0, |(at, _)| *at);
-                    let at = before.max(self.now_ms + delay);
-                    member.waiting.push_back((at, output));
-                    self.at(at, Event::Synced { to: index, start });
-                }
-            }
+            let delay = self.dice.below(self.pace.sync_ms) + 1;
+            let member = &mut self.members[index];
+            // Outputs leave in order, as through the release gate.
+            let before = member.waiting.back().map_or(0, |(at, _)| *at);
+            let at = before.max(self.now_ms + delay);
+            member.waiting.push_back((at, output));
+            self.at(at, Event::Synced { to: index, start });
         }
     }
 
@@ -476,7 +474,6 @@ impl World {
                         self.reply(index, question, reply);
                     }
                 }
-                Effect::Verify(_) => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
 use icn_daemon::node::machine::Machine;
-use icn_daemon::node::{Effect, Identity, Node, Output};
+use icn_daemon::node::{Effect, Identity, Inputs, Node, Output, Turn};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Policy, digest};
 use icn_wal::Lsn;
@@ -50,14 +50,14 @@ impl Rig {
     /// When the node does not answer.
     pub fn ask(&mut self, request: Request) -> Reply {
         self.now_ms += 1;
-        let outputs = self.node.step(self.now_ms, Vec::new(), vec![((), request)]);
-        self.release(outputs).expect("an answer")
+        let turn = self.node.step(self.now_ms, Inputs::requests(vec![((), request)]));
+        self.release(turn).expect("an answer")
     }
 
     /// Asks, and lets no answer out.
     pub fn ask_without_waiting(&mut self, request: Request) {
         self.now_ms += 1;
-        drop(self.node.step(self.now_ms, Vec::new(), vec![((), request)]));
+        drop(self.node.step(self.now_ms, Inputs::requests(vec![((), request)])));
     }
 
     /// Lets time pass, and writes a snapshot if one is due.
@@ -65,8 +65,8 @@ impl Rig {
     /// # Errors
     /// When the snapshot cannot be written.
     pub fn tick(&mut self) -> Result<(), Failure> {
-        let outputs = self.node.tick(self.now_ms);
-        self.release(outputs).transpose().map(drop)
+        let turn = self.node.step(self.now_ms, Inputs::tick());
+        self.release(turn).transpose().map(drop)
     }
 
     /// Lets so many ms pass.
@@ -80,9 +80,9 @@ impl Rig {
         (self.node.store().lsn(), digest(&Machine(self.node.state().clone())))
     }
 
-    fn release(&mut self, outputs: Vec<Output<()>>) -> Option<Reply> {
+    fn release(&mut self, turn: Turn<()>) -> Option<Reply> {
         let mut last = None;
-        for Output { after, effect } in outputs {
+        for Output { after, effect } in turn.outputs {
             if let Some(lsn) = Lsn::new(after)
                 && let Err(error) = self.node.store().wal().wait(lsn)
             {
@@ -97,7 +97,7 @@ impl Rig {
                     Some(id.map_err(Failure::from))
                 }
                 // There are no peers.
-                Effect::Send { .. } | Effect::Close { .. } | Effect::Verify(_) => continue,
+                Effect::Send { .. } | Effect::Close { .. } => continue,
                 Effect::Work(work, _) => {
                     let compactor = self.node.store().compactor().clone();
                     let (node, now_ms) = (&mut self.node, self.now_ms);

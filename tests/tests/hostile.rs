@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use icn_daemon::node::Chance;
+use icn_daemon::node::Rng;
 use icn_gossip::TopicId;
 use icn_tests::hostile::{ATTACKS, Attack, Hostile};
 use icn_tests::net::{Pace, World};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use icn_daemon::control::request::Request;
 use icn_daemon::failure::{Failure, exit};
-use icn_daemon::node::{Chance, Effect};
+use icn_daemon::node::{Effect, Inputs, Rng};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Check, Due, Policy, Rotation};
 use icn_tests::{Dice, Rig, at_every_operation, request};
@@ -254,7 +254,8 @@ fn the_same_seed_is_the_same_life() {
 fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
     let mut rig = Rig::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
-    let outputs = rig.node.step(2, Vec::new(), vec![create(), create(), create()]);
+    let turn = rig.node.step(2, Inputs::requests(vec![create(), create(), create()]));
+    let outputs = turn.outputs;
     let [first, second, third] = outputs.try_into().expect("three effects");
     let Effect::Reply((), Err(refusal)) = third.effect else { panic!("{:?}", third.effect) };
     assert_eq!(refusal.code, "ICN-E0215", "two images at once are enough");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::contender::{Contender, ICN};
 use crate::deliveries::MESSAGE_BYTES;
-use crate::http::meter::{Wire, clock};
+use crate::meter::{Wire, clock};
 use crate::rounds::Rounds;
 use crate::ten::PATIENCE;
 use crate::{Measured, Outcome};

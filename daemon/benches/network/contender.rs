@@ -11,7 +11,7 @@ use crate::deliveries::Deliveries;
 use crate::gossipsub::Gossipsub;
 use crate::icn::Icn;
 use crate::iroh::Iroh;
-use crate::http::meter::{self, clock};
+use crate::meter::{self, clock};
 use crate::raw::Raw;
 
 /// A running network in which each node hears what any other publishes.

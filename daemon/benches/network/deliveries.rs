@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::http::meter::clock;
+use crate::meter::clock;
 
 /// The size of a message.
 pub(crate) const MESSAGE_BYTES: usize = 256;

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::contender::{Network, Plan, until};
 use crate::deliveries::{Deliveries, message};
-use crate::http::meter;
+use crate::meter;
 use crate::{Outcome, node};
 
 const TOPIC: &str = "bench";

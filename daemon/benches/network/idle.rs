@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use crate::http::meter::Wire;
+use crate::meter::Wire;
 use crate::ten::{NODES, PACE, PATIENCE, WARM_UP};
 use crate::{Measured, Outcome};
 

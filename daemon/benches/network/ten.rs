@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::contender::{Contender, GOSSIPSUB, ICN, ICN_TOGETHER};
 use crate::deliveries::MESSAGE_BYTES;
-use crate::http::meter::{Wire, clock, sync_ms};
+use crate::meter::{Wire, clock, sync_ms};
 use crate::rounds::{Rounds, rank};
 use crate::{Measured, Outcome};
 

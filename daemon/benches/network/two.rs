@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::contender::{Contender, GOSSIPSUB, ICN, LIMIT};
 use crate::deliveries::MESSAGE_BYTES;
-use crate::http::meter::{self, Wire, clock};
+use crate::meter::{self, Wire, clock};
 use crate::rounds::Rounds;
 use crate::{Measured, Outcome};
 

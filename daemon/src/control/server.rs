@@ -15,11 +15,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::stream;
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::control::socket::{SocketPath, shown};
 use crate::control::subscribers::Followers;
 use crate::failure::{Failure, exit};
-use crate::shell::{Asked, Input};
+use crate::shell::inbox::{Call, Input};
 
 /// Requests of one connection that may be under way.
 const WINDOW: usize = 1024;
@@ -135,7 +136,7 @@ async fn connection(
         }
         match request {
             Ok(request) => {
-                if inbox.send(Input::Asked(Asked { request, answer })).await.is_err() {
+                if inbox.send(Input::Call(Call { request, reply: answer })).await.is_err() {
                     break;
                 }
             }

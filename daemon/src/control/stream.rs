@@ -28,7 +28,7 @@ use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::control::subscribers::{Arrivals, Followers, Place};
 use crate::failure::{Failure, exit};
 use crate::node::EntryFields;
-use crate::shell::{Asked, Input};
+use crate::shell::inbox::{Call, Input};
 
 /// Entries of a page.
 const PAGE_ENTRIES: usize = 256;
@@ -212,7 +212,10 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
 
     async fn ask(&self, request: Request) -> Result<Value, End> {
         let (answer, reply) = oneshot::channel();
-        self.inbox.send(Input::Asked(Asked { request, answer })).await.map_err(|_| End::Gone)?;
+        self.inbox
+            .send(Input::Call(Call { request, reply: answer }))
+            .await
+            .map_err(|_| End::Gone)?;
         Ok(reply.await.map_err(|_| End::Gone)??)
     }
 
@@ -238,7 +241,7 @@ async fn read_acknowledgements(
         let reply = match Request::from_line(&line) {
             Ok(request @ Request::CursorMove { .. }) => {
                 let (answer, reply) = oneshot::channel();
-                if inbox.send(Input::Asked(Asked { request, answer })).await.is_err() {
+                if inbox.send(Input::Call(Call { request, reply: answer })).await.is_err() {
                     return;
                 }
                 let Ok(reply) = reply.await else { return };

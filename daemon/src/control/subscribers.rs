@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::failure::{Failure, exit};
-use crate::node::{Arrived, News};
+use crate::node::{Notifications, TopicDelivery};
 
 /// Connections that may follow at once. Each holds a page in memory while its consumer does not read.
 const FOLLOWERS_MAX: usize = 256;
@@ -20,19 +20,19 @@ const HANDOVER: Duration = Duration::from_secs(1);
 /// What has arrived and is durable, as far as anybody may still wait for it.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
-    last: BTreeMap<TopicId, Arrived>,
+    last: BTreeMap<TopicId, TopicDelivery>,
     changes: u64,
 }
 
 impl Arrivals {
     /// Takes in what has become durable.
-    pub(crate) fn add(&mut self, news: News) {
-        if news.topics {
+    pub(crate) fn add(&mut self, notifications: Notifications) {
+        if notifications.topics_changed {
             // Everybody looks again, so nothing from before is waited for.
             self.last.clear();
             self.changes += 1;
         }
-        self.last.extend(news.arrivals);
+        self.last.extend(notifications.deliveries);
     }
 
     /// How often topics have come or gone.
@@ -180,13 +180,21 @@ mod tests {
         let stored = Stored { lsn: 9, received_ms: 1, entry };
         let fresh = vec![(6, stored.clone()), (7, stored)];
         let mut arrivals = Arrivals::default();
-        let of = |last, fresh| BTreeMap::from([(topic, Arrived { last, fresh })]);
-        arrivals.add(News { after: 9, arrivals: of(7, fresh.clone()), topics: false });
+        let of = |last, fresh| BTreeMap::from([(topic, TopicDelivery { last, fresh })]);
+        arrivals.add(Notifications {
+            after: 9,
+            deliveries: of(7, fresh.clone()),
+            topics_changed: false,
+        });
         assert_eq!(arrivals.fresh(&topic, 5), Some(fresh));
         for position in [4, 6, 7] {
             assert_eq!(arrivals.fresh(&topic, position), None, "{position}");
         }
-        arrivals.add(News { after: 10, arrivals: of(20, Vec::new()), topics: false });
+        arrivals.add(Notifications {
+            after: 10,
+            deliveries: of(20, Vec::new()),
+            topics_changed: false,
+        });
         assert_eq!(arrivals.fresh(&topic, 7), None);
         assert!(arrivals.beyond(&topic, 7));
     }

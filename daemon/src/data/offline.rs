@@ -9,7 +9,7 @@ use crate::config::{Config, Flags};
 use crate::control::request::{Reply, Request};
 use crate::data::datadir::{self, DataDir};
 use crate::failure::{Failure, exit};
-use crate::node::{Effect, Node, Output, describe_snapshot};
+use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
 use crate::run;
 
 /// Asks the node in `directory`, which must exist and not be running.
@@ -22,8 +22,8 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     let config = config(directory)?;
     let owned = DataDir::own(directory, config.unsafe_fs)?;
     let (mut node, ..) = run::recover(&config, &owned, &run::gauges(&config)?)?;
-    let outputs = node.step(now_ms(), Vec::new(), vec![((), request)]);
-    let reply = outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
+    let turn = node.step(now_ms(), Inputs::requests(vec![((), request)]));
+    let reply = turn.outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;
     reply.unwrap_or_else(|| Err(Failure::new("ICN-E0508", exit::USAGE, "There is no answer.", "")))
 }
@@ -57,7 +57,7 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Option<Reply> {
             }
             reply
         }),
-        // Nobody is there.
-        Effect::Send { .. } | Effect::Close { .. } | Effect::Verify(_) => return None,
+        // An offline node has no links.
+        Effect::Send { .. } | Effect::Close { .. } => return None,
     })
 }

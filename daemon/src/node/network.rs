@@ -1,95 +1,71 @@
-//! What a node does with its peers.
+//! The node's side of the gossip protocol: events of links in, actions of the mesh out.
 
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, Refusal};
-use icn_gossip::{
-    Entry, KeyCard, LogKey, Mutation, NodeId, Outcome, Provenance, Reject, TopicId, Verdict,
-};
+use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, TopicId, Verdict};
 use icn_wal::disk::Disk;
 
-use super::{Effect, Node, Output};
+use super::{Effect, Node, Output, Turn};
 use crate::failure::{Failure, exit};
 
-/// What happens on the links to peers.
+/// What a turn may verify itself: so many batches of so many entries.
+const INLINE_BATCHES_MAX: usize = 4;
+const INLINE_ENTRIES_MAX: usize = 2;
+
+/// An event of a link to a peer.
 #[derive(Debug)]
 pub enum PeerEvent {
-    /// A peer is there, and is who it says.
+    /// A link to an authenticated peer is up.
     Up {
-        /// What the link is called.
+        /// The link.
         link: LinkId,
-        /// Its X25519 key, under its identity.
+        /// The peer's X25519 key, signed by its identity.
         card: KeyCard,
-        /// What the two ends of the session have in common, and nobody else.
+        /// The exporter secret of the TLS session, known to its two ends only.
         binding: [u8; 32],
-        /// Where it was reached.
+        /// The peer's address.
         address: SocketAddr,
     },
-    /// A frame has come.
+    /// A frame was received.
     Frame {
-        /// Over which link.
+        /// The link.
         link: LinkId,
-        /// Its kind.
+        /// The kind of the frame.
         kind: u8,
-        /// Its body.
+        /// The body of the frame.
         body: Bytes,
     },
-    /// Frames were handed to the network.
+    /// Frames were written to the network.
     Sent {
-        /// Over which link.
+        /// The link.
         link: LinkId,
-        /// How many bytes of them.
+        /// Their bytes.
         bytes: usize,
     },
-    /// A link has gone.
+    /// A link is down.
     Down {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
-    /// The signatures of [`Effect::Verify`] were checked.
+    /// The signatures of a batch of [`Turn::to_verify`] were verified.
     Verified {
-        /// What was checked.
+        /// The batch.
         batch: Batch,
-        /// Whether all of them match.
+        /// Whether all signatures are valid.
         valid: bool,
     },
 }
 
-/// What a mutation is to the peers.
-pub(super) enum Matter {
-    Log(LogKey),
-    Proof(LogKey),
-    Topics,
-    Interests,
-    Epoch,
-    Nothing,
-}
-
-impl Matter {
-    pub(super) fn of(mutation: &Mutation) -> Self {
-        match mutation {
-            Mutation::Append { entry, .. } | Mutation::AppendAfterGap { entry, .. } => {
-                Self::Log(LogKey::of(entry))
-            }
-            Mutation::Freeze(entries) => Self::Proof(LogKey::of(&entries.0)),
-            Mutation::CreateTopic(_) | Mutation::DeleteTopic(_) => Self::Topics,
-            Mutation::Subscribe { by: Provenance::Local, .. }
-            | Mutation::Unsubscribe { by: Provenance::Local, .. } => Self::Interests,
-            Mutation::BeginEpoch(_) => Self::Epoch,
-            _ => Self::Nothing,
-        }
-    }
-}
-
 impl<D: Disk> Node<D> {
-    /// Something has happened on a link.
-    pub(super) fn hear(&mut self, now_ms: u64, event: PeerEvent) {
+    /// Handles an event of a link.
+    pub(super) fn handle_peer_event(&mut self, now_ms: u64, event: PeerEvent) {
         let state = &self.store.state().0;
         match event {
             PeerEvent::Up { link, card, binding, address } => {
-                self.meet(now_ms, link, card, binding, address);
+                self.peer_up(now_ms, link, card, binding, address);
             }
             PeerEvent::Frame { link, kind, body } => {
                 self.mesh.receive(state, now_ms, link, kind, &body);
@@ -102,12 +78,12 @@ impl<D: Disk> Node<D> {
         }
     }
 
-    /// How the links do.
+    /// The protocol state of the links.
     pub fn mesh(&self) -> &Mesh {
         &self.mesh
     }
 
-    fn meet(
+    fn peer_up(
         &mut self,
         now_ms: u64,
         link: LinkId,
@@ -117,10 +93,10 @@ impl<D: Disk> Node<D> {
     ) {
         let did = card.did;
         if did == self.keypair.did() {
-            // Whoever let it in: a node is no peer of itself.
+            // A node is no peer of itself.
             return;
         }
-        // Without room for it the key is learned at the next meeting.
+        // A full disk refuses the key; the next link brings it again.
         let known = self.state().peer(&did);
         if known.is_none_or(|known| known.card.issued_ms < card.issued_ms) {
             let _ = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms });
@@ -131,47 +107,28 @@ impl<D: Disk> Node<D> {
         self.mesh.up(&self.store.state().0, now_ms, link, did, binding);
     }
 
-    pub(super) fn tick_mesh<T>(&mut self, now_ms: u64) -> Vec<Output<T>> {
-        let mut outputs = Vec::new();
-        let chance = self.chance.next();
-        self.mesh.tick(&self.store.state().0, now_ms, chance);
-        self.work_mesh(now_ms, &mut outputs);
-        outputs
+    pub(super) fn tick_mesh<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
+        let random = self.rng.next();
+        self.mesh.tick(&self.store.state().0, now_ms, random);
+        self.poll_mesh(now_ms, turn);
     }
 
-    pub(super) fn tell_mesh(&mut self, now_ms: u64, matter: Matter, outcome: &Outcome) {
-        let state = &self.store.state().0;
-        match (matter, outcome) {
-            (Matter::Log(key), Outcome::Appended { .. }) => self.mesh.appended(state, key),
-            (Matter::Log(key), Outcome::Rejected(Reject::Equivocation))
-            | (Matter::Proof(key), Outcome::Done) => self.mesh.frozen(state, now_ms, key),
-            (Matter::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
-                self.mesh.topics_changed(state, now_ms);
-            }
-            (Matter::Interests, Outcome::Subscribed { .. } | Outcome::Done) => {
-                self.mesh.interests_changed(state, now_ms);
-            }
-            (Matter::Epoch, Outcome::Done) => self.mesh.epoch_begun(),
-            _ => {}
-        }
-    }
-
-    /// Does what the mesh wants done until it wants nothing more.
-    pub(super) fn work_mesh<T>(&mut self, now_ms: u64, outputs: &mut Vec<Output<T>>) {
+    /// Performs the actions of the mesh until it has none left.
+    pub(super) fn poll_mesh<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
         while let Some(action) = self.mesh.poll(&self.store.state().0, now_ms) {
             let effect = match action {
                 Action::Send { link, kind, body } => Effect::Send { link, kind, body },
                 Action::Close { link, code, name } => Effect::Close { link, code, name },
                 Action::Verify(batch) => {
-                    outputs.push(Output { after: 0, effect: Effect::Verify(batch) });
+                    turn.to_verify.push(batch);
                     continue;
                 }
                 Action::Take { entry, after_gap } => {
-                    self.take(now_ms, *entry, after_gap);
+                    self.append_remote(now_ms, *entry, after_gap);
                     continue;
                 }
                 Action::Commit(mutation) => {
-                    // What the rules refuse or what has no room is not done; the peers ask again.
+                    // A mutation that is refused or has no room is not done; the peers ask again.
                     let _ = self.commit(now_ms, *mutation);
                     continue;
                 }
@@ -180,11 +137,26 @@ impl<D: Disk> Node<D> {
                     continue;
                 }
             };
-            outputs.push(Output { after: self.store.lsn(), effect });
+            turn.outputs.push(Output { after: self.store.lsn(), effect });
         }
     }
 
-    fn take(&mut self, now_ms: u64, entry: Entry, after_gap: bool) {
+    /// Verifies small batches within the turn, which takes less time than to wake another thread. A larger
+    /// batch ends it, since no batch overtakes another.
+    pub(super) fn verify_inline<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
+        for _ in 0..INLINE_BATCHES_MAX {
+            let small = |batch: &Batch| batch.entries().len() <= INLINE_ENTRIES_MAX;
+            if !turn.to_verify.first().is_some_and(small) {
+                return;
+            }
+            let batch = turn.to_verify.remove(0);
+            let valid = Entry::verify_all(batch.entries()).is_ok();
+            self.handle_peer_event(now_ms, PeerEvent::Verified { batch, valid });
+            self.poll_mesh(now_ms, turn);
+        }
+    }
+
+    fn append_remote(&mut self, now_ms: u64, entry: Entry, after_gap: bool) {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
         if time_ms > now_ms + FUTURE_MS_MAX {
@@ -226,7 +198,7 @@ impl<D: Disk> Node<D> {
     }
 
     fn begin_epoch(&mut self, now_ms: u64) -> Result<(), Failure> {
-        let epoch = self.chance.next();
+        let epoch = self.rng.next();
         self.commit(now_ms, Mutation::BeginEpoch(epoch)).map(drop)
     }
 }

@@ -4,11 +4,11 @@ use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::Policy;
 use icn_wal::disk::SimDisk;
 
-use super::{Chance, Identity, Node};
+use super::{Identity, Node, Rng};
 
-struct Luck;
+struct Constant;
 
-impl Chance for Luck {
+impl Rng for Constant {
     fn next(&mut self) -> u64 {
         7
     }
@@ -19,5 +19,5 @@ pub(crate) fn node(disk: &SimDisk) -> Node<SimDisk> {
     let keypair = Keypair::from_seed([7; 32]);
     let card = KeyCard::sign(&keypair, [8; 32], 1);
     let identity = Identity { keypair, card, network: [9; 32] };
-    Node::open(disk, Policy::default(), identity, Box::new(Luck), 1).expect("a node")
+    Node::open(disk, Policy::default(), identity, Box::new(Constant), 1).expect("a node")
 }

@@ -137,7 +137,7 @@ impl<D: Disk> Node<D> {
             keypair: &self.keypair,
             formerly: legacy.formerly,
             now_ms,
-            nonce: &mut || self.chance.next(),
+            nonce: &mut || self.rng.next(),
         };
         let state = &self.store.state().0;
         let import = legacy::import(&legacy.document, legacy.checksum.as_deref(), state, importer)
@@ -170,9 +170,9 @@ impl<D: Disk> Node<D> {
     fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Reply {
         let (id, undo) = (target.id(), target.undo());
         let before = self.store.lsn();
-        let branch = self.chance.next();
+        let branch = self.rng.next();
         let lsn = self.store.restore(now_ms, target, branch)?;
-        self.noted.everything();
+        self.pending.topics_changed();
         // What was restored has been compared with its own summary, and a person has chosen it.
         self.guard = Guard::default();
         self.mesh.restored();
@@ -195,18 +195,18 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::node::{Effect, simulated};
+    use crate::node::{Effect, Inputs, simulated};
 
     fn ask(node: &mut Node<SimDisk>, request: Value) -> Reply {
         let request = serde_json::from_value(request).expect("a request");
-        let output = node.step(2, Vec::new(), vec![((), request)]).pop().expect("an output");
+        let turn = node.step(2, Inputs::requests(vec![((), request)]));
+        let output = turn.outputs.into_iter().next().expect("an output");
         let compactor = node.store().compactor().clone();
         match output.effect {
             Effect::Reply((), reply) => reply,
-            effect @ (Effect::Save(..)
-            | Effect::Send { .. }
-            | Effect::Close { .. }
-            | Effect::Verify(_)) => panic!("nobody asks for {effect:?}"),
+            effect @ (Effect::Save(..) | Effect::Send { .. } | Effect::Close { .. }) => {
+                panic!("no request asks for {effect:?}")
+            }
             Effect::Work(work, _) => {
                 work.perform(&compactor, |prepared| node.settle(3, prepared).1)
             }
@@ -252,9 +252,11 @@ mod tests {
     #[test]
     fn a_snapshot_that_fails_is_tried_again_when_the_disk_has_had_a_rest() {
         fn draft(node: &mut Node<SimDisk>, now_ms: u64) -> Option<Box<Draft>> {
-            node.tick::<()>(now_ms).into_iter().find_map(|output| match output.effect {
-                Effect::Save(draft, None) => Some(draft),
-                _ => None,
+            node.step::<()>(now_ms, Inputs::tick()).outputs.into_iter().find_map(|output| {
+                match output.effect {
+                    Effect::Save(draft, None) => Some(draft),
+                    _ => None,
+                }
             })
         }
         let mut node = simulated::node(&SimDisk::new(1));

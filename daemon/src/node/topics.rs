@@ -113,7 +113,7 @@ impl<D: Disk> Node<D> {
         spec.max_entries = max_entries.unwrap_or(spec.max_entries);
         spec.retention_ms =
             retention_days.map_or(spec.retention_ms, |days| u64::from(days) * DAY_MS);
-        let genesis = Genesis::sign(&self.keypair, node.network, spec, self.chance.next());
+        let genesis = Genesis::sign(&self.keypair, node.network, spec, self.rng.next());
         let id = genesis.id();
         let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
         let topic = self.state().topic(&id).map(|topic| describe_topic(&id, topic));

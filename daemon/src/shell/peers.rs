@@ -1,4 +1,4 @@
-//! Where the node meets the network.
+//! The transport's side of the shell: link events into the inbox, frames out.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::data::keyfile::KeyFile;
 use crate::failure::{Failure, exit};
 use crate::node::PeerEvent;
-use crate::shell::{Credit, Input, Wire};
+use crate::shell::inbox::{Credit, Input};
+use crate::shell::release::FrameSender;
 
 /// What the transport has told and nobody has taken. Each link is bounded by itself.
 const EVENTS_MAX: usize = 1024;
@@ -126,7 +127,7 @@ impl Peers {
     }
 }
 
-impl Wire for Transport {
+impl FrameSender for Transport {
     fn send(&self, link: LinkId, kind: u8, body: Bytes) {
         // What the mesh makes is smaller than a frame may be.
         if let Ok(frame) = Frame::new(kind, body) {

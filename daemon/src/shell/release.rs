@@ -1,116 +1,130 @@
-//! The one door: nothing leaves before its LSN is durable.
+//! The release gate: no reply, frame, job or notification leaves before its LSN is durable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use bytes::Bytes;
+use icn_gossip::mesh::LinkId;
 use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::control::request::Reply;
+use super::inbox::ReplySender;
+use super::worker::Job;
 use crate::control::subscribers::Arrivals;
 use crate::failure::Failure;
 use crate::http::meter::Meter;
-use crate::node::{Effect, News, Output};
-use crate::shell::{Job, Wire};
+use crate::node::{Effect, Output, Turn};
 
-/// What a turn brings about, and what it brings to whoever waits.
-pub(crate) type Turn = (Vec<Output<oneshot::Sender<Reply>>>, Option<News>);
+/// A turn whose callers wait on channels.
+pub(crate) type GatedTurn = Turn<ReplySender>;
 
-/// Where effects go, and what they wait for.
-pub(crate) struct Door<D: Disk> {
+/// The gate, and the sinks of what it releases.
+pub(crate) struct ReleaseGate<D: Disk> {
     wal: Arc<Wal<D>>,
     meter: Arc<Meter>,
-    ways: Ways,
+    sinks: Sinks,
     poisoned: Arc<dyn Fn(&Failure) + Send + Sync>,
-    /// Turns that queue before it.
+    /// Turns in the queue of the release thread.
     queued: AtomicUsize,
 }
 
-/// Where effects go.
-pub(crate) struct Ways {
-    /// What takes long.
+/// Where released effects go.
+pub(crate) struct Sinks {
+    /// The queue of the worker.
     pub(crate) jobs: mpsc::Sender<Job>,
-    /// Frames.
-    pub(crate) wire: Arc<dyn Wire>,
-    /// What arrives.
+    /// The links to peers.
+    pub(crate) frames: Arc<dyn FrameSender>,
+    /// The arrivals that subscribers watch.
     pub(crate) arrived: watch::Sender<Arrivals>,
 }
 
-impl<D: Disk> Door<D> {
-    /// `poisoned` is called when the log has failed: nothing passes any more.
+/// The sending side of the links.
+pub(crate) trait FrameSender: Send + Sync {
+    /// Queues a frame; [`PeerEvent::Sent`](crate::node::PeerEvent::Sent) reports that it was written.
+    fn send(&self, link: LinkId, kind: u8, body: Bytes);
+
+    /// Closes a link.
+    fn close(&self, link: LinkId, code: u32, name: &'static str);
+}
+
+impl<D: Disk> ReleaseGate<D> {
+    /// A gate in front of `sinks`. It calls `poisoned` when the log has failed; after that nothing passes.
     pub(crate) fn new(
         wal: Arc<Wal<D>>,
         meter: Arc<Meter>,
-        ways: Ways,
+        sinks: Sinks,
         poisoned: Arc<dyn Fn(&Failure) + Send + Sync>,
     ) -> Self {
-        Self { wal, meter, ways, poisoned, queued: AtomicUsize::new(0) }
+        Self { wal, meter, sinks, poisoned, queued: AtomicUsize::new(0) }
     }
 
-    /// Lets out one turn after the other, until there are no more or nothing passes any more.
-    pub(crate) fn serve(&self, due: &mpsc::Receiver<Turn>) {
+    /// Releases queued turns in order, until every sender is gone or the log has failed.
+    pub(crate) fn run(&self, due: &mpsc::Receiver<GatedTurn>) {
         for turn in due {
-            if !self.pass(turn) {
+            if !self.release(turn) {
                 return;
             }
             self.queued.fetch_sub(1, Ordering::Release);
         }
     }
 
-    /// A turn has come, for this thread to let out at once if it `may` and none queues, and else for
-    /// that of [`serve`](Self::serve): turns pass in their order. Says whether anything passes any more.
-    pub(crate) fn come(&self, turn: Turn, may: bool, queue: &mpsc::SyncSender<Turn>) -> bool {
-        if may && self.queued.load(Ordering::Acquire) == 0 {
-            return self.pass(turn);
+    /// Hands a turn to the gate; turns pass in the order of submission. With `on_this_thread` and an empty
+    /// queue the calling thread waits for the log itself. Returns false once the log has failed.
+    pub(crate) fn submit(
+        &self,
+        turn: GatedTurn,
+        on_this_thread: bool,
+        queue: &mpsc::SyncSender<GatedTurn>,
+    ) -> bool {
+        if on_this_thread && self.queued.load(Ordering::Acquire) == 0 {
+            return self.release(turn);
         }
         self.queued.fetch_add(1, Ordering::Relaxed);
         queue.send(turn).is_ok()
     }
 
-    /// Waits for the disk and lets a turn out.
-    fn pass(&self, (outputs, news): Turn) -> bool {
-        for Output { after, effect } in outputs {
+    /// Waits for the log and passes the outputs of a turn to their sinks. Returns false once the log has
+    /// failed.
+    fn release(&self, turn: GatedTurn) -> bool {
+        for Output { after, effect } in turn.outputs {
             if let Some(lsn) = Lsn::new(after) {
-                let waited = self.meter.commit_timer();
-                if !self.is_durable(lsn) {
+                let timer = self.meter.commit_timer();
+                if !self.wait_durable(lsn) {
                     return false;
                 }
-                drop(waited);
+                drop(timer);
             }
             let job = match effect {
-                Effect::Reply(answer, reply) => {
-                    // Whoever asked may be gone; what was done is done.
-                    let _ = answer.send(reply);
+                Effect::Reply(caller, reply) => {
+                    let _ = caller.send(reply);
                     continue;
                 }
-                Effect::Save(draft, answer) => Job::Save(draft, answer),
-                Effect::Work(work, answer) => Job::Work(work, answer),
                 Effect::Send { link, kind, body } => {
-                    self.ways.wire.send(link, kind, body);
+                    self.sinks.frames.send(link, kind, body);
                     continue;
                 }
                 Effect::Close { link, code, name } => {
-                    self.ways.wire.close(link, code, name);
+                    self.sinks.frames.close(link, code, name);
                     continue;
                 }
-                // Taken out before the door.
-                Effect::Verify(_) => continue,
+                Effect::Save(draft, caller) => Job::Save(draft, caller),
+                Effect::Work(work, caller) => Job::Work(work, caller),
             };
-            if self.ways.jobs.send(job).is_err() {
+            if self.sinks.jobs.send(job).is_err() {
                 return false;
             }
         }
-        let Some(news) = news else { return true };
-        if Lsn::new(news.after).is_some_and(|lsn| !self.is_durable(lsn)) {
+        let Some(notifications) = turn.notifications else { return true };
+        if Lsn::new(notifications.after).is_some_and(|lsn| !self.wait_durable(lsn)) {
             return false;
         }
-        self.ways.arrived.send_modify(|arrivals| arrivals.add(news));
+        self.sinks.arrived.send_modify(|arrivals| arrivals.add(notifications));
         true
     }
 
-    fn is_durable(&self, lsn: Lsn) -> bool {
+    fn wait_durable(&self, lsn: Lsn) -> bool {
         match self.wal.wait(lsn) {
             Ok(()) => true,
             Err(error) => {
@@ -125,17 +139,16 @@ impl<D: Disk> Door<D> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use bytes::Bytes;
-    use icn_gossip::mesh::LinkId;
     use icn_wal::disk::{Faults, SimDisk};
+    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::node::{Arrived, simulated};
+    use crate::node::{Notifications, TopicDelivery, simulated};
 
-    /// Tells that something was sent.
-    struct Told(mpsc::Sender<u8>);
+    /// Reports the kind of each frame sent.
+    struct Recorder(mpsc::Sender<u8>);
 
-    impl Wire for Told {
+    impl FrameSender for Recorder {
         fn send(&self, _: LinkId, kind: u8, _: Bytes) {
             self.0.send(kind).unwrap();
         }
@@ -144,30 +157,34 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passes_that_the_disk_does_not_have() {
+    fn outputs_and_notifications_pass_only_once_their_lsn_is_durable() {
         let disk = SimDisk::new(1);
         let node = simulated::node(&disk);
         let topic = icn_gossip::TopicId::from_bytes([1; 32]);
-        let (told, sent) = mpsc::channel();
+        let (recorder, sent) = mpsc::channel();
         let (arrived, arrivals) = watch::channel(Arrivals::default());
-        let ways = Ways { jobs: mpsc::channel().0, wire: Arc::new(Told(told)), arrived };
+        let frames = Arc::new(Recorder(recorder));
+        let sinks = Sinks { jobs: mpsc::channel().0, frames, arrived };
         let meter = Arc::new(Meter::new().unwrap());
         let wal = Arc::clone(node.store().wal());
-        let door = Door::new(Arc::clone(&wal), meter, ways, Arc::new(|_: &Failure| {}));
+        let gate = ReleaseGate::new(Arc::clone(&wal), meter, sinks, Arc::new(|_: &Failure| {}));
         let turn = |after| {
-            let (answer, reply) = oneshot::channel();
+            let (caller, reply) = oneshot::channel();
             let frame = Effect::Send { link: LinkId(1), kind: 9, body: Bytes::new() };
             let outputs = vec![
-                Output { after, effect: Effect::Reply(answer, Ok(serde_json::Value::Null)) },
+                Output { after, effect: Effect::Reply(caller, Ok(serde_json::Value::Null)) },
                 Output { after, effect: frame },
             ];
-            let arrivals = BTreeMap::from([(topic, Arrived { last: after, fresh: Vec::new() })]);
-            ((outputs, Some(News { after, arrivals, topics: false })), reply)
+            let delivery = TopicDelivery { last: after, fresh: Vec::new() };
+            let deliveries = BTreeMap::from([(topic, delivery)]);
+            let notifications = Notifications { after, deliveries, topics_changed: false };
+            let turn = Turn { outputs, to_verify: Vec::new(), notifications: Some(notifications) };
+            (turn, reply)
         };
         let queue = mpsc::sync_channel(1).0;
         let last = wal.append(1, &["one"]).unwrap().end().get();
         let (one, mut reply) = turn(last);
-        assert!(door.come(one, true, &queue));
+        assert!(gate.submit(one, true, &queue));
         assert!(wal.stats().durable_lsn >= last);
         assert!(reply.try_recv().is_ok() && sent.try_recv() == Ok(9));
         assert!(arrivals.borrow().beyond(&topic, last - 1));
@@ -175,11 +192,11 @@ mod tests {
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
         let last = wal.append(1, &["two"]).unwrap().end().get();
         let (two, mut reply) = turn(last);
-        assert!(!door.come(two, true, &queue));
+        assert!(!gate.submit(two, true, &queue));
         assert!(reply.try_recv().is_err() && sent.try_recv().is_err());
-        let (outputs, news) = turn(last).0;
-        drop(outputs);
-        assert!(!door.come((Vec::new(), news), true, &queue), "news wait by themselves");
+        let (mut turn, _) = turn(last);
+        turn.outputs.clear();
+        assert!(!gate.submit(turn, true, &queue), "notifications wait by themselves");
         assert!(!arrivals.borrow().beyond(&topic, last - 1));
     }
 }

@@ -1,4 +1,4 @@
-//! Checking signatures beside the core: at 10 to 35 µs each they would be most of its work.
+//! The verify thread: checks signatures, which at 10 to 35 µs each would be most of the core's work.
 
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
@@ -9,33 +9,33 @@ use rayon::prelude::*;
 use tokio::sync::mpsc;
 
 use crate::node::PeerEvent;
-use crate::shell::{Credit, Input};
+use crate::shell::inbox::{Credit, Input};
 
-/// A batch, and what its link waits for until it is checked.
-pub(crate) type Unchecked = (Batch, Vec<Credit>);
+/// A batch, and the credits that its link gets back once it is verified.
+pub(crate) type Unverified = (Batch, Vec<Credit>);
 
-/// How many entries are checked at once: more of them take hardly less time for each.
-const SHARE: usize = 64;
+/// Entries that are verified together: with more of them each takes hardly less time.
+const CHUNK_ENTRIES: usize = 64;
 
-/// Starts the thread. Batches come back in the order they went in, each checked by all processors.
-/// It ends when the sender is dropped.
+/// Starts the thread, which ends when the sender is dropped. Verdicts return in the order of the batches;
+/// all processors share one batch.
 ///
 /// # Errors
-/// When the system has no thread to give.
+/// When the system cannot start a thread.
 pub(crate) fn start(
     inbox: mpsc::WeakSender<Input>,
-) -> std::io::Result<(std_mpsc::Sender<Unchecked>, JoinHandle<()>)> {
-    let (sender, batches) = std_mpsc::channel::<Unchecked>();
+) -> std::io::Result<(std_mpsc::Sender<Unverified>, JoinHandle<()>)> {
+    let (sender, batches) = std_mpsc::channel::<Unverified>();
     let thread = thread::Builder::new().name("verify".into()).spawn(move || {
         for (batch, credits) in batches {
             let entries = batch.entries();
-            let valid = if entries.len() > SHARE {
-                entries.par_chunks(SHARE).all(|share| Entry::verify_all(share).is_ok())
+            let valid = if entries.len() > CHUNK_ENTRIES {
+                entries.par_chunks(CHUNK_ENTRIES).all(|chunk| Entry::verify_all(chunk).is_ok())
             } else {
-                // Not even one other thread is woken.
+                // Too few to be worth waking another thread.
                 Entry::verify_all(entries).is_ok()
             };
-            // The node is ending; nobody waits for it.
+            // The node is stopping.
             let Some(inbox) = inbox.upgrade() else { continue };
             let verified = PeerEvent::Verified { batch, valid };
             let _ = inbox.blocking_send(Input::Peer(verified, None));

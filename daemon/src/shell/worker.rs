@@ -1,0 +1,81 @@
+//! The worker thread: writes snapshots and does work that takes longer than a turn may.
+
+use std::sync::mpsc;
+
+use icn_snapshot::Compactor;
+use icn_wal::disk::Disk;
+use icn_wal::{Lsn, Wal};
+use parking_lot::Mutex;
+
+use super::inbox::ReplySender;
+use crate::clock;
+use crate::failure::exit;
+use crate::http::gauges::Gauges;
+use crate::node::work::{Prepared, Work};
+use crate::node::{Draft, Node, describe_snapshot};
+
+/// A job of the worker, and the caller that gets its reply.
+pub(crate) enum Job {
+    /// A snapshot to write.
+    Save(Box<Draft>, Option<ReplySender>),
+    /// Other work.
+    Work(Work, Option<ReplySender>),
+}
+
+/// Does one job after another until every sender is gone.
+pub(super) fn run<D: Disk>(
+    node: &Mutex<Node<D>>,
+    wal: &Wal<D>,
+    compactor: &Compactor<D>,
+    gauges: &Gauges,
+    jobs: &mpsc::Receiver<Job>,
+) {
+    for job in jobs {
+        match job {
+            Job::Save(draft, reply_to) => {
+                let Draft { image, counts } = *draft;
+                let saved = gauges.meter.save(&counts, || compactor.save(image));
+                node.lock().saved(clock::now_ms(), saved.is_ok());
+                gauges.health.saved(saved.as_ref().map(drop));
+                match &saved {
+                    Ok((snapshot, took)) => tracing::info!(
+                        "State snapshot {} saved in {:.3}s ({} bytes)",
+                        snapshot.id,
+                        took.as_secs_f64(),
+                        snapshot.bytes
+                    ),
+                    Err(error) => {
+                        tracing::error!(
+                            "cannot save a snapshot: {error}; the log keeps everything"
+                        );
+                    }
+                }
+                if let Some(reply_to) = reply_to {
+                    let _ = reply_to.send(saved.map(|(snapshot, _)| describe_snapshot(&snapshot)));
+                }
+            }
+            Job::Work(work, reply_to) => {
+                let settle = |prepared: Prepared| {
+                    tracing::warn!("{prepared}");
+                    let (after, reply) = node.lock().settle(clock::now_ms(), prepared);
+                    if let Some(lsn) = Lsn::new(after) {
+                        wal.wait(lsn)?;
+                    }
+                    reply
+                };
+                let verified = if let Work::Verify(id) = work { Some(id) } else { None };
+                let reply = work.perform(compactor, settle);
+                if let (Some(id), Err(failure)) = (verified, &reply)
+                    && failure.exit == exit::DAMAGE
+                {
+                    gauges.meter.verify_failed();
+                    node.lock().found_damage(clock::now_ms());
+                    tracing::error!("Snapshot {id} fails its check: {}", failure.message);
+                }
+                if let Some(reply_to) = reply_to {
+                    let _ = reply_to.send(reply);
+                }
+            }
+        }
+    }
+}
