@@ -10,7 +10,7 @@ use crate::control::request::{Reply, Request};
 use crate::data::datadir::{self, DataDir};
 use crate::failure::{Failure, exit};
 use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
-use crate::run;
+use crate::run::recovery;
 
 /// Asks the node in `directory`, which must exist and not be running.
 ///
@@ -21,7 +21,7 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     datadir::read_only(directory)?;
     let config = config(directory)?;
     let owned = DataDir::own(directory, config.unsafe_fs)?;
-    let (mut node, ..) = run::recover(&config, &owned, &run::gauges(&config)?)?;
+    let (mut node, ..) = recovery::recover(&config, &owned, &recovery::gauges(&config)?)?;
     let turn = node.step(now_ms(), Inputs::requests(vec![((), request)]));
     let reply = turn.outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;

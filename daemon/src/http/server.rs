@@ -1,0 +1,140 @@
+//! The HTTP routes.
+//!
+//! The `Host` of a request must name this machine: a web page that makes a browser here send a request
+//! names its own host.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Level, Phase};
+use super::page::Page;
+use super::site::Site;
+use crate::clock;
+use crate::config::Config;
+use crate::control::request::Request;
+use crate::failure::{Failure, exit};
+
+/// Binds the address. When nobody asked for a certain one and the usual one is taken, any free one
+/// serves: a node must not fail to start for the sake of its health page.
+///
+/// # Errors
+/// `ICN-E0130`.
+pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
+    let bound = match TcpListener::bind(config.http).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && !config.http_explicit => {
+            tracing::warn!("{} is taken; health and metrics are served elsewhere", config.http);
+            TcpListener::bind(SocketAddr::new(config.http.ip(), 0)).await
+        }
+        other => other,
+    };
+    bound.map_err(|error| {
+        Failure::new(
+            "ICN-E0130",
+            exit::FAILED,
+            format!("HTTP cannot be served on {}: {error}.", config.http),
+            "Choose another address with --http, or port 0 for any free one.",
+        )
+    })
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
+    let routes = Router::new()
+        .route("/", get(first_page))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(metrics))
+        .layer(middleware::from_fn(guard))
+        .with_state(site);
+    let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = served.await {
+        tracing::error!("HTTP has ended: {error}");
+    }
+}
+
+async fn guard(request: HttpRequest, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    if !host.is_none_or(names_this_machine) {
+        let text = "This node answers to localhost only.\n";
+        return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
+    }
+    let mut response = next.run(request).await;
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+async fn livez(State(site): State<Site>) -> Response {
+    if site.gauges.health.hangs(clock::now_ms()) {
+        (StatusCode::SERVICE_UNAVAILABLE, "the loops do not turn\n").into_response()
+    } else {
+        "ok\n".into_response()
+    }
+}
+
+async fn readyz(State(site): State<Site>) -> Response {
+    match site.gauges.health.phase() {
+        Phase::Ready => "ok\n".into_response(),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response(),
+        Phase::Failed => (StatusCode::SERVICE_UNAVAILABLE, "failed\n").into_response(),
+    }
+}
+
+async fn healthz(State(site): State<Site>) -> Response {
+    let checks = site.gauges.health.checks(clock::now_ms());
+    let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
+    let code = if worst == Level::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let phase = site.gauges.health.phase();
+    let body = json!({ "status": worst, "phase": phase, "checks": checks });
+    (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+async fn metrics(State(site): State<Site>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], site.gauges.meter.render()).into_response()
+}
+
+async fn first_page(State(site): State<Site>) -> Html<String> {
+    let (status, peers) = tokio::join!(site.ask(Request::Status), site.ask(Request::PeerList));
+    let now_ms = clock::now_ms();
+    let health = &site.gauges.health;
+    let page = Page { phase: health.phase(), checks: health.checks(now_ms), status, peers };
+    Html(page.render(now_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names_this_machine;
+
+    #[test]
+    fn only_this_machine_is_answered_to() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"] {
+            assert!(names_this_machine(host), "{host}");
+        }
+        for host in ["example.org", "localhost.example.org:80", "127.0.0.1.nip.io", ""] {
+            assert!(!names_this_machine(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Opening a node: its key, its store, and what the recovery reports in the log.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use icn_gossip::Provenance;
+use icn_wal::FsDisk;
+
+use super::no_resources;
+use super::rng::SystemRng;
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::data::datadir::DataDir;
+use crate::data::keyfile;
+use crate::failure::Failure;
+use crate::http::gauges::Gauges;
+use crate::http::health::Health;
+use crate::http::meter::{Meter, Stopwatch};
+use crate::node::machine::Machine;
+use crate::node::{Identity, Node};
+use crate::report::counted;
+
+/// Recovers the node in `directory`, a new one if it is empty. Returns the node, whether it is new, and
+/// the time that took.
+///
+/// # Errors
+/// Those of the key file and of [`Node::open`].
+pub(crate) fn recover(
+    config: &Config,
+    directory: &DataDir,
+    gauges: &Gauges,
+) -> Result<(Node<FsDisk>, bool, Duration), Failure> {
+    let keyfile::KeyFile { keypair, card, created } =
+        keyfile::read_or_create(&config.data_dir, now_ms())?;
+    let identity = Identity { keypair, card, network: config.network };
+    let watch = Stopwatch::start();
+    let mut told = Duration::ZERO;
+    let watcher = |records: u64| {
+        // A start that takes its time says so, and that it gets on.
+        if watch.elapsed() >= told + Duration::from_secs(1) {
+            told = watch.elapsed();
+            tracing::info!("Recovering: {} replayed", counted(records, "record"));
+        }
+    };
+    let (disk, policy) = (directory.disk(), config.policy);
+    let rng = Box::new(SystemRng);
+    let node = Node::open_watched(disk, policy, identity, rng, now_ms(), watcher)?;
+    let took = watch.elapsed();
+    let recovery = node.recovery();
+    let counts = node.state().counts();
+    let kept = node.store().compactor().list();
+    let loaded = kept.iter().find(|snapshot| Some(snapshot.id) == recovery.snapshot);
+    gauges.meter.recovered(recovery, loaded, &counts, took);
+    for (id, why) in &recovery.passed_over {
+        tracing::warn!("Snapshot {id} cannot be used: {why}. An older one and the log replace it");
+    }
+    for weakness in &recovery.weaker {
+        tracing::error!("State guard: {}; what that exposes is closed", weakness.text);
+    }
+    if let Some(id) = recovery.snapshot {
+        let version = <Machine as icn_snapshot::StateMachine>::SCHEMA;
+        tracing::info!("Found state snapshot (version {version}) {id}");
+    }
+    let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+    for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
+        tracing::warn!("The subscription to {name} waits: no such topic is known here yet");
+    }
+    if recovery.log.torn_bytes > 0 {
+        tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
+    }
+    if let Some(first) = recovery.log.ignored.first() {
+        let names = counted(recovery.log.ignored.len() as u64, "name");
+        tracing::warn!(
+            "{names} in the log's directory, such as {first:?}: not the log's, left alone"
+        );
+    }
+    if recovery.log.last_lsn > 0 {
+        tracing::info!(
+            "Gossip state restored: {}, {}, {}, {}",
+            counted(counts.topics as u64, "topic"),
+            counted(counts.subscriptions as u64, "subscription"),
+            counted(counts.entries as u64, "message"),
+            counted(counts.logs as u64, "vector clock head"),
+        );
+        let from = if recovery.snapshot.is_some() { "snapshot" } else { "log" };
+        let keys = counts.peers + counts.unsigned_keys;
+        tracing::info!("Restored {keys} peer X25519 keys from {from}");
+    }
+    Ok((node, created, took))
+}
+
+/// New metrics and health of a node that is starting.
+///
+/// # Errors
+/// `ICN-E0107`.
+pub(crate) fn gauges(config: &Config) -> Result<Gauges, Failure> {
+    let meter = Meter::new().map_err(|error| no_resources(&io::Error::other(error)))?;
+    let health = Health::new(now_ms(), config.policy.due.age_ms);
+    Ok(Gauges { meter: Arc::new(meter), health: Arc::new(health) })
+}

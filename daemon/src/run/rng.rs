@@ -1,0 +1,19 @@
+//! The random numbers of a running node.
+
+use crate::failure::exit;
+use crate::node::Rng;
+
+/// Random numbers of the operating system.
+pub(super) struct SystemRng;
+
+impl Rng for SystemRng {
+    fn next(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        if let Err(error) = getrandom::fill(&mut bytes) {
+            // A repeated epoch number would fork the log of this node.
+            tracing::error!("the system gives no randomness: {error}");
+            std::process::exit(i32::from(exit::FAILED));
+        }
+        u64::from_le_bytes(bytes)
+    }
+}

@@ -1,0 +1,165 @@
+//! What runs beside the node: the runtime, HTTP, the links, the control socket, until a signal.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use icn_wal::{FsDisk, Housekeeper};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::signals::Signals;
+use super::{no_resources, recovery};
+use crate::clock::now_ms;
+use crate::config::Config;
+use crate::control::server;
+use crate::control::socket::SocketPath;
+use crate::control::subscribers::Followers;
+use crate::failure::{Failure, exit};
+use crate::http::gauges::Gauges;
+use crate::http::health::Phase;
+use crate::http::server as http;
+use crate::http::site::Site;
+use crate::node::{Draft, Node};
+use crate::report::Start;
+use crate::shell::Shell;
+use crate::shell::peers::Peers;
+
+/// What the node is seen through.
+pub(super) struct Services {
+    pub(super) runtime: Runtime,
+    pub(super) gauges: Gauges,
+    site: Site,
+    pub(super) http: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Services {
+    /// Opens the page, before the recovery: that may take long, and whoever waits can see it.
+    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
+        // One thread for all sockets: what comes in on one wakes no second one.
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| no_resources(&error))?;
+        let gauges = recovery::gauges(config)?;
+        let site = Site::new(gauges.clone());
+        let stop = CancellationToken::new();
+        let page = runtime.block_on(http::bind(config))?;
+        let http = page.local_addr().unwrap_or(config.http);
+        runtime.spawn(http::serve(page, site.clone(), stop.clone()));
+        Ok(Self { runtime, gauges, site, http, stop })
+    }
+
+    pub(super) fn serve(
+        &self,
+        config: &Config,
+        node: Node<FsDisk>,
+        peers: Peers,
+        started: &Start<'_>,
+    ) -> Result<(), Failure> {
+        let Self { runtime, gauges, site, stop, .. } = self;
+        let transport = peers.transport();
+        gauges.meter.transport(transport.stats());
+        {
+            let _runtime = runtime.enter();
+            peers.seek(&config.peers, node.state());
+        }
+        let housekeeper = Housekeeper::start(Arc::clone(node.store().wal()));
+        let housekeeper = housekeeper.map_err(|error| no_resources(&error))?;
+        let (failed, failure) = oneshot::channel();
+        let failed = parking_lot::Mutex::new(Some(failed));
+        let poisoned = move |failure: &Failure| {
+            if let Some(failed) = failed.lock().take() {
+                let _ = failed.send(failure.clone());
+            }
+        };
+        let shell = Shell::start(node, gauges, Arc::new(transport.clone()), poisoned);
+        let shell = shell.map_err(|error| no_resources(&error))?;
+        let (listener, mut signals) = runtime.block_on(async {
+            let signals = Signals::new().map_err(|error| no_resources(&error))?;
+            Ok::<_, Failure>((server::bind(&config.data_dir)?, signals))
+        })?;
+        let met = runtime.spawn(peers.serve(shell.inbox()));
+        let followers = Followers::new(shell.arrivals());
+        let controlled = server::serve(listener, shell.inbox(), followers, stop.clone());
+        let controlled = runtime.spawn(controlled);
+        site.connect(Some(shell.inbox()));
+        gauges.health.enter(Phase::Ready);
+        // Whoever does not read what the node says does not keep it from running.
+        let _ = started.write(&mut io::stdout().lock());
+        tracing::info!("ICNd ready");
+
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                name = signals.next() => Ok(name),
+                failure = failure => Err(failure.unwrap_or_else(|_| ended_early())),
+            }
+        });
+        let signal = match ended {
+            Ok(signal) => signal,
+            Err(failure) => {
+                // Memory is ahead of the disk: nothing of it may be saved or told.
+                gauges.health.enter(Phase::Failed);
+                tracing::error!("The log has failed: {}", failure.message);
+                return Err(failure);
+            }
+        };
+        gauges.health.enter(Phase::Stopping);
+        tracing::info!("Received {signal}, shutting down gracefully");
+        runtime.spawn(async move {
+            let again = signals.next().await;
+            tracing::warn!(
+                "Received {again} again, stopping at once; the next start replays the log"
+            );
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        });
+        site.connect(None);
+        stop.cancel();
+        let _ = runtime.block_on(controlled);
+        runtime.block_on(transport.shutdown());
+        // All links are down, and nobody but the shell has the transport any more.
+        met.abort();
+        let _ = runtime.block_on(met);
+        let node = shell.stop().ok_or_else(ended_early)?;
+        drop(housekeeper);
+        save_last(node, gauges, &config.data_dir)?;
+        if let Ok(socket) = SocketPath::of(&config.data_dir) {
+            // It would be replaced by the next start anyway.
+            let _ = std::fs::remove_file(socket.as_path());
+        }
+        tracing::info!("ICNd stopped");
+        Ok(())
+    }
+}
+
+fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Result<(), Failure> {
+    tracing::info!("Saving state snapshot before shutdown");
+    match node.last_draft(now_ms()) {
+        None => tracing::info!("State snapshot is up to date"),
+        Some(draft) => {
+            let Draft { image, counts } = *draft;
+            let compactor = node.store().compactor().clone();
+            match gauges.meter.save(&counts, || compactor.save(image)) {
+                Ok((snapshot, took)) => tracing::info!(
+                    "State snapshot saved to {} in {:.3}s",
+                    directory.join("snapshots").join(snapshot.id.file_name()).display(),
+                    took.as_secs_f64()
+                ),
+                Err(failure) => {
+                    tracing::error!("cannot save a snapshot: {failure}; the log keeps everything");
+                }
+            }
+        }
+    }
+    node.close()
+}
+
+fn ended_early() -> Failure {
+    Failure::new(
+        "ICN-E0108",
+        exit::FAILED,
+        "A part of the node ended before its time.",
+        "Nothing acknowledged is lost. Start it again, and report what the log says.",
+    )
+}
