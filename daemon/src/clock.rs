@@ -2,12 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970. A clock before that, or one that jumps back, is raised by whoever needs
-/// order: no order depends on it.
+/// Wall-clock time in ms since 1970, 0 for a clock before that. It may jump: no order depends on it.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the shell's clock; everything else is told the time"
+    reason = "the shell reads the clock; everything else takes the time as an argument"
 )]
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,14 +1,24 @@
-//! The ICN node: the sans-IO [`node::Node`], the shell that runs it, and what speaks to it.
+//! The ICN node: the sans-IO [`node::Node`], the shell of threads around it, and `icnctl`.
 //!
 //! ```text
-//! icnctl ── control.sock ──► control ─► inbox ─► shell: Node::step ─► release ─► answer
-//!                                                  │ append            │ waits until durable
-//!                                                  ▼                   ▼
-//!                                                 log ═══ write + fdatasync ═══ disk
+//! icnctl ─ control.sock ─► control ─► inbox ─► core: Node::step ─► release gate ─► reply, frames
+//!                                                │ append            │ waits until durable
+//!                                                ▼                   ▼
+//!                                               log ═══ write + fdatasync ═══ disk
 //! ```
 //!
-//! Invariant: nothing leaves the house before the log has it on the disk; `shell` has the one
-//! door. Invariant: a key never reaches a log, a snapshot or a log line.
+//! | module | contents |
+//! |---|---|
+//! | [`node`] | the node as a value: inputs in, outputs out; no thread, socket or clock |
+//! | `shell` | its threads: core, release gate, verify, worker |
+//! | [`control`] | the control socket: requests, replies, both ends |
+//! | `http` | health, metrics and the first page |
+//! | [`data`] | the data directory, the key file, a node without a daemon |
+//! | [`run`] | the life of the process: recovery, signals, stop |
+//! | [`cli`] | `icnctl`: arguments and texts |
+//!
+//! Invariant: an output leaves the node only through the release gate, once its LSN is durable.
+//! Invariant: a secret key never reaches a log, a snapshot or a log line.
 
 pub mod cli;
 pub mod clock;

@@ -47,7 +47,7 @@ pub trait Rng: Send {
     fn next(&mut self) -> u64;
 }
 
-/// A node on a disk.
+/// A node and its store.
 pub struct Node<D: Disk> {
     store: Store<Machine, D>,
     keypair: Keypair,
@@ -55,9 +55,9 @@ pub struct Node<D: Disk> {
     rng: Box<dyn Rng>,
     recovery: Recovery,
     saves: u32,
-    /// When a snapshot that has failed is tried again.
+    /// When a failed snapshot is tried again.
     retry_ms: Option<u64>,
-    /// The snapshot that was read over last, and when the next one is.
+    /// The snapshot that was scrubbed last, and when the next scrub is due.
     scrubbed: Option<SnapshotId>,
     scrub_ms: u64,
     guard: Guard,
@@ -65,18 +65,18 @@ pub struct Node<D: Disk> {
     pending: PendingNotifications,
 }
 
-/// Who a node is and where it belongs.
+/// The identity of a node and its network.
 pub struct Identity {
-    /// Its signing key.
+    /// The signing key.
     pub keypair: Keypair,
-    /// Its X25519 key, vouched for.
+    /// The X25519 key, signed by the identity.
     pub card: KeyCard,
-    /// Its network.
+    /// The id of the network.
     pub network: [u8; 32],
 }
 
 impl<D: Disk> Node<D> {
-    /// Recovers the node on `disk`, a new one if there is none.
+    /// Recovers the node on `disk`; creates one if the disk is empty.
     ///
     /// # Errors
     /// Those of [`Store::open`]; `ICN-E0102` when the store belongs to another identity or network.
@@ -90,7 +90,7 @@ impl<D: Disk> Node<D> {
         Self::open_watched(disk, policy, identity, rng, now_ms, |_| {})
     }
 
-    /// As [`open`](Self::open); `watch` is told now and then how many records have been replayed.
+    /// As [`open`](Self::open); calls `watch` now and then with the number of replayed records.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -193,32 +193,32 @@ impl<D: Disk> Node<D> {
         turn.outputs.push(Output { after: self.store.lsn(), effect });
     }
 
-    /// The state as it is now, durable or not.
+    /// The present state, which may be ahead of what is durable.
     pub fn state(&self) -> &State {
         &self.store.state().0
     }
 
-    /// The store, for the threads that wait, write snapshots and answer what the state cannot.
+    /// The store: its log for threads that wait, its compactor for the worker.
     pub fn store(&self) -> &Store<Machine, D> {
         &self.store
     }
 
-    /// What the recovered state lacks of what it should have.
+    /// The findings of the state guard.
     pub fn guard(&self) -> &Guard {
         &self.guard
     }
 
-    /// Who the node is.
+    /// The DID of the node.
     pub fn did(&self) -> Did {
         self.keypair.did()
     }
 
-    /// What the start found.
+    /// What recovery found.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
-    /// Seals the log.
+    /// Seals the log and closes the store.
     ///
     /// # Errors
     /// Those of [`Store::close`].

@@ -1,10 +1,10 @@
-//! The control socket: lines in, lines out, in order.
+//! The server of the control socket: one reply for each request, in order.
 //!
 //! | queue | size | full |
 //! |---|---|---|
-//! | inbox of the core | 4 096 requests | a connection stops reading until there is room |
-//! | answers of one connection | 1 024 requests | the connection stops reading until one is written |
-//! | entries for a connection that [follows](super::stream) | 1 page | no further one is asked for |
+//! | inbox of the core | 4 096 inputs | a connection stops reading until there is room |
+//! | replies of one connection | 1 024 | the connection stops reading until one is written |
+//! | entries of a [stream](super::stream) | 1 page | the next page is not requested |
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,17 +16,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stream;
+use super::subscribers::Subscribers;
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::control::socket::{SocketPath, shown};
-use crate::control::subscribers::Followers;
 use crate::failure::{Failure, exit};
 use crate::shell::inbox::{Call, Input};
 
-/// Requests of one connection that may be under way.
-const WINDOW: usize = 1024;
+/// Requests in flight on one connection.
+const REQUESTS_MAX: usize = 1024;
 
-/// Binds the control socket in `directory`. The caller owns the directory's lock, so whatever
-/// socket is there belongs to nobody any more.
+/// Binds the control socket in `directory`. The caller holds the lock of the directory, so an old socket
+/// in it is stale and is removed.
 ///
 /// # Errors
 /// `ICN-E0120`.
@@ -51,11 +51,11 @@ pub(crate) fn bind(directory: &Path) -> Result<UnixListener, Failure> {
     })
 }
 
-/// Serves connections until `stop`, then until everything asked by then is answered.
+/// Serves connections until `stop`, then until every request received by then has its reply.
 pub(crate) async fn serve(
     listener: UnixListener,
     inbox: mpsc::Sender<Input>,
-    followers: Followers,
+    subscribers: Subscribers,
     stop: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -64,11 +64,11 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (inbox, followers) = (inbox.clone(), followers.clone());
-                    connections.spawn(connection(stream, inbox, followers, stop.clone()));
+                    let (inbox, subscribers) = (inbox.clone(), subscribers.clone());
+                    connections.spawn(connection(stream, inbox, subscribers, stop.clone()));
                 }
                 Err(error) => {
-                    // Out of file descriptors, most likely: leave the others time to finish.
+                    // Most likely out of file descriptors: wait until other connections end.
                     tracing::warn!("cannot accept a control connection: {error}");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
@@ -83,17 +83,17 @@ pub(crate) async fn serve(
 async fn connection(
     stream: UnixStream,
     inbox: mpsc::Sender<Input>,
-    followers: Followers,
+    subscribers: Subscribers,
     stop: CancellationToken,
 ) {
     let (read, write) = stream.into_split();
-    let (answers, mut due) = mpsc::channel::<oneshot::Receiver<Reply>>(WINDOW);
+    let (replies, mut due) = mpsc::channel::<oneshot::Receiver<Reply>>(REQUESTS_MAX);
     let writer = tokio::spawn(async move {
         let mut write = BufWriter::new(write);
-        while let Some(answer) = due.recv().await {
-            // A request whose answer will never come was under way when the node failed: whether
-            // it took effect is for recovery to say, so there is nothing true to answer.
-            let Ok(reply) = answer.await else { break };
+        while let Some(reply) = due.recv().await {
+            // A dropped reply means that the node failed with the request in flight. Only recovery decides
+            // whether it took effect, so no reply would be true.
+            let Ok(reply) = reply.await else { break };
             if write.write_all(reply_line(&reply).as_bytes()).await.is_err() {
                 break;
             }
@@ -104,7 +104,7 @@ async fn connection(
         let _ = write.flush().await;
         write.into_inner()
     });
-    let mut following = None;
+    let mut stream_request = None;
     let mut read = BufReader::new(read);
     let mut line = Vec::new();
     loop {
@@ -127,28 +127,28 @@ async fn connection(
             Request::from_line(&line)
         };
         if let Ok(request @ Request::Follow { .. }) = request {
-            following = Some(request);
+            stream_request = Some(request);
             break;
         }
-        let (answer, waiting) = oneshot::channel();
-        if answers.send(waiting).await.is_err() {
+        let (reply, waiting) = oneshot::channel();
+        if replies.send(waiting).await.is_err() {
             break;
         }
         match request {
             Ok(request) => {
-                if inbox.send(Input::Call(Call { request, reply: answer })).await.is_err() {
+                if inbox.send(Input::Call(Call { request, reply })).await.is_err() {
                     break;
                 }
             }
-            Err(failure) => drop(answer.send(Err(failure))),
+            Err(failure) => drop(reply.send(Err(failure))),
         }
         if too_long {
-            // Where the next line starts is unknown.
+            // The start of the next line is unknown.
             break;
         }
     }
-    drop(answers);
-    if let (Ok(write), Some(request)) = (writer.await, following) {
-        stream::serve(read, write, request, inbox, &followers, stop).await;
+    drop(replies);
+    if let (Ok(write), Some(request)) = (writer.await, stream_request) {
+        stream::serve(read, write, request, inbox, &subscribers, stop).await;
     }
 }

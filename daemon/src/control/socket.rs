@@ -1,4 +1,4 @@
-//! The control socket's place in the file system.
+//! The path of the control socket.
 
 use std::fs::File;
 use std::io;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "control.sock";
 
-/// What a socket address can hold, with a byte to spare.
+/// The longest path that is used directly; a socket address holds 107 bytes.
 const PATH_BYTES_MAX: usize = 100;
 
-/// A path that names the socket and fits into a socket address. It is valid while this lives.
+/// A path to the socket that fits into a socket address; valid while this value lives.
 pub(crate) struct SocketPath {
     path: PathBuf,
     _directory: Option<File>,
 }
 
 impl SocketPath {
-    /// The socket in `directory`. A path too long for a socket address goes through the open
-    /// directory instead.
+    /// The path to the socket in `directory`. A path that is too long is replaced by one through the
+    /// open directory.
     ///
     /// # Errors
     /// When the directory cannot be opened.
@@ -39,7 +39,7 @@ impl SocketPath {
     }
 }
 
-/// The path a person knows the socket by.
+/// The path of the socket as operators know it.
 #[must_use]
 pub(crate) fn shown(directory: &Path) -> PathBuf {
     directory.join(NAME)

@@ -24,8 +24,8 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::subscribers::{Arrivals, Slot, Subscribers};
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
-use crate::control::subscribers::{Arrivals, Followers, Place};
 use crate::failure::{Failure, exit};
 use crate::node::EntryFields;
 use crate::shell::inbox::{Call, Input};
@@ -48,7 +48,7 @@ pub(crate) async fn serve(
     mut write: impl AsyncWrite + Unpin,
     request: Request,
     inbox: mpsc::Sender<Input>,
-    followers: &Followers,
+    subscribers: &Subscribers,
     stop: CancellationToken,
 ) {
     let (told, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
@@ -57,13 +57,13 @@ pub(crate) async fn serve(
         inbox,
         write: &mut write,
         acknowledged,
-        arrivals: followers.arrivals(),
+        arrivals: subscribers.arrivals(),
         feed: Feed::default(),
         stands: None,
     };
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
-        ended = stream.run(request, followers) => ended,
+        ended = stream.run(request, subscribers) => ended,
     };
     let Stream { mut acknowledged, .. } = stream;
     if let Err(End::Failed(failure)) = ended {
@@ -104,9 +104,9 @@ struct Stream<'a, W> {
 impl<W: AsyncWrite + Unpin> Stream<'_, W> {
     /// # Errors
     /// Always, but when the consumer has read to the end.
-    async fn run(&mut self, request: Request, followers: &Followers) -> Result<(), End> {
-        let mut place = followers.enter()?;
-        let topic = self.begin(request, &mut place).await?;
+    async fn run(&mut self, request: Request, subscribers: &Subscribers) -> Result<(), End> {
+        let mut slot = subscribers.register()?;
+        let topic = self.begin(request, &mut slot).await?;
         let id: TopicId = topic.parse().map_err(|_| End::Gone)?;
         loop {
             let limit = loop {
@@ -150,10 +150,10 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
     }
 
     /// The id of the topic, once it is known.
-    async fn begin(&mut self, request: Request, place: &mut Place) -> Result<String, End> {
+    async fn begin(&mut self, request: Request, slot: &mut Slot) -> Result<String, End> {
         let Request::Follow { topic, cursor, mut after } = request else { return Err(End::Gone) };
         if let Some(cursor) = &cursor {
-            place.take(&topic, cursor).await?;
+            slot.claim_cursor(&topic, cursor).await?;
         }
         let mut told = false;
         loop {
@@ -162,7 +162,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
             let begun = self.ask(Request::Follow { topic, cursor: cursor.clone(), after }).await?;
             let id = begun["topic"].as_str().map(ToOwned::to_owned);
             if let (Some(id), Some(cursor)) = (&id, &cursor) {
-                place.take(id, cursor).await?;
+                slot.claim_cursor(id, cursor).await?;
             }
             self.feed.position = begun["after"].as_u64().unwrap_or(0);
             self.stands = cursor.map(|_| self.feed.position);

@@ -1,4 +1,4 @@
-//! Who follows, and what wakes them.
+//! The streams that follow topics: what wakes them, and how many there may be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use tokio::sync::{Notify, watch};
 use crate::failure::{Failure, exit};
 use crate::node::{Notifications, TopicDelivery};
 
-/// Connections that may follow at once. Each holds a page in memory while its consumer does not read.
-const FOLLOWERS_MAX: usize = 256;
+/// Streams at once. Each holds a page in memory while its consumer does not read.
+const SUBSCRIBERS_MAX: usize = 256;
 
-/// How long to wait for a consumer that has just died to be noticed.
-const HANDOVER: Duration = Duration::from_secs(1);
+/// How long a new consumer waits for the cursor of one that has just died.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What has arrived and is durable, as far as anybody may still wait for it.
+/// Durable arrivals that a stream may still wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Arrivals {
     last: BTreeMap<TopicId, TopicDelivery>,
@@ -25,27 +25,27 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Takes in what has become durable.
+    /// Adds notifications that have become durable.
     pub(crate) fn add(&mut self, notifications: Notifications) {
         if notifications.topics_changed {
-            // Everybody looks again, so nothing from before is waited for.
+            // Every stream requests a page again, which covers earlier arrivals.
             self.last.clear();
             self.changes += 1;
         }
         self.last.extend(notifications.deliveries);
     }
 
-    /// How often topics have come or gone.
+    /// How often the set of topics has changed.
     pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// Whether anything has arrived in a topic behind `position`.
+    /// Whether entries arrived in a topic after `position`.
     pub(crate) fn beyond(&self, topic: &TopicId, position: u64) -> bool {
         self.last.get(topic).is_some_and(|arrived| arrived.last > position)
     }
 
-    /// All that has arrived in a topic behind `position`, if it is at hand.
+    /// All entries that arrived in a topic after `position`, if the last notification carried them.
     pub(crate) fn fresh(&self, topic: &TopicId, position: u64) -> Option<Vec<(u64, Stored)>> {
         let fresh = &self.last.get(topic)?.fresh;
         let next = fresh.first().is_some_and(|(arrival, _)| *arrival == position + 1);
@@ -53,86 +53,86 @@ impl Arrivals {
     }
 }
 
-/// All that follow.
+/// The streams of a node.
 #[derive(Clone)]
-pub(crate) struct Followers {
+pub(crate) struct Subscribers {
     arrivals: watch::Receiver<Arrivals>,
-    open: Arc<Open>,
+    registry: Arc<Registry>,
 }
 
 #[derive(Default)]
-struct Open {
-    taken: Mutex<Taken>,
-    left: Notify,
+struct Registry {
+    claims: Mutex<Claims>,
+    released: Notify,
 }
 
 #[derive(Default)]
-struct Taken {
-    followers: usize,
+struct Claims {
+    streams: usize,
     cursors: BTreeSet<Cursor>,
 }
 
 /// A topic, by name or id, and a cursor.
 type Cursor = (String, String);
 
-/// The right to follow, with the cursors that nobody else may use meanwhile.
-pub(crate) struct Place {
-    open: Arc<Open>,
+/// The right to one stream, with exclusive use of its cursors; dropping it releases both.
+pub(crate) struct Slot {
+    registry: Arc<Registry>,
     cursors: Vec<Cursor>,
 }
 
-impl Followers {
-    /// Nobody yet.
+impl Subscribers {
+    /// No streams yet; `arrivals` wakes them.
     pub(crate) fn new(arrivals: watch::Receiver<Arrivals>) -> Self {
-        Self { arrivals, open: Arc::default() }
+        Self { arrivals, registry: Arc::default() }
     }
 
-    /// What wakes a follower.
+    /// The durable arrivals.
     pub(crate) fn arrivals(&self) -> watch::Receiver<Arrivals> {
         self.arrivals.clone()
     }
 
-    /// A place for one more.
+    /// A slot for one more stream.
     ///
     /// # Errors
-    /// `ICN-E0334` when there are too many.
-    pub(crate) fn enter(&self) -> Result<Place, Failure> {
-        let mut taken = self.open.taken.lock();
-        if taken.followers >= FOLLOWERS_MAX {
-            let message = format!("{FOLLOWERS_MAX} consumers follow already.");
+    /// `ICN-E0334` when all slots are in use.
+    pub(crate) fn register(&self) -> Result<Slot, Failure> {
+        let mut claims = self.registry.claims.lock();
+        if claims.streams >= SUBSCRIBERS_MAX {
+            let message = format!("{SUBSCRIBERS_MAX} consumers follow already.");
             let advice = "End one of them, or start one that serves several.";
             return Err(Failure::new("ICN-E0334", exit::FAILED, message, advice));
         }
-        taken.followers += 1;
-        Ok(Place { open: Arc::clone(&self.open), cursors: Vec::new() })
+        claims.streams += 1;
+        Ok(Slot { registry: Arc::clone(&self.registry), cursors: Vec::new() })
     }
 }
 
-impl Place {
-    /// Takes a cursor for as long as this lives. One that is in use may be let go within a second:
-    /// the death of a consumer shows a little later than the next one starts.
+impl Slot {
+    /// Claims a cursor for the life of this slot. A cursor in use is waited for during a second: a new
+    /// consumer may start before the death of the old one is noticed.
     ///
     /// # Errors
     /// `ICN-E0333` when it is in use.
-    pub(crate) async fn take(&mut self, topic: &str, cursor: &str) -> Result<(), Failure> {
+    pub(crate) async fn claim_cursor(&mut self, topic: &str, cursor: &str) -> Result<(), Failure> {
         let wanted = (topic.to_owned(), cursor.to_owned());
         if self.cursors.contains(&wanted) {
             return Ok(());
         }
-        let open = Arc::clone(&self.open);
-        let taken = tokio::time::timeout(HANDOVER, async {
+        let registry = Arc::clone(&self.registry);
+        let claimed = tokio::time::timeout(HANDOVER_TIMEOUT, async {
             loop {
-                let left = open.left.notified();
-                tokio::pin!(left);
-                // From here on nobody's leaving is missed.
-                left.as_mut().enable();
-                if open.taken.lock().cursors.insert(wanted.clone()) {
+                let released = registry.released.notified();
+                tokio::pin!(released);
+                // From here on no release is missed.
+                released.as_mut().enable();
+                if registry.claims.lock().cursors.insert(wanted.clone()) {
                     return;
                 }
-                left.await;
+                released.await;
             }
         });
-        taken.await.map_err(|_| {
+        claimed.await.map_err(|_| {
             let message =
                 format!("The cursor {cursor:?} in {topic} is in use by another consumer.");
             let advice = "Two would each get a part. End the other one, or choose another name.";
@@ -143,15 +143,15 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut taken = self.open.taken.lock();
-        taken.followers -= 1;
+        let mut claims = self.registry.claims.lock();
+        claims.streams -= 1;
         for cursor in &self.cursors {
-            taken.cursors.remove(cursor);
+            claims.cursors.remove(cursor);
         }
-        drop(taken);
-        self.open.left.notify_waiters();
+        drop(claims);
+        self.registry.released.notify_waiters();
     }
 }
 
@@ -159,12 +159,12 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn followers() -> Followers {
-        Followers::new(watch::channel(Arrivals::default()).1)
+    fn subscribers() -> Subscribers {
+        Subscribers::new(watch::channel(Arrivals::default()).1)
     }
 
     #[test]
-    fn what_is_at_hand_is_told_only_to_whoever_is_just_before_it() {
+    fn carried_entries_serve_only_a_stream_right_before_them() {
         let topic = TopicId::from_bytes([1; 32]);
         let position = icn_gossip::Position {
             network: [0; 32],
@@ -201,25 +201,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_cursor_has_one_consumer_at_a_time() {
-        let followers = followers();
-        let (mut one, mut other) = (followers.enter().unwrap(), followers.enter().unwrap());
-        one.take("a", "app").await.unwrap();
-        one.take("a", "app").await.unwrap();
-        other.take("b", "app").await.unwrap();
-        assert_eq!(other.take("a", "app").await.unwrap_err().code, "ICN-E0333");
+        let subscribers = subscribers();
+        let mut one = subscribers.register().unwrap();
+        let mut other = subscribers.register().unwrap();
+        one.claim_cursor("a", "app").await.unwrap();
+        one.claim_cursor("a", "app").await.unwrap();
+        other.claim_cursor("b", "app").await.unwrap();
+        assert_eq!(other.claim_cursor("a", "app").await.unwrap_err().code, "ICN-E0333");
         // The other one is still waiting when the first one leaves.
-        let waiting = tokio::spawn(async move { other.take("a", "app").await });
+        let waiting = tokio::spawn(async move { other.claim_cursor("a", "app").await });
         tokio::task::yield_now().await;
         drop(one);
         waiting.await.unwrap().unwrap();
     }
 
     #[test]
-    fn so_many_follow_and_no_more() {
-        let followers = followers();
-        let mut places: Vec<_> = (0..FOLLOWERS_MAX).map(|_| followers.enter().unwrap()).collect();
-        assert_eq!(followers.enter().map(drop).unwrap_err().code, "ICN-E0334");
-        places.pop();
-        followers.enter().map(drop).unwrap();
+    fn streams_beyond_the_limit_are_refused() {
+        let subscribers = subscribers();
+        let mut slots: Vec<_> =
+            (0..SUBSCRIBERS_MAX).map(|_| subscribers.register().unwrap()).collect();
+        assert_eq!(subscribers.register().map(drop).unwrap_err().code, "ICN-E0334");
+        slots.pop();
+        subscribers.register().map(drop).unwrap();
     }
 }

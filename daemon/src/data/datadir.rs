@@ -1,4 +1,4 @@
-//! The directory a node lives in.
+//! The data directory: its lock, its permissions, and the checks before a node uses it.
 
 use std::io;
 use std::path::Path;
@@ -9,26 +9,26 @@ use icn_wal::disk::Disk;
 use crate::data::keyfile;
 use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, exit, is_full};
 
-/// What may lie in a directory before a node moves in.
+/// Names that a directory may hold before it becomes a data directory.
 const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];
 
-/// A data directory, owned for as long as this lives.
+/// A data directory, locked for as long as this value lives.
 pub(crate) struct DataDir {
     disk: FsDisk,
     _lock: <FsDisk as Disk>::Lock,
 }
 
 impl DataDir {
-    /// Makes the directory if it is missing, and takes it.
+    /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// `ICN-E0100` when it cannot be used, `ICN-E0109` when its file system is no place for a node
-    /// and nobody insists (`anywhere`), `ICN-E0101` when another process has it, `ICN-E0104`
-    /// when it holds something else, `ICN-E0103` when it holds a node whose key is missing.
+    /// `ICN-E0100` when it cannot be used, `ICN-E0109` when its file system is unsuitable
+    /// and `anywhere` is not set, `ICN-E0101` when another process has locked it, `ICN-E0104`
+    /// when it holds other files, `ICN-E0103` when it holds a node whose key is missing.
     pub(crate) fn own(path: &Path, anywhere: bool) -> Result<Self, Failure> {
         let disk = if anywhere { FsDisk::create_anywhere(path) } else { FsDisk::create(path) };
         let disk = disk.map_err(|error| unusable(path, &error))?;
-        check_inhabitant(path)?;
+        check_contents(path)?;
         let lock = disk.lock().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => in_use(path),
             _ => unusable(path, &error),
@@ -50,7 +50,7 @@ impl DataDir {
     }
 }
 
-/// What is in there is for its owner only. That others could see it is no reason not to start.
+/// Restricts the files to their owner. Permissions that cannot be changed do not stop the start.
 fn keep_private(disk: &FsDisk) {
     match disk.make_private() {
         Ok(changed) => {
@@ -65,7 +65,7 @@ fn keep_private(disk: &FsDisk) {
     }
 }
 
-/// The directory of an existing node, for reading only.
+/// The data directory of an existing node, opened read-only.
 ///
 /// # Errors
 /// `ICN-E0106` when there is none.
@@ -81,13 +81,13 @@ pub(crate) fn read_only(path: &Path) -> Result<FsDisk, Failure> {
     FsDisk::read_only(path).map_err(|error| unusable(path, &error))
 }
 
-/// A key is only ever made for a new node: a store without its key is a node whose key is lost, and
-/// anything else is not ours to write into.
-fn check_inhabitant(path: &Path) -> Result<(), Failure> {
+/// Refuses a directory that is not a node's and not empty. A key is made for a new node only: a store
+/// without a key is a node whose key is lost.
+fn check_contents(path: &Path) -> Result<(), Failure> {
     if keyfile::exists(path) {
         return Ok(());
     }
-    let mut strangers = Vec::new();
+    let mut others = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|error| unusable(path, &error))? {
         let name = entry.map_err(|error| unusable(path, &error))?.file_name();
         if name == "wal" || name == "snapshots" {
@@ -99,7 +99,7 @@ fn check_inhabitant(path: &Path) -> Result<(), Failure> {
             ));
         }
         if !HARMLESS.iter().any(|harmless| name == *harmless) {
-            strangers.push(name.to_string_lossy().into_owned());
+            others.push(name.to_string_lossy().into_owned());
         }
     }
     for legacy in ["state.snapshot", "store/state.snapshot"] {
@@ -118,19 +118,19 @@ fn check_inhabitant(path: &Path) -> Result<(), Failure> {
             ));
         }
     }
-    match strangers.first() {
+    match others.first() {
         None => Ok(()),
-        Some(stranger) => Err(Failure::new(
+        Some(other) => Err(Failure::new(
             "ICN-E0104",
             exit::NO_NODE,
-            format!("{} is not empty and holds no node: there is {stranger:?}.", path.display()),
+            format!("{} is not empty and holds no node: there is {other:?}.", path.display()),
             "Nothing was changed. Choose an empty directory with --data-dir.",
         )),
     }
 }
 
 pub(crate) fn in_use(path: &Path) -> Failure {
-    // The number is written by the owner, for people; it may be stale for a moment.
+    // The owner writes its process id for operators; it may be stale for a moment.
     let pid = std::fs::read_to_string(path.join("LOCK")).unwrap_or_default();
     let owner = match pid.trim() {
         "" => "Another process".to_owned(),

@@ -1,4 +1,4 @@
-//! A node that is asked one thing without a daemon: it takes the lock, answers and is gone.
+//! One request to a node without a daemon: lock the directory, recover, reply, close.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::failure::{Failure, exit};
 use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
 use crate::run::recovery;
 
-/// Asks the node in `directory`, which must exist and not be running.
+/// Sends one request to the node in `directory`, which must exist and not be running.
 ///
 /// # Errors
-/// `ICN-E0106` when there is none, `ICN-E0101` when a process has it; those of a start; the node's
+/// `ICN-E0106` when there is no node, `ICN-E0101` when a process runs it; those of a start; the node's
 /// refusal.
 pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     datadir::read_only(directory)?;
@@ -28,7 +28,7 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     reply.unwrap_or_else(|| Err(Failure::new("ICN-E0508", exit::USAGE, "There is no answer.", "")))
 }
 
-/// How the node in `directory` is configured.
+/// The configuration of the node in `directory`.
 ///
 /// # Errors
 /// Those of [`Config::load`].
@@ -36,7 +36,7 @@ pub(crate) fn config(directory: &Path) -> Result<Config, Failure> {
     Config::load(&Flags { data_dir: Some(directory.to_path_buf()), ..Flags::default() })
 }
 
-/// Waits as the shell's release does, and does what its worker does.
+/// Does what the release gate and the worker of a shell do.
 fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Option<Reply> {
     if let Some(lsn) = Lsn::new(output.after)
         && let Err(error) = node.store().wal().wait(lsn)

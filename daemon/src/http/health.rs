@@ -7,61 +7,61 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// The loops turn twice a second; a node whose loops have not turned for this long hangs.
+/// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
 
-/// Where a node is in its life.
+/// The phases of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// It recovers.
+    /// Recovering.
     Starting,
-    /// It takes requests.
+    /// Taking requests.
     Ready,
-    /// It saves and seals.
+    /// Saving the last snapshot and sealing the log.
     Stopping,
-    /// Its log has failed; it is about to exit.
+    /// The log has failed; the process is about to exit.
     Failed,
 }
 
-/// How bad a finding is. The worst one is that of the node.
+/// The severity of a check; that of the node is the worst one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     /// Well.
     Ok,
-    /// Somebody should look at it.
+    /// Works, but the operator should look.
     Warn,
-    /// It does not work.
+    /// Does not work.
     Fail,
 }
 
-/// One finding.
+/// One check and its result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Check {
-    /// What was looked at.
+    /// The name of the check.
     pub(crate) name: &'static str,
-    /// How it is.
+    /// Its severity.
     pub(crate) level: Level,
-    /// In words.
+    /// The result in words.
     pub(crate) text: String,
 }
 
-/// What a turn of the loops knows.
+/// What the core observed at its last tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
-    /// When.
+    /// The time of the tick.
     pub(crate) now_ms: u64,
-    /// Whether there is anything no snapshot holds.
+    /// Whether the state has changed since the newest snapshot.
     pub(crate) changed: bool,
-    /// When the newest snapshot was taken.
+    /// When the newest whole snapshot was taken.
     pub(crate) newest_snapshot_ms: Option<u64>,
-    /// Kept snapshots that fail their check.
+    /// Retained snapshots that failed their check.
     pub(crate) damaged_snapshots: usize,
-    /// What the recovered state lacks of what it should have.
+    /// Findings of the state guard.
     pub(crate) weaknesses: usize,
-    /// Topics whose access rule is not understood.
+    /// Topics with an access rule that this version does not understand.
     pub(crate) sealed_topics: usize,
     /// Whether the disk has no room for the next segment of the log.
     pub(crate) no_room: bool,
@@ -78,7 +78,7 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// A node that starts at `now_ms` and takes a snapshot every `snapshot_every_ms`.
+    /// The health of a node that starts at `now_ms` and takes a snapshot every `snapshot_every_ms`.
     #[must_use]
     pub(crate) fn new(now_ms: u64, snapshot_every_ms: u64) -> Self {
         Self {
@@ -91,12 +91,12 @@ impl Health {
         }
     }
 
-    /// The node has come to `phase`.
+    /// Sets the phase.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Where the node is.
+    /// The phase.
     #[must_use]
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
@@ -107,26 +107,26 @@ impl Health {
         }
     }
 
-    /// The loops have turned, and this is what they saw.
+    /// Records a tick of the core.
     pub(crate) fn turned(&self, facts: Facts) {
         self.turned_ms.store(facts.now_ms, Ordering::Release);
         *self.facts.lock() = facts;
     }
 
-    /// A snapshot was saved, or not.
+    /// Records the outcome of a snapshot.
     pub(crate) fn saved(&self, outcome: Result<(), &Failure>) {
         *self.save_failure.lock() = outcome.err().map(|failure| failure.message.clone());
     }
 
-    /// Whether a restart could help: the loops have not turned for long. A full disk, a long
-    /// recovery or a lack of peers are no reason to be killed.
+    /// Whether the core hangs, so that a restart could help. A full disk, a long recovery and a lack of
+    /// peers do not count.
     #[must_use]
     pub(crate) fn hangs(&self, now_ms: u64) -> bool {
         let since = now_ms.saturating_sub(self.turned_ms.load(Ordering::Acquire));
         self.phase() == Phase::Ready && since > HANGS_AFTER_MS
     }
 
-    /// Everything that is looked at.
+    /// All checks.
     #[must_use]
     pub(crate) fn checks(&self, now_ms: u64) -> Vec<Check> {
         let phase = self.phase();

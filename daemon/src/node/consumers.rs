@@ -1,4 +1,4 @@
-//! Consumers of a topic, and how far they have come.
+//! Consumers of a topic and their cursors.
 
 use icn_gossip::{Mutation, Provenance, Reject, TopicId, name_is_valid};
 use icn_wal::disk::Disk;
@@ -9,7 +9,7 @@ use crate::control::request::Reply;
 use crate::failure::Failure;
 
 impl<D: Disk> Node<D> {
-    /// Where a consumer begins: behind its cursor if it has one, which is made now if need be.
+    /// Where a consumer starts: after its cursor, which is created if it is new, or after `after`.
     pub(super) fn follow(
         &mut self,
         now_ms: u64,
@@ -23,8 +23,8 @@ impl<D: Disk> Node<D> {
         let id = match self.state().resolve(&topic) {
             Ok(id) => id,
             Err(Reject::UnknownTopic { .. }) if name_is_valid(&topic) => {
-                let waits = |(name, by, _)| name == topic && by == Provenance::Local;
-                if !self.state().subscriptions().any(waits) {
+                let pending = |(name, by, _)| name == topic && by == Provenance::Local;
+                if !self.state().subscriptions().any(pending) {
                     self.subscribe(now_ms, topic)?;
                 }
                 return Ok(json!({ "lsn": self.store.lsn(), "topic": null, "pending": true }));
@@ -63,11 +63,11 @@ impl<D: Disk> Node<D> {
         arrival: u64,
     ) -> Reply {
         let topic = self.cursor_topic(topic)?;
-        // One that was deleted meanwhile is not to be made again by whoever still uses it.
+        // A consumer does not re-create a cursor that was deleted meanwhile.
         let stands = self.state().cursor(topic, &name);
         let stands = stands.ok_or_else(|| Reject::NoCursor { name: name.clone() })?;
         if stands < arrival {
-            // Refused here, it leaves no trace in the log.
+            // A move that would be rejected is refused before it reaches the log.
             let last = self.state().last_arrival(&topic);
             if arrival > last {
                 return Err(Reject::CursorAhead { arrival, last }.into());
@@ -87,7 +87,7 @@ impl<D: Disk> Node<D> {
         Ok(json!({ "lsn": lsn, "topic": topic.to_string(), "deleted": deleted }))
     }
 
-    /// A cursor may be of a topic that a restore has taken away; then only the id tells which.
+    /// A restore may have removed the topic of a cursor; then only its id names it.
     fn cursor_topic(&self, topic: &str) -> Result<TopicId, Failure> {
         let id = self.state().resolve(topic);
         id.or_else(|reject| topic.parse().map_err(|_| reject.into()))

@@ -1,4 +1,4 @@
-//! Keeps closed what a recovery has found weaker than it was.
+//! The state guard: topics whose access rule a recovery found weaker stay closed.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use icn_snapshot::Weakness;
 use crate::control::request::Request;
 use crate::failure::{Failure, exit};
 
-/// The findings of the last start, until a restore.
+/// The findings of the last start; a restore clears them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     findings: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Closes the topics whose access rule is not what it was.
+    /// Closes the topics whose access rule differs from the one in the snapshots.
     #[must_use]
     pub fn new(weaker: &[Weakness]) -> Self {
         let id = |weakness: &Weakness| {
@@ -29,22 +29,22 @@ impl Guard {
         }
     }
 
-    /// What was found, in words.
+    /// The findings in words.
     #[must_use]
     pub fn findings(&self) -> &[String] {
         &self.findings
     }
 
-    /// The topics that are closed.
+    /// The closed topics.
     #[must_use]
     pub fn closed(&self) -> &BTreeSet<TopicId> {
         &self.closed
     }
 
-    /// Whether `request` may be answered.
+    /// Refuses a request about a closed topic.
     ///
     /// # Errors
-    /// `ICN-E0306` for one about a closed topic.
+    /// `ICN-E0306`.
     pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_whose_access_rule_is_another_one_is_closed_and_others_are_not() {
+    fn a_topic_with_a_changed_access_rule_is_closed_and_others_stay_open() {
         let keypair = Keypair::from_seed([1; 32]);
         let (did, network) = (keypair.did(), [2; 32]);
         let mut state = State::default();

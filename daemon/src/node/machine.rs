@@ -1,11 +1,11 @@
-//! The gossip state as something the store can keep.
+//! The gossip state as the state machine of the store.
 
 use icn_gossip::{Loss, Mutation, Outcome, SCHEMA, State, TopicId};
 use icn_snapshot::{StateMachine, Weakness};
 use icn_wal::Lsn;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// `icn-gossip` knows no store and `icn-snapshot` no gossip; this is where they meet.
+/// Joins the two crates: `icn-gossip` knows no store, and `icn-snapshot` knows no gossip.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine(pub State);
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_check_tells_what_the_built_state_tells() {
+    fn a_check_reports_the_same_as_the_decoded_state() {
         let machine = |topic: Option<&str>| {
             let by = Provenance::Local;
             let mut state = State::default();

@@ -1,4 +1,4 @@
-//! A node for tests.
+//! A node on a simulated disk, for tests.
 
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::Policy;

@@ -1,4 +1,4 @@
-//! What a node does with its topics.
+//! Topics: publish, create, delete.
 
 use bytes::Bytes;
 use data_encoding::BASE64;
@@ -52,7 +52,7 @@ impl<D: Disk> Node<D> {
             time_ms: now_ms,
         };
         let entry = Entry::sign(&self.keypair, &position, Bytes::from(payload));
-        // Refused here, a publication that cannot be leaves no trace in the log.
+        // An entry that would be rejected is refused before it reaches the log.
         self.state().admit(&entry)?;
         let (lsn, outcome) =
             self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
@@ -94,7 +94,7 @@ impl<D: Disk> Node<D> {
         if !icn_gossip::name_is_valid(&name) {
             return Err(Reject::BadName.into());
         }
-        // One name for two topics is legal when they come from elsewhere; making it so is not.
+        // Two topics of one name may come from peers; this node creates none.
         match self.state().resolve(&name) {
             Ok(id) => return Err(Reject::TopicExists { id }.into()),
             Err(Reject::UnknownTopic { .. }) => {}

@@ -35,11 +35,11 @@ pub(crate) fn recover(
         keyfile::read_or_create(&config.data_dir, now_ms())?;
     let identity = Identity { keypair, card, network: config.network };
     let watch = Stopwatch::start();
-    let mut told = Duration::ZERO;
+    let mut reported = Duration::ZERO;
     let watcher = |records: u64| {
-        // A start that takes its time says so, and that it gets on.
-        if watch.elapsed() >= told + Duration::from_secs(1) {
-            told = watch.elapsed();
+        // A long recovery reports its progress.
+        if watch.elapsed() >= reported + Duration::from_secs(1) {
+            reported = watch.elapsed();
             tracing::info!("Recovering: {} replayed", counted(records, "record"));
         }
     };

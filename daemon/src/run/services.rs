@@ -1,4 +1,4 @@
-//! What runs beside the node: the runtime, HTTP, the links, the control socket, until a signal.
+//! The services around the node: runtime, HTTP, links and control socket, from start to stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::control::server;
 use crate::control::socket::SocketPath;
-use crate::control::subscribers::Followers;
+use crate::control::subscribers::Subscribers;
 use crate::failure::{Failure, exit};
 use crate::http::gauges::Gauges;
 use crate::http::health::Phase;
@@ -27,7 +27,7 @@ use crate::report::Start;
 use crate::shell::Shell;
 use crate::shell::peers::Peers;
 
-/// What the node is seen through.
+/// The runtime and the HTTP server, which run before the node does.
 pub(super) struct Services {
     pub(super) runtime: Runtime,
     pub(super) gauges: Gauges,
@@ -37,9 +37,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Opens the page, before the recovery: that may take long, and whoever waits can see it.
+    /// Starts HTTP before the recovery, so that operators can watch a long one.
+    ///
+    /// # Errors
+    /// `ICN-E0107`, `ICN-E0130`.
     pub(super) fn open(config: &Config) -> Result<Self, Failure> {
-        // One thread for all sockets: what comes in on one wakes no second one.
+        // One thread for all sockets: an event on one socket wakes one thread.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| no_resources(&error))?;
         let gauges = recovery::gauges(config)?;
@@ -51,6 +54,11 @@ impl Services {
         Ok(Self { runtime, gauges, site, http, stop })
     }
 
+    /// Runs the node until a signal or a failure of its log, then stops in order: sockets, links, threads,
+    /// the last snapshot, the seal of the log.
+    ///
+    /// # Errors
+    /// `ICN-E0107`, `ICN-E0120`; with exit code 74 that the log has failed.
     pub(super) fn serve(
         &self,
         config: &Config,
@@ -80,13 +88,13 @@ impl Services {
             let signals = Signals::new().map_err(|error| no_resources(&error))?;
             Ok::<_, Failure>((server::bind(&config.data_dir)?, signals))
         })?;
-        let met = runtime.spawn(peers.serve(shell.inbox()));
-        let followers = Followers::new(shell.arrivals());
-        let controlled = server::serve(listener, shell.inbox(), followers, stop.clone());
-        let controlled = runtime.spawn(controlled);
+        let links = runtime.spawn(peers.serve(shell.inbox()));
+        let subscribers = Subscribers::new(shell.arrivals());
+        let server = server::serve(listener, shell.inbox(), subscribers, stop.clone());
+        let server = runtime.spawn(server);
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);
-        // Whoever does not read what the node says does not keep it from running.
+        // A closed standard output does not stop the node.
         let _ = started.write(&mut io::stdout().lock());
         tracing::info!("ICNd ready");
 
@@ -99,7 +107,7 @@ impl Services {
         let signal = match ended {
             Ok(signal) => signal,
             Err(failure) => {
-                // Memory is ahead of the disk: nothing of it may be saved or told.
+                // Memory is ahead of the disk, so no snapshot may hold it and no reply may show it.
                 gauges.health.enter(Phase::Failed);
                 tracing::error!("The log has failed: {}", failure.message);
                 return Err(failure);
@@ -116,16 +124,16 @@ impl Services {
         });
         site.connect(None);
         stop.cancel();
-        let _ = runtime.block_on(controlled);
+        let _ = runtime.block_on(server);
         runtime.block_on(transport.shutdown());
-        // All links are down, and nobody but the shell has the transport any more.
-        met.abort();
-        let _ = runtime.block_on(met);
+        // All links are down, and only the shell still holds the transport.
+        links.abort();
+        let _ = runtime.block_on(links);
         let node = shell.stop().ok_or_else(ended_early)?;
         drop(housekeeper);
         save_last(node, gauges, &config.data_dir)?;
         if let Ok(socket) = SocketPath::of(&config.data_dir) {
-            // It would be replaced by the next start anyway.
+            // The next start would replace a socket that stays.
             let _ = std::fs::remove_file(socket.as_path());
         }
         tracing::info!("ICNd stopped");

@@ -18,21 +18,21 @@ use crate::node::PeerEvent;
 use crate::shell::inbox::{Credit, Input};
 use crate::shell::release::FrameSender;
 
-/// What the transport has told and nobody has taken. Each link is bounded by itself.
+/// Transport events in the channel; each link is bounded by its own budget.
 const EVENTS_MAX: usize = 1024;
 
-/// What a link may have sent without the core being told: it is not to wake for every frame that has
-/// left, and needs to know only how much is under way of the most that may be.
+/// Written bytes of a link before the core is notified: it needs the bytes in flight only roughly, and
+/// must not wake for every frame.
 const SENT_BYTES: usize = UNDER_WAY_BYTES_MAX / 16;
 
-/// The socket, and what happens on it.
+/// The transport and its events.
 pub(crate) struct Peers {
     transport: Transport,
     events: mpsc::Receiver<Event>,
 }
 
 impl Peers {
-    /// Listens. Called on the runtime that is to do the work.
+    /// Binds the UDP socket. Must be called within the runtime that serves it.
     ///
     /// # Errors
     /// `ICN-E0131`.
@@ -62,7 +62,7 @@ impl Peers {
         })
     }
 
-    /// Where it listens.
+    /// The bound address.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.transport.local_addr().ok()
     }
@@ -72,32 +72,32 @@ impl Peers {
         self.transport.clone()
     }
 
-    /// Keeps a link to everybody who was asked for or was there before.
-    pub(crate) fn seek(&self, asked: &[Target], state: &State) {
+    /// Dials the configured targets and the last address of every known peer, from now on.
+    pub(crate) fn seek(&self, configured: &[Target], state: &State) {
         let not_dialled = |target: &Target| {
             tracing::warn!("{target} is not dialled: it is this node, or one too many");
         };
-        for target in asked {
+        for target in configured {
             if !self.transport.dial(target.clone()) {
                 not_dialled(target);
             }
         }
-        let met = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
-        for (did, address) in met {
+        let known = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
+        for (did, address) in known {
             if !self.transport.learn(did, address) {
                 not_dialled(&Target::new(Some(did), address));
             }
         }
     }
 
-    /// Hands on what happens until the transport ends or nobody takes it.
+    /// Passes transport events to the inbox until either of them ends.
     pub(crate) async fn serve(mut self, inbox: mpsc::Sender<Input>) {
         let mut sent = HashMap::new();
         while let Some(event) = self.events.recv().await {
             let (event, credit) = match event {
                 Event::Up { link, peer, card, binding, address, .. } => {
                     tracing::info!("Connected to {peer} at {address}");
-                    // It may be the peer that goes and does not know this node's address.
+                    // The address is dialled when this link goes down: the peer may not know ours.
                     self.transport.learn(peer, address);
                     (PeerEvent::Up { link, card, binding, address }, None)
                 }
@@ -107,12 +107,12 @@ impl Peers {
                     (PeerEvent::Frame { link, kind, body }, Some(credit))
                 }
                 Event::Sent { link, bytes } => {
-                    let untold = sent.entry(link).or_insert(0);
-                    *untold += bytes;
-                    if *untold < SENT_BYTES {
+                    let unreported = sent.entry(link).or_insert(0);
+                    *unreported += bytes;
+                    if *unreported < SENT_BYTES {
                         continue;
                     }
-                    (PeerEvent::Sent { link, bytes: std::mem::take(untold) }, None)
+                    (PeerEvent::Sent { link, bytes: std::mem::take(unreported) }, None)
                 }
                 Event::Down { link, peer, why } => {
                     sent.remove(&link);
@@ -129,7 +129,7 @@ impl Peers {
 
 impl FrameSender for Transport {
     fn send(&self, link: LinkId, kind: u8, body: Bytes) {
-        // What the mesh makes is smaller than a frame may be.
+        // Frames of the mesh are below the limit of the transport.
         if let Ok(frame) = Frame::new(kind, body) {
             Self::send(self, link, frame);
         }
@@ -169,19 +169,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_moves_is_sought_where_it_was_met_last_and_where_it_was_asked_for() {
+    async fn a_moving_peer_is_dialled_at_its_last_and_its_configured_address() {
         let node = peers(1);
         let (transport, address) = (node.transport(), node.address().expect("an address"));
-        let asked = Target::new(Some(key(2).keypair.did()), "127.0.0.1:9".parse().expect("one"));
-        node.seek(std::slice::from_ref(&asked), &State::default());
-        let (inbox, mut told) = mpsc::channel(64);
+        let configured =
+            Target::new(Some(key(2).keypair.did()), "127.0.0.1:9".parse().expect("one"));
+        node.seek(std::slice::from_ref(&configured), &State::default());
+        let (inbox, mut inputs) = mpsc::channel(64);
         let served = tokio::spawn(node.serve(inbox));
         let mut last = None;
         for _ in 0..3 {
             let moved = peers(2);
             moved.transport.dial(Target::new(None, address));
             let up = async {
-                while let Some(input) = told.recv().await {
+                while let Some(input) = inputs.recv().await {
                     if matches!(input, Input::Peer(PeerEvent::Up { .. }, _)) {
                         return;
                     }
@@ -191,13 +192,13 @@ mod tests {
             last = moved.address();
             moved.transport.shutdown().await;
         }
-        let last = Target::new(asked.did(), last.expect("an address"));
-        let sought = transport.targets().into_iter().map(|TargetStatus { target, .. }| target);
-        let mut sought: Vec<_> = sought.map(|target| target.to_string()).collect();
-        let mut expected = [asked.to_string(), last.to_string()];
-        sought.sort_unstable();
+        let last = Target::new(configured.did(), last.expect("an address"));
+        let dialled = transport.targets().into_iter().map(|TargetStatus { target, .. }| target);
+        let mut dialled: Vec<_> = dialled.map(|target| target.to_string()).collect();
+        let mut expected = [configured.to_string(), last.to_string()];
+        dialled.sort_unstable();
         expected.sort_unstable();
-        assert_eq!(sought, expected);
+        assert_eq!(dialled, expected);
         served.abort();
     }
 }
