@@ -12,6 +12,7 @@ mod import;
 pub mod machine;
 mod network;
 mod notifications;
+mod peer_event;
 mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -20,9 +21,9 @@ mod topics;
 mod turn;
 pub mod work;
 
-pub use network::PeerEvent;
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
+pub use peer_event::PeerEvent;
 pub(crate) use query::{EntryFields, describe_plan, describe_topic};
 pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
 pub use snapshots::Draft;
@@ -35,11 +36,11 @@ use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
 use serde_json::json;
 
+use self::guard::Guard;
+use self::machine::Machine;
+use self::work::Work;
 use crate::control::request::{Reply, Request};
 use crate::failure::{Failure, exit};
-use crate::node::guard::Guard;
-use crate::node::machine::Machine;
-use crate::node::work::Work;
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
 pub trait Rng: Send {

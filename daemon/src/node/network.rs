@@ -2,62 +2,17 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, Refusal};
 use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, TopicId, Verdict};
 use icn_wal::disk::Disk;
 
-use super::{Effect, Node, Output, Turn};
+use super::{Effect, Node, Output, PeerEvent, Turn};
 use crate::failure::{Failure, exit};
 
 /// What a turn may verify itself: so many batches of so many entries.
 const INLINE_BATCHES_MAX: usize = 4;
 const INLINE_ENTRIES_MAX: usize = 2;
-
-/// An event of a link to a peer.
-#[derive(Debug)]
-pub enum PeerEvent {
-    /// A link to an authenticated peer is up.
-    Up {
-        /// The link.
-        link: LinkId,
-        /// The peer's X25519 key, signed by its identity.
-        card: KeyCard,
-        /// The exporter secret of the TLS session, known to its two ends only.
-        binding: [u8; 32],
-        /// The peer's address.
-        address: SocketAddr,
-    },
-    /// A frame was received.
-    Frame {
-        /// The link.
-        link: LinkId,
-        /// The kind of the frame.
-        kind: u8,
-        /// The body of the frame.
-        body: Bytes,
-    },
-    /// Frames were written to the network.
-    Sent {
-        /// The link.
-        link: LinkId,
-        /// Their bytes.
-        bytes: usize,
-    },
-    /// A link is down.
-    Down {
-        /// The link.
-        link: LinkId,
-    },
-    /// The signatures of a batch of [`Turn::to_verify`] were verified.
-    Verified {
-        /// The batch.
-        batch: Batch,
-        /// Whether all signatures are valid.
-        valid: bool,
-    },
-}
 
 impl<D: Disk> Node<D> {
     /// Handles an event of a link.

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use icn_gossip::mesh::{Batch, LinkId};
 
+use super::notifications::Notifications;
+use super::peer_event::PeerEvent;
+use super::snapshots::Draft;
 use super::work::Work;
-use super::{Draft, Notifications, PeerEvent};
 use crate::control::request::{Reply, Request};
 
 /// The inputs of one turn. `T` identifies a caller to the shell.
