@@ -44,8 +44,8 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
     )?;
     writeln!(
         out,
-        "| | got after its return | ms from its start to the last | wire B per byte of payload and \
-         signature |\n|---|--:|--:|--:|"
+        "| | received after its restart | ms from its start to the last | wire B per byte of payload \
+         and signature |\n|---|--:|--:|--:|"
     )?;
     for Contender { name, .. } in measured.gossiping() {
         let (got, ms) = (figures.got.show(name, 0), figures.ms.show(name, 0));

@@ -18,7 +18,7 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
         return Ok(());
     }
     writeln!(out, "\n### {NODES} nodes, idle for {} s, one round\n", IDLE.as_secs())?;
-    writeln!(out, "| | B/s and node | packets/s and node |\n|---|--:|--:|")?;
+    writeln!(out, "| | B/s per node | packets/s per node |\n|---|--:|--:|")?;
     for contender in measured.gossiping() {
         measured.with(contender, NODES, 0..NODES, |network, deliveries| {
             for number in 0..WARM_UP {

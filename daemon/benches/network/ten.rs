@@ -99,7 +99,7 @@ impl Figures {
         )?;
         writeln!(
             out,
-            "| | all reached p50 ms | × {GOSSIPSUB} | p99 ms | × {GOSSIPSUB} | not at all | CPU \
+            "| | all reached p50 ms | × {GOSSIPSUB} | p99 ms | × {GOSSIPSUB} | lost | CPU \
              µs/delivery | wire B/delivery | packets/delivery |"
         )?;
         writeln!(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
@@ -125,10 +125,10 @@ impl Figures {
         let (rest, subscribers) = (PACE.as_millis(), NODES - 1);
         writeln!(
             out,
-            "\nOne write and fdatasync after the other takes {in_a_row} ms (p50) on this disk, one after a \
-             rest of {rest} ms {after_a_rest} ms, and {subscribers} of different files at once {at_once} \
-             ms until the last. Of {ICN} a message waits for one after a rest and then for {subscribers} \
-             at once."
+            "\nOne write and fdatasync on this disk takes {in_a_row} ms (p50) right after another, and \
+             {after_a_rest} ms after a rest of {rest} ms. For {subscribers} files at once, the last one \
+             takes {at_once} ms. A message of {ICN} waits for one after a rest, then for {subscribers} at \
+             once."
         )?;
         Ok(())
     }

@@ -71,7 +71,7 @@ fn flood(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) 
 impl Figures {
     fn write(&self, out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()> {
         let rounds = measured.rounds;
-        writeln!(out, "\n### Two nodes, {MESSAGE_BYTES} B, as fast as they go, {rounds} rounds\n")?;
+        writeln!(out, "\n### Two nodes, {MESSAGE_BYTES} B, at full speed, {rounds} rounds\n")?;
         writeln!(
             out,
             "| | messages/s | lowest–highest | × {LIMIT} | × {GOSSIPSUB} | messages | lost in all \
