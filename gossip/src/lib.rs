@@ -18,6 +18,7 @@ mod access;
 mod bytes;
 mod card;
 mod did;
+mod display;
 mod entry;
 mod keypair;
 pub mod legacy;
@@ -28,7 +29,6 @@ mod mutation;
 mod reject;
 mod state;
 mod topic;
-mod words;
 
 pub use access::{Access, AccessBytes, Policy, View};
 pub use card::{BadCard, CARD_BYTES, KeyCard};

@@ -11,17 +11,17 @@
 mod accept;
 mod action;
 mod codec;
-mod count;
+mod counter;
 mod digest;
 mod fork;
 mod link;
 mod message;
+mod primitives;
 mod serve;
 mod share;
 mod tag;
 mod time;
 mod want;
-mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -35,7 +35,7 @@ use action::Purpose;
 use link::{Link, Pause};
 
 pub use action::{Action, Batch, LinkError, Refusal};
-pub use count::Count;
+pub use counter::Counter;
 pub use digest::Digests;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
@@ -97,7 +97,7 @@ pub struct Mesh {
     /// The clock as it was told last, and the time that has passed: it never goes back.
     wall_ms: u64,
     now_ms: u64,
-    counts: [u64; Count::ALL.len()],
+    counts: [u64; Counter::ALL.len()],
 }
 
 /// What comes next, in order.
@@ -281,7 +281,7 @@ impl Mesh {
                     if want::is_wanted(state, &genesis) {
                         return Some(Action::Commit(Box::new(Mutation::CreateTopic(*genesis))));
                     }
-                    self.count(Count::TopicNotWanted);
+                    self.count(Counter::TopicNotWanted);
                     continue;
                 }
                 None => {}
@@ -338,10 +338,10 @@ impl Mesh {
 
     /// How often something was refused, received or done, by name.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Count::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))
+        Counter::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))
     }
 
-    fn count(&mut self, count: Count) {
+    fn count(&mut self, count: Counter) {
         self.counts[count as usize] += 1;
     }
 
@@ -354,7 +354,7 @@ impl Mesh {
     fn close(&mut self, state: &State, now_ms: u64, id: LinkId, error: LinkError) {
         if self.links.contains_key(&id) {
             self.count(error.into());
-            let (code, name) = (error.code(), Count::from(error).name());
+            let (code, name) = (error.code(), Counter::from(error).name());
             self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
             self.end(state, now_ms, id);
         }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer};
 use serde_ignored::Path;
 
 use super::{LEGACY_VERSION, LegacyError};
+use crate::display::quoted;
 use crate::limits::LEGACY_FIELDS_MAX;
-use crate::words::quoted;
 
 #[derive(Deserialize)]
 pub(super) struct Document {

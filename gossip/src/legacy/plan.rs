@@ -6,11 +6,11 @@ use super::document::{Document, Gossip, Network, TopicDoc};
 use super::report::{Fate, Report};
 use super::{Importer, rule};
 use crate::did::Did;
+use crate::display::{duration, moment, quoted};
 use crate::limits::{LEGACY_ITEMS_MAX, LEGACY_RULE_BYTES_MAX, LEGACY_TOPICS_MAX};
 use crate::mutation::{Mutation, Provenance};
 use crate::state::{NodeId, Outcome, State};
 use crate::topic::{Genesis, Scope, TopicSpec, name_is_valid};
-use crate::words::{duration, moment, quoted};
 
 /// What has been worked out so far.
 pub(super) struct Plan<'a> {

@@ -1,7 +1,7 @@
 //! What becomes of the entries that have come: checked, appended, refused.
 
 use super::action::{Action, Batch, LinkError, Purpose, Refusal};
-use super::count::Count;
+use super::counter::Counter;
 use super::{Mesh, RESTING_MS, Step};
 use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
@@ -47,7 +47,7 @@ impl Mesh {
 
     /// An entry came that was there already.
     pub fn duplicate(&mut self) {
-        self.count(Count::Duplicate);
+        self.count(Counter::Duplicate);
     }
 
     /// An entry of this log has been appended.

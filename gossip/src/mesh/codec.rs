@@ -5,8 +5,10 @@ use bytes::Bytes;
 use super::LinkError;
 use super::digest::Digests;
 use super::message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
+use super::primitives::{
+    bytes, did, flag, flags, list, place, put_bytes, put_list, put_varint, varint,
+};
 use super::tag::{Root, Tag};
-use super::wire::{bytes, did, flag, flags, list, place, put_bytes, put_list, put_varint, varint};
 use crate::bytes::Cursor;
 use crate::entry::Entry;
 use crate::limits::PAYLOAD_BYTES_MAX;

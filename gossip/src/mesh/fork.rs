@@ -1,7 +1,7 @@
 //! Two histories by one author: how they are found out, proven and told.
 
 use super::message::Message;
-use super::{Action, Batch, Count, LinkError, LinkId, Mesh, Purpose};
+use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose};
 use crate::entry::Entry;
 use crate::log::LogKey;
 use crate::mutation::Mutation;
@@ -13,7 +13,7 @@ const CHARGES_MAX: usize = 256;
 impl Mesh {
     /// Shows a peer the entry that is here at a place where it has another.
     pub(super) fn dispute(&mut self, state: &State, id: LinkId, key: &LogKey, seq: u64) {
-        self.count(Count::Disputed);
+        self.count(Counter::Disputed);
         let Some(link) = self.links.get_mut(&id) else { return };
         if state.entry_at(key, seq).is_some() && link.disputed.insert(*key) {
             link.serving.disputes.insert(*key, seq);
@@ -43,7 +43,7 @@ impl Mesh {
         if differs && self.is_open(state, id, &key) {
             return self.accuse(id, Purpose::Dispute, vec![entry]);
         }
-        self.count(Count::DisputeWithoutEffect);
+        self.count(Counter::DisputeWithoutEffect);
         self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
@@ -60,7 +60,7 @@ impl Mesh {
         if same && one.hash() != other.hash() && self.is_open(state, id, &key) {
             return self.accuse(id, Purpose::Proof, vec![one, other]);
         }
-        self.count(Count::ProofWithoutEffect);
+        self.count(Counter::ProofWithoutEffect);
         self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
@@ -132,7 +132,7 @@ impl Mesh {
     /// A log was frozen: everybody who has to do with the topic gets the proof.
     pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
         let now_ms = self.pass(now_ms);
-        self.count(Count::Frozen);
+        self.count(Counter::Frozen);
         self.cease(now_ms, key, true);
         let concerned: Vec<LinkId> = self
             .links

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::link::{Link, Pause};
-use super::{Count, LinkId, Mesh};
+use super::{Counter, LinkId, Mesh};
 use crate::log::LogKey;
 use crate::mutation::Provenance;
 use crate::state::State;
@@ -88,7 +88,7 @@ impl Mesh {
             }
         }
         for (source, key) in stalled {
-            self.count(Count::Stalled);
+            self.count(Counter::Stalled);
             if let Some(link) = self.links.get_mut(&source) {
                 link.wanting.give_up(key);
             }
@@ -116,7 +116,7 @@ impl Mesh {
             }
         }
         for key in left {
-            self.count(Count::NeverStopped);
+            self.count(Counter::NeverStopped);
             self.sources.remove(&key);
             self.plan(state, now_ms, key);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::link::Wanted;
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{Action, Batch, Count, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
+use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
 use crate::entry::{Entry, Position};
 use crate::limits::{INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
@@ -52,7 +52,7 @@ impl Mesh {
             interests.insert(tag, Interest { tag, missing, named });
         }
         if interests.len() > INTERESTS_MAX {
-            self.count(Count::InterestsLeftOut);
+            self.count(Counter::InterestsLeftOut);
         }
         let list = interests.into_values().take(INTERESTS_MAX).collect();
         self.say(id, Message::Interests { more: false, list });
@@ -71,7 +71,7 @@ impl Mesh {
                 self.steps.push_back(Step::Meet(Box::new(genesis)));
                 continue;
             }
-            self.count(Count::TopicNotWanted);
+            self.count(Counter::TopicNotWanted);
             // Of two that were asked one comes too late.
             if state.topic(&genesis.id()).is_none() {
                 self.charge(now_ms, id)?;
@@ -148,7 +148,7 @@ impl Mesh {
         link.serves.insert(key.topic);
         // A log that nobody may write is none.
         if state.may_write(&key.topic, &key.author).is_err() {
-            self.count(Count::HeadWithoutAccess);
+            self.count(Counter::HeadWithoutAccess);
             return;
         }
         if head.seq <= log.head {
@@ -163,7 +163,7 @@ impl Mesh {
             return;
         }
         if link.wanting.told.len() >= SERVED_MAX && !link.wanting.told.contains_key(&key) {
-            self.count(Count::HeadNotRemembered);
+            self.count(Counter::HeadNotRemembered);
             return;
         }
         link.wanting.told.insert(key, head.seq);
@@ -343,7 +343,7 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let wanted = link.wanting.wants.get_mut(&handle).ok_or(LinkError::Unasked)?;
         if wanted.discarded {
-            self.count(Count::AfterCease);
+            self.count(Counter::AfterCease);
             return Ok(());
         }
         let Some(node) = state.node() else { return Ok(()) };

@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::access::{AccessBytes, Policy, View};
 use crate::did::Did;
+use crate::display::{is_tricky, moment};
 use crate::entry::Entry;
 use crate::mutation::Provenance;
 use crate::topic::{Scope, TopicId};
-use crate::words::{is_tricky, moment};
 
 /// What the first field says.
 pub(super) const FORMAT: &str = "icn-state";

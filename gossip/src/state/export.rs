@@ -9,8 +9,8 @@ use super::document::{
     PeerDoc, StoredDoc, SubscriptionDoc, Text, TopicDoc, UnsignedDoc,
 };
 use super::{SCHEMA, State, Topic};
+use crate::display::{duration, moment};
 use crate::topic::TopicId;
-use crate::words::{duration, moment};
 
 /// The version of the document. Another one is refused on import.
 pub const EXPORT_VERSION: u32 = 0;

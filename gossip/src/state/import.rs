@@ -14,12 +14,12 @@ use super::export::EXPORT_VERSION;
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{AccessBytes, View};
 use crate::card::KeyCard;
+use crate::display::{duration, moment, quoted};
 use crate::entry::{Entry, Position};
 use crate::limits::{CURSORS_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX, TRUST_MAX};
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId, TopicSpec, name_is_valid};
-use crate::words::{duration, moment, quoted};
 
 /// More arrivals than there can be. A topic whose arrivals stand near the end of the numbers could
 /// take no further entry.

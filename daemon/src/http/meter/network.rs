@@ -1,6 +1,6 @@
 //! The links to peers, and what happened on them.
 
-use icn_gossip::mesh::{Count as Event, Mesh};
+use icn_gossip::mesh::{Counter as Event, Mesh};
 use icn_net::{Count, Stats};
 use metrics::{Counter, Gauge};
 

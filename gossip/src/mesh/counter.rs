@@ -6,11 +6,11 @@ macro_rules! counts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// Something that happened on a link. No peer is named: there are as many series as here.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Count {
+        pub enum Counter {
             $($(#[$doc])* $variant,)*
         }
 
-        impl Count {
+        impl Counter {
             /// All there are, in the order of their values.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
@@ -68,7 +68,7 @@ counts! {
     InterestsLeftOut = "interests_left_out",
 }
 
-impl From<LinkError> for Count {
+impl From<LinkError> for Counter {
     fn from(error: LinkError) -> Self {
         match error {
             LinkError::Malformed => Self::Malformed,
@@ -80,7 +80,7 @@ impl From<LinkError> for Count {
     }
 }
 
-impl From<Refusal> for Count {
+impl From<Refusal> for Counter {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoRoom => Self::NoRoom,
