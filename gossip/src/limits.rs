@@ -73,7 +73,7 @@ pub const LOGS_PER_TOPIC_MAX: usize = 65_536;
 pub const SEQ_MAX: u64 = 1 << 62;
 
 /// Bytes under way to a peer above which no more entries are sent to it: 1 MiB.
-pub const UNDER_WAY_BYTES_MAX: usize = 1 << 20;
+pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 
 /// The bytes of entries that one message carries, unless one entry alone is larger: 64 KiB.
 pub const BATCH_BYTES_MAX: usize = 64 << 10;
@@ -83,4 +83,4 @@ pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
 const _: () = assert!(WANTS_MAX <= SERVED_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= ENTRY_BYTES_MAX);
-const _: () = assert!(UNDER_WAY_BYTES_MAX >= 4 * BATCH_BYTES_MAX);
+const _: () = assert!(IN_FLIGHT_BYTES_MAX >= 4 * BATCH_BYTES_MAX);

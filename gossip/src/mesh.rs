@@ -64,7 +64,7 @@ pub struct LinkView<'a> {
     /// Logs that come from it.
     pub wants: usize,
     /// Bytes of frames that the network has not taken.
-    pub under_way: usize,
+    pub in_flight: usize,
     /// How many things are remembered about it, of any kind.
     pub remembered: usize,
 }
@@ -77,9 +77,9 @@ pub struct Mesh {
     sources: BTreeMap<LogKey, LinkId>,
     /// How many entries of a log have come and are not in it yet: until they are, where it is to go
     /// on from is not known.
-    arriving: BTreeMap<LogKey, usize>,
+    pending: BTreeMap<LogKey, usize>,
     /// Logs that are left alone.
-    held: BTreeMap<LogKey, Pause>,
+    paused: BTreeMap<LogKey, Pause>,
     /// Logs that begin, as far as is known, after a gap: until then somebody may have what is in it.
     gaps: BTreeMap<LogKey, u64>,
     /// The topics the operator subscribes to.
@@ -102,18 +102,18 @@ pub struct Mesh {
 
 /// What comes next, in order.
 enum Step {
-    Do(Action),
+    Emit(Action),
     /// Decide about the source of a log once what comes before is done.
-    Plan(LogKey),
+    ChooseSource(LogKey),
     /// Take up a topic, unless another one has been taken meanwhile.
-    Meet(Box<Genesis>),
+    AddTopic(Box<Genesis>),
 }
 
 /// The code a link is closed with, without fault, when the state was replaced.
 const RESTORED: u32 = 0x32;
 
 /// How long a log may rest until nobody follows it any more: it is told of when it goes on.
-const RESTING_MS: u64 = 24 * 60 * 60 * 1000;
+const IDLE_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Mesh {
     /// No links yet.
@@ -130,16 +130,16 @@ impl Mesh {
 
     /// A peer is there.
     pub fn up(&mut self, state: &State, now_ms: u64, id: LinkId, peer: Did, binding: [u8; 32]) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         let mut link = Link::new(peer, binding, now_ms);
         link.tags = tags(state, &link);
         self.links.insert(id, link);
-        self.tell_interests(state, now_ms, id);
+        self.announce_interests(state, now_ms, id);
     }
 
     /// A link has gone.
     pub fn down(&mut self, state: &State, now_ms: u64, id: LinkId) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         self.end(state, now_ms, id);
     }
 
@@ -150,7 +150,7 @@ impl Mesh {
         let topics: BTreeSet<TopicId> = lost.iter().map(|key| key.topic).collect();
         for key in lost {
             self.sources.remove(&key);
-            self.plan(state, now_ms, key);
+            self.choose_source(state, now_ms, key);
         }
         // Whoever is left may have what the lost one had, and has had no reason to say so.
         topics.into_iter().for_each(|topic| self.ask_all(topic));
@@ -158,20 +158,20 @@ impl Mesh {
 
     /// A frame has come.
     pub fn receive(&mut self, state: &State, now_ms: u64, id: LinkId, kind: u8, body: &[u8]) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         if !self.links.contains_key(&id) {
             return;
         }
-        let heard = Message::decode(kind, body).and_then(|message| match message {
-            Some(message) => self.hear(state, now_ms, id, message),
+        let received = Message::decode(kind, body).and_then(|message| match message {
+            Some(message) => self.dispatch(state, now_ms, id, message),
             None => Ok(()),
         });
-        if let Err(error) = heard {
+        if let Err(error) = received {
             self.close(state, now_ms, id, error);
         }
     }
 
-    fn hear(
+    fn dispatch(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -179,36 +179,38 @@ impl Mesh {
         message: Message,
     ) -> Result<(), LinkError> {
         match message {
-            Message::Interests { more, list } => self.hear_interests(state, now_ms, id, more, list),
-            Message::Topics(list) => self.hear_topics(state, now_ms, id, list),
-            Message::Roots(list) => self.hear_roots(state, now_ms, id, &list),
-            Message::Ask(list) => self.hear_ask(state, now_ms, id, &list),
+            Message::Interests { more, list } => {
+                self.receive_interests(state, now_ms, id, more, list)
+            }
+            Message::Topics(list) => self.receive_topics(state, now_ms, id, list),
+            Message::Roots(list) => self.receive_roots(state, now_ms, id, &list),
+            Message::Ask(list) => self.receive_ask(state, now_ms, id, &list),
             Message::Heads { tag, last, news, list } => {
-                self.hear_heads(state, now_ms, id, tag, last && !news, &list);
+                self.receive_heads(state, now_ms, id, tag, last && !news, &list);
                 Ok(())
             }
-            Message::Want(list) => self.hear_want(state, id, list),
+            Message::Want(list) => self.receive_want(state, id, list),
             Message::Entries { handle, first, list } => {
-                self.hear_entries(state, now_ms, id, handle, first, list)
+                self.receive_entries(state, now_ms, id, handle, first, list)
             }
             Message::Cease(handle) => {
-                self.hear_cease(id, handle);
+                self.receive_cease(id, handle);
                 Ok(())
             }
             Message::Stop { handle, reason } => {
-                self.hear_stop(state, now_ms, id, handle, reason);
+                self.receive_stop(state, now_ms, id, handle, reason);
                 Ok(())
             }
-            Message::Dispute(entry) => self.hear_dispute(state, now_ms, id, *entry),
-            Message::Proof(entries) => self.hear_proof(state, now_ms, id, *entries),
-            Message::Base { handle, seq, hash } => self.hear_base(now_ms, id, handle, seq, hash),
+            Message::Dispute(entry) => self.receive_dispute(state, now_ms, id, *entry),
+            Message::Proof(entries) => self.receive_proof(state, now_ms, id, *entries),
+            Message::Base { handle, seq, hash } => self.receive_base(now_ms, id, handle, seq, hash),
         }
     }
 
     /// So many bytes of frames have been handed to the network.
     pub fn sent(&mut self, id: LinkId, bytes: usize) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.under_way = link.under_way.saturating_sub(bytes);
+            link.in_flight = link.in_flight.saturating_sub(bytes);
             self.awake.insert(id);
         }
     }
@@ -216,13 +218,13 @@ impl Mesh {
     /// The state was replaced: whatever was agreed with the peers was about another one.
     pub fn restored(&mut self) {
         for id in std::mem::take(&mut self.links).into_keys() {
-            self.act(Action::Close { link: id, code: RESTORED, name: "restored" });
+            self.emit(Action::Close { link: id, code: RESTORED, name: "restored" });
         }
         let (steps, counts) = (std::mem::take(&mut self.steps), self.counts);
         // What is being checked comes back.
-        let arriving = std::mem::take(&mut self.arriving);
+        let pending = std::mem::take(&mut self.pending);
         // A restore has begun a new epoch.
-        *self = Self { steps, counts, arriving, epoch_is_fresh: true, ..Self::default() };
+        *self = Self { steps, counts, pending, epoch_is_fresh: true, ..Self::default() };
     }
 
     /// Topics have come or gone.
@@ -234,16 +236,16 @@ impl Mesh {
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
-                link.unremembered = true;
+                link.interests_unpersisted = true;
             }
-            self.remember_interests(state, self.now_ms, id);
+            self.persist_interests(state, self.now_ms, id);
             self.share(state, id);
         }
     }
 
     /// The operator's subscriptions have changed, or the topics they are about have come.
     pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let topics = own.filter_map(|(_, _, wish)| wish.topic);
         let wanted: BTreeSet<TopicId> =
@@ -253,31 +255,31 @@ impl Mesh {
         let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
         self.wanted = wanted;
         given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
-        self.links.values_mut().for_each(|link| link.wanting.leave(&self.wanted));
+        self.links.values_mut().for_each(|link| link.wanting.retain_topics(&self.wanted));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.iter().for_each(|id| self.tell_interests(state, now_ms, *id));
+        ids.iter().for_each(|id| self.announce_interests(state, now_ms, *id));
         for topic in new {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
-            keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
+            keys.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
         }
     }
 
     /// The next thing to do, if there is any.
     pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         loop {
             match self.steps.pop_front() {
-                Some(Step::Do(action)) => {
+                Some(Step::Emit(action)) => {
                     if let Action::Take { entry, .. } = &action {
-                        self.arrived(LogKey::of(entry), 1);
+                        self.resolve_pending(LogKey::of(entry), 1);
                     }
                     return Some(action);
                 }
-                Some(Step::Plan(key)) => {
-                    self.plan(state, now_ms, key);
+                Some(Step::ChooseSource(key)) => {
+                    self.choose_source(state, now_ms, key);
                     continue;
                 }
-                Some(Step::Meet(genesis)) => {
+                Some(Step::AddTopic(genesis)) => {
                     if want::is_wanted(state, &genesis) {
                         return Some(Action::Commit(Box::new(Mutation::CreateTopic(*genesis))));
                     }
@@ -291,7 +293,7 @@ impl Mesh {
                 Some(message) => {
                     let (kind, body) = message.encode();
                     if let Some(link) = self.links.get_mut(&id) {
-                        link.under_way += body.len() + FRAME_HEADER_BYTES;
+                        link.in_flight += body.len() + FRAME_HEADER_BYTES;
                     }
                     return Some(Action::Send { link: id, kind, body });
                 }
@@ -323,7 +325,7 @@ impl Mesh {
                 serves: &link.serves,
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
-                under_way: link.under_way,
+                in_flight: link.in_flight,
                 remembered: link.remembered(),
             };
             (*id, view)
@@ -333,7 +335,7 @@ impl Mesh {
     /// How many logs are left alone for a while, or were a while ago.
     #[must_use]
     pub fn left_alone(&self) -> usize {
-        self.held.len() + self.gaps.len()
+        self.paused.len() + self.gaps.len()
     }
 
     /// How often something was refused, received or done, by name.
@@ -347,7 +349,7 @@ impl Mesh {
 
     /// Takes a token for what costs more here than at the peer, or has no effect.
     fn charge(&mut self, now_ms: u64, id: LinkId) -> Result<(), LinkError> {
-        let taken = self.links.get_mut(&id).is_none_or(|link| link.bucket.take(now_ms));
+        let taken = self.links.get_mut(&id).is_none_or(|link| link.inbound_budget.take(now_ms));
         if taken { Ok(()) } else { Err(LinkError::TooMany) }
     }
 
@@ -355,20 +357,20 @@ impl Mesh {
         if self.links.contains_key(&id) {
             self.count(error.into());
             let (code, name) = (error.code(), Counter::from(error).name());
-            self.steps.push_back(Step::Do(Action::Close { link: id, code, name }));
+            self.steps.push_back(Step::Emit(Action::Close { link: id, code, name }));
             self.end(state, now_ms, id);
         }
     }
 
     fn commit(&mut self, mutation: Mutation) {
-        self.act(Action::Commit(Box::new(mutation)));
+        self.emit(Action::Commit(Box::new(mutation)));
     }
 
-    fn act(&mut self, action: Action) {
-        self.steps.push_back(Step::Do(action));
+    fn emit(&mut self, action: Action) {
+        self.steps.push_back(Step::Emit(action));
     }
 
-    fn say(&mut self, id: LinkId, message: Message) {
+    fn send(&mut self, id: LinkId, message: Message) {
         if let Some(link) = self.links.get_mut(&id) {
             link.outbox.push_back(message);
             self.awake.insert(id);
@@ -385,7 +387,7 @@ fn tags(state: &State, link: &Link) -> BTreeMap<Tag, TopicId> {
     open.map(|id| (link.tag(&id), id)).collect()
 }
 
-fn short(hash: &[u8; 32]) -> [u8; 16] {
-    let (short, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));
-    *short
+fn hash_prefix(hash: &[u8; 32]) -> [u8; 16] {
+    let (prefix, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    *prefix
 }

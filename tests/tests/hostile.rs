@@ -93,7 +93,7 @@ impl Siege {
             let node = self.world.node(index);
             for (link, view) in node.mesh().links() {
                 assert!(view.remembered < REMEMBERED, "{link:?} of {index}: {view:?}");
-                assert!(view.under_way < 3 << 20, "{link:?} of {index}: {view:?}");
+                assert!(view.in_flight < 3 << 20, "{link:?} of {index}: {view:?}");
             }
             let hostile = self.world.did(HOSTILE);
             for topic in [self.open, self.closed] {

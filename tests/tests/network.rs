@@ -54,7 +54,7 @@ fn a_burst_over_slow_links_arrives_in_order_and_holds_up_nothing() {
     }
     let there = world.run_until(60_000, |world| {
         for (link, view) in (0..3).flat_map(|index| world.node(index).mesh().links()) {
-            assert!(view.under_way < (1 << 20) + (140 << 10), "{link:?} {view:?}");
+            assert!(view.in_flight < (1 << 20) + (140 << 10), "{link:?} {view:?}");
         }
         (1..3).all(|index| world.node(index).state().last_arrival(&topic) == all.len() as u64)
     });
@@ -84,7 +84,7 @@ fn a_peer_that_never_reads_costs_the_others_nothing() {
         subscribe(&mut world, 0, &format!("t{number}"));
         world.run(1000);
         for (link, view) in (0..2).flat_map(|index| world.node(index).mesh().links()) {
-            assert!(view.under_way < (1 << 20) + (140 << 10), "{link:?} {view:?}");
+            assert!(view.in_flight < (1 << 20) + (140 << 10), "{link:?} {view:?}");
             assert!(view.remembered < 400, "{link:?} {view:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use icn_gossip::State;
-use icn_gossip::limits::UNDER_WAY_BYTES_MAX;
+use icn_gossip::limits::IN_FLIGHT_BYTES_MAX;
 use icn_gossip::mesh::LinkId;
 use icn_net::{BindError, Event, Frame, Target, Transport};
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ const EVENTS_MAX: usize = 1024;
 
 /// Written bytes of a link before the core is notified: it needs the bytes in flight only roughly, and
 /// must not wake for every frame.
-const SENT_BYTES: usize = UNDER_WAY_BYTES_MAX / 16;
+const SENT_BYTES: usize = IN_FLIGHT_BYTES_MAX / 16;
 
 /// The transport and its events.
 pub(crate) struct Peers {

@@ -2,7 +2,7 @@
 
 use super::action::{Action, Batch, LinkError, Purpose, Refusal};
 use super::counter::Counter;
-use super::{Mesh, RESTING_MS, Step};
+use super::{IDLE_MS, Mesh, Step};
 use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
 use crate::state::State;
@@ -10,19 +10,21 @@ use crate::state::State;
 impl Mesh {
     /// The signatures of a batch were checked; `valid` if all of them match.
     pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         let Batch { link: id, purpose, entries } = batch;
         match purpose {
-            Purpose::Take { key, .. } if !valid || self.is_held(&key, now_ms) => {
-                self.arrived(key, entries.len());
+            Purpose::Take { key, .. } if !valid || self.is_paused(&key, now_ms) => {
+                self.resolve_pending(key, entries.len());
             }
             Purpose::Take { after_gap, .. } => {
                 for (index, entry) in entries.into_iter().enumerate() {
                     let after_gap = after_gap && index == 0;
-                    self.act(Action::Take { entry: Box::new(entry), after_gap });
+                    self.emit(Action::Take { entry: Box::new(entry), after_gap });
                 }
             }
-            Purpose::Dispute | Purpose::Proof if valid => self.judged(id, purpose, entries),
+            Purpose::Dispute | Purpose::Proof if valid => {
+                self.evidence_checked(id, purpose, entries)
+            }
             Purpose::Dispute | Purpose::Proof => {}
         }
         if !valid {
@@ -31,17 +33,17 @@ impl Mesh {
     }
 
     /// So many entries of a log are no longer on their way into it: they are taken, or never will be.
-    pub(super) fn arrived(&mut self, key: LogKey, count: usize) {
-        let Some(arriving) = self.arriving.get_mut(&key) else { return };
-        *arriving = arriving.saturating_sub(count);
-        if *arriving > 0 {
+    pub(super) fn resolve_pending(&mut self, key: LogKey, count: usize) {
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        *pending = pending.saturating_sub(count);
+        if *pending > 0 {
             return;
         }
-        self.arriving.remove(&key);
+        self.pending.remove(&key);
         // Its source may have gone meanwhile, or its author have come.
         let source = self.sources.get(&key).and_then(|id| self.links.get(id));
         if source.is_none_or(|link| link.peer != key.author) {
-            self.steps.push_back(Step::Plan(key));
+            self.steps.push_back(Step::ChooseSource(key));
         }
     }
 
@@ -53,20 +55,20 @@ impl Mesh {
     /// An entry of this log has been appended.
     pub fn appended(&mut self, state: &State, key: LogKey) {
         let log = state.head(&key);
-        self.held.remove(&key);
+        self.paused.remove(&key);
         self.gaps.remove(&key);
         // Nobody follows a log that has not grown for long.
         let before = state.entry_at(&key, log.head - 1).map(|stored| stored.received_ms);
         let now = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
-        let new = before.is_none_or(|before| now.is_some_and(|now| now > before + RESTING_MS / 2));
+        let new = before.is_none_or(|before| now.is_some_and(|now| now > before + IDLE_MS / 2));
         let source = self.sources.get(&key).copied();
         for (id, link) in &mut self.links {
             if source == Some(*id) {
                 // What follows is there.
                 link.wanting.gaps.remove(&key);
             }
-            if link.wanting.told.get(&key).is_some_and(|&told| told <= log.head) {
-                link.wanting.told.remove(&key);
+            if link.wanting.announced.get(&key).is_some_and(|&announced| announced <= log.head) {
+                link.wanting.announced.remove(&key);
             }
             if !link.shared.contains(&key.topic) {
                 continue;
@@ -91,8 +93,8 @@ impl Mesh {
             }
             _ => None,
         };
-        let now_ms = self.pass(now_ms);
-        let pause = self.held.entry(key).or_default();
+        let now_ms = self.advance_clock(now_ms);
+        let pause = self.paused.entry(key).or_default();
         pause.begin(now_ms);
         if let Some(future_ms) = future_ms {
             pause.until_ms = now_ms + future_ms;
@@ -101,13 +103,13 @@ impl Mesh {
         // What follows has nothing to follow.
         let before = self.steps.len();
         self.steps.retain(|step| {
-            !matches!(step, Step::Do(Action::Take { entry, .. }) if LogKey::of(entry) == key)
+            !matches!(step, Step::Emit(Action::Take { entry, .. }) if LogKey::of(entry) == key)
         });
-        self.arrived(key, before - self.steps.len());
+        self.resolve_pending(key, before - self.steps.len());
         self.cease(now_ms, key, true);
     }
 
-    pub(super) fn is_held(&self, key: &LogKey, now_ms: u64) -> bool {
-        self.held.get(key).is_some_and(|pause| now_ms < pause.until_ms)
+    pub(super) fn is_paused(&self, key: &LogKey, now_ms: u64) -> bool {
+        self.paused.get(key).is_some_and(|pause| now_ms < pause.until_ms)
     }
 }

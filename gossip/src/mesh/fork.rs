@@ -8,7 +8,7 @@ use crate::mutation::Mutation;
 use crate::state::State;
 
 /// How many disputes and proofs of one peer may wait to be checked.
-const CHARGES_MAX: usize = 256;
+const EVIDENCE_MAX: usize = 256;
 
 impl Mesh {
     /// Shows a peer the entry that is here at a place where it has another.
@@ -30,7 +30,7 @@ impl Mesh {
         }
     }
 
-    pub(super) fn hear_dispute(
+    pub(super) fn receive_dispute(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -41,13 +41,13 @@ impl Mesh {
         let here = state.entry_at(&key, entry.header().seq);
         let differs = here.is_some_and(|stored| stored.entry.hash() != entry.hash());
         if differs && self.is_open(state, id, &key) {
-            return self.accuse(id, Purpose::Dispute, vec![entry]);
+            return self.queue_evidence(id, Purpose::Dispute, vec![entry]);
         }
         self.count(Counter::DisputeWithoutEffect);
         self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
-    pub(super) fn hear_proof(
+    pub(super) fn receive_proof(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -58,7 +58,7 @@ impl Mesh {
         let key = LogKey::of(&one);
         let same = key == LogKey::of(&other) && one.header().seq == other.header().seq;
         if same && one.hash() != other.hash() && self.is_open(state, id, &key) {
-            return self.accuse(id, Purpose::Proof, vec![one, other]);
+            return self.queue_evidence(id, Purpose::Proof, vec![one, other]);
         }
         self.count(Counter::ProofWithoutEffect);
         self.charge_unless_frozen(state, now_ms, id, &key)
@@ -83,42 +83,42 @@ impl Mesh {
         common && state.head(key).proof.is_none()
     }
 
-    fn accuse(
+    fn queue_evidence(
         &mut self,
         id: LinkId,
         purpose: Purpose,
         entries: Vec<Entry>,
     ) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        if link.charges.len() >= CHARGES_MAX {
+        if link.evidence.len() >= EVIDENCE_MAX {
             return Err(LinkError::TooMany);
         }
-        link.charges.push_back(Batch { link: id, purpose, entries });
-        self.judge_next(id);
+        link.evidence.push_back(Batch { link: id, purpose, entries });
+        self.check_next_evidence(id);
         Ok(())
     }
 
-    fn judge_next(&mut self, id: LinkId) {
+    fn check_next_evidence(&mut self, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        if !link.judging
-            && let Some(batch) = link.charges.pop_front()
+        if !link.checking_evidence
+            && let Some(batch) = link.evidence.pop_front()
         {
-            link.judging = true;
-            self.act(Action::Verify(batch));
+            link.checking_evidence = true;
+            self.emit(Action::Verify(batch));
         }
     }
 
     /// The entries of a dispute or a proof are signed.
-    pub(super) fn judged(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
+    pub(super) fn evidence_checked(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.judging = false;
+            link.checking_evidence = false;
         }
-        self.judge_next(id);
+        self.check_next_evidence(id);
         let mut entries = entries.into_iter();
         let action = match (purpose, entries.next(), entries.next()) {
             // Appending it is what finds the other one, and keeps both.
             (Purpose::Dispute, Some(entry), None) => {
-                *self.arriving.entry(LogKey::of(&entry)).or_default() += 1;
+                *self.pending.entry(LogKey::of(&entry)).or_default() += 1;
                 Action::Take { entry: Box::new(entry), after_gap: false }
             }
             (Purpose::Proof, Some(one), Some(other)) => {
@@ -126,12 +126,12 @@ impl Mesh {
             }
             _ => return,
         };
-        self.act(action);
+        self.emit(action);
     }
 
     /// A log was frozen: everybody who has to do with the topic gets the proof.
     pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
-        let now_ms = self.pass(now_ms);
+        let now_ms = self.advance_clock(now_ms);
         self.count(Counter::Frozen);
         self.cease(now_ms, key, true);
         let concerned: Vec<LinkId> = self
@@ -147,13 +147,13 @@ impl Mesh {
                     let reason = super::StopReason::Frozen;
                     link.outbox.push_back(Message::Stop { handle, reason });
                 }
-                link.wanting.told.remove(&key);
+                link.wanting.announced.remove(&key);
                 *id
             })
             .collect();
         concerned.into_iter().for_each(|id| self.prove(state, id, key));
         if state.node().is_some_and(|node| (node.did, node.epoch) == (key.author, key.epoch)) {
-            self.act(Action::BeginEpoch);
+            self.emit(Action::BeginEpoch);
         }
     }
 }

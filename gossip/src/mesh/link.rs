@@ -19,7 +19,7 @@ pub(super) struct Link {
     pub(super) tags: BTreeMap<Tag, TopicId>,
     /// What the peer wants, and as much of a newer list as has come.
     pub(super) interests: Vec<Interest>,
-    pub(super) gathering: Vec<Interest>,
+    pub(super) incoming_interests: Vec<Interest>,
     /// When the peer was told our own last, and whether they have changed since.
     pub(super) interests_ms: Option<u64>,
     pub(super) interests_stale: bool,
@@ -32,19 +32,19 @@ pub(super) struct Link {
     /// Messages that go before anything else.
     pub(super) outbox: VecDeque<Message>,
     /// Bytes of frames that have not been handed to the network.
-    pub(super) under_way: usize,
+    pub(super) in_flight: usize,
     /// What it may still ask, and be asked or told, that costs more at the other end.
-    pub(super) bucket: Bucket,
-    pub(super) manners: Bucket,
+    pub(super) inbound_budget: TokenBucket,
+    pub(super) outbound_budget: TokenBucket,
     /// Disputes and proofs that wait to be checked, and whether one is.
-    pub(super) charges: VecDeque<Batch>,
-    pub(super) judging: bool,
+    pub(super) evidence: VecDeque<Batch>,
+    pub(super) checking_evidence: bool,
     /// Logs of which the peer was sent our side of a dispute, or the proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,
     /// When its subscriptions were made durable last, and whether they have changed since.
-    pub(super) remembered_ms: Option<u64>,
-    pub(super) unremembered: bool,
+    pub(super) persisted_ms: Option<u64>,
+    pub(super) interests_unpersisted: bool,
 }
 
 /// What the peer gets.
@@ -59,7 +59,7 @@ pub(super) struct Serving {
     /// Logs the peer is to be told of.
     pub(super) news: BTreeSet<LogKey>,
     /// Topics whose logs it is being told, which of them, and how far that has come.
-    pub(super) telling: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
+    pub(super) announcing: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
     /// Topics whose genesis it lacks and is to get.
     pub(super) offers: BTreeSet<TopicId>,
     /// Topics whose root it is to be told.
@@ -82,21 +82,21 @@ pub(super) struct Cursor {
 #[derive(Default)]
 pub(super) struct Wanting {
     pub(super) next_handle: u64,
-    pub(super) wants: BTreeMap<u64, Wanted>,
+    pub(super) wants: BTreeMap<u64, ActiveWant>,
     pub(super) handles: BTreeMap<LogKey, u64>,
     /// Not sent yet.
     pub(super) outgoing: Vec<Want>,
     /// How far it has told its logs have come, where that is further than here.
-    pub(super) told: BTreeMap<LogKey, u64>,
+    pub(super) announced: BTreeMap<LogKey, u64>,
     /// Logs it has stopped sending.
-    pub(super) refused: BTreeSet<LogKey>,
+    pub(super) excluded: BTreeSet<LogKey>,
     /// Logs that it does not have without a gap, and what its part begins after.
     pub(super) gaps: BTreeMap<LogKey, u64>,
     /// Topics it is to be asked about.
     pub(super) asking: BTreeSet<TopicId>,
     /// Roots that were asked about, and those whose answer is complete.
     pub(super) asked: BTreeMap<TopicId, Root>,
-    pub(super) settled: BTreeMap<TopicId, Root>,
+    pub(super) answered: BTreeMap<TopicId, Root>,
 }
 
 /// How long something is left alone: twice as long each time.
@@ -119,7 +119,7 @@ impl Pause {
 }
 
 /// A log that is being received.
-pub(super) struct Wanted {
+pub(super) struct ActiveWant {
     pub(super) key: LogKey,
     /// The place of the next entry, and the hash of the one before.
     pub(super) next: u64,
@@ -135,19 +135,19 @@ pub(super) struct Wanted {
 }
 
 /// Tokens for what a peer asks that costs more here than there.
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     tokens: u32,
     burst: u32,
     per_second: u64,
     since_ms: u64,
 }
 
-const BURST: u32 = 200;
-const PER_SECOND: u64 = 50;
+const INBOUND_BURST: u32 = 200;
+const INBOUND_PER_SECOND: u64 = 50;
 
 /// How fast a peer is asked and told roots: well below what it takes.
-const OWN_BURST: u32 = 50;
-const OWN_PER_SECOND: u64 = 20;
+const OUTBOUND_BURST: u32 = 50;
+const OUTBOUND_PER_SECOND: u64 = 20;
 
 impl Link {
     pub(super) fn new(peer: Did, binding: [u8; 32], now_ms: u64) -> Self {
@@ -156,7 +156,7 @@ impl Link {
             binding,
             tags: BTreeMap::new(),
             interests: Vec::new(),
-            gathering: Vec::new(),
+            incoming_interests: Vec::new(),
             interests_ms: None,
             interests_stale: false,
             shared: BTreeSet::new(),
@@ -164,15 +164,15 @@ impl Link {
             serving: Serving::default(),
             wanting: Wanting::default(),
             outbox: VecDeque::new(),
-            under_way: 0,
-            bucket: Bucket::new(BURST, PER_SECOND, now_ms),
-            manners: Bucket::new(OWN_BURST, OWN_PER_SECOND, now_ms),
-            charges: VecDeque::new(),
-            judging: false,
+            in_flight: 0,
+            inbound_budget: TokenBucket::new(INBOUND_BURST, INBOUND_PER_SECOND, now_ms),
+            outbound_budget: TokenBucket::new(OUTBOUND_BURST, OUTBOUND_PER_SECOND, now_ms),
+            evidence: VecDeque::new(),
+            checking_evidence: false,
             disputed: BTreeSet::new(),
             proved: BTreeSet::new(),
-            remembered_ms: None,
-            unremembered: false,
+            persisted_ms: None,
+            interests_unpersisted: false,
         }
     }
 
@@ -182,7 +182,7 @@ impl Link {
 
     /// How many things are remembered.
     pub(super) fn remembered(&self) -> usize {
-        let topics = self.interests.len() + self.gathering.len() + self.shared.len();
+        let topics = self.interests.len() + self.incoming_interests.len() + self.shared.len();
         let forks = self.serves.len() + self.disputed.len() + self.proved.len();
         topics + forks + self.outbox.len() + self.serving.remembered() + self.wanting.remembered()
     }
@@ -210,7 +210,7 @@ impl Serving {
 
     fn remembered(&self) -> usize {
         let cursors = self.cursors.len() + self.ready.len() + self.declined.len();
-        let topics = self.telling.len() + self.offers.len() + self.roots.len();
+        let topics = self.announcing.len() + self.offers.len() + self.roots.len();
         cursors + self.news.len() + topics + self.disputes.len() + self.proofs.len()
     }
 
@@ -223,13 +223,13 @@ impl Serving {
 
 impl Wanting {
     fn remembered(&self) -> usize {
-        let logs = self.wants.len() + self.outgoing.len() + self.told.len();
-        let topics = self.asking.len() + self.asked.len() + self.settled.len();
-        logs + topics + self.refused.len() + self.gaps.len()
+        let logs = self.wants.len() + self.outgoing.len() + self.announced.len();
+        let topics = self.asking.len() + self.asked.len() + self.answered.len();
+        logs + topics + self.excluded.len() + self.gaps.len()
     }
 
     /// A want has ended. `None` if its log comes from elsewhere by now.
-    pub(super) fn forget(&mut self, handle: u64) -> Option<Wanted> {
+    pub(super) fn forget(&mut self, handle: u64) -> Option<ActiveWant> {
         let wanted = self.wants.remove(&handle)?;
         let is_current = self.handles.get(&wanted.key) == Some(&handle);
         if is_current {
@@ -239,24 +239,24 @@ impl Wanting {
     }
 
     /// Nothing more is wanted of these topics: what was told about them may be told again.
-    pub(super) fn leave(&mut self, wanted: &BTreeSet<TopicId>) {
-        self.told.retain(|key, _| wanted.contains(&key.topic));
-        self.refused.retain(|key| wanted.contains(&key.topic));
+    pub(super) fn retain_topics(&mut self, wanted: &BTreeSet<TopicId>) {
+        self.announced.retain(|key, _| wanted.contains(&key.topic));
+        self.excluded.retain(|key| wanted.contains(&key.topic));
         self.asking.retain(|topic| wanted.contains(topic));
         self.asked.retain(|topic, _| wanted.contains(topic));
-        self.settled.retain(|topic, _| wanted.contains(topic));
+        self.answered.retain(|topic, _| wanted.contains(topic));
     }
 
     /// It does not get us any further with a log, whatever it has told.
-    pub(super) fn give_up(&mut self, key: LogKey) {
-        self.refused.insert(key);
-        self.told.remove(&key);
+    pub(super) fn exclude(&mut self, key: LogKey) {
+        self.excluded.insert(key);
+        self.announced.remove(&key);
         // Should it be the only one later, it is asked again.
-        self.settled.remove(&key.topic);
+        self.answered.remove(&key.topic);
     }
 }
 
-impl Bucket {
+impl TokenBucket {
     pub(super) fn new(burst: u32, per_second: u64, now_ms: u64) -> Self {
         Self { tokens: burst, burst, per_second, since_ms: now_ms }
     }

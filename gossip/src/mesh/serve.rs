@@ -6,8 +6,8 @@ use super::digest::{Digests, Parts};
 use super::link::{Cursor, Link};
 use super::message::{Ask, Head, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{LinkError, LinkId, Mesh, short};
-use crate::limits::{BATCH_BYTES_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX};
+use super::{LinkError, LinkId, Mesh, hash_prefix};
+use crate::limits::{BATCH_BYTES_MAX, IN_FLIGHT_BYTES_MAX, SERVED_MAX};
 use crate::log::LogKey;
 use crate::state::State;
 use crate::topic::TopicId;
@@ -22,7 +22,7 @@ const ASK_BYTES: usize = 64 << 10;
 const WANTS_PER_MESSAGE: usize = 1000;
 
 impl Mesh {
-    pub(super) fn hear_ask(
+    pub(super) fn receive_ask(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -38,7 +38,7 @@ impl Mesh {
         for (tag, digests) in list {
             if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
                 let parts = digests.differing(state, *topic, &link.binding);
-                link.serving.telling.insert(*topic, (parts, None));
+                link.serving.announcing.insert(*topic, (parts, None));
                 asked.push(*topic);
             }
         }
@@ -51,7 +51,7 @@ impl Mesh {
         Ok(())
     }
 
-    pub(super) fn hear_want(
+    pub(super) fn receive_want(
         &mut self,
         state: &State,
         id: LinkId,
@@ -75,7 +75,7 @@ impl Mesh {
                 }
             };
             if let Some(reason) = reason {
-                self.say(id, Message::Stop { handle: want.handle, reason });
+                self.send(id, Message::Stop { handle: want.handle, reason });
             }
         }
         Ok(())
@@ -104,7 +104,7 @@ impl Mesh {
             None => None,
         };
         if let Some(hash) = here
-            && short(&hash) != want.hash
+            && hash_prefix(&hash) != want.hash
         {
             self.dispute(state, id, &key, want.after);
             return Some(StopReason::Forked);
@@ -140,11 +140,11 @@ impl Mesh {
         direct.is_some_and(|link| link.peer == key.author) || us < peer
     }
 
-    pub(super) fn hear_cease(&mut self, id: LinkId, handle: u64) {
+    pub(super) fn receive_cease(&mut self, id: LinkId, handle: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };
         // A cursor that has gone by itself has been answered already.
         if link.serving.drop_cursor(handle).is_some() {
-            self.say(id, Message::Stop { handle, reason: StopReason::Ceased });
+            self.send(id, Message::Stop { handle, reason: StopReason::Ceased });
         }
     }
 
@@ -160,13 +160,13 @@ impl Mesh {
             return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
         }
         // From here on all comes from sets: a peer that does not read costs no more than they do.
-        if link.under_way >= UNDER_WAY_BYTES_MAX {
+        if link.in_flight >= IN_FLIGHT_BYTES_MAX {
             return None;
         }
-        if !link.wanting.asking.is_empty() && link.manners.take(self.now_ms) {
+        if !link.wanting.asking.is_empty() && link.outbound_budget.take(self.now_ms) {
             return Some(link.ask(state));
         }
-        if !link.serving.roots.is_empty() && link.manners.take(self.now_ms) {
+        if !link.serving.roots.is_empty() && link.outbound_budget.take(self.now_ms) {
             let topics = std::mem::take(&mut link.serving.roots);
             let shared = topics.iter().filter(|topic| link.shared.contains(topic));
             let roots: Vec<(Tag, Root)> =
@@ -175,25 +175,25 @@ impl Mesh {
                 return Some(Message::Roots(roots));
             }
         }
-        if let Some(message) = link.tell(state) {
+        if let Some(message) = link.next_announcement(state) {
             return Some(message);
         }
-        if let Some((topic, (parts, after))) = link.serving.telling.pop_first() {
-            return Some(tell_heads(state, link, topic, parts, after));
+        if let Some((topic, (parts, after))) = link.serving.announcing.pop_first() {
+            return Some(announce_heads(state, link, topic, parts, after));
         }
         loop {
             let handle = link.serving.ready.pop_front()?;
             let Some(cursor) = link.serving.cursors.get_mut(&handle) else { continue };
             cursor.queued = false;
             match advance(state, handle, cursor) {
-                Step::Nothing => {}
-                Step::Say(message) => {
+                Advance::Idle => {}
+                Advance::Send(message) => {
                     // There may be more: after the others.
                     let key = cursor.key;
                     link.serving.wake(&key);
                     return Some(*message);
                 }
-                Step::Forked(after) => {
+                Advance::Forked(after) => {
                     let key = cursor.key;
                     link.serving.drop_cursor(handle);
                     let stop = Message::Stop { handle, reason: StopReason::Forked };
@@ -222,7 +222,7 @@ impl Link {
     }
 
     /// The next of what the peer is to be told besides entries.
-    fn tell(&mut self, state: &State) -> Option<Message> {
+    fn next_announcement(&mut self, state: &State) -> Option<Message> {
         if let Some(key) = self.serving.proofs.pop_first()
             && let Some(proof) = state.head(&key).proof
         {
@@ -236,11 +236,11 @@ impl Link {
         if let Some(first) = self.serving.news.first() {
             let topic = first.topic;
             let news = self.serving.news.extract_if(.., |key| key.topic == topic);
-            let told = news.take(HEADS_PER_MESSAGE).map(|key| {
+            let heads = news.take(HEADS_PER_MESSAGE).map(|key| {
                 let log = state.head(&key);
                 head(&key, log.head, &log.head_hash)
             });
-            let list = told.collect();
+            let list = heads.collect();
             return Some(Message::Heads { tag: self.tag(&topic), last: false, news: true, list });
         }
         let topic = self.serving.offers.pop_first()?;
@@ -249,7 +249,7 @@ impl Link {
 }
 
 /// The next page of the heads of a topic.
-fn tell_heads(
+fn announce_heads(
     state: &State,
     link: &mut Link,
     topic: TopicId,
@@ -263,45 +263,45 @@ fn tell_heads(
     let page: Vec<(LogKey, Head)> = logs.by_ref().take(HEADS_PER_MESSAGE).collect();
     let last = logs.next().is_none();
     if let (false, Some((key, _))) = (last, page.last()) {
-        link.serving.telling.insert(topic, (parts, Some(*key)));
+        link.serving.announcing.insert(topic, (parts, Some(*key)));
     }
     let list = page.into_iter().map(|(_, head)| head).collect();
     Message::Heads { tag: link.tag(&topic), last, news: false, list }
 }
 
-enum Step {
-    Nothing,
-    Say(Box<Message>),
+enum Advance {
+    Idle,
+    Send(Box<Message>),
     /// The receiver goes on from another entry than the one here at this place.
     Forked(u64),
 }
 
-impl Step {
-    fn say(message: Message) -> Self {
-        Self::Say(Box::new(message))
+impl Advance {
+    fn send(message: Message) -> Self {
+        Self::Send(Box::new(message))
     }
 }
 
 /// Takes a cursor on by one message.
-fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Step {
+fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Advance {
     let Some(first) = state.next_entry(&cursor.key, cursor.sent + 1) else {
         let log = state.head(&cursor.key);
         if log.head <= cursor.sent {
-            return Step::Nothing;
+            return Advance::Idle;
         }
         // All of it is gone.
         cursor.hash = None;
         cursor.sent = log.head;
-        return Step::say(Message::Base { handle, seq: log.head, hash: log.head_hash });
+        return Advance::send(Message::Base { handle, seq: log.head, hash: log.head_hash });
     };
     let header = first.header();
     if header.seq > cursor.sent + 1 {
         cursor.hash = None;
         cursor.sent = header.seq - 1;
-        return Step::say(Message::Base { handle, seq: cursor.sent, hash: header.previous });
+        return Advance::send(Message::Base { handle, seq: cursor.sent, hash: header.previous });
     }
-    if cursor.hash.take().is_some_and(|hash| hash != short(&header.previous)) {
-        return Step::Forked(cursor.sent);
+    if cursor.hash.take().is_some_and(|hash| hash != hash_prefix(&header.previous)) {
+        return Advance::Forked(cursor.sent);
     }
     let (mut list, mut bytes) = (Vec::new(), 0);
     while let Some(stored) = state.entry_at(&cursor.key, cursor.sent + 1) {
@@ -313,9 +313,9 @@ fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Step {
         list.push(entry);
         cursor.sent += 1;
     }
-    Step::say(Message::Entries { handle, first: header.seq, list })
+    Advance::send(Message::Entries { handle, first: header.seq, list })
 }
 
 fn head(key: &LogKey, seq: u64, hash: &[u8; 32]) -> Head {
-    Head { author: key.author, epoch: key.epoch, seq, hash: short(hash) }
+    Head { author: key.author, epoch: key.epoch, seq, hash: hash_prefix(hash) }
 }

@@ -12,10 +12,10 @@ use crate::state::State;
 use crate::topic::TopicId;
 
 /// How long the subscriptions of a peer rest after they were written.
-const REMEMBER_PAUSE_MS: u64 = 10_000;
+const PERSIST_PAUSE_MS: u64 = 10_000;
 
 impl Mesh {
-    pub(super) fn hear_interests(
+    pub(super) fn receive_interests(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -25,25 +25,25 @@ impl Mesh {
     ) -> Result<(), LinkError> {
         self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        link.gathering.extend(list);
-        if link.gathering.len() > INTERESTS_MAX {
+        link.incoming_interests.extend(list);
+        if link.incoming_interests.len() > INTERESTS_MAX {
             return Err(LinkError::TooMany);
         }
         if !more {
-            link.interests = std::mem::take(&mut link.gathering);
-            link.unremembered = true;
-            self.remember_interests(state, now_ms, id);
+            link.interests = std::mem::take(&mut link.incoming_interests);
+            link.interests_unpersisted = true;
+            self.persist_interests(state, now_ms, id);
             self.share(state, id);
         }
         Ok(())
     }
 
     /// The peer's subscriptions outlive its link. They are not written as often as it likes.
-    pub(super) fn remember_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
+    pub(super) fn persist_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let time_ms = self.wall_ms;
         let Some(link) = self.links.get_mut(&id) else { return };
-        let early = link.remembered_ms.is_some_and(|last| now_ms < last + REMEMBER_PAUSE_MS);
-        if early || !std::mem::take(&mut link.unremembered) {
+        let early = link.persisted_ms.is_some_and(|last| now_ms < last + PERSIST_PAUSE_MS);
+        if early || !std::mem::take(&mut link.interests_unpersisted) {
             return;
         }
         let by = Provenance::Peer(link.peer);
@@ -58,7 +58,7 @@ impl Mesh {
             .map(|(topic, ..)| topic.to_owned())
             .collect();
         if wanted != known {
-            link.remembered_ms = Some(now_ms);
+            link.persisted_ms = Some(now_ms);
         }
         for topic in wanted.difference(&known).cloned() {
             self.commit(Mutation::Subscribe { topic, by, time_ms });

@@ -15,34 +15,35 @@ const ROUND_MS: u64 = 10_000;
 const STALL_MS: u64 = 2000;
 
 /// How long a log is had from one source while another has told of more.
-const PATIENCE_MS: u64 = 30_000;
+const SLOW_SOURCE_MS: u64 = 30_000;
 
 impl Mesh {
-    /// What time alone asks for. `chance` spreads the rounds of different nodes.
-    pub fn tick(&mut self, state: &State, now_ms: u64, chance: u64) {
-        let now_ms = self.pass(now_ms);
+    /// What time alone asks for. `jitter` spreads the rounds of different nodes.
+    pub fn tick(&mut self, state: &State, now_ms: u64, jitter: u64) {
+        let now_ms = self.advance_clock(now_ms);
         let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
-        let held = self.held.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
+        let paused =
+            self.paused.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
         let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
-        let due: BTreeSet<LogKey> = held.chain(gaps).collect();
+        let due: BTreeSet<LogKey> = paused.chain(gaps).collect();
         self.ticked_ms = now_ms;
         // What has long been over is forgotten: peers can name any number of logs.
-        self.held.retain(|_, pause| now_ms < pause.until_ms.saturating_add(Pause::MOST_MS));
+        self.paused.retain(|_, pause| now_ms < pause.until_ms.saturating_add(Pause::MOST_MS));
         self.gaps.retain(|_, until_ms| now_ms < until_ms.saturating_add(Pause::MOST_MS));
-        due.into_iter().for_each(|key| self.plan(state, now_ms, key));
-        self.leave_stalled(state, now_ms);
+        due.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
+        self.drop_stalled_sources(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
-        stale.into_iter().for_each(|id| self.tell_interests(state, now_ms, id));
+        stale.into_iter().for_each(|id| self.announce_interests(state, now_ms, id));
         let paced = |link: &Link| !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
         let paced = self.links.iter().filter(|(_, link)| paced(link));
         self.awake.extend(paced.map(|(id, _)| *id));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.iter().for_each(|id| self.remember_interests(state, now_ms, *id));
+        ids.iter().for_each(|id| self.persist_interests(state, now_ms, *id));
         if now_ms < self.round_ms {
             return;
         }
-        self.round_ms = now_ms + ROUND_MS / 2 + chance % ROUND_MS;
+        self.round_ms = now_ms + ROUND_MS / 2 + jitter % ROUND_MS;
         self.round += 1;
         let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -51,12 +52,12 @@ impl Mesh {
         let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         if own.any(|(_, _, wish)| wish.topic.is_none()) {
             // There may have been no room for what was offered.
-            self.tell_interests(state, now_ms, id);
+            self.announce_interests(state, now_ms, id);
         }
     }
 
     /// Takes in what time it is. A clock that is put right must not stop what waits for time to pass.
-    pub(super) fn pass(&mut self, wall_ms: u64) -> u64 {
+    pub(super) fn advance_clock(&mut self, wall_ms: u64) -> u64 {
         if self.wall_ms > 0 {
             self.now_ms += wall_ms.saturating_sub(self.wall_ms);
         }
@@ -66,11 +67,11 @@ impl Mesh {
 
     /// Leaves sources that send nothing, or little for long, although another link has told of more;
     /// and those that do not stop when they are asked to.
-    fn leave_stalled(&mut self, state: &State, now_ms: u64) {
-        self.leave_deaf(state, now_ms);
+    fn drop_stalled_sources(&mut self, state: &State, now_ms: u64) {
+        self.drop_unresponsive_sources(state, now_ms);
         let mut stalled = Vec::new();
         for (id, link) in &self.links {
-            for (key, told) in &link.wanting.told {
+            for (key, announced) in &link.wanting.announced {
                 let Some(source) = self.sources.get(key).filter(|source| *source != id) else {
                     continue;
                 };
@@ -79,10 +80,10 @@ impl Mesh {
                 let progress = progress.and_then(|handle| other.wanting.wants.get(handle));
                 let slow = progress.is_some_and(|wanted| {
                     let idle = now_ms.saturating_sub(wanted.progress_ms) >= STALL_MS;
-                    let late = now_ms.saturating_sub(wanted.since_ms) >= PATIENCE_MS;
+                    let late = now_ms.saturating_sub(wanted.since_ms) >= SLOW_SOURCE_MS;
                     wanted.ceased_ms.is_none() && (idle || late)
                 });
-                if slow && *told > state.head(key).head && !self.arriving.contains_key(key) {
+                if slow && *announced > state.head(key).head && !self.pending.contains_key(key) {
                     stalled.push((*source, *key));
                 }
             }
@@ -90,18 +91,19 @@ impl Mesh {
         for (source, key) in stalled {
             self.count(Counter::Stalled);
             if let Some(link) = self.links.get_mut(&source) {
-                link.wanting.give_up(key);
+                link.wanting.exclude(key);
             }
             self.cease(now_ms, key, false);
         }
     }
 
-    fn leave_deaf(&mut self, state: &State, now_ms: u64) {
+    fn drop_unresponsive_sources(&mut self, state: &State, now_ms: u64) {
         let mut left = Vec::new();
         for link in self.links.values_mut() {
-            let (wants, deaf) = (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
+            let (wants, is_overdue) =
+                (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
             let keys = link.wanting.handles.iter().filter(|(_, handle)| {
-                wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(deaf)
+                wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(is_overdue)
             });
             let keys: Vec<LogKey> = keys.map(|(key, _)| *key).collect();
             for key in keys {
@@ -111,14 +113,14 @@ impl Mesh {
                 {
                     wanted.discarded = true;
                 }
-                link.wanting.give_up(key);
+                link.wanting.exclude(key);
                 left.push(key);
             }
         }
         for key in left {
             self.count(Counter::NeverStopped);
             self.sources.remove(&key);
-            self.plan(state, now_ms, key);
+            self.choose_source(state, now_ms, key);
         }
     }
 }

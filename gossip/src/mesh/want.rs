@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::link::Wanted;
+use super::link::ActiveWant;
 use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
-use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose, RESTING_MS, Step, short};
+use super::{Action, Batch, Counter, IDLE_MS, LinkError, LinkId, Mesh, Purpose, Step, hash_prefix};
 use crate::entry::{Entry, Position};
-use crate::limits::{INTERESTS_MAX, SERVED_MAX, UNDER_WAY_BYTES_MAX, WANTS_MAX};
+use crate::limits::{IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, SERVED_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::state::State;
@@ -18,10 +18,10 @@ use crate::topic::{Genesis, TopicId};
 const INTERESTS_PAUSE_MS: u64 = 100;
 
 /// How long others have to say that they have a log from its beginning.
-const GAP_MS: u64 = 2000;
+const MISSING_START_MS: u64 = 2000;
 
 /// How long they have when it is a hole in a log of which there is something.
-const HOLE_MS: u64 = 30_000;
+const MISSING_MIDDLE_MS: u64 = 30_000;
 
 /// Whether somebody waits for this topic. Of two that have its name one is enough.
 pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
@@ -33,10 +33,12 @@ pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
 impl Mesh {
     /// Tells a peer all the operator subscribes to; not at once if it was told just now, for it will
     /// not hear of it more often.
-    pub(super) fn tell_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
+    pub(super) fn announce_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let paused = link.interests_ms.is_some_and(|told| now_ms < told + INTERESTS_PAUSE_MS);
-        link.interests_stale = paused || link.under_way >= UNDER_WAY_BYTES_MAX;
+        let paused = link
+            .interests_ms
+            .is_some_and(|announced_ms| now_ms < announced_ms + INTERESTS_PAUSE_MS);
+        link.interests_stale = paused || link.in_flight >= IN_FLIGHT_BYTES_MAX;
         if link.interests_stale {
             return;
         }
@@ -55,10 +57,10 @@ impl Mesh {
             self.count(Counter::InterestsLeftOut);
         }
         let list = interests.into_values().take(INTERESTS_MAX).collect();
-        self.say(id, Message::Interests { more: false, list });
+        self.send(id, Message::Interests { more: false, list });
     }
 
-    pub(super) fn hear_topics(
+    pub(super) fn receive_topics(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -68,7 +70,7 @@ impl Mesh {
         for genesis in list {
             if is_wanted(state, &genesis) {
                 genesis.verify().map_err(|_| LinkError::BadSignature)?;
-                self.steps.push_back(Step::Meet(Box::new(genesis)));
+                self.steps.push_back(Step::AddTopic(Box::new(genesis)));
                 continue;
             }
             self.count(Counter::TopicNotWanted);
@@ -80,7 +82,7 @@ impl Mesh {
         Ok(())
     }
 
-    pub(super) fn hear_roots(
+    pub(super) fn receive_roots(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -97,10 +99,10 @@ impl Mesh {
                 continue;
             };
             if link.serves.insert(*topic) {
-                link.wanting.refused.retain(|key| key.topic != *topic);
+                link.wanting.excluded.retain(|key| key.topic != *topic);
                 served.push(*topic);
             }
-            if Root::of(state, *topic) != *root && link.wanting.settled.get(topic) != Some(root) {
+            if Root::of(state, *topic) != *root && link.wanting.answered.get(topic) != Some(root) {
                 link.wanting.asked.insert(*topic, *root);
                 link.wanting.asking.insert(*topic);
             }
@@ -108,12 +110,12 @@ impl Mesh {
         self.awake.insert(id);
         for topic in served {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
-            keys.into_iter().for_each(|key| self.plan(state, now_ms, key));
+            keys.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
         }
         Ok(())
     }
 
-    pub(super) fn hear_heads(
+    pub(super) fn receive_heads(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -127,18 +129,18 @@ impl Mesh {
         let Some(topic) = topic.filter(|topic| self.wanted.contains(topic)) else { return };
         for head in heads {
             let key = LogKey { topic, author: head.author, epoch: head.epoch };
-            self.hear_head(state, now_ms, id, key, head);
+            self.receive_head(state, now_ms, id, key, head);
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         if last && let Some(root) = link.wanting.asked.remove(&topic) {
             // What there was no room to remember is asked for again.
-            if link.wanting.told.len() < SERVED_MAX {
-                link.wanting.settled.insert(topic, root);
+            if link.wanting.announced.len() < SERVED_MAX {
+                link.wanting.answered.insert(topic, root);
             }
         }
     }
 
-    fn hear_head(&mut self, state: &State, now_ms: u64, id: LinkId, key: LogKey, head: &Head) {
+    fn receive_head(&mut self, state: &State, now_ms: u64, id: LinkId, key: LogKey, head: &Head) {
         let log = state.head(&key);
         if log.proof.is_some() {
             self.prove(state, id, key);
@@ -157,25 +159,26 @@ impl Mesh {
                 None if head.seq == log.head => Some(log.head_hash),
                 None => None,
             };
-            if here.is_some_and(|hash| short(&hash) != head.hash) {
+            if here.is_some_and(|hash| hash_prefix(&hash) != head.hash) {
                 self.dispute(state, id, &key, head.seq);
             }
             return;
         }
-        if link.wanting.told.len() >= SERVED_MAX && !link.wanting.told.contains_key(&key) {
+        if link.wanting.announced.len() >= SERVED_MAX && !link.wanting.announced.contains_key(&key)
+        {
             self.count(Counter::HeadNotRemembered);
             return;
         }
-        link.wanting.told.insert(key, head.seq);
-        link.wanting.refused.remove(&key);
-        self.plan(state, now_ms, key);
+        link.wanting.announced.insert(key, head.seq);
+        link.wanting.excluded.remove(&key);
+        self.choose_source(state, now_ms, key);
     }
 
     /// Decides where a log is to come from, and asks there.
-    pub(super) fn plan(&mut self, state: &State, now_ms: u64, key: LogKey) {
+    pub(super) fn choose_source(&mut self, state: &State, now_ms: u64, key: LogKey) {
         if !self.wanted.contains(&key.topic)
-            || self.is_held(&key, now_ms)
-            || self.arriving.contains_key(&key)
+            || self.is_paused(&key, now_ms)
+            || self.pending.contains_key(&key)
             || state.may_write(&key.topic, &key.author).is_err()
         {
             return;
@@ -186,28 +189,29 @@ impl Mesh {
         }
         let ours = state.node().is_some_and(|node| node.did == key.author);
         let newest = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
-        let rests = newest.is_none_or(|newest| newest + RESTING_MS < self.wall_ms);
+        let is_idle = newest.is_none_or(|newest| newest + IDLE_MS < self.wall_ms);
         let best = self
             .links
             .iter()
             .filter(|(_, link)| link.serves.contains(&key.topic))
-            .filter(|(_, link)| !link.wanting.refused.contains(&key))
+            .filter(|(_, link)| !link.wanting.excluded.contains(&key))
             .filter(|(_, link)| link.wanting.wants.len() < WANTS_MAX)
             .map(|(id, link)| {
-                let more = link.wanting.told.get(&key).is_some_and(|&told| told > log.head);
+                let more =
+                    link.wanting.announced.get(&key).is_some_and(|&announced| announced > log.head);
                 let gap = link.wanting.gaps.get(&key).copied();
                 // What an author has let go, others may still have.
                 ((gap.is_none(), link.peer == key.author, more, Reverse(gap)), *id)
             })
             // Where nothing new is to be expected there is something to get only where there is more.
-            .filter(|((_, _, more, _), _)| *more || !(ours || rests))
+            .filter(|((_, _, more, _), _)| *more || !(ours || is_idle))
             .max_by_key(|(rank, id)| (*rank, Reverse(*id)));
         let Some(((whole, author, ..), best)) = best else { return };
         match self.sources.get(&key).copied() {
             // The way is shorter from its author.
             Some(source) if source != best && author => self.cease(now_ms, key, false),
             Some(_) => {}
-            None if whole || self.may_jump(now_ms, key, log.head) => {
+            None if whole || self.may_skip_gap(now_ms, key, log.head) => {
                 self.want(now_ms, best, key, &log);
             }
             None => {}
@@ -216,11 +220,12 @@ impl Mesh {
 
     /// Whether a log may begin after a gap: somebody else may have what is in it, and has the time
     /// to say so.
-    fn may_jump(&mut self, now_ms: u64, key: LogKey, head: u64) -> bool {
+    fn may_skip_gap(&mut self, now_ms: u64, key: LogKey, head: u64) -> bool {
         if let Some(until_ms) = self.gaps.get(&key) {
             return now_ms >= *until_ms;
         }
-        self.gaps.insert(key, now_ms + if head == 0 { GAP_MS } else { HOLE_MS });
+        self.gaps
+            .insert(key, now_ms + if head == 0 { MISSING_START_MS } else { MISSING_MIDDLE_MS });
         self.ask_all(key.topic);
         false
     }
@@ -229,7 +234,7 @@ impl Mesh {
     pub(super) fn ask_all(&mut self, topic: TopicId) {
         for (id, link) in &mut self.links {
             if link.serves.contains(&topic) {
-                link.wanting.settled.remove(&topic);
+                link.wanting.answered.remove(&topic);
                 link.wanting.asking.insert(topic);
                 self.awake.insert(*id);
             }
@@ -242,7 +247,7 @@ impl Mesh {
         link.wanting.next_handle += 1;
         let (next, previous) = (log.head + 1, log.head_hash);
         link.wanting.handles.insert(key, handle);
-        let wanted = Wanted {
+        let wanted = ActiveWant {
             key,
             next,
             previous,
@@ -253,7 +258,7 @@ impl Mesh {
             discarded: false,
         };
         link.wanting.wants.insert(handle, wanted);
-        let (tag, hash) = (link.tag(&key.topic), short(&previous));
+        let (tag, hash) = (link.tag(&key.topic), hash_prefix(&previous));
         let (author, epoch, after) = (key.author, key.epoch, log.head);
         link.wanting.outgoing.push(Want { handle, tag, author, epoch, after, hash });
         self.sources.insert(key, id);
@@ -272,17 +277,17 @@ impl Mesh {
             link.wanting.outgoing.remove(at);
             link.wanting.forget(handle);
             self.sources.remove(&key);
-            self.steps.push_back(Step::Plan(key));
+            self.steps.push_back(Step::ChooseSource(key));
             return;
         }
         wanted.discarded |= discarded;
         if wanted.ceased_ms.is_none() {
             wanted.ceased_ms = Some(now_ms);
-            self.say(id, Message::Cease(handle));
+            self.send(id, Message::Cease(handle));
         }
     }
 
-    pub(super) fn hear_stop(
+    pub(super) fn receive_stop(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -292,19 +297,19 @@ impl Mesh {
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
         // One that was left before is no source any more.
-        let Some(Wanted { key, ceased_ms, .. }) = link.wanting.forget(handle) else { return };
+        let Some(ActiveWant { key, ceased_ms, .. }) = link.wanting.forget(handle) else { return };
         // Whoever stops unasked would be asked again at once, and so on.
         if reason != StopReason::Ceased || ceased_ms.is_none() {
-            link.wanting.give_up(key);
+            link.wanting.exclude(key);
         }
         if reason == StopReason::NotServed {
             link.serves.remove(&key.topic);
         }
         self.sources.remove(&key);
-        self.plan(state, now_ms, key);
+        self.choose_source(state, now_ms, key);
     }
 
-    pub(super) fn hear_base(
+    pub(super) fn receive_base(
         &mut self,
         now_ms: u64,
         id: LinkId,
@@ -331,7 +336,7 @@ impl Mesh {
         Ok(())
     }
 
-    pub(super) fn hear_entries(
+    pub(super) fn receive_entries(
         &mut self,
         state: &State,
         now_ms: u64,
@@ -369,9 +374,9 @@ impl Mesh {
             entries.push(entry);
         }
         let after_gap = std::mem::take(&mut wanted.after_gap);
-        *self.arriving.entry(key).or_default() += entries.len();
+        *self.pending.entry(key).or_default() += entries.len();
         let purpose = Purpose::Take { key, after_gap };
-        self.act(Action::Verify(Batch { link: id, purpose, entries }));
+        self.emit(Action::Verify(Batch { link: id, purpose, entries }));
         Ok(())
     }
 }

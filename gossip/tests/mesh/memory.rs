@@ -71,7 +71,7 @@ fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
     (0..30).for_each(|_| drop(node.publish(topic, &".".repeat(60_000))));
     node.up_with(1, 2, &topic);
     node.hear(1, Log::new(1, topic, EPOCH).want(1, 0, 0));
-    let full = node.view(1).under_way;
+    let full = node.view(1).in_flight;
     for at in 0..500 {
         let name = format!("t{at}");
         node.commit(Mutation::CreateTopic(genesis(3, &name, &Access::public(), at)));
@@ -87,7 +87,7 @@ fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
         node.pass(1000);
     }
     let view = node.view(1);
-    assert!(view.under_way < full + 70_000, "{full} {view:?}");
+    assert!(view.in_flight < full + 70_000, "{full} {view:?}");
     assert!(view.remembered < 1500, "{view:?}");
 }
 
@@ -113,11 +113,11 @@ fn disputes_and_proofs_wait_for_a_peer_that_does_not_read() {
     }
     for link in [1, 2] {
         let view = node.view(link);
-        assert!(view.under_way < (1 << 20) + (130 << 10), "{view:?}");
+        assert!(view.in_flight < (1 << 20) + (130 << 10), "{view:?}");
     }
     let mut proofs = 0;
     for _ in 0..200 {
-        let bytes = node.view(2).under_way;
+        let bytes = node.view(2).in_flight;
         node.mesh.sent(icn_gossip::mesh::LinkId(2), bytes);
         node.work();
         proofs += node.take(2).iter().filter(|one| matches!(one, Message::Proof(_))).count();

@@ -356,7 +356,7 @@ fn an_entry_that_finds_the_link_full_is_sent_later() {
     };
     let first = count(&mut node);
     assert!((16..=20).contains(&first), "{first} of 60 kB under way");
-    assert!(node.view(2).under_way < (1 << 20) + (64 << 10));
+    assert!(node.view(2).in_flight < (1 << 20) + (64 << 10));
     // What is said is not held up by what is sent, and costs nothing while nobody reads.
     for _ in 0..100 {
         node.pass(1000);
