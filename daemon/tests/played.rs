@@ -119,7 +119,7 @@ async fn serve(
         match player.hear().await {
             Ok(Message::Ask(_)) => {
                 let list = vec![log.head()];
-                player.say(&Message::Heads { tag, last: true, news: false, list });
+                player.say(&Message::Heads { tag, last: true, unsolicited: false, list });
             }
             Ok(Message::Want(wants)) => {
                 answer(wants[0].handle).iter().for_each(|message| player.say(message));

@@ -267,7 +267,7 @@ fn messages() -> Seeds {
     let head = |seq| Head { author, epoch: 4, seq, hash };
     let want = |after| Want { handle: 0, tag, author: keypair().did(), epoch: 9, after, hash };
     let list = vec![Interest { tag, missing: true, named: false }];
-    let heads = |seq| Message::Heads { tag, last: true, news: false, list: vec![head(seq)] };
+    let heads = |seq| Message::Heads { tag, last: true, unsolicited: false, list: vec![head(seq)] };
     let bytes = entry.encode();
     let signature = *bytes[193..].first_chunk().expect("64 bytes");
     let payload = entry.payload().clone();

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::did::Did;
 use crate::limits::{PARTICIPANTS_MAX, TRUST_MAX};
 
@@ -126,22 +126,22 @@ impl Policy {
         }
     }
 
-    fn decode(cursor: &mut Cursor<'_>) -> Option<Self> {
-        match cursor.u8()? {
+    fn decode(reader: &mut ByteReader<'_>) -> Option<Self> {
+        match reader.u8()? {
             PUBLIC => Some(Self::Public),
             PARTICIPANTS => {
-                let count = usize::from(cursor.u16()?);
+                let count = usize::from(reader.u16()?);
                 if count > PARTICIPANTS_MAX {
                     return None;
                 }
-                let keys = cursor.slice(count * 32)?.chunks_exact(32);
+                let keys = reader.slice(count * 32)?.chunks_exact(32);
                 let members: Option<Vec<Did>> =
                     keys.map(|key| Did::from_key(key.try_into().ok()?).ok()).collect();
                 let members = members?;
                 members.is_sorted_by(|a, b| a < b).then_some(Self::Participants(members))
             }
             MIN_TRUST => {
-                let trust = cursor.u16()?;
+                let trust = reader.u16()?;
                 (trust <= TRUST_MAX).then_some(Self::MinTrust(trust))
             }
             _ => None,
@@ -173,13 +173,13 @@ impl AccessBytes {
     }
 
     fn decode(&self) -> Option<Access> {
-        let mut cursor = Cursor(&self.bytes);
-        if cursor.u8()? != VERSION {
+        let mut reader = ByteReader(&self.bytes);
+        if reader.u8()? != VERSION {
             return None;
         }
-        let read = Policy::decode(&mut cursor)?;
-        let write = Policy::decode(&mut cursor)?;
-        cursor.0.is_empty().then_some(Access { read, write })
+        let read = Policy::decode(&mut reader)?;
+        let write = Policy::decode(&mut reader)?;
+        reader.0.is_empty().then_some(Access { read, write })
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::did::{BadSignature, Did};
 use crate::keypair::Keypair;
 
@@ -70,13 +70,13 @@ impl KeyCard {
     /// # Errors
     /// [`BadCard`].
     pub fn from_bytes(bytes: &[u8; CARD_BYTES]) -> Result<Self, BadCard> {
-        let mut cursor = Cursor(bytes);
+        let mut reader = ByteReader(bytes);
         let mut read = || {
             Some(Self {
-                did: Did::from_key(cursor.array()?).ok()?,
-                x25519: cursor.array()?,
-                issued_ms: cursor.u64()?,
-                signature: cursor.array()?,
+                did: Did::from_key(reader.array()?).ok()?,
+                x25519: reader.array()?,
+                issued_ms: reader.u64()?,
+                signature: reader.array()?,
             })
         };
         let card = read().ok_or(BadCard)?;

@@ -13,7 +13,7 @@ use getrandom::SysRng;
 use getrandom::rand_core::{TryRng, UnwrapErr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::did::{BadSignature, Did};
 use crate::keypair::Keypair;
 use crate::limits::PAYLOAD_BYTES_MAX;
@@ -214,24 +214,24 @@ impl Entry {
     }
 
     fn try_decode(bytes: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor(bytes);
+        let mut reader = ByteReader(bytes);
         let header = EntryHeader {
-            kind: cursor.u8()?,
-            network: cursor.array()?,
-            topic: TopicId::from_bytes(cursor.array()?),
-            author: Did::from_trusted(cursor.array()?),
-            epoch: cursor.u64()?,
-            seq: cursor.u64()?,
-            previous: cursor.array()?,
-            access_version: cursor.u32()?,
-            time_ms: cursor.u64()?,
-            payload_bytes: cursor.u32()?,
-            payload_hash: cursor.array()?,
+            kind: reader.u8()?,
+            network: reader.array()?,
+            topic: TopicId::from_bytes(reader.array()?),
+            author: Did::from_trusted(reader.array()?),
+            epoch: reader.u64()?,
+            seq: reader.u64()?,
+            previous: reader.array()?,
+            access_version: reader.u32()?,
+            time_ms: reader.u64()?,
+            payload_bytes: reader.u32()?,
+            payload_hash: reader.array()?,
         };
-        let signature = cursor.array()?;
+        let signature = reader.array()?;
         let right =
-            cursor.0.len() == header.payload_bytes as usize && cursor.0.len() <= PAYLOAD_BYTES_MAX;
-        right.then(|| Self { header, signature, payload: Bytes::copy_from_slice(cursor.0) })
+            reader.0.len() == header.payload_bytes as usize && reader.0.len() <= PAYLOAD_BYTES_MAX;
+        right.then(|| Self { header, signature, payload: Bytes::copy_from_slice(reader.0) })
     }
 }
 

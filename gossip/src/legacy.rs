@@ -4,16 +4,16 @@
 //! closes its topic. Secret keys are not read. [`Report`] accounts for every field. The mapping is
 //! in `docs/FORMAT.md`.
 
+mod conversion;
 mod document;
-mod plan;
 mod report;
 mod rule;
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 
+use self::conversion::Conversion;
 use self::document::Document;
-use self::plan::Plan;
 pub use self::report::{Fate, Line, Report};
 use crate::did::Did;
 use crate::keypair::Keypair;
@@ -83,10 +83,10 @@ pub enum LegacyError {
         found: u64,
     },
     /// Something in it has another form.
-    #[error("{place}: {why}")]
-    Wrong {
+    #[error("{path}: {why}")]
+    Invalid {
         /// Where in the document.
-        place: String,
+        path: String,
         /// What.
         why: String,
     },
@@ -118,18 +118,22 @@ pub fn import(
         compare(document, checksum)?;
     }
     let (document, unknown) = Document::read(document)?;
-    let mut plan = Plan {
+    let mut conversion = Conversion {
         node,
         importer,
         mutations: Vec::new(),
         state: state.clone(),
         report: Report::default(),
     };
-    plan.document(document);
+    conversion.document(document);
     for field in unknown {
-        plan.report.add(Fate::Refused, field, "this field is not known here: not read");
+        conversion.report.add(Fate::Refused, field, "this field is not known here: not read");
     }
-    Ok(Import { mutations: plan.mutations, state: plan.state, report: plan.report })
+    Ok(Import {
+        mutations: conversion.mutations,
+        state: conversion.state,
+        report: conversion.report,
+    })
 }
 
 fn compare(document: &[u8], checksum: &str) -> Result<(), LegacyError> {

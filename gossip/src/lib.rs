@@ -35,7 +35,7 @@ pub use card::{BadCard, CARD_BYTES, KeyCard};
 pub use did::{BadSignature, Did, DidError};
 pub use entry::{ENTRY_HEADER_BYTES, Entry, EntryHeader, KIND_PLAIN, NotAnEntry, Position};
 pub use keypair::Keypair;
-pub use log::{Log, LogKey, Verdict};
+pub use log::{Log, LogKey, Relation};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use reject::Reject;
 pub use state::{

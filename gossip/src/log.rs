@@ -45,7 +45,7 @@ pub struct Log {
 
 /// What an entry is to a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Relation {
     /// It comes next.
     Next,
     /// It is already there, or was before it was pruned.
@@ -62,23 +62,23 @@ impl Log {
     /// Judges a correctly signed entry by its place alone. `here` is the retained entry at that
     /// place, if there is one.
     #[must_use]
-    pub fn judge(&self, entry: &Entry, here: Option<&Entry>) -> Verdict {
+    pub fn classify(&self, entry: &Entry, here: Option<&Entry>) -> Relation {
         let header = entry.header();
         if self.proof.is_some() {
-            Verdict::Frozen
+            Relation::Frozen
         } else if header.seq == 0 {
-            Verdict::Gap
+            Relation::Gap
         } else if header.seq <= self.head {
             match here {
-                Some(here) if here.hash() != entry.hash() => Verdict::Equivocation,
-                _ => Verdict::Duplicate,
+                Some(here) if here.hash() != entry.hash() => Relation::Equivocation,
+                _ => Relation::Duplicate,
             }
         } else if header.seq == self.head + 1 && header.previous == self.head_hash {
-            Verdict::Next
+            Relation::Next
         } else {
             // The place is next but the entry before is another one: the author has two histories,
             // and only the other entry can prove it. Until it comes, something is missing.
-            Verdict::Gap
+            Relation::Gap
         }
     }
 }

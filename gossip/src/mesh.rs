@@ -34,7 +34,7 @@ use crate::topic::{Genesis, TopicId};
 use action::Purpose;
 use link::{Link, Pause};
 
-pub use action::{Action, Batch, LinkError, Refusal};
+pub use action::{Action, Batch, LinkError, PauseReason};
 pub use counter::Counter;
 pub use digest::Digests;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
@@ -66,7 +66,7 @@ pub struct LinkView<'a> {
     /// Bytes of frames that the network has not taken.
     pub in_flight: usize,
     /// How many things are remembered about it, of any kind.
-    pub remembered: usize,
+    pub tracked_items: usize,
 }
 
 /// All links, and what is wanted over which.
@@ -185,8 +185,8 @@ impl Mesh {
             Message::Topics(list) => self.receive_topics(state, now_ms, id, list),
             Message::Roots(list) => self.receive_roots(state, now_ms, id, &list),
             Message::Ask(list) => self.receive_ask(state, now_ms, id, &list),
-            Message::Heads { tag, last, news, list } => {
-                self.receive_heads(state, now_ms, id, tag, last && !news, &list);
+            Message::Heads { tag, last, unsolicited, list } => {
+                self.receive_heads(state, now_ms, id, tag, last && !unsolicited, &list);
                 Ok(())
             }
             Message::Want(list) => self.receive_want(state, id, list),
@@ -247,7 +247,7 @@ impl Mesh {
     pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
         let now_ms = self.advance_clock(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        let topics = own.filter_map(|(_, _, wish)| wish.topic);
+        let topics = own.filter_map(|(_, _, subscription)| subscription.topic);
         let wanted: BTreeSet<TopicId> =
             topics.filter(|topic| !self.closed.contains(topic)).collect();
         let given_up: Vec<LogKey> =
@@ -270,7 +270,7 @@ impl Mesh {
         loop {
             match self.steps.pop_front() {
                 Some(Step::Emit(action)) => {
-                    if let Action::Take { entry, .. } = &action {
+                    if let Action::Append { entry, .. } = &action {
                         self.resolve_pending(LogKey::of(entry), 1);
                     }
                     return Some(action);
@@ -326,7 +326,7 @@ impl Mesh {
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
                 in_flight: link.in_flight,
-                remembered: link.remembered(),
+                tracked_items: link.tracked_items(),
             };
             (*id, view)
         })
@@ -334,7 +334,7 @@ impl Mesh {
 
     /// How many logs are left alone for a while, or were a while ago.
     #[must_use]
-    pub fn left_alone(&self) -> usize {
+    pub fn paused_logs(&self) -> usize {
         self.paused.len() + self.gaps.len()
     }
 

@@ -87,7 +87,7 @@ pub struct Stored {
     pub entry: Entry,
 }
 
-/// A wish for the entries of a topic.
+/// A subscription for the entries of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// The topic; `None` while nobody here knows one of that name.

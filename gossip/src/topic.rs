@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::access::AccessBytes;
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::did::{BadSignature, Did};
 use crate::keypair::Keypair;
 use crate::limits::{RETENTION_MS_DEFAULT, TOPIC_ENTRIES_DEFAULT, TOPIC_NAME_BYTES_MAX};
@@ -157,27 +157,27 @@ impl Genesis {
     /// The genesis that `bytes` are the encoding of; nothing about it is verified but its form.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor(bytes);
-        let network = cursor.array()?;
-        let creator = Did::from_key(cursor.array()?).ok()?;
-        let nonce = cursor.u64()?;
-        let (created_ms, retention_ms) = (cursor.u64()?, cursor.u64()?);
-        let max_entries = cursor.u32()?;
-        let scope = match cursor.u8()? {
+        let mut reader = ByteReader(bytes);
+        let network = reader.array()?;
+        let creator = Did::from_key(reader.array()?).ok()?;
+        let nonce = reader.u64()?;
+        let (created_ms, retention_ms) = (reader.u64()?, reader.u64()?);
+        let max_entries = reader.u32()?;
+        let scope = match reader.u8()? {
             1 => Scope::Local,
             2 => Scope::Regional,
             3 => Scope::Global,
             _ => return None,
         };
         let mut part = || {
-            let bytes = usize::try_from(cursor.u64()?).ok()?;
-            cursor.slice(bytes)
+            let bytes = usize::try_from(reader.u64()?).ok()?;
+            reader.slice(bytes)
         };
         let name = str::from_utf8(part()?).ok()?.to_owned();
         let access = AccessBytes::from_bytes(part()?.to_vec());
         let spec = TopicSpec { name, access, scope, max_entries, retention_ms, created_ms };
-        let signature = cursor.array()?;
-        cursor.0.is_empty().then_some(Self { network, creator, spec, nonce, signature })
+        let signature = reader.array()?;
+        reader.0.is_empty().then_some(Self { network, creator, spec, nonce, signature })
     }
 
     fn signed(&self) -> Vec<u8> {

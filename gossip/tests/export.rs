@@ -81,9 +81,9 @@ fn full(document: &Value, path: &str) -> String {
     candidates.into_iter().find(full).expect("a list with something in it")
 }
 
-fn place(document: &[u8]) -> String {
+fn reported_path(document: &[u8]) -> String {
     match State::import(document) {
-        Err(ImportError::Wrong { place, .. }) => place,
+        Err(ImportError::Invalid { path, .. }) => path,
         other => panic!("{other:?}"),
     }
 }
@@ -156,12 +156,13 @@ fn no_value_can_be_changed_unnoticed() {
                 assert!(state != sample() || path == "/digest", "{path} means nothing");
                 free += 1;
             }
-            Err(ImportError::Wrong { place, .. }) => {
-                let place = place.replace('[', "/").replace([']', '.'], "/").replace("//", "/");
+            Err(ImportError::Invalid { path: reported, .. }) => {
+                let reported =
+                    reported.replace('[', "/").replace([']', '.'], "/").replace("//", "/");
                 let root = path.trim_start_matches('/').split('/').next().expect("a field");
                 // The network and the heads show at the entries they are about.
                 let elsewhere = ["node", "histories"].contains(&root);
-                assert!(place.starts_with(root) || elsewhere, "{path}: told as {place}");
+                assert!(reported.starts_with(root) || elsewhere, "{path}: reported as {reported}");
             }
             Err(error) => assert!(["/format", "/version"].contains(&path.as_str()), "{error}"),
         }
@@ -226,9 +227,9 @@ fn what_is_there_twice_is_told() {
             let items = document.pointer_mut(&list).and_then(Value::as_array_mut).expect("a list");
             items.push(items[0].clone());
         });
-        let place = place(&document);
+        let reported = reported_path(&document);
         let root = list.split('/').nth(1).expect("a field");
-        assert!(place.starts_with(root), "{list}: {place}");
+        assert!(reported.starts_with(root), "{list}: {reported}");
     }
     let text = String::from_utf8(changed(|_| {})).expect("JSON");
     let twice = text.replacen("\"version\":0", "\"version\":0,\"version\":0", 1);
@@ -242,11 +243,11 @@ fn what_hangs_in_the_air_is_told() {
             document.pointer_mut(list).and_then(Value::as_array_mut).expect("a list").clear();
         })
     };
-    assert!(place(&gone("/histories")).ends_with("entries[0].arrival"));
-    assert!(place(&gone("/histories/0/logs")).starts_with("histories[0].logs"));
-    assert!(place(&gone("/topics")).ends_with("].name"));
+    assert!(reported_path(&gone("/histories")).ends_with("entries[0].arrival"));
+    assert!(reported_path(&gone("/histories/0/logs")).starts_with("histories[0].logs"));
+    assert!(reported_path(&gone("/topics")).ends_with("].name"));
     let nobody = changed(|document| document["node"] = Value::Null);
-    assert!(place(&nobody).starts_with("histories[0]"));
+    assert!(reported_path(&nobody).starts_with("histories[0]"));
 }
 
 #[test]
@@ -259,13 +260,16 @@ fn what_cannot_have_been_is_told_where_it_stands() {
     let (ledger, news) = (index("topics", "coop:ledger"), index("topics", "news"));
     let (old_ledger, old_news) = (index("histories", "coop:ledger"), index("histories", "news"));
     let stranger = world::keypair(9).did().to_string();
-    let wish = |name: &str| {
-        let wishes = document["subscriptions"].as_array().expect("a list");
-        let of_peer = |wish: &Value| wish["topic"] == name && wish["by"] != "local";
-        wishes.iter().position(of_peer).expect("a subscription")
+    let subscription = |name: &str| {
+        let subscriptions = document["subscriptions"].as_array().expect("a list");
+        let of_peer =
+            |subscription: &Value| subscription["topic"] == name && subscription["by"] != "local";
+        subscriptions.iter().position(of_peer).expect("a subscription")
     };
-    let (of_ledger, by_id) =
-        (wish("coop:ledger"), wish(document["topics"][news]["id"].as_str().expect("an id")));
+    let (of_ledger, by_id) = (
+        subscription("coop:ledger"),
+        subscription(document["topics"][news]["id"].as_str().expect("an id")),
+    );
     let cases = [
         (format!("/histories/{old_ledger}/arrivals"), Value::from(2), "entries[2].arrival"),
         (format!("/histories/{old_ledger}/arrivals"), Value::from(u64::MAX), "].arrivals"),
@@ -291,8 +295,8 @@ fn what_cannot_have_been_is_told_where_it_stands() {
     for (path, value, told) in cases {
         let document =
             changed(|document| *document.pointer_mut(&path).expect("a value") = value.clone());
-        let place = place(&document);
-        assert!(place.ends_with(told), "{path} = {value}: told as {place}");
+        let reported = reported_path(&document);
+        assert!(reported.ends_with(told), "{path} = {value}: reported as {reported}");
     }
     let behind = changed(|document| {
         let first = document["topics"][ledger]["entries"][0]["entry"]["hash"].clone();
@@ -300,7 +304,7 @@ fn what_cannot_have_been_is_told_where_it_stands() {
         let log = logs.iter_mut().find(|log| log["head"] == 2).expect("a log of two");
         (log["head"], log["head_hash"]) = (Value::from(1), first);
     });
-    assert!(place(&behind).ends_with("entries[2].entry.seq"));
+    assert!(reported_path(&behind).ends_with("entries[2].entry.seq"));
 }
 
 #[test]
@@ -330,7 +334,7 @@ fn a_rule_sealed_where_it_was_written_may_be_understood_by_now_and_not_the_rever
         let topic = topics.iter_mut().find(|topic| unread(topic)).expect("a sealed one");
         topic["access"]["read"] = serde_json::json!(["everybody"]);
     });
-    assert!(place(&opened).ends_with("access.bytes"));
+    assert!(reported_path(&opened).ends_with("access.bytes"));
 }
 
 #[test]

@@ -124,9 +124,11 @@ fn what_can_be_held_is_taken() {
     assert_eq!((genesis.spec.max_entries, genesis.spec.created_ms), (10_000, NOW));
     let odd = &named(&state, "trust:attestations").genesis.spec;
     assert_eq!((odd.max_entries, odd.scope), (1_000_000, Scope::Local));
-    let mut wishes: Vec<_> =
-        state.subscriptions().map(|(name, by, wish)| (name, by, wish.topic.is_none())).collect();
-    wishes.sort_unstable();
+    let mut subscriptions: Vec<_> = state
+        .subscriptions()
+        .map(|(name, by, subscription)| (name, by, subscription.topic.is_none()))
+        .collect();
+    subscriptions.sort_unstable();
     let mut expected = vec![
         ("coop:ledger", Provenance::Local, false),
         ("coop:ledger", Provenance::Peer(ana), false),
@@ -135,7 +137,7 @@ fn what_can_be_held_is_taken() {
         ("not:yet", Provenance::Peer(ben), true),
     ];
     expected.sort_unstable();
-    assert_eq!(wishes, expected);
+    assert_eq!(subscriptions, expected);
     let mut keys: Vec<_> = state.unsigned_keys().map(|(did, key)| (*did, key.x25519[0])).collect();
     keys.sort_by_key(|(_, key)| *key);
     assert_eq!((keys, state.peers().count()), (vec![(ana, 5), (ben, 8)], 0));
@@ -154,7 +156,7 @@ fn every_field_is_accounted_for() {
     let report = import_into(&node(), &full()).expect("imports").report;
     let [own, ana, ben] = [1, 2, 3].map(|seed| there(&keypair(seed).did()));
     let topics = "gossip_state.topics";
-    let wishes = "gossip_state.subscriptions";
+    let subscriptions = "gossip_state.subscriptions";
     let peers = "network_state.peer_connections";
     let keys = "network_state.peer_x25519_keys";
     for (field, expected) in [
@@ -174,12 +176,12 @@ fn every_field_is_accounted_for() {
         (format!("{topics}.\"two\""), Fate::Refused),
         ("gossip_state.local_subscriptions[0]".into(), Fate::Taken),
         ("gossip_state.local_subscriptions[1]".into(), Fate::Taken),
-        (format!("{wishes}.\"coop:ledger\"[0]"), Fate::NotNeeded),
-        (format!("{wishes}.\"coop:ledger\"[1]"), Fate::Taken),
-        (format!("{wishes}.\"coop:ledger\"[2]"), Fate::Refused),
-        (format!("{wishes}.\"global:identity\"[1]"), Fate::Refused),
-        (format!("{wishes}.\"planted\"[0]"), Fate::Refused),
-        (format!("{wishes}.\"not:yet\"[0]"), Fate::Taken),
+        (format!("{subscriptions}.\"coop:ledger\"[0]"), Fate::NotNeeded),
+        (format!("{subscriptions}.\"coop:ledger\"[1]"), Fate::Taken),
+        (format!("{subscriptions}.\"coop:ledger\"[2]"), Fate::Refused),
+        (format!("{subscriptions}.\"global:identity\"[1]"), Fate::Refused),
+        (format!("{subscriptions}.\"planted\"[0]"), Fate::Refused),
+        (format!("{subscriptions}.\"not:yet\"[0]"), Fate::Taken),
         (format!("{peers}.*.negotiated_version"), Fate::NotNeeded),
         (format!("{peers}.*.peer_capabilities"), Fate::NotNeeded),
         (format!("{peers}.*.peer_software"), Fate::NotNeeded),
@@ -283,10 +285,10 @@ fn what_is_no_such_document_is_told() {
     assert!(matches!(other(&[&bytes[..], b"x"].concat()), LegacyError::Other { .. }));
     let mut document = full();
     document["gossip_state"]["topics"]["coop:ledger"]["scope"] = json!(7);
-    let LegacyError::Wrong { place, .. } = import_into(&node(), &document).unwrap_err() else {
+    let LegacyError::Invalid { path, .. } = import_into(&node(), &document).unwrap_err() else {
         panic!("not told where");
     };
-    assert_eq!(place, "gossip_state.topics.coop:ledger.scope");
+    assert_eq!(path, "gossip_state.topics.coop:ledger.scope");
     let twice = String::from_utf8(bytes).expect("JSON").replacen("\"two\"", "\"counted\"", 1);
     let error = other(twice.as_bytes()).to_string();
     assert!(error.contains("\"counted\" is there twice"), "{error}");
@@ -349,7 +351,7 @@ fn a_list_without_end_ends_in_one_line() {
     assert_eq!(fate(&report, "gossip_state.local_subscriptions"), Fate::Refused);
     assert_eq!(fate(&report, "network_state.peer_addresses"), Fate::Refused);
     let full = report.lines.iter().filter(|line| line.why.contains("is full")).count();
-    assert_eq!(full, 50_000 - 10_000, "pending wishes have a limit of their own");
+    assert_eq!(full, 50_000 - 10_000, "pending subscriptions have a limit of their own");
     assert!(report.lines.len() < 102_000, "{}", report.lines.len());
 }
 

@@ -121,12 +121,13 @@ fn a_subscription_waits_for_its_topic() {
     let mut state = node();
     let topic_name = || "coop:ledger".to_owned();
     let by = Provenance::Local;
-    let wish = Mutation::Subscribe { topic: topic_name(), by, time_ms: 1 };
-    assert_eq!(state.apply(2, wish.clone()), Outcome::Subscribed { pending: true });
-    assert_eq!(state.apply(3, wish), Outcome::Duplicate);
+    let subscription = Mutation::Subscribe { topic: topic_name(), by, time_ms: 1 };
+    assert_eq!(state.apply(2, subscription.clone()), Outcome::Subscribed { pending: true });
+    assert_eq!(state.apply(3, subscription), Outcome::Duplicate);
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
-    let wishes: Vec<_> = state.subscriptions().map(|(_, _, wish)| wish.topic).collect();
-    assert_eq!(wishes, [Some(id)]);
+    let subscriptions: Vec<_> =
+        state.subscriptions().map(|(_, _, subscription)| subscription.topic).collect();
+    assert_eq!(subscriptions, [Some(id)]);
     let mutation = Mutation::Unsubscribe { topic: topic_name(), by };
     assert_eq!(state.apply(4, mutation), Outcome::Done);
 }

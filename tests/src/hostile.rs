@@ -181,7 +181,7 @@ impl Hostile {
                 vec![Message::Heads {
                     tag,
                     last: random.is_multiple_of(2),
-                    news: random.is_multiple_of(3),
+                    unsolicited: random.is_multiple_of(3),
                     list,
                 }]
             }
@@ -260,7 +260,7 @@ impl Hostile {
                 };
                 let list = (1..=self.epoch.min(5)).map(head).collect();
                 self.epoch += 1;
-                out.push(Message::Heads { tag, last: false, news: true, list });
+                out.push(Message::Heads { tag, last: false, unsolicited: true, list });
                 out
             }
         }

@@ -92,7 +92,7 @@ impl Siege {
         for index in 0..3 {
             let node = self.world.node(index);
             for (link, view) in node.mesh().links() {
-                assert!(view.remembered < REMEMBERED, "{link:?} of {index}: {view:?}");
+                assert!(view.tracked_items < REMEMBERED, "{link:?} of {index}: {view:?}");
                 assert!(view.in_flight < 3 << 20, "{link:?} of {index}: {view:?}");
             }
             let hostile = self.world.did(HOSTILE);

@@ -85,7 +85,7 @@ fn a_peer_that_never_reads_costs_the_others_nothing() {
         world.run(1000);
         for (link, view) in (0..2).flat_map(|index| world.node(index).mesh().links()) {
             assert!(view.in_flight < (1 << 20) + (140 << 10), "{link:?} {view:?}");
-            assert!(view.remembered < 400, "{link:?} {view:?}");
+            assert!(view.tracked_items < 400, "{link:?} {view:?}");
         }
     }
     let there = world.run_until(10_000, |world| texts(world, 1, topic).len() == 202);

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use icn_gossip::limits::FUTURE_MS_MAX;
-use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, Refusal};
-use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, TopicId, Verdict};
+use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, PauseReason};
+use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, Relation, TopicId};
 use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output, PeerEvent, Turn};
@@ -78,7 +78,7 @@ impl<D: Disk> Node<D> {
                     turn.to_verify.push(batch);
                     continue;
                 }
-                Action::Take { entry, after_gap } => {
+                Action::Append { entry, after_gap } => {
                     self.append_remote(now_ms, *entry, after_gap);
                     continue;
                 }
@@ -115,29 +115,29 @@ impl<D: Disk> Node<D> {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
         if time_ms > now_ms + FUTURE_MS_MAX {
-            self.mesh.refused(now_ms, key, Refusal::Future { time_ms });
+            self.mesh.refused(now_ms, key, PauseReason::Future { time_ms });
             return;
         }
         let jumps = after_gap && entry.header().seq > self.state().head(&key).head + 1;
         let admitted = if jumps {
-            self.state().admit_after_gap(&entry).map(|()| Verdict::Next)
+            self.state().admit_after_gap(&entry).map(|()| Relation::Next)
         } else {
             self.state().admit(&entry)
         };
         let received_ms = now_ms;
         let mutation = match admitted {
-            Ok(Verdict::Duplicate) => return self.mesh.duplicate(),
+            Ok(Relation::Duplicate) => return self.mesh.duplicate(),
             Ok(_) if jumps => Mutation::AppendAfterGap { entry, received_ms },
             Ok(_) => Mutation::Append { entry, received_ms },
-            Err(Reject::Full { .. }) => return self.mesh.refused(now_ms, key, Refusal::NoRoom),
-            Err(_) => return self.mesh.refused(now_ms, key, Refusal::Rules),
+            Err(Reject::Full { .. }) => return self.mesh.refused(now_ms, key, PauseReason::NoRoom),
+            Err(_) => return self.mesh.refused(now_ms, key, PauseReason::Rules),
         };
         match self.commit(now_ms, mutation) {
             Ok(_) => {}
             Err(failure) if failure.exit == exit::NO_SPACE => {
-                self.mesh.refused(now_ms, key, Refusal::NoRoom);
+                self.mesh.refused(now_ms, key, PauseReason::NoRoom);
             }
-            Err(_) => self.mesh.refused(now_ms, key, Refusal::Rules),
+            Err(_) => self.mesh.refused(now_ms, key, PauseReason::Rules),
         }
     }
 

@@ -27,11 +27,11 @@ pub(super) struct Gossip {
     pub(super) vector_clock: Pairs<u64>,
     pub(super) subscriptions: Pairs<Vec<String>>,
     pub(super) local_subscriptions: Option<Vec<String>>,
-    pub(super) topics: Pairs<TopicDoc>,
+    pub(super) topics: Pairs<LegacyTopic>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct TopicDoc {
+pub(super) struct LegacyTopic {
     pub(super) name: String,
     pub(super) access_control: String,
     pub(super) max_entries: u64,
@@ -41,7 +41,7 @@ pub(super) struct TopicDoc {
 #[derive(Deserialize)]
 pub(super) struct Network {
     #[serde(default)]
-    pub(super) peer_connections: Pairs<PeerDoc>,
+    pub(super) peer_connections: Pairs<LegacyPeer>,
     #[serde(default)]
     pub(super) peer_x25519_keys: Pairs<Vec<u8>>,
     #[serde(default)]
@@ -49,7 +49,7 @@ pub(super) struct Network {
 }
 
 #[derive(Deserialize)]
-pub(super) struct PeerDoc {
+pub(super) struct LegacyPeer {
     pub(super) did: String,
     pub(super) x25519_key: Vec<u8>,
     pub(super) ml_dsa_public: Option<IgnoredAny>,
@@ -61,14 +61,14 @@ const PEER_FIELDS: [&str; 5] =
     ["negotiated_version", "peer_capabilities", "peer_software", "ml_dsa_public", "ml_kem_public"];
 
 #[derive(Deserialize)]
-struct Head {
+struct Preamble {
     version: u64,
 }
 
 impl Document {
     /// The document and the fields in it that nobody knows here.
     pub(super) fn read(document: &[u8]) -> Result<(Self, Vec<String>), LegacyError> {
-        let head: Head = serde_json::from_slice(document)
+        let head: Preamble = serde_json::from_slice(document)
             .map_err(|error| LegacyError::Other { why: quoted(&error.to_string()) })?;
         if head.version != LEGACY_VERSION {
             return Err(LegacyError::Version { found: head.version });
@@ -91,8 +91,8 @@ impl Document {
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
         let read = serde_ignored::deserialize(tracked, &mut passed_over);
-        let document: Self = read.map_err(|error| LegacyError::Wrong {
-            place: quoted(&track.path().to_string()),
+        let document: Self = read.map_err(|error| LegacyError::Invalid {
+            path: quoted(&track.path().to_string()),
             why: quoted(&error.to_string()),
         })?;
         if more > 0 {

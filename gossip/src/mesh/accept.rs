@@ -1,6 +1,6 @@
 //! What becomes of the entries that have come: checked, appended, refused.
 
-use super::action::{Action, Batch, LinkError, Purpose, Refusal};
+use super::action::{Action, Batch, LinkError, PauseReason, Purpose};
 use super::counter::Counter;
 use super::{IDLE_MS, Mesh, Step};
 use crate::limits::FUTURE_MS_MAX;
@@ -13,13 +13,13 @@ impl Mesh {
         let now_ms = self.advance_clock(now_ms);
         let Batch { link: id, purpose, entries } = batch;
         match purpose {
-            Purpose::Take { key, .. } if !valid || self.is_paused(&key, now_ms) => {
+            Purpose::Append { key, .. } if !valid || self.is_paused(&key, now_ms) => {
                 self.resolve_pending(key, entries.len());
             }
-            Purpose::Take { after_gap, .. } => {
+            Purpose::Append { after_gap, .. } => {
                 for (index, entry) in entries.into_iter().enumerate() {
                     let after_gap = after_gap && index == 0;
-                    self.emit(Action::Take { entry: Box::new(entry), after_gap });
+                    self.emit(Action::Append { entry: Box::new(entry), after_gap });
                 }
             }
             Purpose::Dispute | Purpose::Proof if valid => {
@@ -77,17 +77,17 @@ impl Mesh {
                 self.awake.insert(*id);
             } else if source != Some(*id) && (new || link.serving.declined.contains(&key)) {
                 link.serving.declined.remove(&key);
-                link.serving.news.insert(key);
+                link.serving.new_logs.insert(key);
                 self.awake.insert(*id);
             }
         }
     }
 
     /// An entry was not taken: its log is left alone for a while, and stays where it is.
-    pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: Refusal) {
+    pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: PauseReason) {
         let future_ms = match refusal {
             // No longer than that, whatever it says: a clock can be put right.
-            Refusal::Future { time_ms } => {
+            PauseReason::Future { time_ms } => {
                 let early = time_ms.saturating_sub(FUTURE_MS_MAX);
                 Some(early.saturating_sub(now_ms).clamp(1000, 600_000))
             }
@@ -103,7 +103,7 @@ impl Mesh {
         // What follows has nothing to follow.
         let before = self.steps.len();
         self.steps.retain(|step| {
-            !matches!(step, Step::Emit(Action::Take { entry, .. }) if LogKey::of(entry) == key)
+            !matches!(step, Step::Emit(Action::Append { entry, .. }) if LogKey::of(entry) == key)
         });
         self.resolve_pending(key, before - self.steps.len());
         self.cease(now_ms, key, true);

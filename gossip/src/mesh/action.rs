@@ -66,7 +66,7 @@ pub enum Action {
     Verify(Batch),
     /// An entry that is signed is to be appended; [`Mesh::appended`](super::Mesh::appended) or
     /// [`Mesh::refused`](super::Mesh::refused) hears of it.
-    Take {
+    Append {
         /// The entry.
         entry: Box<Entry>,
         /// What is before it is gone.
@@ -88,7 +88,7 @@ pub struct Batch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Take { key: LogKey, after_gap: bool },
+    Append { key: LogKey, after_gap: bool },
     Dispute,
     Proof,
 }
@@ -109,7 +109,7 @@ impl Batch {
 
 /// Why a log is left alone for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PauseReason {
     /// There is no room, here or on the disk.
     NoRoom,
     /// It is written in the future.

@@ -6,10 +6,10 @@ use super::LinkError;
 use super::digest::Digests;
 use super::message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 use super::primitives::{
-    bytes, did, flag, flags, list, place, put_bytes, put_list, put_varint, varint,
+    bytes, did, flag, flags, list, put_bytes, put_list, put_varint, seq, varint,
 };
 use super::tag::{Root, Tag};
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::entry::Entry;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::topic::Genesis;
@@ -22,7 +22,7 @@ const MORE: u8 = 1;
 const GENESIS_MISSING: u8 = 1;
 const OF_A_NAME: u8 = 2;
 const LAST: u8 = 1;
-const NEWS: u8 = 2;
+const UNSOLICITED: u8 = 2;
 
 impl StopReason {
     fn code(self) -> u8 {
@@ -82,9 +82,9 @@ impl Message {
                 });
                 4
             }
-            Self::Heads { tag, last, news, list } => {
+            Self::Heads { tag, last, unsolicited, list } => {
                 out.extend_from_slice(&tag.0);
-                out.push(flag(*last, LAST) | flag(*news, NEWS));
+                out.push(flag(*last, LAST) | flag(*unsolicited, UNSOLICITED));
                 put_list(&mut out, list, |out, head| {
                     out.extend_from_slice(head.author.key());
                     out.extend_from_slice(&head.epoch.to_le_bytes());
@@ -151,10 +151,10 @@ impl Message {
     /// # Errors
     /// [`LinkError::Malformed`], [`LinkError::UnknownKind`].
     pub fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, LinkError> {
-        let mut cursor = Cursor(body);
-        let read = Self::read(kind, &mut cursor);
+        let mut reader = ByteReader(body);
+        let read = Self::read(kind, &mut reader);
         match read {
-            Some(Some(message)) if cursor.0.is_empty() => Ok(Some(message)),
+            Some(Some(message)) if reader.0.is_empty() => Ok(Some(message)),
             None if kind >= MUST_KNOW => Err(LinkError::UnknownKind),
             None => Ok(None),
             Some(_) => Err(LinkError::Malformed),
@@ -162,95 +162,95 @@ impl Message {
     }
 
     /// `None` for an unknown kind, `Some(None)` for a malformed body.
-    fn read(kind: u8, cursor: &mut Cursor<'_>) -> Option<Option<Self>> {
+    fn read(kind: u8, reader: &mut ByteReader<'_>) -> Option<Option<Self>> {
         Some(match kind {
-            1 => Self::read_interests(cursor),
-            2 => list(cursor, |cursor| Genesis::decode(bytes(cursor)?)).map(Self::Topics),
-            3 => list(cursor, |cursor| Some((Tag(cursor.array()?), Root(cursor.array()?))))
+            1 => Self::read_interests(reader),
+            2 => list(reader, |reader| Genesis::decode(bytes(reader)?)).map(Self::Topics),
+            3 => list(reader, |reader| Some((Tag(reader.array()?), Root(reader.array()?))))
                 .map(Self::Roots),
-            4 => list(cursor, read_ask).map(Self::Ask),
-            5 => Self::read_heads(cursor),
-            6 => list(cursor, read_want).map(Self::Want),
-            7 => Self::read_entries(cursor),
-            8 => varint(cursor).map(Self::Cease),
-            9 => Self::read_stop(cursor),
-            10 => Entry::decode(std::mem::take(&mut cursor.0))
+            4 => list(reader, read_ask).map(Self::Ask),
+            5 => Self::read_heads(reader),
+            6 => list(reader, read_want).map(Self::Want),
+            7 => Self::read_entries(reader),
+            8 => varint(reader).map(Self::Cease),
+            9 => Self::read_stop(reader),
+            10 => Entry::decode(std::mem::take(&mut reader.0))
                 .ok()
                 .map(|entry| Self::Dispute(Box::new(entry))),
-            11 => Self::read_proof(cursor),
-            12 => Self::read_base(cursor),
+            11 => Self::read_proof(reader),
+            12 => Self::read_base(reader),
             _ => return None,
         })
     }
 
-    fn read_interests(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let [more, false] = flags(cursor)? else { return None };
-        let list = list(cursor, |cursor| {
-            let tag = Tag(cursor.array()?);
-            let [missing, named] = flags(cursor)?;
+    fn read_interests(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let [more, false] = flags(reader)? else { return None };
+        let list = list(reader, |reader| {
+            let tag = Tag(reader.array()?);
+            let [missing, named] = flags(reader)?;
             Some(Interest { tag, missing, named })
         })?;
         Some(Self::Interests { more, list })
     }
 
-    fn read_heads(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let tag = Tag(cursor.array()?);
-        let [last, news] = flags(cursor)?;
-        let list = list(cursor, |cursor| {
+    fn read_heads(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let tag = Tag(reader.array()?);
+        let [last, unsolicited] = flags(reader)?;
+        let list = list(reader, |reader| {
             Some(Head {
-                author: did(cursor)?,
-                epoch: cursor.u64()?,
-                seq: varint(cursor)?,
-                hash: cursor.array()?,
+                author: did(reader)?,
+                epoch: reader.u64()?,
+                seq: varint(reader)?,
+                hash: reader.array()?,
             })
         })?;
-        Some(Self::Heads { tag, last, news, list })
+        Some(Self::Heads { tag, last, unsolicited, list })
     }
 
-    fn read_entries(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let (handle, first) = (varint(cursor)?, place(cursor)?);
-        let mut list = Vec::with_capacity(cursor.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
-        while !cursor.0.is_empty() {
-            let kind = cursor.u8()?;
-            let access_version = u32::try_from(varint(cursor)?).ok()?;
-            let time_ms = varint(cursor)?;
-            let bytes = usize::try_from(varint(cursor)?).ok()?;
+    fn read_entries(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let (handle, first) = (varint(reader)?, seq(reader)?);
+        let mut list = Vec::with_capacity(reader.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
+        while !reader.0.is_empty() {
+            let kind = reader.u8()?;
+            let access_version = u32::try_from(varint(reader)?).ok()?;
+            let time_ms = varint(reader)?;
+            let bytes = usize::try_from(varint(reader)?).ok()?;
             if bytes > PAYLOAD_BYTES_MAX {
                 return None;
             }
-            let signature = cursor.array()?;
+            let signature = reader.array()?;
             // Copied: a retained payload must not keep the whole frame in memory.
-            let payload = Bytes::copy_from_slice(cursor.slice(bytes)?);
+            let payload = Bytes::copy_from_slice(reader.slice(bytes)?);
             list.push(WireEntry { kind, access_version, time_ms, signature, payload });
         }
         (!list.is_empty()).then_some(Self::Entries { handle, first, list })
     }
 
-    fn read_stop(cursor: &mut Cursor<'_>) -> Option<Self> {
-        Some(Self::Stop { handle: varint(cursor)?, reason: StopReason::from_code(cursor.u8()?) })
+    fn read_stop(reader: &mut ByteReader<'_>) -> Option<Self> {
+        Some(Self::Stop { handle: varint(reader)?, reason: StopReason::from_code(reader.u8()?) })
     }
 
-    fn read_proof(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let mut entry = || Entry::decode(bytes(cursor)?).ok();
+    fn read_proof(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let mut entry = || Entry::decode(bytes(reader)?).ok();
         Some(Self::Proof(Box::new((entry()?, entry()?))))
     }
 
-    fn read_base(cursor: &mut Cursor<'_>) -> Option<Self> {
-        Some(Self::Base { handle: varint(cursor)?, seq: place(cursor)?, hash: cursor.array()? })
+    fn read_base(reader: &mut ByteReader<'_>) -> Option<Self> {
+        Some(Self::Base { handle: varint(reader)?, seq: seq(reader)?, hash: reader.array()? })
     }
 }
 
-fn read_ask(cursor: &mut Cursor<'_>) -> Option<Ask> {
-    Some(Ask { tag: Tag(cursor.array()?), digests: Digests::read(cursor)? })
+fn read_ask(reader: &mut ByteReader<'_>) -> Option<Ask> {
+    Some(Ask { tag: Tag(reader.array()?), digests: Digests::read(reader)? })
 }
 
-fn read_want(cursor: &mut Cursor<'_>) -> Option<Want> {
+fn read_want(reader: &mut ByteReader<'_>) -> Option<Want> {
     Some(Want {
-        handle: varint(cursor)?,
-        tag: Tag(cursor.array()?),
-        author: did(cursor)?,
-        epoch: cursor.u64()?,
-        after: place(cursor)?,
-        hash: cursor.array()?,
+        handle: varint(reader)?,
+        tag: Tag(reader.array()?),
+        author: did(reader)?,
+        epoch: reader.u64()?,
+        after: seq(reader)?,
+        hash: reader.array()?,
     })
 }

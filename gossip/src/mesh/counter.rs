@@ -1,6 +1,6 @@
 //! What is counted on links, by what it was.
 
-use super::action::{LinkError, Refusal};
+use super::action::{LinkError, PauseReason};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -80,12 +80,12 @@ impl From<LinkError> for Counter {
     }
 }
 
-impl From<Refusal> for Counter {
-    fn from(refusal: Refusal) -> Self {
+impl From<PauseReason> for Counter {
+    fn from(refusal: PauseReason) -> Self {
         match refusal {
-            Refusal::NoRoom => Self::NoRoom,
-            Refusal::Future { .. } => Self::Future,
-            Refusal::Rules => Self::Rules,
+            PauseReason::NoRoom => Self::NoRoom,
+            PauseReason::Future { .. } => Self::Future,
+            PauseReason::Rules => Self::Rules,
         }
     }
 }

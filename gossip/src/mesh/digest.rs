@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::log::{Log, LogKey};
 use crate::state::State;
 use crate::topic::TopicId;
@@ -71,11 +71,11 @@ impl Digests {
         self.0.iter().for_each(|digest| out.extend_from_slice(digest));
     }
 
-    pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
-        match cursor.u8()? {
+    pub(super) fn read(reader: &mut ByteReader<'_>) -> Option<Self> {
+        match reader.u8()? {
             0 => Some(Self::default()),
             exponent @ 1..=EXPONENT_MAX => {
-                (0..1 << exponent).map(|_| cursor.array()).collect::<Option<_>>().map(Self)
+                (0..1 << exponent).map(|_| reader.array()).collect::<Option<_>>().map(Self)
             }
             _ => None,
         }

@@ -119,7 +119,7 @@ impl Mesh {
             // Appending it is what finds the other one, and keeps both.
             (Purpose::Dispute, Some(entry), None) => {
                 *self.pending.entry(LogKey::of(&entry)).or_default() += 1;
-                Action::Take { entry: Box::new(entry), after_gap: false }
+                Action::Append { entry: Box::new(entry), after_gap: false }
             }
             (Purpose::Proof, Some(one), Some(other)) => {
                 Action::Commit(Box::new(Mutation::Freeze(Box::new((one, other)))))

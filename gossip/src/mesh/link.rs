@@ -57,7 +57,7 @@ pub(super) struct Serving {
     /// Logs the peer wanted and that come here only from it.
     pub(super) declined: BTreeSet<LogKey>,
     /// Logs the peer is to be told of.
-    pub(super) news: BTreeSet<LogKey>,
+    pub(super) new_logs: BTreeSet<LogKey>,
     /// Topics whose logs it is being told, which of them, and how far that has come.
     pub(super) announcing: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
     /// Topics whose genesis it lacks and is to get.
@@ -181,10 +181,14 @@ impl Link {
     }
 
     /// How many things are remembered.
-    pub(super) fn remembered(&self) -> usize {
+    pub(super) fn tracked_items(&self) -> usize {
         let topics = self.interests.len() + self.incoming_interests.len() + self.shared.len();
         let forks = self.serves.len() + self.disputed.len() + self.proved.len();
-        topics + forks + self.outbox.len() + self.serving.remembered() + self.wanting.remembered()
+        topics
+            + forks
+            + self.outbox.len()
+            + self.serving.tracked_items()
+            + self.wanting.tracked_items()
     }
 }
 
@@ -208,10 +212,10 @@ impl Serving {
         }
     }
 
-    fn remembered(&self) -> usize {
+    fn tracked_items(&self) -> usize {
         let cursors = self.cursors.len() + self.ready.len() + self.declined.len();
         let topics = self.announcing.len() + self.offers.len() + self.roots.len();
-        cursors + self.news.len() + topics + self.disputes.len() + self.proofs.len()
+        cursors + self.new_logs.len() + topics + self.disputes.len() + self.proofs.len()
     }
 
     pub(super) fn drop_cursor(&mut self, handle: u64) -> Option<Cursor> {
@@ -222,7 +226,7 @@ impl Serving {
 }
 
 impl Wanting {
-    fn remembered(&self) -> usize {
+    fn tracked_items(&self) -> usize {
         let logs = self.wants.len() + self.outgoing.len() + self.announced.len();
         let topics = self.asking.len() + self.asked.len() + self.answered.len();
         logs + topics + self.excluded.len() + self.gaps.len()

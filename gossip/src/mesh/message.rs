@@ -31,7 +31,7 @@ pub enum Message {
         /// With this one all logs have been told.
         last: bool,
         /// These only, because they are news.
-        news: bool,
+        unsolicited: bool,
         /// The logs.
         list: Vec<Head>,
     },

@@ -1,6 +1,6 @@
 //! The parts that messages are made of. Whatever is understood has one spelling.
 
-use crate::bytes::Cursor;
+use crate::bytes::ByteReader;
 use crate::did::Did;
 use crate::limits::SEQ_MAX;
 
@@ -12,15 +12,15 @@ pub(super) fn flag(set: bool, bit: u8) -> u8 {
 }
 
 /// The two lowest bits; the others must not be set.
-pub(super) fn flags(cursor: &mut Cursor<'_>) -> Option<[bool; 2]> {
-    let byte = cursor.u8()?;
+pub(super) fn flags(reader: &mut ByteReader<'_>) -> Option<[bool; 2]> {
+    let byte = reader.u8()?;
     (byte < 4).then_some([byte & 1 > 0, byte & 2 > 0])
 }
 
-pub(super) fn did(cursor: &mut Cursor<'_>) -> Option<Did> {
+pub(super) fn did(reader: &mut ByteReader<'_>) -> Option<Did> {
     // Whether it is a point of the curve is asked when a signature by it is checked: here it would take
     // 30 ms of the core for one frame of heads.
-    Some(Did::from_trusted(cursor.array()?))
+    Some(Did::from_trusted(reader.array()?))
 }
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -32,10 +32,10 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// In its shortest form only: whatever is understood has one spelling.
-pub(super) fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
+pub(super) fn varint(reader: &mut ByteReader<'_>) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
-        let byte = cursor.u8()?;
+        let byte = reader.u8()?;
         let bits = u64::from(byte & 0x7F);
         if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
             return None;
@@ -49,8 +49,8 @@ pub(super) fn varint(cursor: &mut Cursor<'_>) -> Option<u64> {
 }
 
 /// A place in a log that something follows.
-pub(super) fn place(cursor: &mut Cursor<'_>) -> Option<u64> {
-    varint(cursor).filter(|seq| *seq <= SEQ_MAX)
+pub(super) fn seq(reader: &mut ByteReader<'_>) -> Option<u64> {
+    varint(reader).filter(|seq| *seq <= SEQ_MAX)
 }
 
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -58,9 +58,9 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn bytes<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
-    let count = usize::try_from(varint(cursor)?).ok()?;
-    cursor.slice(count)
+pub(super) fn bytes<'a>(reader: &mut ByteReader<'a>) -> Option<&'a [u8]> {
+    let count = usize::try_from(varint(reader)?).ok()?;
+    reader.slice(count)
 }
 
 pub(super) fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mut Vec<u8>, &T)) {
@@ -69,12 +69,12 @@ pub(super) fn put_list<T>(out: &mut Vec<u8>, list: &[T], mut put: impl FnMut(&mu
 }
 
 pub(super) fn list<'a, T>(
-    cursor: &mut Cursor<'a>,
-    mut read: impl FnMut(&mut Cursor<'a>) -> Option<T>,
+    reader: &mut ByteReader<'a>,
+    mut read: impl FnMut(&mut ByteReader<'a>) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let count = varint(cursor)?;
+    let count = varint(reader)?;
     if count > ITEMS_MAX {
         return None;
     }
-    (0..count).map(|_| read(cursor)).collect()
+    (0..count).map(|_| read(reader)).collect()
 }

@@ -114,7 +114,7 @@ impl Mesh {
             serving.cursors.remove(&before);
         }
         serving.declined.remove(&key);
-        serving.news.remove(&key);
+        serving.new_logs.remove(&key);
         let hash = if here.is_some() { None } else { Some(want.hash) };
         serving.cursors.insert(want.handle, Cursor { key, sent: want.after, hash, queued: false });
         serving.wake(&key);
@@ -233,15 +233,20 @@ impl Link {
         {
             return Some(Message::Dispute(Box::new(stored.entry.clone())));
         }
-        if let Some(first) = self.serving.news.first() {
+        if let Some(first) = self.serving.new_logs.first() {
             let topic = first.topic;
-            let news = self.serving.news.extract_if(.., |key| key.topic == topic);
-            let heads = news.take(HEADS_PER_MESSAGE).map(|key| {
+            let new_logs = self.serving.new_logs.extract_if(.., |key| key.topic == topic);
+            let heads = new_logs.take(HEADS_PER_MESSAGE).map(|key| {
                 let log = state.head(&key);
                 head(&key, log.head, &log.head_hash)
             });
             let list = heads.collect();
-            return Some(Message::Heads { tag: self.tag(&topic), last: false, news: true, list });
+            return Some(Message::Heads {
+                tag: self.tag(&topic),
+                last: false,
+                unsolicited: true,
+                list,
+            });
         }
         let topic = self.serving.offers.pop_first()?;
         state.topic(&topic).map(|topic| Message::Topics(vec![topic.genesis.clone()]))
@@ -266,7 +271,7 @@ fn announce_heads(
         link.serving.announcing.insert(topic, (parts, Some(*key)));
     }
     let list = page.into_iter().map(|(_, head)| head).collect();
-    Message::Heads { tag: link.tag(&topic), last, news: false, list }
+    Message::Heads { tag: link.tag(&topic), last, unsolicited: false, list }
 }
 
 enum Advance {

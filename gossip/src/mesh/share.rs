@@ -47,9 +47,9 @@ impl Mesh {
             return;
         }
         let by = Provenance::Peer(link.peer);
-        let wishes = link.interests.iter().filter(|interest| !interest.named);
+        let subscriptions = link.interests.iter().filter(|interest| !interest.named);
         let wanted: BTreeSet<TopicId> =
-            wishes.filter_map(|interest| link.tags.get(&interest.tag)).copied().collect();
+            subscriptions.filter_map(|interest| link.tags.get(&interest.tag)).copied().collect();
         let wanted = wanted.into_iter().filter(|topic| state.may_read(topic, &link.peer).is_ok());
         let wanted: BTreeSet<String> = wanted.map(|topic| topic.to_string()).collect();
         let known: BTreeSet<String> = state

@@ -50,7 +50,7 @@ impl Mesh {
         link.serving.roots.extend(link.shared.iter().copied());
         self.awake.insert(id);
         let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        if own.any(|(_, _, wish)| wish.topic.is_none()) {
+        if own.any(|(_, _, subscription)| subscription.topic.is_none()) {
             // There may have been no room for what was offered.
             self.announce_interests(state, now_ms, id);
         }

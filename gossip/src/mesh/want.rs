@@ -25,8 +25,8 @@ const MISSING_MIDDLE_MS: u64 = 30_000;
 
 /// Whether somebody waits for this topic. Of two that have its name one is enough.
 pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
-    let wishes = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-    let mut pending = wishes.filter(|(_, _, wish)| wish.topic.is_none());
+    let subscriptions = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+    let mut pending = subscriptions.filter(|(_, _, subscription)| subscription.topic.is_none());
     pending.any(|(name, ..)| genesis.is_called(name)) && state.topic(&genesis.id()).is_none()
 }
 
@@ -45,8 +45,8 @@ impl Mesh {
         link.interests_ms = Some(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
-        for (name, _, wish) in own {
-            let (tag, missing, named) = match (wish.topic, name.parse()) {
+        for (name, _, subscription) in own {
+            let (tag, missing, named) = match (subscription.topic, name.parse()) {
                 (Some(topic), _) => (link.tag(&topic), false, false),
                 (None, Ok(topic)) => (link.tag(&topic), true, false),
                 (None, Err(_)) => (Tag::of_name(&link.binding, name), true, true),
@@ -375,7 +375,7 @@ impl Mesh {
         }
         let after_gap = std::mem::take(&mut wanted.after_gap);
         *self.pending.entry(key).or_default() += entries.len();
-        let purpose = Purpose::Take { key, after_gap };
+        let purpose = Purpose::Append { key, after_gap };
         self.emit(Action::Verify(Batch { link: id, purpose, entries }));
         Ok(())
     }

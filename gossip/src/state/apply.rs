@@ -6,7 +6,7 @@ use crate::limits::{
     LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SEQ_MAX,
     SUBSCRIBERS_MAX,
 };
-use crate::log::{Log, LogKey, Verdict};
+use crate::log::{Log, LogKey, Relation};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
 use crate::topic::{Genesis, TopicId, name_is_valid};
@@ -93,21 +93,21 @@ impl State {
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&self, entry: &Entry) -> Result<Verdict, Reject> {
+    pub fn admit(&self, entry: &Entry) -> Result<Relation, Reject> {
         let key = LogKey::of(entry);
         let here = self.entry_at(&key, entry.header().seq);
         let none = Log::default();
         let log = self.logs.get(&key).unwrap_or(&none);
-        let verdict = log.judge(entry, here.map(|stored| &stored.entry));
+        let relation = log.classify(entry, here.map(|stored| &stored.entry));
         match self.admit_anywhere(entry) {
             // What is there already takes no room.
-            Err(Reject::Full { .. }) if verdict != Verdict::Next => {}
+            Err(Reject::Full { .. }) if relation != Relation::Next => {}
             other => other?,
         }
-        match verdict {
-            Verdict::Gap => Err(Reject::OutOfOrder),
-            Verdict::Frozen => Err(Reject::Equivocation),
-            verdict => Ok(verdict),
+        match relation {
+            Relation::Gap => Err(Reject::OutOfOrder),
+            Relation::Frozen => Err(Reject::Equivocation),
+            relation => Ok(relation),
         }
     }
 
@@ -165,18 +165,22 @@ impl State {
         let waiting: Vec<_> = self
             .subscriptions
             .iter()
-            .filter(|((name, _), wish)| wish.topic.is_none() && genesis.is_called(name))
-            .map(|(key, wish)| (key.clone(), Subscription { topic: Some(id), ..*wish }))
+            .filter(|((name, _), subscription)| {
+                subscription.topic.is_none() && genesis.is_called(name)
+            })
+            .map(|(key, subscription)| {
+                (key.clone(), Subscription { topic: Some(id), ..*subscription })
+            })
             .collect();
         self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
-        for ((name, by), wish) in waiting {
+        for ((name, by), subscription) in waiting {
             // A peer that may not read the topic gets no subscription by having asked early.
             let admitted = match by {
                 Provenance::Local => true,
                 Provenance::Peer(did) => self.may_read(&id, &did).is_ok(),
             };
             if admitted {
-                self.subscriptions.insert((name, by), wish);
+                self.subscriptions.insert((name, by), subscription);
             } else {
                 self.subscriptions.remove(&(name, by));
             }
@@ -191,8 +195,10 @@ impl State {
         let last = self.next_arrivals.get(&id).copied().unwrap_or(0);
         self.prune(id, last);
         self.topics.remove(&id);
-        let others = self.subscriptions.iter().filter(|(_, wish)| wish.topic != Some(id));
-        self.subscriptions = others.map(|(key, wish)| (key.clone(), *wish)).collect();
+        let others =
+            self.subscriptions.iter().filter(|(_, subscription)| subscription.topic != Some(id));
+        self.subscriptions =
+            others.map(|(key, subscription)| (key.clone(), *subscription)).collect();
         self.delete_cursors(id);
         Ok(Outcome::Done)
     }
@@ -218,12 +224,11 @@ impl State {
         if self.subscriptions.contains_key(&(name.clone(), by)) {
             return Ok(Outcome::Duplicate);
         }
-        // Counted apart: the operator's own wish finds room whatever peers have done.
+        // Counted apart: the operator's own subscription finds room whatever peers have done.
         let local = |by| by == Provenance::Local;
-        let alike = self
-            .subscriptions
-            .iter()
-            .filter(|((_, whose), wish)| local(*whose) == local(by) && wish.topic == topic);
+        let alike = self.subscriptions.iter().filter(|((_, whose), subscription)| {
+            local(*whose) == local(by) && subscription.topic == topic
+        });
         if alike.count() >= SUBSCRIBERS_MAX {
             return Err(Reject::Full { what: "the topic's list of subscribers" });
         }
@@ -242,15 +247,15 @@ impl State {
         let key = LogKey::of(&entry);
         let seq = entry.header().seq;
         match self.admit(&entry)? {
-            Verdict::Duplicate => return Ok(Outcome::Duplicate),
-            Verdict::Equivocation => {
+            Relation::Duplicate => return Ok(Outcome::Duplicate),
+            Relation::Equivocation => {
                 if let Some(stored) = self.entry_at(&key, seq) {
                     let proof = (stored.entry.clone(), entry);
                     self.logs.entry(key).or_default().proof = Some(Box::new(proof));
                 }
                 return Err(Reject::Equivocation);
             }
-            Verdict::Next | Verdict::Gap | Verdict::Frozen => {}
+            Relation::Next | Relation::Gap | Relation::Frozen => {}
         }
         Ok(self.store(lsn, entry, received_ms))
     }

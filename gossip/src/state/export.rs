@@ -37,12 +37,12 @@ impl State {
                 self.next_arrivals.iter().map(|(id, arrivals)| self.history_doc(*id, *arrivals))
             }),
             subscriptions: Each(|| {
-                self.subscriptions.iter().map(|((name, by), wish)| SubscriptionDoc {
+                self.subscriptions.iter().map(|((name, by), subscription)| SubscriptionDoc {
                     topic: name.clone(),
                     by: Text(By(*by)),
-                    id: wish.topic.map(Text),
-                    since_ms: wish.since_ms,
-                    since: moment(wish.since_ms),
+                    id: subscription.topic.map(Text),
+                    since_ms: subscription.since_ms,
+                    since: moment(subscription.since_ms),
                 })
             }),
             peers: Each(|| {

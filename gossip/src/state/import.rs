@@ -41,10 +41,10 @@ pub enum ImportError {
         found: u64,
     },
     /// Something in it is wrong.
-    #[error("{place}: {why}")]
-    Wrong {
+    #[error("{path}: {why}")]
+    Invalid {
         /// Where in the document, such as `topics[0].entries[3].entry.signature`.
-        place: String,
+        path: String,
         /// What.
         why: String,
     },
@@ -52,25 +52,25 @@ pub enum ImportError {
 
 /// Something wrong, and the way to it as far as it is known.
 struct Fault {
-    place: String,
+    path: String,
     why: String,
 }
 
 type Checked<T> = Result<T, Fault>;
 
 impl Fault {
-    fn at(place: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { place: place.into(), why: why.into() }
+    fn at(path: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { path: path.into(), why: why.into() }
     }
 
     fn within(mut self, outer: impl Display) -> Self {
-        self.place = format!("{outer}.{}", self.place);
+        self.path = format!("{outer}.{}", self.path);
         self
     }
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct Preamble {
     format: String,
     version: u64,
 }
@@ -85,7 +85,7 @@ impl State {
     /// # Errors
     /// [`ImportError`]; the first thing that is wrong, and where.
     pub fn import(document: &[u8]) -> Result<Self, ImportError> {
-        let head: Head = serde_json::from_slice(document)
+        let head: Preamble = serde_json::from_slice(document)
             .map_err(|error| ImportError::Other { why: quoted(&error.to_string()) })?;
         if head.format != FORMAT {
             let why = format!("its format is {:?}", quoted(&head.format));
@@ -97,11 +97,11 @@ impl State {
         let mut deserializer = serde_json::Deserializer::from_slice(document);
         let document: Document =
             serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-                let place = quoted(&error.path().to_string());
-                ImportError::Wrong { place, why: quoted(&error.inner().to_string()) }
+                let path = quoted(&error.path().to_string());
+                ImportError::Invalid { path, why: quoted(&error.inner().to_string()) }
             })?;
         Self::of_document(document)
-            .map_err(|Fault { place, why }| ImportError::Wrong { place, why })
+            .map_err(|Fault { path, why }| ImportError::Invalid { path, why })
     }
 
     fn of_document(document: Document) -> Checked<Self> {
@@ -125,8 +125,8 @@ impl State {
         for (index, (id, name)) in ids.iter().zip(names).enumerate() {
             let known = state.topics.get(id).map(|topic| &topic.genesis.spec.name);
             if known != name.as_ref() {
-                let place = format!("histories[{index}].name");
-                return Err(Fault::at(place, "this is not the name of the topic"));
+                let path = format!("histories[{index}].name");
+                return Err(Fault::at(path, "this is not the name of the topic"));
             }
         }
         derived("bytes", &document.bytes, &state.bytes)?;
@@ -186,9 +186,9 @@ impl State {
                 let other =
                     entry(network, topic, other).map_err(|fault| fault.within("proof[1]"))?;
                 let same = LogKey::of(&one) == key && LogKey::of(&other) == key;
-                let place = one.header().seq == other.header().seq;
-                let proves = same && place && one.hash() != other.hash();
-                check(proves, "proof", "these are not two entries for one place of this log")?;
+                let same_seq = one.header().seq == other.header().seq;
+                let proves = same && same_seq && one.hash() != other.hash();
+                check(proves, "proof", "these are not two entries for one position of this log")?;
                 Some(Box::new((one, other)))
             }
         };
@@ -250,43 +250,44 @@ impl State {
         check(fits, "entry.hash", "it is at the head of its log and is another entry")?;
         let bytes = entry.encoded_bytes() as u64;
         let twice = self.arrivals.insert((key, seq), arrival).is_some();
-        check(!twice, "entry.seq", "this place is taken twice")?;
+        check(!twice, "entry.seq", "this position is taken twice")?;
         let stored = Stored { lsn, received_ms, entry };
         let twice = self.entries.insert((id, arrival), stored).is_some();
         check(!twice, "arrival", "it is there twice")?;
         Ok(bytes)
     }
 
-    fn add_subscriptions(&mut self, wishes: Vec<SubscriptionDoc>) -> Checked<()> {
+    fn add_subscriptions(&mut self, documents: Vec<SubscriptionDoc>) -> Checked<()> {
         let names: BTreeSet<&str> =
             self.topics.values().map(|topic| topic.genesis.spec.name.as_str()).collect();
         let mut counts: BTreeMap<Option<TopicId>, usize> = BTreeMap::new();
         let mut subscriptions = BTreeMap::new();
-        for (index, wish) in wishes.into_iter().enumerate() {
-            let place = |field: &str| format!("subscriptions[{index}].{field}");
-            let (by, id) = (wish.by.0.0, wish.id.map(|id| id.0));
+        for (index, subscription) in documents.into_iter().enumerate() {
+            let path = |field: &str| format!("subscriptions[{index}].{field}");
+            let (by, id) = (subscription.by.0.0, subscription.id.map(|id| id.0));
             match id {
                 None => {
-                    let waits = name_is_valid(&wish.topic) && !names.contains(&*wish.topic);
-                    check(waits, place("topic"), "it cannot wait for a topic of this name")?;
+                    let waits =
+                        name_is_valid(&subscription.topic) && !names.contains(&*subscription.topic);
+                    check(waits, path("topic"), "it cannot wait for a topic of this name")?;
                 }
                 Some(id) => {
                     let topic = self.topics.get(&id);
                     let topic =
-                        topic.ok_or_else(|| Fault::at(place("id"), "there is no such topic"))?;
-                    let named = wish.topic == topic.genesis.spec.name;
-                    let meant = named || wish.topic == id.to_string();
-                    check(meant, place("topic"), "this is not the name of the topic")?;
-                    check(may_ever_read(topic, by), place("by"), "the topic is closed to it")?;
+                        topic.ok_or_else(|| Fault::at(path("id"), "there is no such topic"))?;
+                    let named = subscription.topic == topic.genesis.spec.name;
+                    let meant = named || subscription.topic == id.to_string();
+                    check(meant, path("topic"), "this is not the name of the topic")?;
+                    check(may_ever_read(topic, by), path("by"), "the topic is closed to it")?;
                 }
             }
-            derived(place("since"), &wish.since, &moment(wish.since_ms))?;
+            derived(path("since"), &subscription.since, &moment(subscription.since_ms))?;
             let count = counts.entry(id).or_default();
             *count += 1;
-            check(*count <= SUBSCRIBERS_MAX, place("topic"), "it has too many subscribers")?;
-            let kept = Subscription { topic: id, since_ms: wish.since_ms };
-            let twice = subscriptions.insert((wish.topic, by), kept).is_some();
-            check(!twice, place("topic"), "this subscription is there twice")?;
+            check(*count <= SUBSCRIBERS_MAX, path("topic"), "it has too many subscribers")?;
+            let kept = Subscription { topic: id, since_ms: subscription.since_ms };
+            let twice = subscriptions.insert((subscription.topic, by), kept).is_some();
+            check(!twice, path("topic"), "this subscription is there twice")?;
         }
         self.subscriptions = subscriptions.into_iter().collect();
         Ok(())
@@ -377,10 +378,10 @@ fn entry(network: [u8; 32], topic: TopicId, document: EntryDoc) -> Checked<Entry
     Ok(entry)
 }
 
-fn check(right: bool, place: impl Into<String>, why: &str) -> Checked<()> {
-    if right { Ok(()) } else { Err(Fault::at(place, why)) }
+fn check(right: bool, path: impl Into<String>, why: &str) -> Checked<()> {
+    if right { Ok(()) } else { Err(Fault::at(path, why)) }
 }
 
-fn derived<T: PartialEq>(place: impl Into<String>, found: &T, right: &T) -> Checked<()> {
-    check(found == right, place, "this is not what it is derived from")
+fn derived<T: PartialEq>(path: impl Into<String>, found: &T, right: &T) -> Checked<()> {
+    check(found == right, path, "this is not what it is derived from")
 }

@@ -125,7 +125,9 @@ impl State {
 
     /// All subscriptions, by the name or id they were asked for with.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, Provenance, &Subscription)> {
-        self.subscriptions.iter().map(|((name, by), wish)| (name.as_str(), *by, wish))
+        self.subscriptions
+            .iter()
+            .map(|((name, by), subscription)| (name.as_str(), *by, subscription))
     }
 
     /// All peers whose key is known.

@@ -9,22 +9,22 @@ use crate::mutation::Provenance;
 use crate::topic::TopicId;
 
 /// Eight bytes of a hash: what is compared comes from the same node, and nobody gains by a collision.
-type Tag = u64;
+type ShortHash = u64;
 
-/// It stands in every snapshot, so it names topics and the node's own wishes and only counts on tags for
+/// It stands in every snapshot, so it names topics and the node's own subscriptions and only counts on tags for
 /// what there is a lot of.
 #[derive(Default, Serialize, Deserialize)]
 struct Summary {
     /// The name, and the access rule with its version.
-    topics: BTreeMap<TopicId, (String, Tag)>,
+    topics: BTreeMap<TopicId, (String, ShortHash)>,
     /// The node's own subscriptions, and those of peers.
     own: BTreeSet<String>,
-    others: BTreeSet<Tag>,
+    others: BTreeSet<ShortHash>,
     /// The X25519 keys, signed and not.
-    keys: BTreeSet<Tag>,
+    keys: BTreeSet<ShortHash>,
     /// Where the cursors stand. A summary written before there were any ends without them.
     #[serde(default)]
-    cursors: BTreeMap<Tag, u64>,
+    cursors: BTreeMap<ShortHash, u64>,
 }
 
 /// Something that a state has lost, or has made accessible.
@@ -76,7 +76,7 @@ impl State {
             0 => {}
             gone => losses.push(loss(format!("keys of peers are gone or others: {gone}"))),
         }
-        let back = |(tag, stood): &(&Tag, &u64)| now.cursors.get(tag) < Some(stood);
+        let back = |(tag, stood): &(&ShortHash, &u64)| now.cursors.get(tag) < Some(stood);
         match then.cursors.iter().filter(back).count() {
             0 => {}
             back => losses.push(loss(format!("cursors are gone or have gone back: {back}"))),
@@ -110,7 +110,7 @@ impl State {
 }
 
 /// All but the last of `parts` have a fixed length.
-fn tag(parts: &[&[u8]]) -> Tag {
+fn tag(parts: &[&[u8]]) -> ShortHash {
     let mut hasher = blake3::Hasher::new();
     parts.iter().for_each(|part| {
         hasher.update(part);

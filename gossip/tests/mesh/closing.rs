@@ -32,12 +32,12 @@ fn a_body_that_makes_no_sense_closes() {
         for cut in 0..body.len() {
             let (mut node, _) = public();
             node.up(1, 2);
-            node.hear_bytes(1, kind, &body[..cut]);
+            node.receive_bytes(1, kind, &body[..cut]);
             assert_eq!(node.closed, [(1, "malformed")], "{message:?} cut at {cut}");
         }
         let (mut node, _) = public();
         node.up(1, 2);
-        node.hear_bytes(1, kind, &[&body[..], &[0]].concat());
+        node.receive_bytes(1, kind, &[&body[..], &[0]].concat());
         assert_eq!(node.closed, [(1, "malformed")], "{message:?} and more");
         assert_eq!(node.count("malformed"), 1);
     }
@@ -47,11 +47,11 @@ fn a_body_that_makes_no_sense_closes() {
 fn a_kind_that_must_be_known_closes_and_another_does_not() {
     let (mut node, _) = public();
     node.up(1, 2);
-    node.hear_bytes(1, 0x7F, &[1, 2, 3]);
+    node.receive_bytes(1, 0x7F, &[1, 2, 3]);
     assert_eq!(node.closed, []);
-    node.hear_bytes(1, 0x80, &[]);
+    node.receive_bytes(1, 0x80, &[]);
     assert_eq!(node.closed, [(1, "unknown_kind")]);
-    node.hear_bytes(1, 0x80, &[]);
+    node.receive_bytes(1, 0x80, &[]);
     assert_eq!((node.closed.len(), node.count("unknown_kind")), (1, 1), "it has gone");
 }
 
@@ -60,13 +60,13 @@ fn what_nobody_has_signed_closes() {
     let (mut node, topic) = public();
     let mut log = Log::of(2, topic, &["one", "two"]);
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let want = node.wants(1, &log.key).expect("a want");
     let Message::Entries { handle, first, mut list } = log.send(want.handle, 1) else {
         unreachable!()
     };
     list[1].signature[5] ^= 1;
-    node.hear(1, Message::Entries { handle, first, list });
+    node.receive(1, Message::Entries { handle, first, list });
     assert_eq!(node.closed, [(1, "bad_signature")]);
     assert_eq!(node.texts(topic), Vec::<String>::new(), "nothing of a batch that is not whole");
 
@@ -75,21 +75,21 @@ fn what_nobody_has_signed_closes() {
     node.up(2, 3);
     let mut forged = genesis(3, "b", &Access::public(), 1);
     forged.spec.max_entries += 1;
-    node.hear(2, Message::Topics(vec![forged]));
+    node.receive(2, Message::Topics(vec![forged]));
     assert_eq!(node.closed.pop(), Some((2, "bad_signature")));
 
     node.up_with(3, 3, &topic);
-    node.hear(3, log.heads(3));
+    node.receive(3, log.heads(3));
     let want = node.wants(3, &log.key).expect("a want");
-    node.hear(3, log.send(want.handle, 1));
+    node.receive(3, log.send(want.handle, 1));
     assert_eq!(node.texts(topic), ["one", "two"]);
     log.seed = 3;
     log.entries.pop();
     log.push("another");
-    node.hear(3, Message::Dispute(Box::new(forge(&log, 2))));
+    node.receive(3, Message::Dispute(Box::new(forge(&log, 2))));
     assert_eq!(node.closed.pop(), Some((3, "bad_signature")));
     node.up_with(4, 3, &topic);
-    node.hear(4, Message::Proof(Box::new((log.entries[0].clone(), forge(&log, 1)))));
+    node.receive(4, Message::Proof(Box::new((log.entries[0].clone(), forge(&log, 1)))));
     assert_eq!(node.closed.pop(), Some((4, "bad_signature")));
     assert!(node.state.head(&log.key).proof.is_none());
     assert_eq!(node.count("bad_signature"), 4);
@@ -122,18 +122,18 @@ fn what_was_not_asked_for_closes() {
     for (why, message) in cases {
         let (mut node, _) = public();
         node.up_with(1, 2, &topic);
-        node.hear(1, log.heads(1));
+        node.receive(1, log.heads(1));
         let want = node.wants(1, &log.key).expect("a want");
-        node.hear(1, message(&log, want.handle));
+        node.receive(1, message(&log, want.handle));
         assert_eq!(node.closed, [(1, "unasked")], "{why}");
     }
     // The same frame once more.
     let (mut node, _) = public();
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let want = node.wants(1, &log.key).expect("a want");
-    node.hear(1, log.send(want.handle, 1));
-    node.hear(1, log.send(want.handle, 1));
+    node.receive(1, log.send(want.handle, 1));
+    node.receive(1, log.send(want.handle, 1));
     assert_eq!(node.closed, [(1, "unasked")]);
     assert_eq!(node.count("unasked"), 1);
     assert_eq!(node.texts(topic).len(), 3);
@@ -145,8 +145,8 @@ fn limits_close() {
     node.up(1, 2);
     let one = Interest { tag: Tag([0; 16]), missing: false, named: false };
     let half = Message::Interests { more: true, list: vec![one; INTERESTS_MAX / 2 + 1] };
-    node.hear(1, half.clone());
-    node.hear(1, half);
+    node.receive(1, half.clone());
+    node.receive(1, half);
     assert_eq!(node.closed.pop(), Some((1, "too_many")));
 
     node.up_with(2, 2, &topic);
@@ -157,7 +157,7 @@ fn limits_close() {
     };
     for page in 0..=SERVED_MAX as u64 / 1000 {
         assert_eq!(node.closed, []);
-        node.hear(2, Message::Want((page * 1000..(page + 1) * 1000).map(want).collect()));
+        node.receive(2, Message::Want((page * 1000..(page + 1) * 1000).map(want).collect()));
     }
     assert_eq!(node.closed.pop(), Some((2, "too_many")));
 
@@ -171,7 +171,7 @@ fn limits_close() {
         node.up_with(3, 2, &topic);
         let mut heard = 0;
         while node.closed.is_empty() && heard < 1000 {
-            node.hear(3, flood.clone());
+            node.receive(3, flood.clone());
             heard += 1;
         }
         assert_eq!(node.closed.pop(), Some((3, "too_many")), "{flood:?}");
@@ -184,8 +184,8 @@ fn limits_close() {
 fn a_handle_that_is_in_use_closes() {
     let (mut node, topic) = public();
     node.up_with(1, 2, &topic);
-    node.hear(1, Log::new(1, topic, 1).want(1, 5, 0));
-    node.hear(1, Log::new(1, topic, 2).want(1, 5, 0));
+    node.receive(1, Log::new(1, topic, 1).want(1, 5, 0));
+    node.receive(1, Log::new(1, topic, 2).want(1, 5, 0));
     assert_eq!(node.closed, [(1, "malformed")]);
 }
 
@@ -197,19 +197,19 @@ fn places_beyond_all_numbers_are_no_sense() {
     let mut up = |node: &mut Node| {
         link += 1;
         node.up_with(link, 2, &topic);
-        node.hear(link, log.heads(link));
+        node.receive(link, log.heads(link));
         (link, node.wants(link, &log.key).expect("a want").handle)
     };
     for seq in [u64::MAX, u64::MAX - 1, 1 << 63] {
         let (link, handle) = up(&mut node);
-        node.hear(link, Message::Base { handle, seq, hash: [1; 32] });
+        node.receive(link, Message::Base { handle, seq, hash: [1; 32] });
         assert_eq!(node.closed.pop(), Some((link, "malformed")));
         let (link, _) = up(&mut node);
-        node.hear(link, log.want(link, 1, seq));
+        node.receive(link, log.want(link, 1, seq));
         assert_eq!(node.closed.pop(), Some((link, "malformed")));
         let (link, handle) = up(&mut node);
         let Message::Entries { list, .. } = log.send(handle, 1) else { unreachable!() };
-        node.hear(link, Message::Entries { handle, first: seq, list });
+        node.receive(link, Message::Entries { handle, first: seq, list });
         assert_eq!(node.closed.pop(), Some((link, "malformed")));
     }
     let (link, handle) = up(&mut node);
@@ -217,8 +217,11 @@ fn places_beyond_all_numbers_are_no_sense() {
     let mut head = log.head(1);
     head.seq = u64::MAX;
     let list = vec![head];
-    node.hear(link, Message::Heads { tag: tag(link, &topic), last: true, news: false, list });
-    node.hear(link, log.send(handle, 1));
+    node.receive(
+        link,
+        Message::Heads { tag: tag(link, &topic), last: true, unsolicited: false, list },
+    );
+    node.receive(link, log.send(handle, 1));
     assert_eq!((node.closed.len(), node.texts(topic).len()), (0, 1));
 }
 
@@ -229,29 +232,29 @@ fn what_may_be_the_doing_of_a_third_closes_nothing() {
     node.up_with(1, 2, &topic);
     // An author without access: not even wanted.
     let foreign = Log::of(3, topic, &["one"]);
-    node.hear(1, foreign.heads(1));
+    node.receive(1, foreign.heads(1));
     assert_eq!(node.wants(1, &foreign.key), None);
     assert_eq!(node.count("head_without_access"), 1);
     // A time in the future.
     let mut early = Log::new(2, topic, 5);
     early.time_ms = node.now_ms + 3_600_000;
     early.push("early");
-    node.hear(1, early.heads(1));
+    node.receive(1, early.heads(1));
     let want = node.wants(1, &early.key).expect("a want");
-    node.hear(1, early.send(want.handle, 1));
+    node.receive(1, early.send(want.handle, 1));
     assert_eq!(node.count("future"), 1);
     // It is left alone, and wanted again when it may be.
-    assert!(node.take(1).contains(&Message::Cease(want.handle)));
-    node.hear(1, stop(want.handle));
-    node.pass(500_000);
+    assert!(node.take_sent(1).contains(&Message::Cease(want.handle)));
+    node.receive(1, stop(want.handle));
+    node.advance(500_000);
     assert_eq!(node.wants(1, &early.key), None);
-    node.pass(3_100_000);
+    node.advance(3_100_000);
     let want = node.wants(1, &early.key).expect("a want");
-    node.hear(1, early.send(want.handle, 1));
+    node.receive(1, early.send(want.handle, 1));
     // An unknown topic.
     let unknown = icn_gossip::TopicId::from_bytes([7; 32]);
-    node.hear(1, interest(1, &unknown));
-    node.hear(1, Log::new(2, unknown, 1).want(1, 0, 0));
+    node.receive(1, interest(1, &unknown));
+    node.receive(1, Log::new(2, unknown, 1).want(1, 0, 0));
     assert_eq!(node.texts(topic), ["early"]);
     assert_eq!(node.closed, []);
 }

@@ -68,8 +68,9 @@ fn message() -> impl Strategy<Value = Message> {
         vec(topic, 0..3).prop_map(Message::Topics),
         vec((tags(), any::<[u8; 16]>().prop_map(Root)), 0..9).prop_map(Message::Roots),
         vec((0..6_u8, any::<[u8; 16]>()), 0..9).prop_map(ask),
-        (tags(), any::<bool>(), any::<bool>(), vec(head, 0..9))
-            .prop_map(|(tag, last, news, list)| Message::Heads { tag, last, news, list }),
+        (tags(), any::<bool>(), any::<bool>(), vec(head, 0..9)).prop_map(
+            |(tag, last, unsolicited, list)| Message::Heads { tag, last, unsolicited, list }
+        ),
         vec(want, 0..9).prop_map(Message::Want),
         (number(), place(), entries()).prop_map(|(handle, first, list)| Message::Entries {
             handle,

@@ -11,11 +11,11 @@ fn with_log(texts: &[&str]) -> (Node, TopicId, Log, u64) {
     let log = Log::of(4, topic, texts);
     node.up_with(1, 2, &topic);
     node.up_with(2, 3, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let handle = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, log.send(handle, 1));
-    node.take(1);
-    node.take(2);
+    node.receive(1, log.send(handle, 1));
+    node.take_sent(1);
+    node.take_sent(2);
     (node, topic, log, handle)
 }
 
@@ -28,14 +28,14 @@ fn another_hash_in_heads_or_in_a_want_is_answered_with_the_entry_that_is_here() 
     for by_want in [false, true] {
         let (mut node, topic, log, _) = with_log(&["one", "two"]);
         let other = Log::of(4, topic, &["one", "another"]);
-        node.hear(2, if by_want { other.want(2, 7, 2) } else { other.heads(2) });
-        let sent = node.take(2);
+        node.receive(2, if by_want { other.want(2, 7, 2) } else { other.heads(2) });
+        let sent = node.take_sent(2);
         assert!(sent.contains(&Message::Dispute(Box::new(log.entries[1].clone()))), "{sent:?}");
         let stop = Message::Stop { handle: 7, reason: StopReason::Forked };
         assert_eq!(sent.contains(&stop), by_want);
         // Once is enough.
-        node.hear(2, other.heads(2));
-        assert!(!node.take(2).iter().any(|message| matches!(message, Message::Dispute(_))));
+        node.receive(2, other.heads(2));
+        assert!(!node.take_sent(2).iter().any(|message| matches!(message, Message::Dispute(_))));
     }
 }
 
@@ -43,12 +43,12 @@ fn another_hash_in_heads_or_in_a_want_is_answered_with_the_entry_that_is_here() 
 fn a_want_that_is_ahead_is_compared_when_the_place_has_come() {
     let (mut node, topic, mut log, handle) = with_log(&["one"]);
     let other = Log::of(4, topic, &["one", "another"]);
-    node.hear(2, other.want(2, 7, 2));
-    assert_eq!(node.take(2), []);
+    node.receive(2, other.want(2, 7, 2));
+    assert_eq!(node.take_sent(2), []);
     log.push("two");
     log.push("three");
-    node.hear(1, log.send(handle, 2));
-    let sent = node.take(2);
+    node.receive(1, log.send(handle, 2));
+    let sent = node.take_sent(2);
     assert!(sent.contains(&Message::Stop { handle: 7, reason: StopReason::Forked }), "{sent:?}");
     assert!(sent.contains(&Message::Dispute(Box::new(log.entries[1].clone()))));
 }
@@ -56,31 +56,31 @@ fn a_want_that_is_ahead_is_compared_when_the_place_has_come() {
 #[test]
 fn a_dispute_freezes_the_log_and_everybody_concerned_gets_the_proof() {
     let (mut node, topic, log, handle) = with_log(&["one", "two"]);
-    node.hear(2, log.want(2, 5, 0));
-    node.take(2);
+    node.receive(2, log.want(2, 5, 0));
+    node.take_sent(2);
     let other = Log::of(4, topic, &["one", "another"]);
-    node.hear(1, Message::Dispute(Box::new(other.entries[1].clone())));
+    node.receive(1, Message::Dispute(Box::new(other.entries[1].clone())));
     let both = (log.entries[1].clone(), other.entries[1].clone());
     assert_eq!(proof(&node, &log), Some(both.clone()));
     let told = Message::Proof(Box::new(both));
-    let (to_one, to_other) = (node.take(1), node.take(2));
+    let (to_one, to_other) = (node.take_sent(1), node.take_sent(2));
     assert!(to_one.contains(&told) && to_one.contains(&Message::Cease(handle)));
     let frozen = Message::Stop { handle: 5, reason: StopReason::Frozen };
     assert!(to_other.contains(&told) && to_other.contains(&frozen));
     // Nothing more of it is served, taken or wanted; other logs of the author are.
-    node.hear(2, log.want(2, 6, 0));
+    node.receive(2, log.want(2, 6, 0));
     let stopped = Message::Stop { handle: 6, reason: StopReason::Frozen };
-    assert_eq!(node.take(2), [stopped]);
+    assert_eq!(node.take_sent(2), [stopped]);
     let mut longer = log.clone();
     longer.push("three");
-    node.hear(2, longer.heads(2));
+    node.receive(2, longer.heads(2));
     assert_eq!(node.wants(2, &log.key), None);
-    node.hear(1, Message::Stop { handle, reason: StopReason::Ceased });
+    node.receive(1, Message::Stop { handle, reason: StopReason::Ceased });
     let mut next = Log::new(4, topic, EPOCH + 1);
     next.push("again");
-    node.hear(1, next.heads(1));
+    node.receive(1, next.heads(1));
     let handle = node.wants(1, &next.key).expect("another log").handle;
-    node.hear(1, next.send(handle, 1));
+    node.receive(1, next.send(handle, 1));
     assert_eq!(node.texts(topic), ["one", "two", "again"]);
     assert_eq!(node.closed, []);
 }
@@ -89,7 +89,7 @@ fn a_dispute_freezes_the_log_and_everybody_concerned_gets_the_proof() {
 fn whoever_comes_later_gets_the_proof_with_the_heads() {
     let (mut node, topic, log, _) = with_log(&["one"]);
     let other = Log::of(4, topic, &["another"]);
-    node.hear(1, Message::Dispute(Box::new(other.entries[0].clone())));
+    node.receive(1, Message::Dispute(Box::new(other.entries[0].clone())));
     let mut late = Node::new(5);
     let genesis = node.state.topic(&topic).expect("a topic").genesis.clone();
     late.commit(Mutation::CreateTopic(genesis));
@@ -98,10 +98,10 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
     late.commit(Mutation::Append { entry, received_ms });
     late.up_with(9, 1, &topic);
     node.up_with(9, 5, &topic);
-    node.take(9);
-    node.hear(9, ask(9, &topic));
-    for message in node.take(9) {
-        late.hear(9, message);
+    node.take_sent(9);
+    node.receive(9, ask(9, &topic));
+    for message in node.take_sent(9) {
+        late.receive(9, message);
     }
     assert_eq!(proof(&late, &log), proof(&node, &log));
     let root = |node: &Node| Root::of(&node.state, topic);
@@ -119,9 +119,9 @@ fn a_proof_that_proves_nothing_has_no_effect() {
     let unknown = TopicId::from_bytes([4; 32]);
     let elsewhere = |text| Log::of(4, unknown, &[text]).entries[0].clone();
     for proof in [same, places, authors, (elsewhere("a"), elsewhere("b"))] {
-        node.hear(1, Message::Proof(Box::new(proof)));
+        node.receive(1, Message::Proof(Box::new(proof)));
     }
-    node.hear(1, Message::Dispute(Box::new(log.entries[1].clone())));
+    node.receive(1, Message::Dispute(Box::new(log.entries[1].clone())));
     assert_eq!(proof(&node, &log), None);
     assert_eq!((node.count("proof_without_effect"), node.count("dispute_without_effect")), (4, 1));
     assert_eq!(node.closed, []);
@@ -139,9 +139,9 @@ fn many_proofs_that_come_too_late_are_no_fault() {
         let (entry, received_ms) = (one.entries[0].clone(), 1);
         node.commit(Mutation::Append { entry, received_ms });
         let proof = Message::Proof(Box::new((one.entries[0].clone(), other.entries[0].clone())));
-        node.hear(1, proof.clone());
+        node.receive(1, proof.clone());
         assert!(node.state.head(&one.key).proof.is_some());
-        node.hear(2, proof);
+        node.receive(2, proof);
     }
     assert_eq!(node.closed, []);
     assert_eq!(node.count("proof_without_effect"), 300);
@@ -153,7 +153,7 @@ fn a_node_whose_own_log_is_frozen_goes_on_in_another_epoch() {
     node.publish(topic, "one");
     node.up_with(1, 2, &topic);
     let other = Log::of(1, topic, &["another"]);
-    node.hear(1, Message::Dispute(Box::new(other.entries[0].clone())));
+    node.receive(1, Message::Dispute(Box::new(other.entries[0].clone())));
     assert_ne!(node.state.node().expect("a node").epoch, EPOCH);
     node.publish(topic, "two");
     assert_eq!(node.texts(topic), ["one", "two"]);

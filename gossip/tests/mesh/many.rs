@@ -42,16 +42,16 @@ fn node(seed: u8, whole: impl IntoIterator<Item = usize>, half: &BTreeSet<usize>
 }
 
 /// What `server` tells one who has what `client` has.
-fn told(server: &mut Node, client: &Node) -> (Ask, Vec<Head>) {
+fn announced(server: &mut Node, client: &Node) -> (Ask, Vec<Head>) {
     server.up(LINK, 9);
-    server.hear(LINK, interest(LINK, &topic()));
-    server.take(LINK);
+    server.receive(LINK, interest(LINK, &topic()));
+    server.take_sent(LINK);
     let digests = Digests::of(&client.state, topic(), &binding(LINK));
     let ask = Ask { tag: tag(LINK, &topic()), digests };
-    server.hear(LINK, Message::Ask(vec![ask.clone()]));
+    server.receive(LINK, Message::Ask(vec![ask.clone()]));
     let mut heads = Vec::new();
     let mut complete = false;
-    for message in server.take(LINK) {
+    for message in server.take_sent(LINK) {
         if let Message::Heads { list, last, .. } = message {
             heads.extend(list);
             complete |= last;
@@ -71,20 +71,20 @@ fn of_a_thousand_logs_those_are_told_that_may_be_news() {
     let lacks = node(3, 0..999, &none);
     let is_behind = node(3, 0..1000, &BTreeSet::from([999]));
     for client in [&lacks, &is_behind] {
-        let (ask, heads) = told(&mut node(2, 0..1000, &none), client);
+        let (ask, heads) = announced(&mut node(2, 0..1000, &none), client);
         assert!(heads.contains(&head(&LOGS[999])));
         assert!(heads.len() < 64, "{} heads for one log", heads.len());
         let (_, body) = Message::Ask(vec![ask]).encode();
         assert!(body.len() < 600, "{} bytes to ask", body.len());
     }
-    let (_, heads) = told(&mut node(2, 0..999, &none), &lacks);
+    let (_, heads) = announced(&mut node(2, 0..999, &none), &lacks);
     assert_eq!(heads, []);
 }
 
 #[test]
 fn whoever_has_few_logs_is_told_all_of_them() {
     let none = BTreeSet::new();
-    let (_, heads) = told(&mut node(2, 0..1000, &none), &node(3, 0..20, &none));
+    let (_, heads) = announced(&mut node(2, 0..1000, &none), &node(3, 0..20, &none));
     assert_eq!(heads.len(), 1000);
 }
 
@@ -100,13 +100,13 @@ fn what_looks_alike_on_one_link_does_not_on_another() {
 fn a_node_that_has_many_logs_asks_with_digests() {
     let mut node = node(3, 0..100, &BTreeSet::new());
     node.up(LINK, 2);
-    node.hear(LINK, interest(LINK, &topic()));
-    node.take(LINK);
-    node.hear(LINK, Message::Roots(vec![(tag(LINK, &topic()), root(LINK))]));
+    node.receive(LINK, interest(LINK, &topic()));
+    node.take_sent(LINK);
+    node.receive(LINK, Message::Roots(vec![(tag(LINK, &topic()), root(LINK))]));
     let digests = Digests::of(&node.state, topic(), &binding(LINK));
     assert_ne!(digests, Digests::default());
     let ask = Ask { tag: tag(LINK, &topic()), digests };
-    assert!(node.take(LINK).contains(&Message::Ask(vec![ask])));
+    assert!(node.take_sent(LINK).contains(&Message::Ask(vec![ask])));
 }
 
 proptest! {
@@ -120,7 +120,7 @@ proptest! {
     ) {
         let none = BTreeSet::new();
         let (_, heads) =
-            told(&mut node(2, has.iter().copied(), &none), &node(3, had.iter().copied(), &behind));
+            announced(&mut node(2, has.iter().copied(), &none), &node(3, had.iter().copied(), &behind));
         for at in has.iter().filter(|at| !had.contains(at) || behind.contains(at)) {
             prop_assert!(heads.contains(&head(&LOGS[*at])), "log {at}");
         }

@@ -14,18 +14,21 @@ fn logs_that_are_not_there_are_remembered_up_to_a_limit() {
         let head =
             |at: u64| Head { author: did(3), epoch: page * 1000 + at, seq: 1, hash: [1; 16] };
         let list = (0..1000).map(head).collect();
-        node.hear(1, Message::Heads { tag: tag(1, &topic), last: true, news: false, list });
+        node.receive(
+            1,
+            Message::Heads { tag: tag(1, &topic), last: true, unsolicited: false, list },
+        );
     }
     let view = node.view(1);
     assert!(view.wants <= SERVED_MAX, "more is over the limit of whoever is asked");
-    assert!(view.remembered < 4 * SERVED_MAX, "{view:?}");
+    assert!(view.tracked_items < 4 * SERVED_MAX, "{view:?}");
     assert_eq!(node.count("head_not_remembered"), 60_000 - SERVED_MAX as u64);
     // Others are heard as before.
     let log = Log::of(4, topic, &["one"]);
     node.up_with(2, 4, &topic);
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     let want = node.wants(2, &log.key).expect("a want");
-    node.hear(2, log.send(want.handle, 1));
+    node.receive(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic), ["one"]);
 }
 
@@ -37,13 +40,13 @@ fn logs_that_were_left_alone_long_ago_are_forgotten() {
         let mut log = Log::new(3, topic, epoch);
         log.time_ms = node.now_ms + FUTURE_MS_MAX + 5000;
         log.push("early");
-        node.hear(1, log.heads(1));
+        node.receive(1, log.heads(1));
         let want = node.wants(1, &log.key).expect("a want");
-        node.hear(1, log.send(want.handle, 1));
+        node.receive(1, log.send(want.handle, 1));
     }
-    assert_eq!(node.mesh.left_alone(), 20);
-    node.pass(20 * 60_000);
-    assert_eq!(node.mesh.left_alone(), 0);
+    assert_eq!(node.mesh.paused_logs(), 20);
+    node.advance(20 * 60_000);
+    assert_eq!(node.mesh.paused_logs(), 0);
 }
 
 #[test]
@@ -53,15 +56,16 @@ fn wants_that_replace_each_other_leave_nothing_behind() {
     node.up_with(1, 2, &topic);
     let own = Log::new(1, topic, EPOCH);
     for handle in 0..20_000 {
-        node.hear(1, own.want(1, handle, 0));
+        node.receive(1, own.want(1, handle, 0));
         if handle % 2 == 0 {
-            node.hear(1, Message::Cease(handle));
+            node.receive(1, Message::Cease(handle));
         }
     }
     let view = node.view(1);
-    assert!(view.remembered < 200 && view.cursors <= 1, "{view:?}");
+    assert!(view.tracked_items < 200 && view.cursors <= 1, "{view:?}");
     // The entry is sent as often as it is asked for, but no more of it is under way than there may be.
-    let entries = node.take(1).into_iter().filter(|one| matches!(one, Message::Entries { .. }));
+    let entries =
+        node.take_sent(1).into_iter().filter(|one| matches!(one, Message::Entries { .. }));
     assert!(entries.count() < 20);
 }
 
@@ -70,7 +74,7 @@ fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     (0..30).for_each(|_| drop(node.publish(topic, &".".repeat(60_000))));
     node.up_with(1, 2, &topic);
-    node.hear(1, Log::new(1, topic, EPOCH).want(1, 0, 0));
+    node.receive(1, Log::new(1, topic, EPOCH).want(1, 0, 0));
     let full = node.view(1).in_flight;
     for at in 0..500 {
         let name = format!("t{at}");
@@ -78,17 +82,17 @@ fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
         node.subscribe(&name);
         let log = Log::of(u8::try_from(10 + at % 200).expect("few"), topic, &["one"]);
         node.up_with(100 + at, log.seed, &topic);
-        node.hear(100 + at, log.heads(100 + at));
+        node.receive(100 + at, log.heads(100 + at));
         if let Some(want) = node.wants(100 + at, &log.key) {
-            node.hear(100 + at, log.send(want.handle, 1));
+            node.receive(100 + at, log.send(want.handle, 1));
         }
         // Disputes and proofs of large entries.
         node.down(100 + at);
-        node.pass(1000);
+        node.advance(1000);
     }
     let view = node.view(1);
     assert!(view.in_flight < full + 70_000, "{full} {view:?}");
-    assert!(view.remembered < 1500, "{view:?}");
+    assert!(view.tracked_items < 1500, "{view:?}");
 }
 
 #[test]
@@ -99,17 +103,17 @@ fn disputes_and_proofs_wait_for_a_peer_that_does_not_read() {
     for epoch in 0..60 {
         let mut log = Log::new(4, topic, epoch);
         log.push(&large);
-        node.hear(1, log.heads(1));
+        node.receive(1, log.heads(1));
         let want = node.wants(1, &log.key).expect("a want");
-        node.hear(1, log.send(want.handle, 1));
+        node.receive(1, log.send(want.handle, 1));
     }
     node.up_with(2, 3, &topic);
     let list = (0..60).map(|epoch| Head { author: did(4), epoch, seq: 1, hash: [8; 16] }).collect();
-    node.hear(2, Message::Heads { tag: tag(2, &topic), last: true, news: false, list });
+    node.receive(2, Message::Heads { tag: tag(2, &topic), last: true, unsolicited: false, list });
     for epoch in 0..60 {
         let mut other = Log::new(4, topic, epoch);
         other.push("other");
-        node.hear(1, Message::Dispute(Box::new(other.entries[0].clone())));
+        node.receive(1, Message::Dispute(Box::new(other.entries[0].clone())));
     }
     for link in [1, 2] {
         let view = node.view(link);
@@ -120,7 +124,7 @@ fn disputes_and_proofs_wait_for_a_peer_that_does_not_read() {
         let bytes = node.view(2).in_flight;
         node.mesh.sent(icn_gossip::mesh::LinkId(2), bytes);
         node.work();
-        proofs += node.take(2).iter().filter(|one| matches!(one, Message::Proof(_))).count();
+        proofs += node.take_sent(2).iter().filter(|one| matches!(one, Message::Proof(_))).count();
     }
     assert_eq!(proofs, 60, "and come in the end");
 }

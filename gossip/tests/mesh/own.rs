@@ -12,7 +12,7 @@ fn old_copy() -> (Node, icn_gossip::TopicId, Log) {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     let log = Log::of(1, topic, &["one", "two", "three"]);
     node.up(8, 2);
-    node.hear(8, interest(8, &topic));
+    node.receive(8, interest(8, &topic));
     // A signature has no chance in it: these are the first two of the log.
     ["one", "two"].iter().for_each(|text| drop(node.publish(topic, text)));
     node.down(8);
@@ -31,10 +31,10 @@ fn an_old_copy_writes_into_an_epoch_of_its_own_and_gets_back_what_it_lost() {
     node.publish(topic, "four");
     assert_ne!(epoch(&node), EPOCH);
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let want = node.wants(1, &log.key).expect("its own log is wanted");
     assert_eq!(want.after, 2);
-    node.hear(1, log.send(want.handle, 3));
+    node.receive(1, log.send(want.handle, 3));
     assert_eq!(node.texts(topic), ["one", "two", "four", "three"]);
     assert_eq!(node.state.head(&log.key).head, 3);
     assert!(node.state.heads(topic).all(|(_, log)| log.proof.is_none()));
@@ -62,8 +62,9 @@ fn a_lie_about_its_own_log_costs_nothing() {
     node.up_with(1, 2, &topic);
     let mut lie = Log::of(1, topic, &["one"]).head(1);
     lie.seq = 1000;
-    let heads = Message::Heads { tag: tag(1, &topic), last: true, news: false, list: vec![lie] };
-    node.hear(1, heads);
+    let heads =
+        Message::Heads { tag: tag(1, &topic), last: true, unsolicited: false, list: vec![lie] };
+    node.receive(1, heads);
     node.publish(topic, "two");
     assert_eq!(epoch(&node), EPOCH);
     assert_eq!(node.closed, []);

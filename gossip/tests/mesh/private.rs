@@ -10,9 +10,9 @@ fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
     let (mut node, topic) = Node::with_topic(1, &Access::participants(vec![did(2)]));
     node.up_with(1, 2, &topic);
     let log = Log::of(2, topic, &["secret"]);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let want = node.wants(1, &log.key).expect("a want");
-    node.hear(1, log.send(want.handle, 1));
+    node.receive(1, log.send(want.handle, 1));
     assert_eq!(node.texts(topic), ["secret"]);
     node.publish(topic, "also");
 
@@ -22,40 +22,40 @@ fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
         Interest { tag: tag(2, &topic), missing: true, named: false },
         Interest { tag: name, missing: true, named: true },
     ];
-    node.hear(2, Message::Interests { more: false, list });
-    node.hear(2, interest(2, &topic));
-    node.hear(2, Message::Roots(vec![(tag(2, &topic), Root([7; 16]))]));
-    node.hear(2, ask(2, &topic));
-    node.hear(2, log.want(2, 0, 0));
+    node.receive(2, Message::Interests { more: false, list });
+    node.receive(2, interest(2, &topic));
+    node.receive(2, Message::Roots(vec![(tag(2, &topic), Root([7; 16]))]));
+    node.receive(2, ask(2, &topic));
+    node.receive(2, log.want(2, 0, 0));
     // Another entry than the one that is here, at a place that is known to it.
     let another = Log::of(2, topic, &["other"]);
-    node.hear(2, another.heads(2));
-    node.hear(2, another.want(2, 1, 1));
-    node.hear(2, Log::of(2, topic, &["secret", "more"]).heads(2));
-    node.hear(2, Message::Dispute(Box::new(another.entries[0].clone())));
-    node.hear(2, Message::Proof(Box::new((log.entries[0].clone(), another.entries[0].clone()))));
+    node.receive(2, another.heads(2));
+    node.receive(2, another.want(2, 1, 1));
+    node.receive(2, Log::of(2, topic, &["secret", "more"]).heads(2));
+    node.receive(2, Message::Dispute(Box::new(another.entries[0].clone())));
+    node.receive(2, Message::Proof(Box::new((log.entries[0].clone(), another.entries[0].clone()))));
     node.publish(topic, "later");
-    node.pass(60_000);
-    assert_eq!(node.told(2), []);
+    node.advance(60_000);
+    assert_eq!(node.revealed(2), []);
     assert_eq!(node.state.head(&log.key).proof, None);
     let by = icn_gossip::Provenance::Peer(did(3));
     assert!(node.state.subscriptions().all(|(_, whose, _)| whose != by));
 
     // A member sees all of it, to the end: the outsider has disturbed nothing.
-    node.hear(1, log.want(1, 9, 0));
+    node.receive(1, log.want(1, 9, 0));
     let served = |message: &Message| matches!(message, Message::Entries { handle: 9, .. });
-    assert!(node.take(1).iter().any(served));
+    assert!(node.take_sent(1).iter().any(served));
 }
 
 #[test]
 fn a_want_for_what_may_not_be_read_is_answered_as_one_for_what_is_not_there() {
     let (mut node, topic) = Node::with_topic(1, &Access::participants(vec![did(2)]));
     node.up(1, 3);
-    node.take(1);
-    node.hear(1, Log::new(2, topic, 1).want(1, 4, 0));
-    let here = node.take(1);
+    node.take_sent(1);
+    node.receive(1, Log::new(2, topic, 1).want(1, 4, 0));
+    let here = node.take_sent(1);
     let unknown = icn_gossip::TopicId::from_bytes([5; 32]);
-    node.hear(1, Log::new(2, unknown, 1).want(1, 4, 0));
-    assert_eq!(here, node.take(1));
+    node.receive(1, Log::new(2, unknown, 1).want(1, 4, 0));
+    assert_eq!(here, node.take_sent(1));
     assert_eq!(here.len(), 1);
 }

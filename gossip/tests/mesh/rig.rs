@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{
-    Action, Ask, Batch, Digests, Head, Interest, LinkId, LinkView, Mesh, Message, Refusal, Root,
-    Tag, Want, WireEntry,
+    Action, Ask, Batch, Digests, Head, Interest, LinkId, LinkView, Mesh, Message, PauseReason,
+    Root, Tag, Want, WireEntry,
 };
 use icn_gossip::{
     Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position, Provenance,
-    Reject, State, TopicId, TopicSpec, Verdict,
+    Reject, Relation, State, TopicId, TopicSpec,
 };
 
 pub(crate) const NETWORK: [u8; 32] = [1; 32];
@@ -88,7 +88,7 @@ impl Log {
 
     pub(crate) fn heads(&self, link: u64) -> Message {
         let list = vec![self.head(self.entries.len() as u64)];
-        Message::Heads { tag: tag(link, &self.key.topic), last: true, news: false, list }
+        Message::Heads { tag: tag(link, &self.key.topic), last: true, unsolicited: false, list }
     }
 
     pub(crate) fn want(&self, link: u64, handle: u64, after: u64) -> Message {
@@ -190,8 +190,8 @@ impl Node {
     /// A link to a peer that follows and serves a topic.
     pub(crate) fn up_with(&mut self, link: u64, peer: u8, topic: &TopicId) {
         self.up(link, peer);
-        self.hear(link, interest(link, topic));
-        self.hear(link, Message::Roots(vec![(tag(link, topic), root(link))]));
+        self.receive(link, interest(link, topic));
+        self.receive(link, Message::Roots(vec![(tag(link, topic), root(link))]));
     }
 
     pub(crate) fn down(&mut self, link: u64) {
@@ -199,17 +199,17 @@ impl Node {
         self.work();
     }
 
-    pub(crate) fn hear(&mut self, link: u64, message: Message) {
+    pub(crate) fn receive(&mut self, link: u64, message: Message) {
         let (kind, body) = message.encode();
-        self.hear_bytes(link, kind, &body);
+        self.receive_bytes(link, kind, &body);
     }
 
-    pub(crate) fn hear_bytes(&mut self, link: u64, kind: u8, body: &[u8]) {
+    pub(crate) fn receive_bytes(&mut self, link: u64, kind: u8, body: &[u8]) {
         self.mesh.receive(&self.state, self.now_ms, LinkId(link), kind, body);
         self.work();
     }
 
-    pub(crate) fn pass(&mut self, ms: u64) {
+    pub(crate) fn advance(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
             self.now_ms += 500;
             self.mesh.tick(&self.state, self.now_ms, 0);
@@ -251,7 +251,7 @@ impl Node {
     }
 
     /// What was sent over a link since the last look.
-    pub(crate) fn take(&mut self, link: u64) -> Vec<Message> {
+    pub(crate) fn take_sent(&mut self, link: u64) -> Vec<Message> {
         let (of_link, others) = self.sent.drain(..).partition(|(to, _)| *to == link);
         self.sent = others;
         of_link.into_iter().map(|(_, message)| message).collect()
@@ -259,7 +259,7 @@ impl Node {
 
     /// The last want for a log over a link.
     pub(crate) fn wants(&mut self, link: u64, key: &LogKey) -> Option<Want> {
-        let wants = self.take(link).into_iter().filter_map(|message| match message {
+        let wants = self.take_sent(link).into_iter().filter_map(|message| match message {
             Message::Want(list) => Some(list),
             _ => None,
         });
@@ -275,8 +275,8 @@ impl Node {
     }
 
     /// Whether any message but the list of interests went over a link: what an outsider sees.
-    pub(crate) fn told(&mut self, link: u64) -> Vec<Message> {
-        let mut sent = self.take(link);
+    pub(crate) fn revealed(&mut self, link: u64) -> Vec<Message> {
+        let mut sent = self.take_sent(link);
         sent.retain(|message| !matches!(message, Message::Interests { .. } | Message::Stop { .. }));
         sent
     }
@@ -341,7 +341,7 @@ impl Node {
                 }
                 Action::Close { link, name, .. } => self.closed.push((link.0, name)),
                 Action::Verify(batch) => self.unchecked.push_back(batch),
-                Action::Take { entry, after_gap } => self.admit(*entry, after_gap),
+                Action::Append { entry, after_gap } => self.admit(*entry, after_gap),
                 Action::Commit(mutation) => drop(self.commit(*mutation)),
                 Action::BeginEpoch if self.full => {}
                 Action::BeginEpoch => self.begin_epoch(),
@@ -356,20 +356,22 @@ impl Node {
         let (key, time_ms) = (LogKey::of(&entry), entry.header().time_ms);
         let received_ms = self.now_ms;
         if time_ms > received_ms + FUTURE_MS_MAX {
-            return self.mesh.refused(received_ms, key, Refusal::Future { time_ms });
+            return self.mesh.refused(received_ms, key, PauseReason::Future { time_ms });
         }
-        let jumps = after_gap && entry.header().seq > self.state.head(&key).head + 1;
-        let admitted = if jumps {
-            self.state.admit_after_gap(&entry).map(|()| Verdict::Next)
+        let skips_gap = after_gap && entry.header().seq > self.state.head(&key).head + 1;
+        let admitted = if skips_gap {
+            self.state.admit_after_gap(&entry).map(|()| Relation::Next)
         } else {
             self.state.admit(&entry)
         };
         match admitted {
-            _ if self.full => self.mesh.refused(received_ms, key, Refusal::NoRoom),
-            Ok(Verdict::Duplicate) => self.mesh.duplicate(),
-            Ok(_) if jumps => drop(self.commit(Mutation::AppendAfterGap { entry, received_ms })),
+            _ if self.full => self.mesh.refused(received_ms, key, PauseReason::NoRoom),
+            Ok(Relation::Duplicate) => self.mesh.duplicate(),
+            Ok(_) if skips_gap => {
+                drop(self.commit(Mutation::AppendAfterGap { entry, received_ms }))
+            }
             Ok(_) => drop(self.commit(Mutation::Append { entry, received_ms })),
-            Err(_) => self.mesh.refused(received_ms, key, Refusal::Rules),
+            Err(_) => self.mesh.refused(received_ms, key, PauseReason::Rules),
         }
     }
 }

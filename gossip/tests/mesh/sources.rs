@@ -14,7 +14,7 @@ fn wanting(author: u8, texts: &[&str]) -> (Node, Log, u64) {
     let (mut node, topic) = public();
     let log = Log::of(author, topic, texts);
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let handle = node.wants(1, &log.key).expect("a want").handle;
     (node, log, handle)
 }
@@ -28,17 +28,17 @@ fn a_log_comes_from_its_author_as_soon_as_there_is_a_link_to_it() {
     let (mut node, log, first) = wanting(3, &["one", "two", "three"]);
     let topic = log.key.topic;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    assert!(node.take(1).contains(&Message::Cease(first)));
+    node.receive(2, log.heads(2));
+    assert!(node.take_sent(1).contains(&Message::Cease(first)));
     assert_eq!(node.wants(2, &log.key), None, "one source at a time");
     // What is under way is taken.
-    node.hear(1, log.send(first, 1));
-    node.hear(1, stop(first, StopReason::Ceased));
+    node.receive(1, log.send(first, 1));
+    node.receive(1, stop(first, StopReason::Ceased));
     let want = node.wants(2, &log.key).expect("from the author");
     assert_eq!(want.after, 3);
     let mut more = log.clone();
     more.push("four");
-    node.hear(2, more.send(want.handle, 4));
+    node.receive(2, more.send(want.handle, 4));
     assert_eq!(node.texts(topic), ["one", "two", "three", "four"]);
     assert_eq!((node.closed.len(), node.count("duplicate")), (0, 0));
 }
@@ -48,27 +48,30 @@ fn a_log_comes_from_an_author_that_came_while_entries_were_checked() {
     let (mut node, log, first) = wanting(3, &["one", "two"]);
     let topic = log.key.topic;
     node.slow = true;
-    node.hear(1, log.send(first, 1));
+    node.receive(1, log.send(first, 1));
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    assert!(!node.take(1).contains(&Message::Cease(first)), "what is in the log is not known yet");
+    node.receive(2, log.heads(2));
+    assert!(
+        !node.take_sent(1).contains(&Message::Cease(first)),
+        "what is in the log is not known yet"
+    );
     node.check_signatures();
-    assert!(node.take(1).contains(&Message::Cease(first)));
+    assert!(node.take_sent(1).contains(&Message::Cease(first)));
 }
 
 #[test]
 fn a_source_that_sends_nothing_is_left_when_another_has_more() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
-    node.pass(10_000);
-    assert!(!node.take(1).contains(&Message::Cease(first)), "nobody else has it");
+    node.advance(10_000);
+    assert!(!node.take_sent(1).contains(&Message::Cease(first)), "nobody else has it");
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    node.pass(1000);
-    assert!(node.take(1).contains(&Message::Cease(first)));
-    node.hear(1, stop(first, StopReason::Ceased));
+    node.receive(2, log.heads(2));
+    node.advance(1000);
+    assert!(node.take_sent(1).contains(&Message::Cease(first)));
+    node.receive(1, stop(first, StopReason::Ceased));
     let want = node.wants(2, &log.key).expect("a want");
-    node.hear(2, log.send(want.handle, 1));
+    node.receive(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic).len(), 2);
 }
 
@@ -77,18 +80,18 @@ fn a_source_that_does_not_even_stop_is_left_too() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    node.pass(6000);
+    node.receive(2, log.heads(2));
+    node.advance(6000);
     assert_eq!(node.count("never_stopped"), 1);
     let want = node.wants(2, &log.key).expect("a want");
-    node.hear(2, log.send(want.handle, 1));
+    node.receive(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic).len(), 2);
     // It comes after all: no fault, not taken, and the source stays who it is.
-    node.hear(1, log.send(first, 1));
-    node.hear(1, stop(first, StopReason::Ceased));
+    node.receive(1, log.send(first, 1));
+    node.receive(1, stop(first, StopReason::Ceased));
     let mut more = log.clone();
     more.push("three");
-    node.hear(2, more.send(want.handle, 3));
+    node.receive(2, more.send(want.handle, 3));
     assert_eq!((node.texts(topic).len(), node.closed.len(), node.count("duplicate")), (3, 0, 0));
 }
 
@@ -99,17 +102,17 @@ fn a_source_that_sends_little_is_left_after_a_while() {
     let (mut node, log, drip) = wanting(4, &texts);
     let topic = log.key.topic;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     for seq in 1..=30_usize {
         let one = Log { entries: log.entries[..seq].to_vec(), ..log.clone() };
-        node.hear(1, one.send(drip, seq));
-        node.pass(1000);
+        node.receive(1, one.send(drip, seq));
+        node.advance(1000);
     }
-    assert!(node.take(1).contains(&Message::Cease(drip)));
-    node.hear(1, stop(drip, StopReason::Ceased));
+    assert!(node.take_sent(1).contains(&Message::Cease(drip)));
+    node.receive(1, stop(drip, StopReason::Ceased));
     let want = node.wants(2, &log.key).expect("a want");
     assert_eq!(want.after, 30);
-    node.hear(2, log.send(want.handle, 31));
+    node.receive(2, log.send(want.handle, 31));
     assert_eq!(node.texts(topic).len(), 100);
 }
 
@@ -118,14 +121,14 @@ fn a_source_that_was_left_is_asked_again_when_it_is_the_only_one() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    node.pass(3000);
-    node.hear(1, stop(first, StopReason::Ceased));
+    node.receive(2, log.heads(2));
+    node.advance(3000);
+    node.receive(1, stop(first, StopReason::Ceased));
     node.down(2);
-    node.take(1);
-    node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
-    assert!(node.take(1).contains(&ask(1, &topic)));
-    node.hear(1, log.heads(1));
+    node.take_sent(1);
+    node.receive(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
+    assert!(node.take_sent(1).contains(&ask(1, &topic)));
+    node.receive(1, log.heads(1));
     assert!(node.wants(1, &log.key).is_some());
 }
 
@@ -134,18 +137,18 @@ fn where_the_source_is_gone_the_log_is_wanted_from_another() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     let one = Log { entries: log.entries[..1].to_vec(), ..log.clone() };
-    node.hear(1, one.send(first, 1));
-    node.take(2);
+    node.receive(1, one.send(first, 1));
+    node.take_sent(2);
     node.down(1);
-    let sent = node.take(2);
+    let sent = node.take_sent(2);
     let told = |message: &Message| matches!(message, Message::Ask(_));
     assert!(sent.iter().any(told), "whoever is left may have what the lost one had");
     node.sent.extend(sent.into_iter().map(|message| (2, message)));
     let want = node.wants(2, &log.key).expect("a want");
     assert_eq!(want.after, 1);
-    node.hear(2, log.send(want.handle, 2));
+    node.receive(2, log.send(want.handle, 2));
     assert_eq!(node.texts(topic), ["one", "two"]);
 }
 
@@ -155,31 +158,31 @@ fn a_gap_is_taken_only_where_nobody_has_more() {
     let log = Log::of(4, topic, &["one", "two", "three", "four"]);
     let base = |handle| Message::Base { handle, seq: 2, hash: log.hash(2) };
     node.up_with(1, 4, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let author = node.wants(1, &log.key).expect("a want").handle;
     node.up_with(2, 2, &topic);
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     // The author has let the beginning go; somebody else may have it.
-    node.hear(1, base(author));
-    assert!(node.take(1).contains(&Message::Cease(author)));
-    node.hear(1, log.send(author, 3));
-    node.hear(1, stop(author, StopReason::Ceased));
+    node.receive(1, base(author));
+    assert!(node.take_sent(1).contains(&Message::Cease(author)));
+    node.receive(1, log.send(author, 3));
+    node.receive(1, stop(author, StopReason::Ceased));
     let other = node.wants(2, &log.key).expect("a want").handle;
     assert_eq!(node.wants(1, &log.key), None);
     // It has not: once everybody has had the time to say so, it is as it is.
-    node.hear(2, base(other));
-    node.hear(2, stop(other, StopReason::Ceased));
+    node.receive(2, base(other));
+    node.receive(2, stop(other, StopReason::Ceased));
     assert_eq!((node.wants(1, &log.key), node.wants(2, &log.key)), (None, None));
-    node.pass(3000);
+    node.advance(3000);
     let again = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, base(again));
-    node.hear(1, log.send(again, 3));
+    node.receive(1, base(again));
+    node.receive(1, log.send(again, 3));
     assert_eq!(node.texts(topic), ["three", "four"]);
     assert_eq!(node.state.head(&log.key).base, 2);
     assert_eq!(node.closed, []);
     // It is told on, as it is new here.
-    let told = node.take(2);
-    let news = |message: &Message| matches!(message, Message::Heads { news: true, list, .. } if list.contains(&log.head(4)));
+    let told = node.take_sent(2);
+    let news = |message: &Message| matches!(message, Message::Heads { unsolicited: true, list, .. } if list.contains(&log.head(4)));
     assert!(told.iter().any(news));
 }
 
@@ -187,12 +190,12 @@ fn a_gap_is_taken_only_where_nobody_has_more() {
 fn a_base_with_a_wrong_hash_is_found_out_by_the_next_entry() {
     let (mut node, log, handle) = wanting(4, &["one", "two", "three"]);
     let base = |handle| Message::Base { handle, seq: 2, hash: [5; 32] };
-    node.hear(1, base(handle));
-    node.hear(1, stop(handle, StopReason::Ceased));
-    node.pass(3000);
+    node.receive(1, base(handle));
+    node.receive(1, stop(handle, StopReason::Ceased));
+    node.advance(3000);
     let again = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, base(again));
-    node.hear(1, log.send(again, 3));
+    node.receive(1, base(again));
+    node.receive(1, log.send(again, 3));
     assert_eq!(node.closed, [(1, "bad_signature")]);
     assert_eq!(node.state.head(&log.key).head, 0);
 }
@@ -202,23 +205,23 @@ fn of_two_that_wait_for_each_other_both_give_up_and_tell_what_comes() {
     let (mut node, topic) = public();
     let mut log = Log::of(4, topic, &["one"]);
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let handle = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, log.send(handle, 1));
-    node.take(1);
+    node.receive(1, log.send(handle, 1));
+    node.take_sent(1);
     // It wants from here what comes here only from it.
-    node.hear(1, log.want(1, 3, 1));
-    assert_eq!(node.take(1), [stop(3, StopReason::NoSource)]);
+    node.receive(1, log.want(1, 3, 1));
+    assert_eq!(node.take_sent(1), [stop(3, StopReason::NoSource)]);
     // And says the same.
-    node.hear(1, stop(handle, StopReason::NoSource));
+    node.receive(1, stop(handle, StopReason::NoSource));
     node.up_with(2, 4, &topic);
     log.push("two");
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     let handle = node.wants(2, &log.key).expect("a want").handle;
-    node.hear(2, log.send(handle, 2));
+    node.receive(2, log.send(handle, 2));
     let list = vec![log.head(2)];
-    let news = Message::Heads { tag: tag(1, &topic), last: false, news: true, list };
-    assert!(node.take(1).contains(&news));
+    let news = Message::Heads { tag: tag(1, &topic), last: false, unsolicited: true, list };
+    assert!(node.take_sent(1).contains(&news));
 }
 
 #[test]
@@ -229,14 +232,14 @@ fn a_source_that_goes_while_its_entries_are_taken_makes_nothing_come_twice() {
             let (mut node, log, first) = wanting(4, &["one", "two", "three"]);
             let topic = log.key.topic;
             node.up_with(2, 3, &topic);
-            node.hear(2, log.heads(2));
+            node.receive(2, log.heads(2));
             if stops {
                 // By now it is to come from elsewhere.
-                node.pass(2500);
+                node.advance(2500);
             }
-            node.take(2);
+            node.take_sent(2);
             node.slow = true;
-            node.hear(1, log.send(first, 1));
+            node.receive(1, log.send(first, 1));
             let batch = node.unchecked.pop_front().expect("a batch");
             if checked_first {
                 node.mesh.verified(&node.state, node.now_ms, batch.clone(), true);
@@ -264,9 +267,9 @@ fn what_was_there_already_is_counted() {
     let log = Log::of(4, topic, &["one", "two"]);
     node.slow = true;
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let first = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, log.send(first, 1));
+    node.receive(1, log.send(first, 1));
     let batch = node.unchecked.front().cloned().expect("a batch");
     node.check_signatures();
     assert_eq!(node.texts(topic).len(), 2);
@@ -280,15 +283,15 @@ fn a_log_that_was_left_alone_is_wanted_again_from_whoever_has_it() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
     node.full = true;
-    node.hear(1, log.send(first, 1));
+    node.receive(1, log.send(first, 1));
     assert_eq!(node.count("no_room"), 1);
-    assert!(node.take(1).contains(&Message::Cease(first)));
-    node.hear(1, stop(first, StopReason::Ceased));
+    assert!(node.take_sent(1).contains(&Message::Cease(first)));
+    node.receive(1, stop(first, StopReason::Ceased));
     node.full = false;
     assert_eq!(node.wants(1, &log.key), None, "left alone");
-    node.pass(11_000);
+    node.advance(11_000);
     let again = node.wants(1, &log.key).expect("a want").handle;
-    node.hear(1, log.send(again, 1));
+    node.receive(1, log.send(again, 1));
     assert_eq!(node.texts(topic).len(), 2);
 }
 
@@ -297,22 +300,22 @@ fn a_clock_that_is_put_back_stops_nothing() {
     let (mut node, topic) = public();
     let log = Log::of(4, topic, &["one"]);
     node.up_with(1, 2, &topic);
-    node.hear(1, log.heads(1));
-    node.take(1);
-    node.pass(1000);
+    node.receive(1, log.heads(1));
+    node.take_sent(1);
+    node.advance(1000);
     node.now_ms -= 900_000;
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
+    node.receive(2, log.heads(2));
     node.subscribe("something-else");
-    node.pass(20_000);
-    let sent = node.take(2);
+    node.advance(20_000);
+    let sent = node.take_sent(2);
     assert!(sent.iter().any(|message| matches!(message, Message::Roots(_))), "{sent:?}");
     let listed = |message: &Message| matches!(message, Message::Interests { list, .. } if list.iter().any(|one| one.named));
     assert!(sent.iter().any(listed));
     assert!(sent.iter().any(|message| matches!(message, Message::Want(_))), "not stalled");
     for _ in 0..20 {
-        (0..20).for_each(|_| node.hear(2, interest(2, &topic)));
-        node.pass(1000);
+        (0..20).for_each(|_| node.receive(2, interest(2, &topic)));
+        node.advance(1000);
     }
     assert_eq!(node.closed, []);
 }
@@ -322,13 +325,13 @@ fn whoever_comes_back_to_a_topic_is_told_again_what_there_is() {
     let (mut node, log, first) = wanting(4, &["one"]);
     let topic = log.key.topic;
     node.unsubscribe("a");
-    assert!(node.take(1).contains(&Message::Cease(first)));
-    node.hear(1, stop(first, StopReason::Ceased));
+    assert!(node.take_sent(1).contains(&Message::Cease(first)));
+    node.receive(1, stop(first, StopReason::Ceased));
     node.subscribe("a");
     // The peer hears of it and tells the root it has told before.
-    node.hear(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
-    assert!(node.take(1).contains(&ask(1, &topic)));
-    node.hear(1, log.heads(1));
+    node.receive(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
+    assert!(node.take_sent(1).contains(&ask(1, &topic)));
+    node.receive(1, log.heads(1));
     assert!(node.wants(1, &log.key).is_some());
 }
 
@@ -338,17 +341,17 @@ fn an_entry_that_finds_the_link_full_is_sent_later() {
     let mut log = Log::new(4, topic, EPOCH);
     (0..40).for_each(|_| log.push(&".".repeat(60_000)));
     node.up_with(1, 4, &topic);
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     let handle = node.wants(1, &log.key).expect("a want").handle;
     for (at, entry) in log.entries.iter().enumerate() {
         let list = vec![crate::rig::wire(entry)];
-        node.hear(1, Message::Entries { handle, first: at as u64 + 1, list });
+        node.receive(1, Message::Entries { handle, first: at as u64 + 1, list });
     }
     node.up_with(2, 2, &topic);
-    node.take(2);
-    node.hear(2, log.want(2, 0, 0));
+    node.take_sent(2);
+    node.receive(2, log.want(2, 0, 0));
     let count = |node: &mut Node| {
-        let sent = node.take(2).into_iter().filter_map(|message| match message {
+        let sent = node.take_sent(2).into_iter().filter_map(|message| match message {
             Message::Entries { list, .. } => Some(list.len()),
             _ => None,
         });
@@ -359,7 +362,7 @@ fn an_entry_that_finds_the_link_full_is_sent_later() {
     assert!(node.view(2).in_flight < (1 << 20) + (64 << 10));
     // What is said is not held up by what is sent, and costs nothing while nobody reads.
     for _ in 0..100 {
-        node.pass(1000);
+        node.advance(1000);
     }
     let mut arrived = first;
     while arrived < 40 {
@@ -380,12 +383,12 @@ fn heads_that_lie_stop_nothing() {
     node.up_with(1, 2, &topic);
     let lie = |epoch| Head { author: did(4), epoch, seq: u64::MAX, hash: [3; 16] };
     let list = vec![lie(EPOCH), lie(77), Head { author: did(1), ..lie(EPOCH) }];
-    node.hear(1, Message::Heads { tag: tag(1, &topic), last: true, news: false, list });
+    node.receive(1, Message::Heads { tag: tag(1, &topic), last: true, unsolicited: false, list });
     node.up_with(2, 3, &topic);
-    node.hear(2, log.heads(2));
-    node.pass(6000);
+    node.receive(2, log.heads(2));
+    node.advance(6000);
     let want = node.wants(2, &log.key).expect("a want");
-    node.hear(2, log.send(want.handle, 1));
+    node.receive(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic), ["one", "two"]);
     node.publish(topic, "mine");
     assert_eq!(node.closed, []);
@@ -400,7 +403,8 @@ fn wants_that_have_not_left_are_taken_back_and_none_is_too_many_for_a_message() 
     let heads = |from: u64| (from..from + 1000).map(head).collect();
     for page in 0..6 {
         let list = heads(page * 1000);
-        let message = Message::Heads { tag: tag(1, &topic), last: page == 5, news: false, list };
+        let message =
+            Message::Heads { tag: tag(1, &topic), last: page == 5, unsolicited: false, list };
         let (kind, body) = message.encode();
         node.mesh.receive(&node.state, node.now_ms, LinkId(1), kind, &body);
     }
@@ -408,7 +412,7 @@ fn wants_that_have_not_left_are_taken_back_and_none_is_too_many_for_a_message() 
     node.state.apply(99, Mutation::Unsubscribe { topic: "a".into(), by });
     node.mesh.interests_changed(&node.state, node.now_ms);
     node.work();
-    let sent = node.take(1);
+    let sent = node.take_sent(1);
     let of_wants = |message: &&Message| matches!(message, Message::Want(_) | Message::Cease(_));
     assert_eq!(sent.iter().filter(of_wants).count(), 0);
     assert_eq!(node.view(1).wants, 0);
@@ -417,8 +421,8 @@ fn wants_that_have_not_left_are_taken_back_and_none_is_too_many_for_a_message() 
 #[test]
 fn whoever_stops_unasked_is_not_asked_again_and_again() {
     let (mut node, log, first) = wanting(4, &["one"]);
-    node.hear(1, stop(first, StopReason::Ceased));
+    node.receive(1, stop(first, StopReason::Ceased));
     assert_eq!(node.wants(1, &log.key), None, "as fast as it answers");
-    node.hear(1, log.heads(1));
+    node.receive(1, log.heads(1));
     assert!(node.wants(1, &log.key).is_some(), "it has told of it again");
 }

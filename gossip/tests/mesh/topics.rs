@@ -21,13 +21,13 @@ fn one_who_asks_by_name_or_by_id_gets_the_genesis_as_often_as_it_asks() {
     node.up(1, 2);
     for (tag, named) in [(Tag::of_name(&binding(1), "a"), true), (tag(1, &topic), false)] {
         for _ in 0..2 {
-            node.take(1);
-            node.hear(1, missing(tag, named));
-            assert_eq!(offered(&node.take(1)), 1, "it may have had no room for it");
+            node.take_sent(1);
+            node.receive(1, missing(tag, named));
+            assert_eq!(offered(&node.take_sent(1)), 1, "it may have had no room for it");
         }
     }
-    node.hear(1, missing(Tag::of_name(&binding(1), "b"), true));
-    assert_eq!(offered(&node.take(1)), 0);
+    node.receive(1, missing(Tag::of_name(&binding(1), "b"), true));
+    assert_eq!(offered(&node.take_sent(1)), 0);
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn of_many_topics_with_the_name_one_is_taken() {
     let first = genesis(2, "b", &members, 1);
     let more = (2..50).map(|nonce| genesis(2, "b", &Access::public(), nonce));
     let offers = std::iter::once(first.clone()).chain(more).collect();
-    node.hear(1, Message::Topics(offers));
-    node.hear(2, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
+    node.receive(1, Message::Topics(offers));
+    node.receive(2, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
     let topics: Vec<_> = node.state.topics().map(|(id, _)| *id).collect();
     assert_eq!(topics, [first.id()]);
     assert!(node.state.may_read(&first.id(), &did(3)).is_err(), "the rule is the first one's");
     // Neither a name nor an id that nobody waits for.
-    node.hear(1, Message::Topics(vec![genesis(2, "c", &Access::public(), 1)]));
+    node.receive(1, Message::Topics(vec![genesis(2, "c", &Access::public(), 1)]));
     assert_eq!(node.state.topics().count(), 1);
     assert_eq!(node.count("topic_not_wanted"), 50);
     assert_eq!(node.closed, []);
@@ -58,9 +58,9 @@ fn by_its_id_only_the_topic_itself_is_taken() {
     let wanted = genesis(2, "b", &Access::public(), 1);
     node.subscribe(&wanted.id().to_string());
     node.up(1, 3);
-    node.hear(1, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
+    node.receive(1, Message::Topics(vec![genesis(3, "b", &Access::public(), 1)]));
     assert_eq!(node.state.topics().count(), 0);
-    node.hear(1, Message::Topics(vec![wanted.clone()]));
+    node.receive(1, Message::Topics(vec![wanted.clone()]));
     assert!(node.state.topic(&wanted.id()).is_some());
 }
 
@@ -75,7 +75,7 @@ fn many_offers_of_what_others_have_brought_are_no_fault() {
     for (link, peer) in [(1, 2), (2, 3)] {
         node.up(link, peer);
         for genesis in &topics {
-            node.hear(link, Message::Topics(vec![genesis.clone()]));
+            node.receive(link, Message::Topics(vec![genesis.clone()]));
         }
     }
     assert_eq!(node.state.topics().count(), 300);
@@ -92,14 +92,14 @@ fn one_topic_after_the_other_does_not_wear_out_a_peer() {
         let tag = tag(1, &genesis.id());
         Interest { tag, missing: false, named: false }
     });
-    node.hear(1, Message::Interests { more: false, list: list.collect() });
+    node.receive(1, Message::Interests { more: false, list: list.collect() });
     for genesis in &topics {
         node.commit(Mutation::CreateTopic(genesis.clone()));
         node.subscribe(&genesis.spec.name);
     }
     for two in topics.chunks(2) {
         let root = |genesis: &Genesis| (tag(1, &genesis.id()), Root([3; 16]));
-        node.hear(1, Message::Roots(two.iter().map(root).collect()));
+        node.receive(1, Message::Roots(two.iter().map(root).collect()));
     }
     let counts = |sent: Vec<Message>| {
         let (mut asked, mut told) = (Vec::new(), Vec::new());
@@ -112,11 +112,11 @@ fn one_topic_after_the_other_does_not_wear_out_a_peer() {
         }
         (asked, told)
     };
-    let at_once = counts(node.take(1));
+    let at_once = counts(node.take_sent(1));
     let messages = at_once.0.len() + at_once.1.len();
     assert!(messages <= 100, "{messages} at once");
-    node.pass(1000);
-    let later = counts(node.take(1));
+    node.advance(1000);
+    let later = counts(node.take_sent(1));
     assert_eq!(at_once.0.iter().chain(&later.0).sum::<usize>(), 300);
     let told: BTreeSet<_> =
         at_once.1.iter().chain(&later.1).flatten().map(|(tag, _)| tag).collect();
@@ -131,14 +131,14 @@ fn where_there_was_no_room_for_a_topic_it_is_asked_for_again() {
     node.up(1, 2);
     node.full = true;
     let offer = Message::Topics(vec![genesis(2, "b", &Access::public(), 1)]);
-    node.hear(1, offer.clone());
-    node.take(1);
+    node.receive(1, offer.clone());
+    node.take_sent(1);
     node.full = false;
-    node.pass(20_000);
+    node.advance(20_000);
     let asked =
         |message: &Message| matches!(message, Message::Interests { list, .. } if list[0].missing);
-    assert!(node.take(1).iter().any(asked));
-    node.hear(1, offer);
+    assert!(node.take_sent(1).iter().any(asked));
+    node.receive(1, offer);
     assert_eq!(node.state.topics().count(), 1);
 }
 
@@ -147,7 +147,7 @@ fn a_subscriber_is_remembered_also_of_a_topic_that_comes_later() {
     let mut node = Node::new(1);
     let wanted = genesis(2, "b", &Access::public(), 1);
     node.up(1, 3);
-    node.hear(1, crate::rig::interest(1, &wanted.id()));
+    node.receive(1, crate::rig::interest(1, &wanted.id()));
     node.commit(Mutation::CreateTopic(wanted));
     node.work();
     let by = icn_gossip::Provenance::Peer(did(3));

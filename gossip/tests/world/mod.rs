@@ -171,7 +171,8 @@ pub(crate) fn sample() -> State {
     // The author of the last entry signs another one for its place.
     world.append(3, news, 1, b"two-faced");
     assert!(world.state.heads(news).any(|(_, log)| log.proof.is_some()));
-    let wish = |topic: &str, by| Mutation::Subscribe { topic: topic.into(), by, time_ms: 1 << 40 };
+    let subscription =
+        |topic: &str, by| Mutation::Subscribe { topic: topic.into(), by, time_ms: 1 << 40 };
     let cursor =
         |topic, name: &str, arrival| Mutation::MoveCursor { topic, name: name.into(), arrival };
     let mutations = [
@@ -180,10 +181,10 @@ pub(crate) fn sample() -> State {
         cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
         Mutation::DeleteTopic(gone),
-        wish("coop:ledger", Provenance::Local),
-        wish("coop:ledger", Provenance::Peer(ana)),
-        wish(&news.to_string(), Provenance::Peer(ben)),
-        wish("not:yet", Provenance::Local),
+        subscription("coop:ledger", Provenance::Local),
+        subscription("coop:ledger", Provenance::Peer(ana)),
+        subscription(&news.to_string(), Provenance::Peer(ben)),
+        subscription("not:yet", Provenance::Local),
         Mutation::AddPeer { card: KeyCard::sign(&keypair(2), [5; 32], 7), time_ms: 8 },
         Mutation::AddUnsignedKey { did: ben, x25519: [6; 32], time_ms: 9 },
     ];

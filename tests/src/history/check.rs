@@ -70,7 +70,7 @@ impl History {
             let twice = node.mesh().counts().find(|(name, _)| *name == "duplicate");
             assert_eq!(twice, Some(("duplicate", 0)), "at node {index}");
             for (link, view) in node.mesh().links() {
-                assert!(view.remembered < 2000, "{link:?} of {index}: {view:?}");
+                assert!(view.tracked_items < 2000, "{link:?} of {index}: {view:?}");
             }
         }
         self.check_authors();
@@ -189,7 +189,7 @@ impl History {
                     whose(view.peer),
                     view.cursors,
                     view.wants,
-                    view.remembered
+                    view.tracked_items
                 );
             }
         }

@@ -25,7 +25,7 @@ pub(super) struct NetworkMeter {
     active: Gauge,
     cursors: Gauge,
     wants: Gauge,
-    left_alone: Gauge,
+    paused_logs: Gauge,
     events: Vec<Counter>,
     transport: Vec<Counter>,
 }
@@ -46,8 +46,8 @@ impl NetworkMeter {
             active: gauge("icn_network_connections_active", "Links to peers."),
             cursors: gauge("icn_network_logs_served", "Logs that peers get from here."),
             wants: gauge("icn_network_logs_followed", "Logs that come from peers."),
-            left_alone: gauge(
-                "icn_network_logs_left_alone",
+            paused_logs: gauge(
+                "icn_network_logs_paused",
                 "Logs that are not followed for a while, for want of room, by the rules, or ahead of time.",
             ),
             events: Event::ALL.iter().map(event).collect(),
@@ -65,7 +65,7 @@ impl NetworkMeter {
         self.active.set(real(links));
         self.cursors.set(real(cursors as u64));
         self.wants.set(real(wants as u64));
-        self.left_alone.set(real(mesh.left_alone() as u64));
+        self.paused_logs.set(real(mesh.paused_logs() as u64));
         for (counter, (_, count)) in self.events.iter().zip(mesh.counts()) {
             counter.absolute(count);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::document::{Document, Gossip, Network, TopicDoc};
+use super::document::{Document, Gossip, LegacyTopic, Network};
 use super::report::{Fate, Report};
 use super::{Importer, rule};
 use crate::did::Did;
@@ -13,7 +13,7 @@ use crate::state::{NodeId, Outcome, State};
 use crate::topic::{Genesis, Scope, TopicSpec, name_is_valid};
 
 /// What has been worked out so far.
-pub(super) struct Plan<'a> {
+pub(super) struct Conversion<'a> {
     pub(super) node: NodeId,
     pub(super) importer: Importer<'a>,
     pub(super) mutations: Vec<Mutation>,
@@ -21,7 +21,7 @@ pub(super) struct Plan<'a> {
     pub(super) report: Report,
 }
 
-impl Plan<'_> {
+impl Conversion<'_> {
     pub(super) fn document(&mut self, document: Document) {
         self.report.add(Fate::Taken, "version", "1");
         let written = moment(document.created_at.saturating_mul(1000));
@@ -50,7 +50,7 @@ impl Plan<'_> {
         let authors = gossip.vector_clock.0.len();
         let why = format!(
             "{authors} authors; it counted messages per author, which were not kept. The topics are \
-             new ones and the node's logs have a random epoch: no place in them was used before"
+             new ones and the node's logs have a random epoch: no path in them was used before"
         );
         self.report.add(Fate::NotNeeded, "gossip_state.vector_clock", why);
         let topics = gossip.topics.0;
@@ -73,11 +73,11 @@ impl Plan<'_> {
         }
         let field = "gossip_state.subscriptions";
         let pairs = gossip.subscriptions.0.iter();
-        let wishes = pairs.flat_map(|(name, dids)| {
+        let subscriptions = pairs.flat_map(|(name, dids)| {
             dids.iter().enumerate().map(move |(index, did)| (name, index, did))
         });
-        self.too_many(field, wishes.clone().count(), LEGACY_ITEMS_MAX);
-        for (name, index, text) in wishes.take(LEGACY_ITEMS_MAX) {
+        self.too_many(field, subscriptions.clone().count(), LEGACY_ITEMS_MAX);
+        for (name, index, text) in subscriptions.take(LEGACY_ITEMS_MAX) {
             let field = format!("{field}.{:?}[{index}]", quoted(name));
             match rule::did(text) {
                 None => self.report.add(Fate::Refused, field, no_did(text)),
@@ -100,24 +100,24 @@ impl Plan<'_> {
         }
     }
 
-    fn topic(&mut self, name: &str, topic: TopicDoc) {
-        let place = format!("gossip_state.topics.{:?}", quoted(name));
-        let field = |field: &str| format!("{place}.{field}");
+    fn topic(&mut self, name: &str, topic: LegacyTopic) {
+        let path = format!("gossip_state.topics.{:?}", quoted(name));
+        let field = |field: &str| format!("{path}.{field}");
         if topic.name != name {
             let why = format!("it calls itself {:?}: not taken", quoted(&topic.name));
-            return self.report.add(Fate::Refused, place, why);
+            return self.report.add(Fate::Refused, path, why);
         }
         if !name_is_valid(name) {
             let why = "a topic name has 1 to 128 of a-z 0-9 : . _ - here: not taken";
-            return self.report.add(Fate::Refused, place, why);
+            return self.report.add(Fate::Refused, path, why);
         }
         if self.state.topics().any(|(_, known)| known.genesis.spec.name == name) {
             let why = "a topic of this name is here already and stays as it is";
-            return self.report.add(Fate::NotNeeded, place, why);
+            return self.report.add(Fate::NotNeeded, path, why);
         }
         if topic.access_control.len() > LEGACY_RULE_BYTES_MAX {
             let why = "its access rule is too long to be kept: not taken";
-            return self.report.add(Fate::Refused, place, why);
+            return self.report.add(Fate::Refused, path, why);
         }
         let (access, rule) = rule::access(&topic.access_control);
         let mut spec = TopicSpec::new(name.into(), access, self.importer.now_ms);
@@ -135,7 +135,7 @@ impl Plan<'_> {
         let genesis = Genesis::sign(self.importer.keypair, self.node.network, spec, nonce);
         let id = genesis.id();
         if let Outcome::Rejected(reject) = self.commit(Mutation::CreateTopic(genesis)) {
-            return self.report.add(Fate::Refused, place, reject.to_string());
+            return self.report.add(Fate::Refused, path, reject.to_string());
         }
         let why = format!(
             "topic {id}, declared by this node, which is a member of it; other nodes join this id \
@@ -172,7 +172,7 @@ impl Plan<'_> {
 
     fn subscribe(&mut self, field: String, topic: &str, by: Provenance) {
         let time_ms = self.importer.now_ms;
-        let wish = Mutation::Subscribe { topic: topic.into(), by, time_ms };
+        let subscription = Mutation::Subscribe { topic: topic.into(), by, time_ms };
         let whose = match by {
             Provenance::Local => "the node's own".to_owned(),
             Provenance::Peer(did) => format!("of the peer {did}"),
@@ -181,7 +181,7 @@ impl Plan<'_> {
             let why = "no topic can have this name here: not taken";
             return self.report.add(Fate::Refused, field, why);
         }
-        match self.commit(wish) {
+        match self.commit(subscription) {
             Outcome::Rejected(reject) => self.report.add(Fate::Refused, field, reject.to_string()),
             Outcome::Duplicate => self.report.add(Fate::NotNeeded, field, "it is there already"),
             Outcome::Subscribed { pending: true } => {
@@ -193,9 +193,9 @@ impl Plan<'_> {
     }
 
     fn network(&mut self, network: Network) {
-        let place = "network_state.peer_connections";
+        let path = "network_state.peer_connections";
         let connections = network.peer_connections.0;
-        self.too_many(place, connections.len(), LEGACY_ITEMS_MAX);
+        self.too_many(path, connections.len(), LEGACY_ITEMS_MAX);
         let post_quantum = connections
             .iter()
             .filter(|(_, peer)| peer.ml_dsa_public.is_some() || peer.ml_kem_public.is_some())
@@ -203,17 +203,17 @@ impl Plan<'_> {
         if !connections.is_empty() {
             for field in ["negotiated_version", "peer_capabilities", "peer_software"] {
                 let why = "it is agreed again at the next connection";
-                self.report.add(Fate::NotNeeded, format!("{place}.*.{field}"), why);
+                self.report.add(Fate::NotNeeded, format!("{path}.*.{field}"), why);
             }
         }
         if post_quantum > 0 {
             for field in ["ml_dsa_public", "ml_kem_public"] {
                 let why = format!("of up to {post_quantum} peers; there is no use for it here");
-                self.report.add(Fate::Refused, format!("{place}.*.{field}"), why);
+                self.report.add(Fate::Refused, format!("{path}.*.{field}"), why);
             }
         }
         for (text, peer) in connections.into_iter().take(LEGACY_ITEMS_MAX) {
-            let field = format!("{place}.{:?}.x25519_key", quoted(&text));
+            let field = format!("{path}.{:?}.x25519_key", quoted(&text));
             if peer.did == text {
                 self.key(field, &text, &peer.x25519_key);
             } else {
@@ -221,18 +221,18 @@ impl Plan<'_> {
                 self.report.add(Fate::Refused, field, why);
             }
         }
-        let place = "network_state.peer_x25519_keys";
+        let path = "network_state.peer_x25519_keys";
         let keys = network.peer_x25519_keys.0;
-        self.too_many(place, keys.len(), LEGACY_ITEMS_MAX);
+        self.too_many(path, keys.len(), LEGACY_ITEMS_MAX);
         for (text, key) in keys.into_iter().take(LEGACY_ITEMS_MAX) {
-            self.key(format!("{place}.{:?}", quoted(&text)), &text, &key);
+            self.key(format!("{path}.{:?}", quoted(&text)), &text, &key);
         }
-        let place = "network_state.peer_addresses";
+        let path = "network_state.peer_addresses";
         let addresses = network.peer_addresses.0;
-        self.too_many(place, addresses.len(), LEGACY_ITEMS_MAX);
+        self.too_many(path, addresses.len(), LEGACY_ITEMS_MAX);
         for (text, address) in addresses.into_iter().take(LEGACY_ITEMS_MAX) {
             let why = format!("{}: addresses are no part of the state", quoted(&address));
-            self.report.add(Fate::NotNeeded, format!("{place}.{:?}", quoted(&text)), why);
+            self.report.add(Fate::NotNeeded, format!("{path}.{:?}", quoted(&text)), why);
         }
     }
 
