@@ -1,4 +1,4 @@
-//! Who may read a topic and who may write to it. Whatever cannot be understood is closed.
+//! Access rules: who may read a topic and write to it. A rule that cannot be decoded seals the topic.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use crate::did::Did;
 use crate::limits::{PARTICIPANTS_MAX, TRUST_MAX};
 
 const VERSION: u8 = 1;
-/// In place of a version: a rule of the earlier implementation, as text. No build understands it.
+/// In place of a version: a rule of the earlier implementation, as text. No build decodes it.
 const LEGACY: u8 = 0xFF;
 const PUBLIC: u8 = 1;
 const PARTICIPANTS: u8 = 2;
@@ -17,34 +17,34 @@ const MIN_TRUST: u8 = 3;
 
 const _: () = assert!(LEGACY != VERSION);
 
-/// Whom one side of an access rule lets in.
+/// Which identities one side of an access rule admits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Everybody.
+    /// All identities.
     Public,
-    /// These identities, in order and each once.
+    /// These identities, sorted and without duplicates.
     Participants(Vec<Did>),
-    /// Those whom this node trusts at least this much, of 1000.
+    /// Identities that this node trusts at least this much, of 1000.
     MinTrust(u16),
 }
 
 /// The access rule of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// Who may read.
+    /// The identities that may read.
     pub read: Policy,
-    /// Who may write.
+    /// The identities that may write.
     pub write: Policy,
 }
 
-/// An access rule as it came: kept byte by byte, understood only when it is asked. A rule from a
-/// newer version survives in it unchanged and closes the topic until somebody understands it.
+/// An encoded access rule, kept byte by byte and decoded on first use. A rule of a newer version is
+/// kept unchanged, and seals the topic until a build can decode it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AccessBytes {
     #[serde(with = "serde_bytes")]
     bytes: Vec<u8>,
-    /// Every entry asks, and checking the keys of a list of members costs microseconds for each.
+    /// Cached: every entry consults the rule, and checking each member's key costs microseconds.
     #[serde(skip)]
     view: OnceLock<Arc<View>>,
 }
@@ -57,23 +57,23 @@ impl PartialEq for AccessBytes {
 
 impl Eq for AccessBytes {}
 
-/// What an [`AccessBytes`] means to this build.
+/// An [`AccessBytes`] as this build decodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
-    /// The rule.
+    /// A rule that this build applies.
     Open(Access),
-    /// Not understood: not served, not accepted, kept as it is.
+    /// A rule that this build cannot decode: entries are neither served nor accepted, the rule is kept.
     Sealed,
 }
 
 impl Access {
-    /// Everybody reads and writes.
+    /// A rule by which all identities read and write.
     #[must_use]
     pub fn public() -> Self {
         Self { read: Policy::Public, write: Policy::Public }
     }
 
-    /// Only `members` read and write.
+    /// A rule by which only `members` read and write.
     #[must_use]
     pub fn participants(mut members: Vec<Did>) -> Self {
         members.sort_unstable();
@@ -81,14 +81,14 @@ impl Access {
         Self { read: Policy::Participants(members.clone()), write: Policy::Participants(members) }
     }
 
-    /// Those trusted at least `trust` of 1000 read and write.
+    /// A rule by which identities trusted at least `trust` of 1000 read and write.
     #[must_use]
     pub fn min_trust(trust: u16) -> Self {
         let policy = Policy::MinTrust(trust.min(TRUST_MAX));
         Self { read: policy.clone(), write: policy }
     }
 
-    /// The bytes to store and to sign.
+    /// The encoded rule, to be stored and signed.
     #[must_use]
     pub fn encode(&self) -> AccessBytes {
         let mut out = vec![VERSION];
@@ -99,7 +99,7 @@ impl Access {
 }
 
 impl Policy {
-    /// Whether `did`, trusted `trust` of 1000, is let in.
+    /// Whether the policy admits `did`, trusted `trust` of 1000.
     #[must_use]
     pub fn admits(&self, did: &Did, trust: u16) -> bool {
         match self {
@@ -150,24 +150,24 @@ impl Policy {
 }
 
 impl AccessBytes {
-    /// Bytes from elsewhere, understood or not.
+    /// Wraps encoded bytes, whether this build can decode them or not.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self { bytes, view: OnceLock::new() }
     }
 
-    /// A rule of the earlier implementation, kept as it is: sealed whatever it says.
+    /// Keeps a rule of the earlier implementation as text; it always seals the topic.
     pub(crate) fn legacy(rule: &str) -> Self {
         Self::from_bytes([&[LEGACY], rule.as_bytes()].concat())
     }
 
-    /// The bytes.
+    /// The encoded rule.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// What they mean. Anything unknown, unsorted, cut short or left over means sealed.
+    /// Decodes the rule. An unknown, unsorted, truncated or overlong encoding is [`View::Sealed`].
     pub fn view(&self) -> &View {
         self.view.get_or_init(|| Arc::new(self.decode().map_or(View::Sealed, View::Open)))
     }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn rules_round_trip() {
         for access in [Access::public(), private(), Access::min_trust(700)] {
             assert_eq!(*access.encode().view(), View::Open(access));
         }
@@ -218,7 +218,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_understood_has_one_spelling(bytes in prop::collection::vec(0..5u8, 0..12)) {
+        fn every_decodable_rule_has_one_encoding(bytes in prop::collection::vec(0..5u8, 0..12)) {
             let bytes = AccessBytes::from_bytes(bytes);
             if let View::Open(access) = bytes.view() {
                 prop_assert_eq!(access.encode(), bytes);

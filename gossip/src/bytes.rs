@@ -1,6 +1,6 @@
-//! Reading the fixed layouts: nothing is taken that is not there.
+//! Reads fixed layouts from bytes; a read beyond the end yields `None`.
 
-/// What is left of some bytes.
+/// The unread rest of a byte slice.
 pub(crate) struct ByteReader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> ByteReader<'a> {

@@ -1,4 +1,4 @@
-//! A peer's public X25519 key, vouched for by its identity.
+//! A peer's public X25519 key, signed by its identity.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,34 +11,33 @@ use crate::keypair::Keypair;
 
 const DOMAIN: &[u8] = b"icn/keycard/v0\0";
 const PREFIX: &str = "icn-card:";
-/// The most digits that a card's bytes have. Decoding takes the square of the length.
+/// The most base58 digits of a card. Decoding time grows with the square of the length.
 const DIGITS_MAX: usize = 186;
 
-/// The bytes of a card on a wire: key of the identity, X25519 key, time, signature.
+/// Bytes of an encoded card: identity key 32, X25519 key 32, time 8, signature 64.
 pub const CARD_BYTES: usize = 136;
 
-/// One X25519 key of one identity, signed by it. The text form is what operators hand to each
-/// other.
+/// One X25519 key of one identity, signed by it. Operators exchange its text form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyCard {
-    /// Whose key it is.
+    /// The identity that owns the key.
     pub did: Did,
-    /// The key.
+    /// The X25519 public key.
     #[serde(with = "serde_bytes")]
     pub x25519: [u8; 32],
-    /// When it was issued: ms since 1970. Of two cards the later one counts.
+    /// When the card was issued, in ms since 1970. The later of two cards replaces the earlier.
     pub issued_ms: u64,
     #[serde(with = "serde_bytes")]
     pub(crate) signature: [u8; 64],
 }
 
-/// The text is not a key card, or not one its owner signed.
+/// The text is no key card, or its signature is not the owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is not a valid key card; `icnctl identity show` on the other node prints it")]
 pub struct BadCard;
 
 impl KeyCard {
-    /// Vouches for a key.
+    /// Signs a card for the key `x25519`.
     #[must_use]
     pub fn sign(keypair: &Keypair, x25519: [u8; 32], issued_ms: u64) -> Self {
         let mut card = Self { did: keypair.did(), x25519, issued_ms, signature: [0; 64] };
@@ -46,15 +45,15 @@ impl KeyCard {
         card
     }
 
-    /// Checks that its owner signed it.
+    /// Checks the owner's signature.
     ///
     /// # Errors
-    /// [`BadSignature`].
+    /// [`BadSignature`] when the owner did not sign the card.
     pub fn verify(&self) -> Result<(), BadSignature> {
         self.did.verify(&self.signed(), &self.signature)
     }
 
-    /// The card as it goes over a wire.
+    /// The card's bytes, as a Hello carries them.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; CARD_BYTES] {
         let mut out = [0; CARD_BYTES];
@@ -65,10 +64,10 @@ impl KeyCard {
         out
     }
 
-    /// The card in these bytes, if its owner signed it.
+    /// Decodes a card and checks its owner's signature.
     ///
     /// # Errors
-    /// [`BadCard`].
+    /// [`BadCard`] when the bytes are no card or its owner did not sign it.
     pub fn from_bytes(bytes: &[u8; CARD_BYTES]) -> Result<Self, BadCard> {
         let mut reader = ByteReader(bytes);
         let mut read = || {
@@ -113,14 +112,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_card_survives_its_text_and_a_changed_one_does_not() {
+    fn a_card_round_trips_through_text_and_a_changed_one_is_refused() {
         let card = KeyCard::sign(&Keypair::from_seed([3; 32]), [4; 32], 5);
         let text = card.to_string();
         assert_eq!(text.parse(), Ok(card.clone()));
         let forged = KeyCard { x25519: [9; 32], ..card };
         assert_eq!(forged.to_string().parse::<KeyCard>(), Err(BadCard));
         assert_eq!(text[..text.len() - 1].parse::<KeyCard>(), Err(BadCard));
-        // Minutes if it were decoded.
+        // Decoding a text of this length would take minutes.
         assert_eq!(format!("{PREFIX}{}", "z".repeat(1 << 20)).parse::<KeyCard>(), Err(BadCard));
     }
 }

@@ -1,4 +1,4 @@
-//! Who somebody is: an Ed25519 public key with one spelling.
+//! An identity: an Ed25519 public key with one spelling.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +9,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const PREFIX: &str = "did:icn:z";
 /// The multicodec number of an Ed25519 public key.
 const MULTICODEC: [u8; 2] = [0xED, 0x01];
-/// The most digits that 34 bytes have. Decoding takes the square of the length.
+/// The most base58 digits of 34 bytes. Decoding time grows with the square of the length.
 const DIGITS_MAX: usize = 47;
 
-/// A decentralised identifier: `did:icn:z` and the base58 of the multicodec number and the key.
+/// A decentralised identifier: `did:icn:z` and the base58 of multicodec number and key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Did([u8; 32]);
 
 /// Why a text is not a [`Did`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DidError {
-    /// It does not look like one.
+    /// The text does not have the form of a DID.
     #[error("a DID looks like did:icn:z6Mk…, as `icnctl identity show` prints it")]
     Form,
-    /// The key is no point of the curve, or one that would accept forged signatures.
+    /// The key is no point of the curve, or a weak one that accepts forged signatures.
     #[error("the DID does not hold a usable Ed25519 key")]
     Key,
 }
@@ -36,7 +36,7 @@ impl Did {
     /// The identity with this public key.
     ///
     /// # Errors
-    /// [`DidError::Key`] for bytes that are no key or a weak one.
+    /// [`DidError::Key`] for bytes that are no key or a weak key.
     pub fn from_key(key: [u8; 32]) -> Result<Self, DidError> {
         let point = VerifyingKey::from_bytes(&key).map_err(|_| DidError::Key)?;
         if point.is_weak() || point.to_bytes() != key { Err(DidError::Key) } else { Ok(Self(key)) }
@@ -52,10 +52,10 @@ impl Did {
         &self.0
     }
 
-    /// Checks a signature by this identity, strictly: all nodes agree about every signature.
+    /// Checks a signature by this identity, strictly: every node reaches the same verdict.
     ///
     /// # Errors
-    /// [`BadSignature`].
+    /// [`BadSignature`] when this identity did not sign `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
         let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadSignature)?;
         key.verify_strict(message, &Signature::from_bytes(signature)).map_err(|_| BadSignature)
@@ -99,8 +99,8 @@ impl Serialize for Did {
 
 impl<'de> Deserialize<'de> for Did {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // The key was checked when it came in; checking it again for each of a million retained
-        // entries would cost seconds at every start.
+        // The key was checked when it was received. Checking it again for each of a million
+        // retained entries would cost seconds at every start.
         Ok(Self(serde_bytes::deserialize(deserializer)?))
     }
 }
@@ -121,7 +121,7 @@ mod tests {
             text.replace("icn", "ICN"),
             format!("{text}1"),
             String::new(),
-            // Minutes if it were decoded.
+            // Decoding a text of this length would take minutes.
             format!("{PREFIX}{}", "z".repeat(1 << 20)),
         ] {
             assert!(wrong.parse::<Did>().is_err(), "{wrong}");

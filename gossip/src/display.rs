@@ -1,9 +1,9 @@
-//! Words for people: times, durations, and text that came from elsewhere.
+//! Text for people: times, durations, and quoted foreign text.
 
-/// About how many bytes of somebody else's text a message repeats.
+/// About how many bytes of a foreign text an error message repeats.
 const QUOTED_BYTES_MAX: usize = 200;
 
-/// A moment in ms since 1970, in UTC.
+/// Formats ms since 1970 as a UTC timestamp.
 pub(crate) fn moment(ms: u64) -> String {
     let at = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(
@@ -12,7 +12,7 @@ pub(crate) fn moment(ms: u64) -> String {
     )
 }
 
-/// A duration in ms, exactly.
+/// Formats a duration in ms without rounding.
 pub(crate) fn duration(ms: u64) -> String {
     let parts = [
         (ms / 86_400_000, "d"),
@@ -21,19 +21,19 @@ pub(crate) fn duration(ms: u64) -> String {
         (ms / 1000 % 60, "s"),
         (ms % 1000, "ms"),
     ];
-    let told = parts.iter().filter(|(count, _)| *count > 0);
-    let words: Vec<String> = told.map(|(count, unit)| format!("{count} {unit}")).collect();
+    let nonzero = parts.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = nonzero.map(|(count, unit)| format!("{count} {unit}")).collect();
     if words.is_empty() { "0 s".into() } else { words.join(" ") }
 }
 
-/// Whether a character is one that a terminal may obey, or that hides what stands beside it.
+/// Whether a terminal may obey the character, or the character hides or reorders its neighbours.
 pub(crate) fn is_tricky(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}')
         || matches!(character, '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// Text from elsewhere as it may be shown: without tricks and not too long.
+/// Makes a foreign text safe to show: tricky characters escaped, cut after 200 bytes.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_exactly_as_far_as_there_are_words() {
+    fn times_and_durations_are_formatted_exactly() {
         assert_eq!(moment(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(moment(1_764_070_000_123), "2025-11-25T11:26:40.123Z");
         assert_eq!(moment(u64::MAX), "after the year 9999");
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_a_terminal_obeys_is_repeated() {
+    fn a_quoted_text_holds_no_character_that_a_terminal_obeys() {
         assert_eq!(quoted("a\u{1b}[2J\u{202e}b"), "a\\u{1b}[2J\\u{202e}b");
         assert_eq!(quoted(&"x".repeat(1000)).chars().count(), QUOTED_BYTES_MAX + 1);
     }

@@ -1,4 +1,4 @@
-//! One message, signed by its author.
+//! A signed entry of an author log: its layout, signature and hash.
 //!
 //! ```text
 //! signed   "icn/entry/v0\0" | kind u8 | network 32 | topic 32 | author 32 | epoch u64 | seq u64
@@ -20,32 +20,32 @@ use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::topic::TopicId;
 
 const DOMAIN: &[u8] = b"icn/entry/v0\0";
-/// Bytes of an encoded entry before its payload.
+/// Bytes of an encoded entry before the payload.
 pub const ENTRY_HEADER_BYTES: usize = 257;
 const SIGNATURE_BYTES: usize = 64;
 /// The kind of an entry whose payload is plain bytes.
 pub const KIND_PLAIN: u8 = 1;
 
-/// What an entry says about itself, all of it signed.
+/// The signed fields of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryHeader {
-    /// What the payload is.
+    /// The kind of the payload, such as [`KIND_PLAIN`].
     pub kind: u8,
-    /// The network it belongs to.
+    /// The network that the entry belongs to.
     pub network: [u8; 32],
-    /// The topic it belongs to.
+    /// The topic that the entry belongs to.
     pub topic: TopicId,
-    /// Who wrote it.
+    /// The identity that wrote and signed the entry.
     pub author: Did,
-    /// Which of the author's logs it is in.
+    /// The epoch of the author log.
     pub epoch: u64,
-    /// Its place in that log, from 1.
+    /// The sequence number in the author log, from 1.
     pub seq: u64,
-    /// The hash of the entry before it, zeros for the first.
+    /// The hash of the previous entry, zeros for the first.
     pub previous: [u8; 32],
-    /// The version of the access rule it was written under.
+    /// The version of the access rule that the entry was written under.
     pub access_version: u32,
-    /// When it was written, by the author's clock: ms since 1970.
+    /// When the entry was written, by the author's clock, in ms since 1970.
     pub time_ms: u64,
     payload_bytes: u32,
     payload_hash: [u8; 32],
@@ -59,22 +59,22 @@ pub struct Entry {
     payload: Bytes,
 }
 
-/// Where an entry goes: everything its author decides but the payload.
+/// The signed fields of an entry that its author chooses, without the payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Position {
-    /// The network.
+    /// The network that the entry belongs to.
     pub network: [u8; 32],
-    /// The topic.
+    /// The topic that the entry belongs to.
     pub topic: TopicId,
-    /// The author's log.
+    /// The epoch of the author log.
     pub epoch: u64,
-    /// The place in it.
+    /// The sequence number in the author log, from 1.
     pub seq: u64,
-    /// The hash of the entry before.
+    /// The hash of the previous entry, zeros for the first.
     pub previous: [u8; 32],
-    /// The version of the access rule.
+    /// The version of the topic's access rule.
     pub access_version: u32,
-    /// The author's clock.
+    /// The time of the author's clock, in ms since 1970.
     pub time_ms: u64,
 }
 
@@ -84,8 +84,8 @@ pub struct Position {
 pub struct NotAnEntry;
 
 impl Entry {
-    /// Writes and signs an entry. The payload must be within [`PAYLOAD_BYTES_MAX`]; a longer one
-    /// makes an entry that nobody admits.
+    /// Builds and signs an entry. A payload of more than [`PAYLOAD_BYTES_MAX`] makes an entry that
+    /// every node refuses.
     #[must_use]
     pub fn sign(keypair: &Keypair, position: &Position, payload: Bytes) -> Self {
         let mut entry = Self::assemble(KIND_PLAIN, keypair.did(), position, payload, [0; 64]);
@@ -93,7 +93,7 @@ impl Entry {
         entry
     }
 
-    /// An entry that was signed before; nothing about it is verified.
+    /// Builds an entry with an existing signature, which is not verified.
     pub(crate) fn assemble(
         kind: u8,
         author: Did,
@@ -117,24 +117,24 @@ impl Entry {
         Self { header, signature, payload }
     }
 
-    /// Checks payload and signature, the latter as [ZIP 215] has it: with others in
-    /// [`verify_all`](Self::verify_all) or alone, the verdict is the same on every node.
+    /// Checks payload hash and signature, the latter by [ZIP 215]: alone or in a batch by
+    /// [`verify_all`](Self::verify_all), every node reaches the same verdict.
     ///
     /// [ZIP 215]: https://zips.z.cash/zip-0215
     ///
     /// # Errors
-    /// [`BadSignature`] when either is not what the author signed, or the author's key is one that would
-    /// accept what nobody signed.
+    /// [`BadSignature`] when payload or header differ from what the author signed, or the author's key is
+    /// weak and would accept forged signatures.
     pub fn verify(&self) -> Result<(), BadSignature> {
         Did::from_key(*self.header.author.key()).map_err(|_| BadSignature)?;
         self.claim()?.verify_single().map_err(|_| BadSignature)
     }
 
-    /// [`verify`](Self::verify) for all of them, which for 64 entries by one author takes a third of the
-    /// time.
+    /// Verifies a batch of entries. For 64 entries by one author this takes a third of the time of
+    /// [`verify`](Self::verify) on each.
     ///
     /// # Errors
-    /// [`BadSignature`] when one of them is bad. Which one is not known.
+    /// [`BadSignature`] when at least one entry is bad; the error does not say which.
     pub fn verify_all(entries: &[Self]) -> Result<(), BadSignature> {
         if let [entry] = entries {
             return entry.verify();
@@ -148,14 +148,14 @@ impl Entry {
             }
             batch.queue(entry.claim()?);
         }
-        // Without randomness one by one, which needs none.
+        // A batch needs randomness. Without it, each entry is verified alone.
         if SysRng.try_next_u64().is_err() {
             return entries.iter().try_for_each(Self::verify);
         }
         batch.verify(UnwrapErr(SysRng)).map_err(|_| BadSignature)
     }
 
-    /// What the author's signature has to prove, if the payload is the one it is over.
+    /// The signature check still to be made, once the payload hash matches.
     fn claim(&self) -> Result<batch::Item, BadSignature> {
         if *blake3::hash(&self.payload).as_bytes() != self.header.payload_hash {
             return Err(BadSignature);
@@ -164,7 +164,7 @@ impl Entry {
         Ok((key.into(), signature.into(), &self.header.signed()).into())
     }
 
-    /// What it says about itself.
+    /// The entry's signed fields.
     #[must_use]
     pub fn header(&self) -> &EntryHeader {
         &self.header
@@ -174,13 +174,13 @@ impl Entry {
         &self.signature
     }
 
-    /// What it carries.
+    /// The entry's payload.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 
-    /// Identifies the entry; the next one of the log names it.
+    /// The hash that identifies the entry; the next entry of the author log names it.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
@@ -189,13 +189,13 @@ impl Entry {
         *hasher.finalize().as_bytes()
     }
 
-    /// The bytes of [`encode`](Self::encode).
+    /// The length of [`encode`](Self::encode) in bytes.
     #[must_use]
     pub fn encoded_bytes(&self) -> usize {
         ENTRY_HEADER_BYTES + self.payload.len()
     }
 
-    /// The one encoding, for wire and disk.
+    /// The canonical encoding, for wire and disk.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.encoded_bytes());
@@ -205,10 +205,10 @@ impl Entry {
         out
     }
 
-    /// The entry that `bytes` are the encoding of; nothing about it is verified but its form.
+    /// Decodes an entry. Only its form is checked, neither its payload hash nor its signature.
     ///
     /// # Errors
-    /// [`NotAnEntry`].
+    /// [`NotAnEntry`] when `bytes` do not have the form of an entry.
     pub fn decode(bytes: &[u8]) -> Result<Self, NotAnEntry> {
         Self::try_decode(bytes).ok_or(NotAnEntry)
     }
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn an_entry_round_trips() {
         let bytes = entry().encode();
         assert_eq!(bytes.len(), entry().encoded_bytes());
         assert_eq!(Entry::decode(&bytes), Ok(entry()));
@@ -305,19 +305,19 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed() {
+    fn every_flipped_bit_is_detected() {
         let bytes = entry().encode();
-        // Each byte once, every bit of it in turn over the length: a check costs 50 µs.
+        // One bit of each byte, a different one from byte to byte: a check costs 50 µs.
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
-            let noticed = Entry::decode(&flipped).ok().is_none_or(|entry| entry.verify().is_err());
-            assert!(noticed, "byte {at}");
+            let detected = Entry::decode(&flipped).ok().is_none_or(|entry| entry.verify().is_err());
+            assert!(detected, "byte {at}");
         }
     }
 
     #[test]
-    fn one_that_is_bad_spoils_all_wherever_it_is() {
+    fn a_bad_entry_at_any_index_fails_the_batch() {
         let whole = [log(9, 5), log(8, 5), log(9, 2)].concat();
         assert_eq!(Entry::verify_all(&whole), Ok(()));
         assert_eq!(Entry::verify_all(&[]), Ok(()));
@@ -332,17 +332,17 @@ mod tests {
             entries[at].header.author = Keypair::from_seed([7; 32]).did();
             assert_eq!(Entry::verify_all(&entries), Err(BadSignature), "author {at}");
         }
-        // What is wrong with one is not made up for by what is wrong with another.
+        // Two faults do not cancel each other out.
         let mut entries = log(9, 2);
         let (one, other) = entries.split_at_mut(1);
         std::mem::swap(&mut one[0].signature, &mut other[0].signature);
         assert_eq!(Entry::verify_all(&entries), Err(BadSignature));
     }
 
-    /// An author may add a point of small order to a signature: it matches in some checks of Ed25519
-    /// and not in others, and with others in a batch by chance.
+    /// An author may add a point of small order to a signature. Some checks of Ed25519 accept it, others
+    /// do not, and a cofactorless batch check accepts it by chance.
     #[test]
-    fn of_a_signature_that_not_all_would_accept_every_node_thinks_the_same() {
+    fn every_node_reaches_the_same_verdict_on_a_small_order_signature() {
         let entry = entry();
         let secret = SigningKey::from_bytes(&[9; 32]).to_scalar();
         let nonce = Scalar::from(7_u8);
@@ -358,20 +358,20 @@ mod tests {
             odd.signature[..32].copy_from_slice(point.as_bytes());
             odd.signature[32..].copy_from_slice((nonce + challenge * secret).as_bytes());
             assert_eq!(odd.verify(), Ok(()));
-            let beside = [log(9, 3), vec![odd.clone()], log(8, 3)].concat();
+            let batch = [log(9, 3), vec![odd.clone()], log(8, 3)].concat();
             for _ in 0..8 {
-                assert_eq!(Entry::verify_all(&beside), Ok(()));
+                assert_eq!(Entry::verify_all(&batch), Ok(()));
             }
             let strict = odd.header.author.verify(&odd.header.signed(), &odd.signature);
             accepted += usize::from(strict.is_ok());
         }
-        assert_eq!(accepted, 1, "the strict check accepts only the plain one");
+        assert_eq!(accepted, 1, "the strict check accepts only the signature without the addition");
     }
 
     #[test]
-    fn a_key_that_accepts_what_nobody_signed_is_no_author() {
+    fn a_weak_key_is_refused_as_author() {
         let mut entry = entry();
-        // The neutral element: with it and 0 the equation holds for every message.
+        // With the neutral element as key and 0 as scalar the equation holds for every message.
         let neutral = EdwardsPoint::default().compress();
         entry.header.author = Did::from_trusted(neutral.to_bytes());
         entry.signature = [0; SIGNATURE_BYTES];
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_the_one_of_version_0() {
+    fn the_layout_is_that_of_version_0() {
         let hash: String = entry().hash().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash, "a8f6e7f1224cd29b4433072ba8e0de27b9cff2e827887b93309c382758cce605");
     }

@@ -1,8 +1,7 @@
-//! What the earlier implementation left in its `state.snapshot`, as mutations of ours.
+//! Imports the `state.snapshot` of the earlier implementation as mutations.
 //!
-//! Nothing gets wider on the way: an access rule that cannot be said exactly is kept as it was and
-//! closes its topic. Secret keys are not read. [`Report`] accounts for every field. The mapping is
-//! in `docs/FORMAT.md`.
+//! No access rule gets wider: a rule without an exact equivalent is kept as text and seals its topic.
+//! Secret keys are not read. [`Report`] accounts for every field. The mapping is in `docs/FORMAT.md`.
 
 mod conversion;
 mod document;
@@ -21,88 +20,89 @@ use crate::limits::LEGACY_BYTES_MAX;
 use crate::mutation::Mutation;
 use crate::state::State;
 
-/// The version of the documents that can be imported.
+/// The version of the legacy documents that can be imported.
 pub const LEGACY_VERSION: u64 = 1;
 
-/// Who imports, and when.
+/// The importing node and the time of the import.
 pub struct Importer<'a> {
-    /// The node's key: it declares the topics, which had no creator there, and signs for them.
+    /// The node's key. It signs the topics as their creator, since legacy topics have none.
     pub keypair: &'a Keypair,
-    /// Who the node was there, if it has another identity now.
+    /// The node's identity in the document, if it has another one now.
     pub formerly: Option<Did>,
-    /// The time of the import, ms since 1970: that of all topics, subscriptions and keys.
+    /// The time of the import, in ms since 1970. All imported topics, subscriptions and keys get it.
     pub now_ms: u64,
-    /// A random number for each topic.
+    /// Yields a random number for each topic.
     pub nonce: &'a mut dyn FnMut() -> u64,
 }
 
-/// What an import comes to.
+/// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// What is to be committed, in this order; each of them changes the state.
+    /// The mutations to commit, in this order. Each of them changes the state.
     pub mutations: Vec<Mutation>,
-    /// The state behind them.
+    /// The state after all mutations.
     pub state: State,
-    /// What became of every field.
+    /// One line for every field of the document.
     pub report: Report,
 }
 
-/// Why a document cannot be imported. Nothing of it is taken.
+/// Why a document cannot be imported. Nothing of it is imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LegacyError {
-    /// It is larger than any real one.
+    /// The document is larger than any real one.
     #[error("the document has {bytes} bytes; at most {LEGACY_BYTES_MAX} are read")]
     TooLarge {
-        /// Its size.
+        /// The document's bytes.
         bytes: usize,
     },
-    /// What came as a checksum is none.
+    /// The checksum is malformed.
     #[error("the checksum is not one: 64 hexadecimal digits are needed")]
     NoChecksum,
-    /// The document is not what the checksum was made of.
+    /// The document does not have the given checksum.
     #[error(
-        "the SHA-256 of the document is {found}, its checksum says {expected}: it is damaged, or \
-         the node died between writing the two; use one of the copies with a time in their name"
+        "the SHA-256 of the document is {found}, its checksum says {expected}: the document is \
+         damaged, or the node died between writing the two; use one of the copies with a time in \
+         their name"
     )]
     Checksum {
-        /// The one that came with it.
+        /// The SHA-256 that the checksum file names.
         expected: String,
-        /// That of the document.
+        /// The SHA-256 of the document.
         found: String,
     },
-    /// It is something else, or cut short.
+    /// The document is no `state.snapshot`, or is truncated.
     #[error("this is not a state.snapshot of the earlier implementation: {why}")]
     Other {
-        /// What it lacks.
+        /// What is missing or malformed.
         why: String,
     },
-    /// Another version.
+    /// The document has an unknown version.
     #[error("the document has version {found}; only version {LEGACY_VERSION} is known")]
     Version {
-        /// Its version.
+        /// The document's version.
         found: u64,
     },
-    /// Something in it has another form.
+    /// A field of the document is malformed.
     #[error("{path}: {why}")]
     Invalid {
-        /// Where in the document.
+        /// The path of the field in the document.
         path: String,
-        /// What.
+        /// What is wrong with the field.
         why: String,
     },
-    /// The state to import into is not that of a node with this key.
+    /// The state to import into belongs to a node with another key.
     #[error("the state is not that of the node whose key this is")]
     OtherNode,
 }
 
-/// Reads `document` and works out what of it can be taken into `state`, which must be that of a
-/// node with the importer's key. `checksum` is what `state.snapshot.sha256` holds, if there is one.
+/// Converts `document` to mutations of `state`, which must belong to a node with the importer's key.
+/// `checksum` is the content of `state.snapshot.sha256`, if that file exists.
 ///
-/// Importing the same document again takes nothing twice.
+/// Importing the same document again imports nothing twice.
 ///
 /// # Errors
-/// [`LegacyError`] when the document as a whole cannot be read. What is wrong with a part of it is
-/// in the report, and the rest is taken.
+/// [`LegacyError`] when the document as a whole cannot be read. A part that cannot be imported is
+/// reported, and the rest is imported.
 pub fn import(
     document: &[u8],
     checksum: Option<&str>,
@@ -127,7 +127,7 @@ pub fn import(
     };
     conversion.document(document);
     for field in unknown {
-        conversion.report.add(Fate::Refused, field, "this field is not known here: not read");
+        conversion.report.add(Fate::Refused, field, "this build does not know the field: not read");
     }
     Ok(Import {
         mutations: conversion.mutations,
@@ -137,7 +137,7 @@ pub fn import(
 }
 
 fn compare(document: &[u8], checksum: &str) -> Result<(), LegacyError> {
-    // The name of the file may stand behind the digits.
+    // The file's name may follow the digits.
     let digits = checksum.split_whitespace().next().unwrap_or_default();
     let expected = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
     if expected.len() != 32 {

@@ -1,13 +1,13 @@
 //! The gossip protocol as a pure value: identities, signed entries, topics, access.
 //!
-//! An [`Entry`] is signed by its author and has a place: (topic, author, epoch, seq), and the hash
-//! of the entry before. It is accepted **iff** its place is the one after the head of its log and
-//! it names the head's hash. At or before the head it is a duplicate, however old, for ever; another
-//! entry for a place that is taken is proof that the author signed two histories, and freezes the
-//! log. The heads of a topic's logs are its vector clock.
+//! An [`Entry`] is signed by its author. It has a position (topic, author, epoch, seq) and names the
+//! hash of the previous entry. It is accepted **iff** its position follows the head of its author log
+//! and it names the head's hash. At or before the head it is a duplicate, however old. A different
+//! entry at the same position proves that the author signed two histories, and freezes the author log.
+//! The heads of a topic's author logs are its vector clock.
 //!
-//! A [`Topic`] is its signed [`Genesis`], whose hash is its id: it cannot be declared again
-//! with another access rule. An access rule that this build does not understand closes the topic.
+//! A [`Topic`] is its signed [`Genesis`], whose hash is its id, so its access rule can never be
+//! redeclared. An access rule that this build cannot decode seals the topic.
 //!
 //! [`State`] is the fold of [`Mutation`]s, the same on the live path and in recovery.
 //!

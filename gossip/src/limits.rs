@@ -1,4 +1,4 @@
-//! Every bound of the protocol on one page, and how the bounds hang together.
+//! All bounds of the protocol, and the compile-time relations between them.
 
 /// The largest payload of an entry: 60 KiB.
 pub const PAYLOAD_BYTES_MAX: usize = 60 << 10;
@@ -18,67 +18,67 @@ pub const SUBSCRIBERS_MAX: usize = 10_000;
 /// The most cursors of a node, over all topics.
 pub const CURSORS_MAX: usize = 1024;
 
-/// The most payload and header bytes a topic retains: 256 MiB. The oldest entries go first.
+/// The most payload and header bytes a topic retains: 256 MiB. The oldest entries are pruned first.
 pub const TOPIC_BYTES_MAX: u64 = 256 << 20;
 
 /// The most bytes of entries a node retains: 1 GiB. Above it, entries are refused.
 pub const NODE_BYTES_MAX: u64 = 1 << 30;
 
-/// How many entries a topic retains unless its creator says otherwise.
+/// How many entries a topic retains by default.
 pub const TOPIC_ENTRIES_DEFAULT: u32 = 1_000_000;
 
-/// How long a topic retains entries unless its creator says otherwise: 30 days.
+/// How long a topic retains entries by default: 30 days.
 pub const RETENTION_MS_DEFAULT: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// The highest trust there is.
+/// The highest trust score of a peer.
 pub const TRUST_MAX: u16 = 1000;
 
-/// The largest document of the earlier implementation that is read: 64 MiB. Real ones are below 10.
+/// The largest legacy document that is read: 64 MiB. Real ones are below 10 MiB.
 pub const LEGACY_BYTES_MAX: usize = 64 << 20;
 
-/// The most topics taken from such a document.
+/// The most topics imported from a legacy document.
 pub const LEGACY_TOPICS_MAX: usize = 10_000;
 
-/// The most items taken from any other list of it. Each subscription is checked against all others.
+/// The most items imported from any other list of a legacy document. Each subscription is checked
+/// against all others.
 pub const LEGACY_ITEMS_MAX: usize = 50_000;
 
-/// The most unknown fields of it that are told by name.
+/// The most unknown fields of a legacy document that the report names.
 pub const LEGACY_FIELDS_MAX: usize = 1000;
 
-/// The longest access rule of it that is kept: 64 KiB.
+/// The longest access rule kept from a legacy document: 64 KiB.
 pub const LEGACY_RULE_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
 const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
 const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
 
-/// The most topics a peer may be interested in on one link.
+/// The most topics that a peer may announce interest in on one link.
 pub const INTERESTS_MAX: usize = 4096;
 
-/// The most logs a peer may want on one link.
+/// The most author logs that a peer may want on one link.
 pub const SERVED_MAX: usize = 16_384;
 
-/// The most logs this node wants on one link. Fewer than a peer lets it, and few enough for all of them
-/// to be asked for at once.
+/// The most author logs that this node wants on one link. Fewer than a peer allows, and few enough to
+/// be requested all at once.
 pub const WANTS_MAX: usize = 8192;
 
-/// The most logs of one author in one topic. Every run of a node in which something is published begins
-/// one.
+/// The most author logs of one author in one topic. Each run of a node that publishes begins one.
 pub const LOGS_PER_AUTHOR_MAX: usize = 4096;
 
-/// The most logs of a topic.
+/// The most author logs of a topic.
 pub const LOGS_PER_TOPIC_MAX: usize = 65_536;
 
-/// The last place of a log that a peer is believed: far more than an author can fill.
+/// The highest sequence number accepted from a peer: far more than an author can write.
 pub const SEQ_MAX: u64 = 1 << 62;
 
-/// Bytes under way to a peer above which no more entries are sent to it: 1 MiB.
+/// Bytes in flight to a peer above which no more entries are sent to it: 1 MiB.
 pub const IN_FLIGHT_BYTES_MAX: usize = 1 << 20;
 
-/// The bytes of entries that one message carries, unless one entry alone is larger: 64 KiB.
+/// Bytes of entries in one message, unless a single entry is larger: 64 KiB.
 pub const BATCH_BYTES_MAX: usize = 64 << 10;
 
-/// How far ahead of the receiver's clock an entry may be written: 10 min.
+/// How far an entry's time may be ahead of the receiver's clock: 10 min.
 pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
 const _: () = assert!(WANTS_MAX <= SERVED_MAX);

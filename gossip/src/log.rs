@@ -1,4 +1,4 @@
-//! The log of one author in one topic, and what may follow in it.
+//! An author log, the entries of one author in one topic and epoch: its head, and what may follow.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,19 +6,19 @@ use crate::did::Did;
 use crate::entry::Entry;
 use crate::topic::TopicId;
 
-/// Names one log. An author starts a new epoch after a restore, so that no place is used twice.
+/// Names one author log. An author starts a new epoch in every run, so no position is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LogKey {
     /// The topic.
     pub topic: TopicId,
     /// The author.
     pub author: Did,
-    /// The run of the author's log.
+    /// The author's epoch: random, one for each run of the author's node.
     pub epoch: u64,
 }
 
 impl LogKey {
-    /// The log that `entry` belongs to.
+    /// The author log that `entry` belongs to.
     #[must_use]
     pub fn of(entry: &Entry) -> Self {
         let header = entry.header();
@@ -26,41 +26,41 @@ impl LogKey {
     }
 }
 
-/// How far a log has come. It outlives its entries: whatever is at or before the head is known for
-/// ever, so a replay of any age is refused by its position alone.
+/// The head of an author log. It outlives the log's entries, so that a replay of any age is refused by
+/// its position alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Log {
-    /// The last entry accepted, 0 for none.
+    /// The sequence number of the last accepted entry, 0 for none.
     pub head: u64,
-    /// Its hash.
+    /// The hash of the last accepted entry.
     #[serde(with = "serde_bytes")]
     pub head_hash: [u8; 32],
-    /// Two entries by the author for one place: the log is frozen, and this is why.
+    /// Two entries that the author signed for one position. They prove why the log is frozen.
     pub proof: Option<Box<(Entry, Entry)>>,
-    /// The last entry that was gone everywhere when this node first heard of the log, 0 for none: what
-    /// it has begins after it.
+    /// The sequence number after which this node's copy begins, 0 for the start. No peer had the entries
+    /// up to it any more when this node first received from the log.
     #[serde(default)]
     pub base: u64,
 }
 
-/// What an entry is to a log.
+/// How an entry relates to its author log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// It comes next.
+    /// The entry follows the head.
     Next,
-    /// It is already there, or was before it was pruned.
+    /// The log holds the entry, or held it before it was pruned.
     Duplicate,
-    /// Another entry by the same author has this place.
+    /// The log holds a different entry by the same author at this position.
     Equivocation,
-    /// Something is missing in between.
+    /// Entries between the head and this one are missing.
     Gap,
-    /// The log is frozen.
+    /// The log is frozen and accepts no entry.
     Frozen,
 }
 
 impl Log {
-    /// Judges a correctly signed entry by its place alone. `here` is the retained entry at that
-    /// place, if there is one.
+    /// Classifies a correctly signed entry by its position alone. `here` is the retained entry at that
+    /// position, if there is one.
     #[must_use]
     pub fn classify(&self, entry: &Entry, here: Option<&Entry>) -> Relation {
         let header = entry.header();
@@ -76,8 +76,8 @@ impl Log {
         } else if header.seq == self.head + 1 && header.previous == self.head_hash {
             Relation::Next
         } else {
-            // The place is next but the entry before is another one: the author has two histories,
-            // and only the other entry can prove it. Until it comes, something is missing.
+            // With the next position but another previous hash, the author has two histories. Only the
+            // other previous entry can prove it; until it is received, the entry is treated as a gap.
             Relation::Gap
         }
     }

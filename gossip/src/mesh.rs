@@ -1,12 +1,12 @@
-//! The protocol between nodes, as a value: events in, actions out.
+//! The protocol between nodes, as a value: events in, actions out. A "log" here is an author log.
 //!
-//! A *want* is a cursor at the server: what comes after it is sent as fast as the link takes it, and
-//! what is new when it is there. Catching up and following are one thing, and a slow peer costs its
-//! cursors and nothing else. Each log has one source at a time, its author if there is a link to it.
-//! The protocol is described in `docs/PROTOCOL.md`.
+//! A *want* is a cursor at the server. Entries after it are sent as fast as the link accepts them, and
+//! new entries as soon as they are durable. Catching up and following are therefore one mechanism, and a
+//! slow peer costs only its cursors. Each log has one source at a time, preferably its author.
+//! `docs/PROTOCOL.md` describes the protocol.
 //!
-//! Nothing here is durable and nothing needs to be: all of it can be made again from the state and
-//! from what the peers say. Time and chance are arguments.
+//! Nothing in this module is durable: the state and the peers' messages rebuild all of it. Time and
+//! randomness are arguments.
 
 mod accept;
 mod action;
@@ -40,7 +40,7 @@ pub use digest::Digests;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
 
-/// Names a link for as long as the process lives.
+/// Identifies a link; unique for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
@@ -50,85 +50,86 @@ impl fmt::Display for LinkId {
     }
 }
 
-/// How a link does.
+/// A snapshot of a link's figures, for status, metrics and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkView<'a> {
-    /// Who is at the other end.
+    /// The peer's identity.
     pub peer: Did,
-    /// Topics that it gets from here.
+    /// Topics that this node serves to the peer.
     pub shared: &'a BTreeSet<TopicId>,
-    /// Topics that it serves.
+    /// Topics that the peer serves.
     pub serves: &'a BTreeSet<TopicId>,
-    /// Logs it gets from here.
+    /// Logs that the peer receives from this node.
     pub cursors: usize,
-    /// Logs that come from it.
+    /// Logs that this node receives from the peer.
     pub wants: usize,
-    /// Bytes of frames that the network has not taken.
+    /// Bytes of frames that were not yet handed to the network.
     pub in_flight: usize,
-    /// How many things are remembered about it, of any kind.
+    /// Items of any kind kept in memory for the link.
     pub tracked_items: usize,
 }
 
-/// All links, and what is wanted over which.
+/// All links, and the source of each wanted log.
 #[derive(Default)]
 pub struct Mesh {
     links: BTreeMap<LinkId, Link>,
-    /// The link each log comes over.
+    /// The link over which each log is received.
     sources: BTreeMap<LogKey, LinkId>,
-    /// How many entries of a log have come and are not in it yet: until they are, where it is to go
-    /// on from is not known.
+    /// Entries of each log that were received and neither appended nor refused yet. While there are any,
+    /// the position to continue from is unknown.
     pending: BTreeMap<LogKey, usize>,
-    /// Logs that are left alone.
+    /// Logs that are not received for a while.
     paused: BTreeMap<LogKey, Pause>,
-    /// Logs that begin, as far as is known, after a gap: until then somebody may have what is in it.
+    /// Logs whose known copies begin after a gap, with the time until which peers may announce a complete
+    /// one.
     gaps: BTreeMap<LogKey, u64>,
-    /// The topics the operator subscribes to.
+    /// The topics that the operator subscribes to.
     wanted: BTreeSet<TopicId>,
-    /// Topics that nothing is to be done about.
+    /// Topics that are neither served nor received.
     closed: BTreeSet<TopicId>,
-    /// The epoch was begun by this process: nobody else can have used a place in it.
+    /// This process began the epoch, so no other process has used a position in it.
     epoch_is_fresh: bool,
-    /// Links that may have something to send.
+    /// Links that may have a message to send.
     awake: BTreeSet<LinkId>,
     steps: VecDeque<Step>,
     round_ms: u64,
     round: usize,
     ticked_ms: u64,
-    /// The clock as it was told last, and the time that has passed: it never goes back.
+    /// The last wall-clock time, and the elapsed time, which never goes back.
     wall_ms: u64,
     now_ms: u64,
     counts: [u64; Counter::ALL.len()],
 }
 
-/// What comes next, in order.
+/// A step that `poll` takes, in order.
 enum Step {
     Emit(Action),
-    /// Decide about the source of a log once what comes before is done.
+    /// Choose the source of a log after all earlier steps.
     ChooseSource(LogKey),
-    /// Take up a topic, unless another one has been taken meanwhile.
+    /// Add a topic, unless another topic of that name was added meanwhile.
     AddTopic(Box<Genesis>),
 }
 
-/// The code a link is closed with, without fault, when the state was replaced.
+/// The code for closing a link without fault because the state was replaced.
 const RESTORED: u32 = 0x32;
 
-/// How long a log may rest until nobody follows it any more: it is told of when it goes on.
+/// How long a log may go without a new entry before no node follows it. Its next entry is announced.
 const IDLE_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Mesh {
-    /// No links yet.
+    /// A mesh without links.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Leaves topics alone: they are neither served nor followed.
+    /// Replaces the set of closed topics, which are neither served nor received.
     pub fn set_closed(&mut self, state: &State, now_ms: u64, closed: BTreeSet<TopicId>) {
         self.closed = closed;
         self.topics_changed(state, now_ms);
     }
 
-    /// A peer is there.
+    /// A link to `peer` is up; `binding` is that of its TLS session.
     pub fn up(&mut self, state: &State, now_ms: u64, id: LinkId, peer: Did, binding: [u8; 32]) {
         let now_ms = self.advance_clock(now_ms);
         let mut link = Link::new(peer, binding, now_ms);
@@ -137,7 +138,7 @@ impl Mesh {
         self.announce_interests(state, now_ms, id);
     }
 
-    /// A link has gone.
+    /// A link is down.
     pub fn down(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let now_ms = self.advance_clock(now_ms);
         self.end(state, now_ms, id);
@@ -152,11 +153,11 @@ impl Mesh {
             self.sources.remove(&key);
             self.choose_source(state, now_ms, key);
         }
-        // Whoever is left may have what the lost one had, and has had no reason to say so.
+        // Other peers may have the lost peer's entries, but had no reason to announce them.
         topics.into_iter().for_each(|topic| self.ask_all(topic));
     }
 
-    /// A frame has come.
+    /// A frame was received.
     pub fn receive(&mut self, state: &State, now_ms: u64, id: LinkId, kind: u8, body: &[u8]) {
         let now_ms = self.advance_clock(now_ms);
         if !self.links.contains_key(&id) {
@@ -207,7 +208,7 @@ impl Mesh {
         }
     }
 
-    /// So many bytes of frames have been handed to the network.
+    /// The network accepted `bytes` of frames.
     pub fn sent(&mut self, id: LinkId, bytes: usize) {
         if let Some(link) = self.links.get_mut(&id) {
             link.in_flight = link.in_flight.saturating_sub(bytes);
@@ -215,19 +216,19 @@ impl Mesh {
         }
     }
 
-    /// The state was replaced: whatever was agreed with the peers was about another one.
+    /// The state was replaced by a restore. All links are closed, since they refer to the old state.
     pub fn restored(&mut self) {
         for id in std::mem::take(&mut self.links).into_keys() {
             self.emit(Action::Close { link: id, code: RESTORED, name: "restored" });
         }
         let (steps, counts) = (std::mem::take(&mut self.steps), self.counts);
-        // What is being checked comes back.
+        // Batches still being checked will be reported by `verified`.
         let pending = std::mem::take(&mut self.pending);
         // A restore has begun a new epoch.
         *self = Self { steps, counts, pending, epoch_is_fresh: true, ..Self::default() };
     }
 
-    /// Topics have come or gone.
+    /// Topics were added or removed.
     pub fn topics_changed(&mut self, state: &State, now_ms: u64) {
         for link in self.links.values_mut() {
             link.tags = tags(state, link);
@@ -243,7 +244,7 @@ impl Mesh {
         }
     }
 
-    /// The operator's subscriptions have changed, or the topics they are about have come.
+    /// The operator's subscriptions have changed, or a subscribed topic became known.
     pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
         let now_ms = self.advance_clock(now_ms);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
@@ -264,7 +265,7 @@ impl Mesh {
         }
     }
 
-    /// The next thing to do, if there is any.
+    /// The next action for the caller to perform, if there is one.
     pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
         let now_ms = self.advance_clock(now_ms);
         loop {
@@ -304,19 +305,19 @@ impl Mesh {
         }
     }
 
-    /// Whether the next own entry must go into a new epoch: this process may run on an old copy of the
-    /// node, and places in the present one be taken.
+    /// Whether the node's next own entry must begin a new epoch. This process may run on an old copy of
+    /// the node, whose original has used further positions of the present epoch.
     #[must_use]
     pub fn must_begin_epoch(&self) -> bool {
         !self.epoch_is_fresh
     }
 
-    /// The node's own logs go on in an epoch that was chosen by chance just now.
+    /// The node's own logs continue in a new, random epoch.
     pub fn epoch_begun(&mut self) {
         self.epoch_is_fresh = true;
     }
 
-    /// How the links do.
+    /// All links with their figures.
     pub fn links(&self) -> impl Iterator<Item = (LinkId, LinkView<'_>)> {
         self.links.iter().map(|(id, link)| {
             let view = LinkView {
@@ -332,13 +333,13 @@ impl Mesh {
         })
     }
 
-    /// How many logs are left alone for a while, or were a while ago.
+    /// How many logs are paused or wait at a gap, or did so recently.
     #[must_use]
     pub fn paused_logs(&self) -> usize {
         self.paused.len() + self.gaps.len()
     }
 
-    /// How often something was refused, received or done, by name.
+    /// All counters, by name.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Counter::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))
     }
@@ -347,7 +348,7 @@ impl Mesh {
         self.counts[count as usize] += 1;
     }
 
-    /// Takes a token for what costs more here than at the peer, or has no effect.
+    /// Takes a token for a message that costs this node more than the peer, or has no effect.
     fn charge(&mut self, now_ms: u64, id: LinkId) -> Result<(), LinkError> {
         let taken = self.links.get_mut(&id).is_none_or(|link| link.inbound_budget.take(now_ms));
         if taken { Ok(()) } else { Err(LinkError::TooMany) }
@@ -378,7 +379,7 @@ impl Mesh {
     }
 }
 
-/// The bytes a frame has besides its body.
+/// Bytes of a frame without its body.
 const FRAME_HEADER_BYTES: usize = 4;
 
 fn tags(state: &State, link: &Link) -> BTreeMap<Tag, TopicId> {

@@ -1,11 +1,11 @@
-//! Everything that can change the durable state, and its bytes in the log.
+//! The mutations of the durable state, and their record layout in the write-ahead log.
 //!
 //! ```text
 //! kind u16 | schema u16 | rules u16 | 0 u16 | bytes u32 | msgpack of the variant's content
 //! ```
 //!
-//! The kind stands outside the msgpack: renaming a variant changes no byte, and a record of a newer
-//! version is recognised without being understood.
+//! The kind is outside the msgpack: renaming a variant changes no byte, and a record of a newer version
+//! is recognised without being decoded.
 
 use std::net::SocketAddr;
 
@@ -21,112 +21,112 @@ const SCHEMA: u16 = 0;
 const HEADER_BYTES: usize = 12;
 const DEPTH_MAX: usize = 64;
 
-/// The version of the rules that [`State::apply`](crate::State::apply) follows. It stays the same
-/// for as long as any retained record was written under it.
+/// The version of the rules that [`State::apply`](crate::State::apply) follows. The rules of a version
+/// never change while a retained record was written under it.
 pub const RULES: u16 = 0;
 
-/// Who asked for a subscription.
+/// Whose subscription it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Provenance {
-    /// The operator of this node.
+    /// The subscription of this node's operator.
     Local,
-    /// A peer.
+    /// The subscription of the peer with this identity.
     Peer(Did),
 }
 
 /// One change of the durable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    /// Fixes who the node is. The first record of a store.
+    /// Fixes the node's identity. The first record of a store.
     Init {
         /// The node's identity.
         did: Did,
-        /// Its network.
+        /// The node's network.
         network: [u8; 32],
-        /// Its first epoch, random.
+        /// The node's first epoch, random.
         epoch: u64,
     },
-    /// A topic is known from now on.
+    /// Adds a topic.
     CreateTopic(Genesis),
-    /// The topic and its entries are forgotten here; how far its logs have come is not.
+    /// Removes a topic and its entries here. The heads of its author logs are kept.
     DeleteTopic(TopicId),
-    /// Somebody wants the entries of a topic, named or by id. An unknown name stays pending.
+    /// Subscribes to a topic by name or id. While the topic is unknown the subscription is pending.
     Subscribe {
-        /// The name or id.
+        /// The topic's name or id.
         topic: String,
-        /// Who.
+        /// The subscriber.
         by: Provenance,
-        /// When: ms since 1970.
+        /// When the subscription was made, in ms since 1970.
         time_ms: u64,
     },
-    /// The reverse.
+    /// Removes a subscription.
     Unsubscribe {
-        /// The name or id, as it was given.
+        /// The topic's name or id, as it was subscribed to.
         topic: String,
-        /// Who.
+        /// The subscriber.
         by: Provenance,
     },
-    /// An entry, own or accepted from a peer.
+    /// Appends an entry, the node's own or one accepted from a peer.
     Append {
-        /// The entry, verified.
+        /// The entry; its signature has been checked.
         entry: Entry,
-        /// When it was received: ms since 1970.
+        /// When the entry was received, in ms since 1970.
         received_ms: u64,
     },
-    /// The oldest entries of a topic are let go.
+    /// Prunes the oldest entries of a topic.
     Prune {
         /// The topic.
         topic: TopicId,
-        /// Up to this arrival.
+        /// The last arrival to be pruned.
         through: u64,
     },
-    /// A peer's key, verified.
+    /// Adds a peer's signed key, or replaces an older one.
     AddPeer {
-        /// The key.
+        /// The key card; its signature has been checked.
         card: KeyCard,
-        /// When it was learned: ms since 1970.
+        /// When the key was added, in ms since 1970.
         time_ms: u64,
     },
-    /// A peer is forgotten.
+    /// Removes a peer and its keys.
     RemovePeer(Did),
-    /// The first entry of a log that no peer has from its beginning, or from this node's head, any
-    /// more.
+    /// Appends an entry after a gap: no peer has the entries between this node's head and it any more.
     AppendAfterGap {
-        /// The entry, verified.
+        /// The entry; its signature has been checked.
         entry: Entry,
-        /// When it was received: ms since 1970.
+        /// When the entry was received, in ms since 1970.
         received_ms: u64,
     },
-    /// Two entries by one author for one place, verified: the log is frozen.
+    /// Freezes an author log on the proof of two entries for one position, both with checked signatures.
     Freeze(Box<(Entry, Entry)>),
-    /// The node's own logs go on in this epoch.
+    /// Continues the node's own author logs in this epoch.
     BeginEpoch(u64),
-    /// Where a peer was last reached.
+    /// Records where a peer was last reached.
     SetAddress {
         /// The peer.
         did: Did,
-        /// The address.
+        /// The address at which the peer was reached.
         address: SocketAddr,
     },
-    /// A key that is said to be a peer's, from a source without signatures. It replaces nothing.
+    /// Adds a peer's key from a source without signatures. It replaces no key.
     AddUnsignedKey {
-        /// Whose it is said to be.
+        /// The identity that the source names as the owner.
         did: Did,
         /// The X25519 key.
         x25519: [u8; 32],
-        /// When it was learned: ms since 1970.
+        /// When the key was added, in ms since 1970.
         time_ms: u64,
     },
-    /// A consumer has what arrived in a topic up to here. The first one makes the cursor.
+    /// Moves a consumer's cursor forward; the first move creates the cursor.
     MoveCursor {
         /// The topic.
         topic: TopicId,
         /// The name of the cursor, of the same form as a topic's.
         name: String,
-        /// Up to this arrival, which must have been. A cursor never goes back.
+        /// The last arrival that the consumer has processed: never beyond the topic's last arrival, and
+        /// never before the cursor.
         arrival: u64,
     },
-    /// A cursor is forgotten.
+    /// Removes a consumer's cursor.
     DeleteCursor {
         /// The topic.
         topic: TopicId,
@@ -135,30 +135,30 @@ pub enum Mutation {
     },
 }
 
-/// An identity, 32 bytes and a number, as two of the records have them.
+/// The content of the two records that hold an identity, 32 bytes and a number.
 #[derive(Serialize, Deserialize)]
 struct Keyed(Did, #[serde(with = "serde_bytes")] [u8; 32], u64);
 
-/// Why bytes are not a mutation.
+/// Why bytes are no record of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A newer version wrote them.
+    /// A newer version wrote the record.
     #[error("kind {kind}, schema {schema}, rules {rules} are of a newer version")]
     Newer {
-        /// The kind.
+        /// The record's kind.
         kind: u16,
-        /// The schema.
+        /// The record's schema version.
         schema: u16,
-        /// The rules.
+        /// The record's rules version.
         rules: u16,
     },
-    /// They make no sense.
+    /// The record is malformed.
     #[error("malformed: {0}")]
     Malformed(String),
 }
 
 impl Mutation {
-    /// Appends the record to `out`.
+    /// Appends the mutation's record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
@@ -190,10 +190,11 @@ impl Mutation {
         header[8..12].copy_from_slice(&bytes.to_le_bytes());
     }
 
-    /// The mutation that `bytes` are the record of.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// [`DecodeError`].
+    /// [`DecodeError::Newer`] for a record of a newer version, [`DecodeError::Malformed`] for bytes that
+    /// are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let malformed = |why: &str| DecodeError::Malformed(why.into());
         let (header, body) =
@@ -202,7 +203,7 @@ impl Mutation {
         let (kind, schema, rules) = (u16_at(0), u16_at(2), u16_at(4));
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
         if length as usize != body.len() || u16_at(6) != 0 {
-            return Err(malformed("its length is not the one it states"));
+            return Err(malformed("the record's length is not the one in its header"));
         }
         if schema > SCHEMA || rules > RULES {
             return Err(DecodeError::Newer { kind, schema, rules });
@@ -263,8 +264,8 @@ impl Mutation {
 }
 
 fn put<T: Serialize>(out: &mut Vec<u8>, kind: u16, content: &T) -> u16 {
-    // Writing into memory cannot fail and none of our types refuses to serialise; if one did, the
-    // record would be cut short and refused when it is decoded.
+    // Writing into memory cannot fail, and none of our types refuses to serialise. If one did, the
+    // record would be truncated and refused when it is decoded.
     let _ = rmp_serde::encode::write(out, content);
     kind
 }

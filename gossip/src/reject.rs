@@ -1,88 +1,88 @@
-//! Why something is refused, for a person and for a script.
+//! Why a mutation is rejected: a text for people and a code for scripts.
 
 use crate::topic::TopicId;
 
-/// A refusal. The state has not changed.
+/// Why a mutation was rejected. The state has not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reject {
     /// The node has no identity yet, or has one already.
     #[error("the node's identity is already fixed, or not yet")]
     Identity,
-    /// The name is not one for a topic.
+    /// The name is no valid topic name.
     #[error("a topic name has 1 to 128 of a-z 0-9 : . _ - and starts with a letter or digit")]
     BadName,
     /// No topic has this name or id here.
-    #[error("there is no topic {name:?} here; `icnctl topic list` shows those there are")]
+    #[error("there is no topic {name:?} here; `icnctl topic list` shows the known ones")]
     UnknownTopic {
-        /// What was asked for.
+        /// The requested name or id.
         name: String,
     },
     /// Several topics have this name.
     #[error("several topics are named {name:?}; use one of their ids: {}", list(.ids))]
     Ambiguous {
-        /// What was asked for.
+        /// The requested name.
         name: String,
-        /// The topics.
+        /// The ids of the topics with this name.
         ids: Vec<TopicId>,
     },
-    /// The topic is there already.
+    /// The topic is already known.
     #[error("the topic {id} exists already")]
     TopicExists {
-        /// The topic.
+        /// The topic's id.
         id: TopicId,
     },
-    /// Its access rule is not understood by this build.
+    /// This build cannot decode the topic's access rule.
     #[error("the topic is sealed: this version cannot read its access rule; upgrade the node")]
     Sealed,
-    /// The access rule does not let the author write, or the asker read.
+    /// The access rule does not let the author write, or the reader read.
     #[error("the topic's access rule does not let {who} {what}")]
     NoAccess {
-        /// Who.
+        /// The identity that was refused.
         who: String,
-        /// Wants what.
+        /// The refused right: `read` or `write`.
         what: &'static str,
     },
     /// The payload is too large.
     #[error("a message has at most 61440 bytes, this one has {bytes}")]
     TooLarge {
-        /// Its size.
+        /// The payload's bytes.
         bytes: usize,
     },
-    /// The signature does not match.
+    /// The signature is not the author's.
     #[error("the signature does not match its author")]
     BadSignature,
-    /// It belongs to another network.
+    /// The entry or topic belongs to another network.
     #[error("it belongs to another network")]
     WrongNetwork,
-    /// It does not follow what is there.
-    #[error("it does not come next in its author's log")]
+    /// The entry does not follow the head of its author log.
+    #[error("the entry does not come next in its author's log")]
     OutOfOrder,
-    /// The author has signed two entries for one place; the log is frozen.
-    #[error("its author has signed two different entries for one place; the log is frozen")]
+    /// The author has signed two entries for one position; the author log is frozen.
+    #[error("its author has signed two different entries for one position; the log is frozen")]
     Equivocation,
-    /// The name is not one for a cursor.
+    /// The name is no valid cursor name.
     #[error("a cursor's name has 1 to 128 of a-z 0-9 : . _ - and starts with a letter or digit")]
     BadCursor,
     /// The topic has no cursor of this name.
     #[error(
-        "there is no cursor {name:?} in this topic; `icnctl gossip subscriptions` shows those there are"
+        "there is no cursor {name:?} in this topic; `icnctl gossip subscriptions` shows the existing ones"
     )]
     NoCursor {
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// A cursor cannot stand where nothing has arrived yet.
+    /// A cursor cannot move beyond the last arrival.
     #[error("a cursor cannot stand at {arrival}: no more than {last} entries have arrived")]
     CursorAhead {
-        /// Where it was to stand.
+        /// The requested arrival.
         arrival: u64,
-        /// The last arrival.
+        /// The last arrival of the topic.
         last: u64,
     },
-    /// No room for more.
+    /// A limit is reached.
     #[error("{what} is full; remove some first")]
     Full {
-        /// What.
+        /// The list or store that is full.
         what: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! The durable state: the fold of all mutations.
+//! The durable state of a node: the fold of all mutations.
 
 mod apply;
 mod cursor;
@@ -26,125 +26,125 @@ pub use import::ImportError;
 pub use query::Counts;
 pub use summary::Loss;
 
-/// Everything a node may never forget. Cloning shares everything and costs next to nothing; the
-/// order of every map is the order of its keys, so equal states serialise to equal bytes.
+/// The durable state of a node. A clone shares all maps and takes constant time. Every map is ordered
+/// by its keys, so equal states serialise to equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     node: Option<NodeId>,
     topics: OrdMap<TopicId, Topic>,
     logs: OrdMap<LogKey, Log>,
-    /// By topic and arrival: the order of delivery.
+    /// Retained entries by topic and arrival, which is the order of delivery.
     entries: OrdMap<(TopicId, u64), Stored>,
-    /// Where in that order the entry of each place is.
+    /// The arrival of the retained entry at each position.
     arrivals: OrdMap<(LogKey, u64), u64>,
-    /// How far the arrivals of a topic have come; it outlives the topic.
+    /// The last arrival of each topic. It outlives the topic.
     next_arrivals: OrdMap<TopicId, u64>,
     subscriptions: OrdMap<(String, Provenance), Subscription>,
     peers: OrdMap<Did, Peer>,
     bytes: u64,
-    /// Beside the peers and not among them: whoever asks for a peer's key never gets one of these.
-    /// A state written before there were any ends without it.
+    /// Kept apart from the peers, so that a lookup of a peer's key never returns an unsigned one.
+    /// States of older builds end without this field.
     #[serde(default)]
     unsigned_keys: OrdMap<Did, UnsignedKey>,
-    /// How far each consumer has come in the order of delivery of a topic, by the name it chose.
+    /// The last arrival that each consumer has processed, by topic and cursor name.
     #[serde(default)]
     cursors: OrdMap<(TopicId, String), u64>,
 }
 
-/// Who the node is.
+/// The node's identity, network and current epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeId {
-    /// Its identity.
+    /// The node's identity.
     pub did: Did,
-    /// Its network.
+    /// The node's network.
     #[serde(with = "serde_bytes")]
     pub network: [u8; 32],
-    /// The epoch of its own logs.
+    /// The epoch that the node's own author logs are in.
     pub epoch: u64,
 }
 
-/// A topic that is known here.
+/// A topic that this node knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topic {
-    /// What its creator declared.
+    /// The signed declaration by its creator.
     pub genesis: Genesis,
-    /// The version of its access rule.
+    /// The version of the topic's access rule.
     pub access_version: u32,
     /// How many entries are retained.
     pub entries: u64,
-    /// Their encoded bytes.
+    /// Encoded bytes of the retained entries.
     pub bytes: u64,
 }
 
 /// A retained entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
-    /// The LSN that made it durable.
+    /// The LSN of the record that appended the entry.
     pub lsn: u64,
-    /// When it was received: ms since 1970.
+    /// When the entry was received, in ms since 1970.
     pub received_ms: u64,
-    /// The entry.
+    /// The entry with its payload.
     pub entry: Entry,
 }
 
-/// A subscription for the entries of a topic.
+/// A subscription to the entries of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
-    /// The topic; `None` while nobody here knows one of that name.
+    /// The topic; `None` while this node knows no topic of that name.
     pub topic: Option<TopicId>,
-    /// Since when: ms since 1970.
+    /// When the subscription was made, in ms since 1970.
     pub since_ms: u64,
 }
 
 /// A peer whose key is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Its key.
+    /// The peer's signed X25519 key.
     pub card: KeyCard,
-    /// How much it is trusted, of 1000.
+    /// How much this node trusts the peer, of 1000.
     pub trust: u16,
-    /// When it was learned: ms since 1970.
+    /// When the key was added, in ms since 1970.
     pub added_ms: u64,
-    /// Where it was last reached.
+    /// The address at which the peer was last reached.
     #[serde(default)]
     pub address: Option<SocketAddr>,
 }
 
-/// An X25519 key that its owner is said to have and has not signed: kept so that it is not forgotten,
-/// and nothing is encrypted to it. A card of the same identity replaces it.
+/// An X25519 key from a source without signatures. It is kept, but nothing is encrypted to it until a
+/// card signed by the same identity replaces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnsignedKey {
-    /// The key.
+    /// The X25519 public key.
     #[serde(with = "serde_bytes")]
     pub x25519: [u8; 32],
-    /// When it was learned: ms since 1970.
+    /// When the key was added, in ms since 1970.
     pub added_ms: u64,
 }
 
-/// The number of the layout of the serialised state.
+/// The schema version of the serialised state.
 pub const SCHEMA: u32 = 0;
 
-/// What a mutation brought about.
+/// The result of applying a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done.
+    /// The state was changed as asked.
     Done,
-    /// The topic is known now.
+    /// The topic with this id was added.
     TopicCreated(TopicId),
-    /// The subscription is there; whether it waits for a topic of that name.
+    /// The subscription was added.
     Subscribed {
-        /// Nobody here knows the topic yet.
+        /// This node does not know the topic yet.
         pending: bool,
     },
-    /// The entry is retained.
+    /// The entry was appended to its author log.
     Appended {
-        /// Its place in the order of delivery of its topic.
+        /// The entry's index in its topic's order of delivery.
         arrival: u64,
-        /// Its place in its author's log.
+        /// The entry's sequence number in its author log.
         seq: u64,
     },
-    /// It was there already; nothing has changed.
+    /// The state already was as asked; nothing has changed.
     Duplicate,
-    /// Refused; nothing has changed but, for an equivocation, the proof of it.
+    /// The mutation was rejected. Nothing has changed, except that an equivocation's proof is kept.
     Rejected(crate::reject::Reject),
 }

@@ -1,4 +1,4 @@
-//! What a topic is: the signed genesis that fixes its name, its access and what it retains.
+//! A topic's signed genesis, which fixes its name, access rule and retention.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use crate::limits::{RETENTION_MS_DEFAULT, TOPIC_ENTRIES_DEFAULT, TOPIC_NAME_BYTE
 
 const DOMAIN: &[u8] = b"icn/genesis/v0\0";
 
-/// The hash of a topic's genesis: a topic cannot be declared again with another access rule.
+/// The hash of a topic's genesis. A topic can therefore never be redeclared with another access rule.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TopicId(#[serde(with = "serde_bytes")] [u8; 32]);
 
@@ -24,7 +24,7 @@ impl TopicId {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// The bytes of the id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -61,41 +61,41 @@ impl FromStr for TopicId {
             *byte = u8::from_str_radix(digits, 16).map_err(|_| BadTopicId)?;
         }
         let id = Self(bytes);
-        // Upper case and signs parse too, and one id has one spelling.
+        // Upper-case digits and signs parse as well; an id has one spelling.
         if id.to_string() == text { Ok(id) } else { Err(BadTopicId) }
     }
 }
 
-/// How far a topic is meant to spread.
+/// How far a topic is intended to spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// The local network.
+    /// The local network only.
     Local,
-    /// The region.
+    /// The region only.
     Regional,
     /// Everywhere.
     Global,
 }
 
-/// What the creator of a topic decides.
+/// The properties of a topic that its creator chooses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicSpec {
-    /// Its name: a local alias, not an identity.
+    /// The topic's name: a local alias, not an identity.
     pub name: String,
-    /// Who may read and write.
+    /// The access rule: who may read and write.
     pub access: AccessBytes,
-    /// How far it spreads.
+    /// How far the topic spreads.
     pub scope: Scope,
-    /// How many entries are retained.
+    /// The most entries retained.
     pub max_entries: u32,
-    /// For how long they are retained after they were received, in ms.
+    /// How long an entry is retained after it was received, in ms.
     pub retention_ms: u64,
-    /// When it was created, by the creator's clock: ms since 1970.
+    /// When the topic was created, by the creator's clock, in ms since 1970.
     pub created_ms: u64,
 }
 
 impl TopicSpec {
-    /// A topic that retains what topics retain unless somebody says otherwise.
+    /// A specification with the default scope and retention.
     #[must_use]
     pub fn new(name: String, access: AccessBytes, created_ms: u64) -> Self {
         let (scope, max_entries) = (Scope::Global, TOPIC_ENTRIES_DEFAULT);
@@ -103,24 +103,24 @@ impl TopicSpec {
     }
 }
 
-/// A topic's declaration, signed by its creator, who is always a member.
+/// A topic's declaration, signed by its creator, who may always read and write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Genesis {
-    /// The network it belongs to.
+    /// The network that the topic belongs to.
     #[serde(with = "serde_bytes")]
     pub network: [u8; 32],
-    /// Who declared it.
+    /// The identity that declared the topic.
     pub creator: Did,
-    /// What was declared.
+    /// The declared properties.
     pub spec: TopicSpec,
-    /// Random: two topics of one creator and one moment are still two.
+    /// A random number: keeps two topics apart that one creator declares in the same ms.
     pub nonce: u64,
     #[serde(with = "serde_bytes")]
     pub(crate) signature: [u8; 64],
 }
 
 impl Genesis {
-    /// Declares a topic.
+    /// Declares and signs a topic.
     #[must_use]
     pub fn sign(keypair: &Keypair, network: [u8; 32], spec: TopicSpec, nonce: u64) -> Self {
         let mut genesis = Self { network, creator: keypair.did(), spec, nonce, signature: [0; 64] };
@@ -128,10 +128,10 @@ impl Genesis {
         genesis
     }
 
-    /// Checks that the creator signed this.
+    /// Checks the creator's signature.
     ///
     /// # Errors
-    /// [`BadSignature`].
+    /// [`BadSignature`] when the creator did not sign the genesis.
     pub fn verify(&self) -> Result<(), BadSignature> {
         self.creator.verify(&self.signed(), &self.signature)
     }
@@ -142,19 +142,19 @@ impl Genesis {
         TopicId(*blake3::hash(&self.signed()).as_bytes())
     }
 
-    /// Whether somebody who asks for `name` may mean this topic.
+    /// Whether `name` is this topic's name or its id.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
         self.spec.name == name || name.parse() == Ok(self.id())
     }
 
-    /// The one encoding for a wire.
+    /// The canonical encoding, for messages.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         [&self.signed()[DOMAIN.len()..], &self.signature].concat()
     }
 
-    /// The genesis that `bytes` are the encoding of; nothing about it is verified but its form.
+    /// Decodes a genesis. Only its form is checked, not its signature.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = ByteReader(bytes);
@@ -201,8 +201,8 @@ impl Genesis {
     }
 }
 
-/// Whether `name` may name a topic: 1 to 128 of a–z, 0–9, `:`, `.`, `_`, `-`, the first a letter or
-/// digit; never 64 digits that could be an id.
+/// Whether `name` is a valid topic name: 1 to 128 of a–z, 0–9, `:`, `.`, `_`, `-`, the first a letter
+/// or digit, and not 64 hexadecimal digits, which are an id.
 #[must_use]
 pub fn name_is_valid(name: &str) -> bool {
     let allowed =

@@ -291,7 +291,7 @@ fn what_is_no_such_document_is_told() {
     assert_eq!(path, "gossip_state.topics.coop:ledger.scope");
     let twice = String::from_utf8(bytes).expect("JSON").replacen("\"two\"", "\"counted\"", 1);
     let error = other(twice.as_bytes()).to_string();
-    assert!(error.contains("\"counted\" is there twice"), "{error}");
+    assert!(error.contains("\"counted\" is listed twice"), "{error}");
     assert_eq!(import_into(&State::default(), &full()).unwrap_err(), LegacyError::OtherNode);
 }
 

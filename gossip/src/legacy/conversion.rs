@@ -1,4 +1,4 @@
-//! Field by field, what becomes of a document.
+//! Converts a legacy document to mutations, field by field.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::mutation::{Mutation, Provenance};
 use crate::state::{NodeId, Outcome, State};
 use crate::topic::{Genesis, Scope, TopicSpec, name_is_valid};
 
-/// What has been worked out so far.
+/// The mutations, state and report produced so far.
 pub(super) struct Conversion<'a> {
     pub(super) node: NodeId,
     pub(super) importer: Importer<'a>,
@@ -25,24 +25,24 @@ impl Conversion<'_> {
     pub(super) fn document(&mut self, document: Document) {
         self.report.add(Fate::Taken, "version", "1");
         let written = moment(document.created_at.saturating_mul(1000));
-        let why = format!("written at {written}; what is taken has the time of the import");
+        let why = format!("written at {written}; imported items have the time of the import");
         self.report.add(Fate::NotNeeded, "created_at", why);
         match document.gossip_state {
             Some(gossip) => self.gossip(gossip),
-            None => self.report.add(Fate::NotNeeded, "gossip_state", "there is none"),
+            None => self.report.add(Fate::NotNeeded, "gossip_state", "the document has none"),
         }
         match document.network_state {
             Some(network) => self.network(network),
-            None => self.report.add(Fate::NotNeeded, "network_state", "there is none"),
+            None => self.report.add(Fate::NotNeeded, "network_state", "the document has none"),
         }
         match document.identity_state {
             Some(_) => self.report.add(
                 Fate::Refused,
                 "identity_state",
-                "it may hold secret keys in clear: not read, not shown, not taken; destroy the file \
-                 and its copies when they are no longer needed",
+                "it may hold secret keys in clear: not read, not shown, not imported; destroy the \
+                 file and its copies when they are no longer needed",
             ),
-            None => self.report.add(Fate::NotNeeded, "identity_state", "there is none"),
+            None => self.report.add(Fate::NotNeeded, "identity_state", "the document has none"),
         }
     }
 
@@ -50,7 +50,7 @@ impl Conversion<'_> {
         let authors = gossip.vector_clock.0.len();
         let why = format!(
             "{authors} authors; it counted messages per author, which were not kept. The topics are \
-             new ones and the node's logs have a random epoch: no path in them was used before"
+             new and the node's logs have a random epoch: no position in them was used before"
         );
         self.report.add(Fate::NotNeeded, "gossip_state.vector_clock", why);
         let topics = gossip.topics.0;
@@ -93,8 +93,8 @@ impl Conversion<'_> {
                 Some(_) => self.report.add(
                     Fate::Refused,
                     field,
-                    "the node itself, and not among local_subscriptions: a peer could have put it \
-                     there; subscribe again if it is wanted",
+                    "the node itself, and not among local_subscriptions: a peer could have written \
+                     it; subscribe again if you want it",
                 ),
             }
         }
@@ -104,19 +104,19 @@ impl Conversion<'_> {
         let path = format!("gossip_state.topics.{:?}", quoted(name));
         let field = |field: &str| format!("{path}.{field}");
         if topic.name != name {
-            let why = format!("it calls itself {:?}: not taken", quoted(&topic.name));
+            let why = format!("its name field says {:?}: not imported", quoted(&topic.name));
             return self.report.add(Fate::Refused, path, why);
         }
         if !name_is_valid(name) {
-            let why = "a topic name has 1 to 128 of a-z 0-9 : . _ - here: not taken";
+            let why = "a topic name has 1 to 128 of a-z 0-9 : . _ - here: not imported";
             return self.report.add(Fate::Refused, path, why);
         }
         if self.state.topics().any(|(_, known)| known.genesis.spec.name == name) {
-            let why = "a topic of this name is here already and stays as it is";
+            let why = "the node already has a topic of this name, which stays unchanged";
             return self.report.add(Fate::NotNeeded, path, why);
         }
         if topic.access_control.len() > LEGACY_RULE_BYTES_MAX {
-            let why = "its access rule is too long to be kept: not taken";
+            let why = "its access rule is too long to be kept: not imported";
             return self.report.add(Fate::Refused, path, why);
         }
         let (access, rule) = rule::access(&topic.access_control);
@@ -146,21 +146,21 @@ impl Conversion<'_> {
             Ok(words) => self.report.add(Fate::Taken, field("access_control"), words),
             Err(why) => {
                 let text = quoted(&topic.access_control);
-                let why = format!("{text:?} {why}: kept as it is, and the topic is sealed");
+                let why = format!("{text:?} {why}: kept as text, and the topic is sealed");
                 self.report.add(Fate::Refused, field("access_control"), why);
             }
         }
         match entries {
             Some(_) => self.report.add(Fate::Taken, field("max_entries"), kept.to_string()),
             None => {
-                let why = format!("{} cannot be said here: {kept}", topic.max_entries);
+                let why = format!("{} is out of range here: {kept}", topic.max_entries);
                 self.report.add(Fate::Default, field("max_entries"), why);
             }
         }
         match scope {
             Some(_) => self.report.add(Fate::Taken, field("scope"), topic.scope),
             None => {
-                let why = format!("{:?} is not known: the local network", quoted(&topic.scope));
+                let why = format!("{:?} is unknown: the local network", quoted(&topic.scope));
                 self.report.add(Fate::Default, field("scope"), why);
             }
         }
@@ -178,12 +178,14 @@ impl Conversion<'_> {
             Provenance::Peer(did) => format!("of the peer {did}"),
         };
         if !name_is_valid(topic) {
-            let why = "no topic can have this name here: not taken";
+            let why = "no topic can have this name here: not imported";
             return self.report.add(Fate::Refused, field, why);
         }
         match self.commit(subscription) {
             Outcome::Rejected(reject) => self.report.add(Fate::Refused, field, reject.to_string()),
-            Outcome::Duplicate => self.report.add(Fate::NotNeeded, field, "it is there already"),
+            Outcome::Duplicate => {
+                self.report.add(Fate::NotNeeded, field, "the node already has it")
+            }
             Outcome::Subscribed { pending: true } => {
                 let why = format!("{whose}; it waits for a topic of this name");
                 self.report.add(Fate::Taken, field, why);
@@ -202,13 +204,14 @@ impl Conversion<'_> {
             .count();
         if !connections.is_empty() {
             for field in ["negotiated_version", "peer_capabilities", "peer_software"] {
-                let why = "it is agreed again at the next connection";
+                let why = "it is negotiated again at the next connection";
                 self.report.add(Fate::NotNeeded, format!("{path}.*.{field}"), why);
             }
         }
         if post_quantum > 0 {
             for field in ["ml_dsa_public", "ml_kem_public"] {
-                let why = format!("of up to {post_quantum} peers; there is no use for it here");
+                let why =
+                    format!("of up to {post_quantum} peers; this implementation cannot use it");
                 self.report.add(Fate::Refused, format!("{path}.*.{field}"), why);
             }
         }
@@ -217,7 +220,7 @@ impl Conversion<'_> {
             if peer.did == text {
                 self.key(field, &text, &peer.x25519_key);
             } else {
-                let why = format!("it calls itself {:?}: not taken", quoted(&peer.did));
+                let why = format!("its did field says {:?}: not imported", quoted(&peer.did));
                 self.report.add(Fate::Refused, field, why);
             }
         }
@@ -231,7 +234,7 @@ impl Conversion<'_> {
         let addresses = network.peer_addresses.0;
         self.too_many(path, addresses.len(), LEGACY_ITEMS_MAX);
         for (text, address) in addresses.into_iter().take(LEGACY_ITEMS_MAX) {
-            let why = format!("{}: addresses are no part of the state", quoted(&address));
+            let why = format!("{}: addresses are not part of the state", quoted(&address));
             self.report.add(Fate::NotNeeded, format!("{path}.{:?}", quoted(&text)), why);
         }
     }
@@ -241,15 +244,11 @@ impl Conversion<'_> {
             return self.report.add(Fate::Refused, field, no_did(text));
         };
         if self.is_own(&did) {
-            return self.report.add(
-                Fate::NotNeeded,
-                field,
-                "the node itself is no peer of its own",
-            );
+            return self.report.add(Fate::NotNeeded, field, "this is the node's own identity");
         }
         let key: Option<[u8; 32]> = key.try_into().ok().filter(|key| *key != [0; 32]);
         let Some(x25519) = key else {
-            return self.report.add(Fate::Refused, field, "this is no X25519 key");
+            return self.report.add(Fate::Refused, field, "this is not an X25519 key");
         };
         let time_ms = self.importer.now_ms;
         match self.commit(Mutation::AddUnsignedKey { did, x25519, time_ms }) {
@@ -257,24 +256,23 @@ impl Conversion<'_> {
                 let mut cards = self.state.peers();
                 let mut keys = self.state.unsigned_keys();
                 if cards.any(|(known, _)| *known == did) {
-                    let why = "the peer's signed card is here already";
+                    let why = "the node already has the peer's signed card";
                     self.report.add(Fate::NotNeeded, field, why);
                 } else if keys.any(|(known, kept)| *known == did && kept.x25519 == x25519) {
-                    self.report.add(Fate::NotNeeded, field, "the same key is here already");
+                    self.report.add(Fate::NotNeeded, field, "the node already has this key");
                 } else {
-                    self.report.add(Fate::Refused, field, "another key of this peer is here");
+                    self.report.add(Fate::Refused, field, "the node has another key of this peer");
                 }
             }
             _ => self.report.add(
                 Fate::Taken,
                 field,
-                "as a key that nobody vouches for: nothing is encrypted to it until the peer's card \
-                 comes",
+                "as an unsigned key: nothing is encrypted to it until the peer's card is received",
             ),
         }
     }
 
-    /// Applies a mutation and keeps it if it has changed anything.
+    /// Applies a mutation, and keeps it if it has changed the state.
     fn commit(&mut self, mutation: Mutation) -> Outcome {
         let outcome = self.state.apply(0, mutation.clone());
         if !matches!(outcome, Outcome::Rejected(_) | Outcome::Duplicate) {
@@ -289,12 +287,12 @@ impl Conversion<'_> {
 
     fn too_many(&mut self, field: &str, count: usize, most: usize) {
         if count > most {
-            let why = format!("{count} of them; all after the first {most}: not taken");
+            let why = format!("{count} items; all after the first {most}: not imported");
             self.report.add(Fate::Refused, field, why);
         }
     }
 }
 
 fn no_did(text: &str) -> String {
-    format!("{:?} is no DID in its one right spelling: not taken", quoted(text))
+    format!("{:?} is not a DID in a known spelling: not imported", quoted(text))
 }

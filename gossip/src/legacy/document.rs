@@ -1,4 +1,4 @@
-//! The layout of a `state.snapshot` of version 1, with all the fields that came later.
+//! The layout of a `state.snapshot` of version 1, including fields that later builds added.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ pub(super) struct Document {
     pub(super) created_at: u64,
     pub(super) gossip_state: Option<Gossip>,
     pub(super) network_state: Option<Network>,
-    /// Passed over: it may hold secret keys.
+    /// Skipped, since it may hold secret keys.
     pub(super) identity_state: Option<IgnoredAny>,
     #[serde(rename = "version")]
     _version: u64,
@@ -56,7 +56,7 @@ pub(super) struct LegacyPeer {
     pub(super) ml_kem_public: Option<IgnoredAny>,
 }
 
-/// The fields of a peer that are passed over and are known all the same.
+/// Known fields of a peer that are not imported.
 const PEER_FIELDS: [&str; 5] =
     ["negotiated_version", "peer_capabilities", "peer_software", "ml_dsa_public", "ml_kem_public"];
 
@@ -66,7 +66,7 @@ struct Preamble {
 }
 
 impl Document {
-    /// The document and the fields in it that nobody knows here.
+    /// Decodes a document; also returns the names of its unknown fields.
     pub(super) fn read(document: &[u8]) -> Result<(Self, Vec<String>), LegacyError> {
         let head: Preamble = serde_json::from_slice(document)
             .map_err(|error| LegacyError::Other { why: quoted(&error.to_string()) })?;
@@ -75,7 +75,7 @@ impl Document {
         }
         let mut unknown = Vec::new();
         let mut more = 0_u64;
-        let mut passed_over = |path: Path<'_>| {
+        let mut skipped = |path: Path<'_>| {
             let names = names(&path);
             if is_known(&names) {
                 return;
@@ -90,7 +90,7 @@ impl Document {
         let mut json = serde_json::Deserializer::from_slice(document);
         let mut track = serde_path_to_error::Track::new();
         let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-        let read = serde_ignored::deserialize(tracked, &mut passed_over);
+        let read = serde_ignored::deserialize(tracked, &mut skipped);
         let document: Self = read.map_err(|error| LegacyError::Invalid {
             path: quoted(&track.path().to_string()),
             why: quoted(&error.to_string()),
@@ -125,7 +125,7 @@ fn is_known(names: &[&str]) -> bool {
     }
 }
 
-/// An object with any names, each of them once.
+/// A JSON object with arbitrary, unique names.
 pub(super) struct Pairs<V>(pub(super) Vec<(String, V)>);
 
 impl<V> Default for Pairs<V> {
@@ -141,7 +141,7 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Pairs<V> {
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => {
-                Err(de::Error::custom(format_args!("{:?} is there twice", quoted(pair[0]))))
+                Err(de::Error::custom(format_args!("{:?} is listed twice", quoted(pair[0]))))
             }
             None => Ok(Self(pairs)),
         }

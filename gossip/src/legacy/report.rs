@@ -1,35 +1,36 @@
-//! What became of everything in an imported document.
+//! The report of a legacy import: one line for every field.
 
 use std::fmt;
 
-/// What became of a field.
+/// What became of a field of a legacy document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
-    /// It is in the state.
+    /// The field was imported.
     Taken,
-    /// The document lacks it, or says what cannot be said here: there is a default in its place.
+    /// The document lacks the field or has no equivalent value: a default was used.
     Default,
-    /// Nothing here needs it.
+    /// This implementation does not need the field.
     NotNeeded,
-    /// It is not taken, and somebody may miss it.
+    /// The field was not imported, and the operator may miss it.
     Refused,
 }
 
-/// One field.
+/// The report's line on one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What became of it.
+    /// What became of the field.
     pub fate: Fate,
-    /// Which, by its place in the document. Nothing in it can trick a terminal.
+    /// The field's path in the document, safe to print on a terminal.
     pub field: String,
-    /// As what, or why not; the same holds.
+    /// As what the field was imported, or why not; safe to print on a terminal.
     pub why: String,
 }
 
-/// One line for every field, in the order of the import. A list over its limit ends in one line.
+/// One line for every field, in the order of the import. The rest of a list beyond its limit is one
+/// line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The lines.
+    /// The lines of the report.
     pub lines: Vec<Line>,
 }
 

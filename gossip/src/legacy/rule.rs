@@ -1,50 +1,51 @@
-//! Identities and access rules of the earlier implementation, as exactly as they can be said here.
+//! Converts legacy identities and access rules, exactly or not at all.
 
 use crate::access::{Access, AccessBytes};
 use crate::did::Did;
 use crate::limits::{PARTICIPANTS_MAX, TRUST_MAX};
 
-/// The identity that a text names in the one spelling it should have: ours, or the one the earlier
-/// implementation wrote, base58 of the bare key. It read 22 more, and took one member for several.
+/// Parses an identity in this implementation's spelling, or in the one that the earlier implementation
+/// wrote: base58 of the bare key. The earlier one read 22 further spellings, and so took one member for
+/// several.
 pub(super) fn did(text: &str) -> Option<Did> {
     if let Ok(did) = text.parse() {
         return Some(did);
     }
-    // 32 bytes have at most 44 digits; decoding takes the square of the length.
+    // 32 bytes have at most 44 digits; decoding time grows with the square of the length.
     let encoded = text.strip_prefix("did:icn:z").filter(|encoded| encoded.len() <= 44)?;
     let key: [u8; 32] = bs58::decode(encoded).into_vec().ok()?.try_into().ok()?;
     Did::from_key(key).ok()
 }
 
-/// The rule, and what it means in words; or the rule kept as it is, which closes the topic, and why.
+/// The converted rule and its meaning in words; or the rule kept as text, which seals the topic, and why.
 pub(super) fn access(text: &str) -> (AccessBytes, Result<String, &'static str>) {
-    match understood(text) {
+    match convert(text) {
         Ok((access, words)) => (access.encode(), Ok(words)),
         Err(why) => (AccessBytes::legacy(text), Err(why)),
     }
 }
 
-fn understood(text: &str) -> Result<(Access, String), &'static str> {
+fn convert(text: &str) -> Result<(Access, String), &'static str> {
     let trust = |trust: u16| {
-        (Access::min_trust(trust), format!("those trusted at least {trust} of {TRUST_MAX}"))
+        (Access::min_trust(trust), format!("identities trusted at least {trust} of {TRUST_MAX}"))
     };
     if text == "Public" {
-        return Ok((Access::public(), "everybody".into()));
+        return Ok((Access::public(), "all identities".into()));
     }
     if let Some(class) = argument(text, "TrustClass") {
         return match class {
             "Known" => Ok(trust(100)),
             "Partner" => Ok(trust(400)),
             "Federated" => Ok(trust(700)),
-            "Isolated" => Err("lets in nearly everybody and does not say so"),
+            "Isolated" => Err("admits nearly all identities and does not say so"),
             _ => Err("is no class of trust"),
         };
     }
     if let Some(score) = argument(text, "MinTrustScore") {
         return match thousandths(score) {
-            Some(0) => Err("lets in everybody and does not say so"),
+            Some(0) => Err("admits all identities and does not say so"),
             Some(score) => Ok(trust(score)),
-            None => Err("cannot be said in thousandths"),
+            None => Err("is not a whole number of thousandths"),
         };
     }
     if let Some(list) = argument(text, "Participants") {
@@ -59,16 +60,16 @@ fn understood(text: &str) -> Result<(Access, String), &'static str> {
         let words = format!("{} members", members.len());
         return Ok((Access::participants(members), words));
     }
-    Err("is not a rule that is known here")
+    Err("is an unknown rule")
 }
 
-/// What stands in `Kind:…` or `Kind(…)`.
+/// The argument in `Kind:…` or `Kind(…)`.
 fn argument<'a>(text: &'a str, kind: &str) -> Option<&'a str> {
     let rest = text.strip_prefix(kind)?;
     rest.strip_prefix(':').or_else(|| rest.strip_prefix('(')?.strip_suffix(')'))
 }
 
-/// A decimal number from 0 to 1 in thousandths, if it is a whole number of them.
+/// Parses a decimal number from 0 to 1 as thousandths, if it is a whole number of them.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let part = part.trim_end_matches('0');
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_said_exactly_or_not_at_all() {
+    fn rules_are_converted_exactly_or_not_at_all() {
         let trust = |trust| View::Open(Access::min_trust(trust));
         assert_eq!(view("Public"), View::Open(Access::public()));
         for (text, least) in [
@@ -136,19 +137,19 @@ mod tests {
             "Participants:[",
         ] {
             assert_eq!(view(text), View::Sealed, "{text}");
-            assert_eq!(&access(text).0.as_bytes()[1..], text.as_bytes(), "kept as it is");
+            assert_eq!(&access(text).0.as_bytes()[1..], text.as_bytes(), "kept unchanged");
         }
     }
 
     #[test]
-    fn members_are_let_in_only_if_each_is_named_in_its_one_spelling() {
+    fn a_member_list_is_converted_only_if_every_did_has_a_known_spelling() {
         let dids: Vec<Did> = (1..4).map(|seed| Keypair::from_seed([seed; 32]).did()).collect();
-        let there = |did: &Did| format!("did:icn:z{}", bs58::encode(did.key()).into_string());
+        let legacy = |did: &Did| format!("did:icn:z{}", bs58::encode(did.key()).into_string());
         let list = |names: &[String]| format!("Participants:[{}]", names.join(","));
-        let names: Vec<String> = dids.iter().map(there).collect();
+        let names: Vec<String> = dids.iter().map(legacy).collect();
         assert_eq!(view(&list(&names)), View::Open(Access::participants(dids.clone())));
         assert_eq!(view(&list(&[])), View::Open(Access::participants(vec![])));
-        let ours = [dids[0].to_string(), there(&dids[1])];
+        let ours = [dids[0].to_string(), legacy(&dids[1])];
         assert_eq!(view(&list(&ours)), View::Open(Access::participants(dids[..2].to_vec())));
         let hex: String = dids[0].key().iter().map(|byte| format!("{byte:02x}")).collect();
         for wrong in [format!("did:icn:f{hex}"), names[0].to_uppercase(), String::new()] {
@@ -161,7 +162,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn only_one_text_means_everybody(text in "(Public|TrustClass|MinTrustScore|Participants)?[:(]?\\PC{0,8}\\)?") {
+        fn only_the_text_public_admits_all_identities(text in "(Public|TrustClass|MinTrustScore|Participants)?[:(]?\\PC{0,8}\\)?") {
             if let View::Open(access) = view(&text) {
                 let public = access.read == Policy::Public || access.write == Policy::Public;
                 prop_assert_eq!(public, text == "Public");

@@ -1,4 +1,4 @@
-//! What becomes of the entries that have come: checked, appended, refused.
+//! Accepts received entries: signature check, append, refusal.
 
 use super::action::{Action, Batch, LinkError, PauseReason, Purpose};
 use super::counter::Counter;
@@ -8,7 +8,7 @@ use crate::log::LogKey;
 use crate::state::State;
 
 impl Mesh {
-    /// The signatures of a batch were checked; `valid` if all of them match.
+    /// The signatures of a batch were checked; `valid` iff all of them match.
     pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
         let now_ms = self.advance_clock(now_ms);
         let Batch { link: id, purpose, entries } = batch;
@@ -32,7 +32,7 @@ impl Mesh {
         }
     }
 
-    /// So many entries of a log are no longer on their way into it: they are taken, or never will be.
+    /// Removes `count` entries of a log from the pending ones: they were appended or refused.
     pub(super) fn resolve_pending(&mut self, key: LogKey, count: usize) {
         let Some(pending) = self.pending.get_mut(&key) else { return };
         *pending = pending.saturating_sub(count);
@@ -40,31 +40,31 @@ impl Mesh {
             return;
         }
         self.pending.remove(&key);
-        // Its source may have gone meanwhile, or its author have come.
+        // Meanwhile the source may have disconnected, or the author connected.
         let source = self.sources.get(&key).and_then(|id| self.links.get(id));
         if source.is_none_or(|link| link.peer != key.author) {
             self.steps.push_back(Step::ChooseSource(key));
         }
     }
 
-    /// An entry came that was there already.
+    /// A received entry was a duplicate.
     pub fn duplicate(&mut self) {
         self.count(Counter::Duplicate);
     }
 
-    /// An entry of this log has been appended.
+    /// An entry was appended to this log.
     pub fn appended(&mut self, state: &State, key: LogKey) {
         let log = state.head(&key);
         self.paused.remove(&key);
         self.gaps.remove(&key);
-        // Nobody follows a log that has not grown for long.
+        // After an idle time no peer follows the log, so its growth is announced.
         let before = state.entry_at(&key, log.head - 1).map(|stored| stored.received_ms);
         let now = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
         let new = before.is_none_or(|before| now.is_some_and(|now| now > before + IDLE_MS / 2));
         let source = self.sources.get(&key).copied();
         for (id, link) in &mut self.links {
             if source == Some(*id) {
-                // What follows is there.
+                // The source has the entries from here on.
                 link.wanting.gaps.remove(&key);
             }
             if link.wanting.announced.get(&key).is_some_and(|&announced| announced <= log.head) {
@@ -83,10 +83,10 @@ impl Mesh {
         }
     }
 
-    /// An entry was not taken: its log is left alone for a while, and stays where it is.
+    /// An entry was refused: its log is paused for a while and keeps its head.
     pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: PauseReason) {
         let future_ms = match refusal {
-            // No longer than that, whatever it says: a clock can be put right.
+            // At most 10 min, however far ahead the entry is: this node's clock may be set right.
             PauseReason::Future { time_ms } => {
                 let early = time_ms.saturating_sub(FUTURE_MS_MAX);
                 Some(early.saturating_sub(now_ms).clamp(1000, 600_000))
@@ -100,7 +100,7 @@ impl Mesh {
             pause.until_ms = now_ms + future_ms;
         }
         self.count(refusal.into());
-        // What follows has nothing to follow.
+        // The entries after the refused one cannot be appended either.
         let before = self.steps.len();
         self.steps.retain(|step| {
             !matches!(step, Step::Emit(Action::Append { entry, .. }) if LogKey::of(entry) == key)

@@ -1,4 +1,4 @@
-//! What a mesh wants done, and what it is told of it.
+//! Actions that a mesh asks of its caller, and the batches and reasons that the caller reports back.
 
 use bytes::Bytes;
 
@@ -7,28 +7,29 @@ use crate::entry::Entry;
 use crate::log::LogKey;
 use crate::mutation::Mutation;
 
-/// What a peer did that ends its link. Nothing here can be the doing of a third, or our own.
+/// A violation by the peer itself, which closes its link. No third party and no fault of this node can
+/// cause one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// The body makes no sense.
-    #[error("a message makes no sense")]
+    /// The peer sent a malformed message.
+    #[error("a message is malformed")]
     Malformed,
-    /// A message that must be understood and is not.
-    #[error("a message must be understood and is not")]
+    /// The peer sent a message of an unknown kind that must be understood.
+    #[error("a message of an unknown kind must be understood")]
     UnknownKind,
-    /// It passed on what nobody signed.
-    #[error("something was passed on that nobody has signed")]
+    /// The peer sent an entry, genesis or proof with a bad signature.
+    #[error("a signature does not match")]
     BadSignature,
-    /// It sent what was not asked for.
-    #[error("something was sent that was not asked for")]
+    /// The peer sent entries that this node has not requested.
+    #[error("entries were not requested or are out of order")]
     Unasked,
-    /// It went over a limit.
+    /// The peer exceeded a limit.
     #[error("a limit was exceeded")]
     TooMany,
 }
 
 impl LinkError {
-    /// The code the connection is closed with.
+    /// The code with which the link's connection is closed.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -41,44 +42,44 @@ impl LinkError {
     }
 }
 
-/// What is to be done.
+/// What the caller is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// A frame goes to a peer, once everything that is in the state now is durable.
+    /// Send a frame, once everything in the present state is durable.
     Send {
-        /// Over which link.
+        /// The link to send over.
         link: LinkId,
         /// The kind of the frame.
         kind: u8,
-        /// Its body.
+        /// The body of the frame.
         body: Bytes,
     },
-    /// A link is to be closed. It is not there any more for the mesh.
+    /// Close a link, which the mesh has already dropped.
     Close {
-        /// Which.
+        /// The link to close.
         link: LinkId,
         /// The code of the connection's end.
         code: u32,
-        /// Why, in a word.
+        /// The reason in one word.
         name: &'static str,
     },
-    /// Signatures are to be checked; [`Mesh::verified`](super::Mesh::verified) hears of it.
+    /// Check the signatures of a batch and report to [`Mesh::verified`](super::Mesh::verified).
     Verify(Batch),
-    /// An entry that is signed is to be appended; [`Mesh::appended`](super::Mesh::appended) or
-    /// [`Mesh::refused`](super::Mesh::refused) hears of it.
+    /// Append an entry whose signature has been checked. Report to
+    /// [`Mesh::appended`](super::Mesh::appended) or [`Mesh::refused`](super::Mesh::refused).
     Append {
-        /// The entry.
+        /// The entry to append.
         entry: Box<Entry>,
-        /// What is before it is gone.
+        /// The source has no entries between this node's head and this entry.
         after_gap: bool,
     },
-    /// A mutation is to be committed, if it is of use.
+    /// Commit a mutation, unless the state has changed so that it has no effect.
     Commit(Box<Mutation>),
-    /// The node's own logs go on in a new epoch.
+    /// Begin a new random epoch for the node's own logs.
     BeginEpoch,
 }
 
-/// Entries whose signatures are to be checked.
+/// Entries of one peer whose signatures are to be checked together.
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub(super) link: LinkId,
@@ -94,29 +95,29 @@ pub(super) enum Purpose {
 }
 
 impl Batch {
-    /// What is to be checked, all of it.
+    /// The entries to check.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whose link it came over.
+    /// The link over which the entries were received.
     #[must_use]
     pub fn link(&self) -> LinkId {
         self.link
     }
 }
 
-/// Why a log is left alone for a while.
+/// Why an entry was refused and its log is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PauseReason {
-    /// There is no room, here or on the disk.
+    /// The state or the disk has no room for the entry.
     NoRoom,
-    /// It is written in the future.
+    /// The entry's time is too far ahead of this node's clock.
     Future {
-        /// By the author's clock: ms since 1970.
+        /// The entry's time, by the author's clock, in ms since 1970.
         time_ms: u64,
     },
-    /// The rules do not admit it: access, place.
+    /// The state's rules refuse the entry: access or position.
     Rules,
 }

@@ -1,4 +1,4 @@
-//! Messages as bytes. The layouts are in `docs/PROTOCOL.md`.
+//! Encodes and decodes messages. The layouts are in `docs/PROTOCOL.md`.
 
 use bytes::Bytes;
 
@@ -14,8 +14,7 @@ use crate::entry::Entry;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::topic::Genesis;
 
-/// What the message kinds below this one are to a node that does not know them: nothing. From here
-/// on they must be understood.
+/// Unknown message kinds below this one are skipped; from this one on they close the link.
 const MUST_KNOW: u8 = 0x80;
 
 const MORE: u8 = 1;
@@ -49,7 +48,7 @@ impl StopReason {
 }
 
 impl Message {
-    /// Kind and body of the frame that carries it.
+    /// The kind and body of the message's frame.
     #[must_use]
     pub fn encode(&self) -> (u8, Bytes) {
         let mut out = Vec::new();
@@ -146,10 +145,11 @@ impl Message {
         (kind, out.into())
     }
 
-    /// The message in a frame; `None` for one that a node need not know.
+    /// Decodes the message of a frame; `None` for an unknown kind that may be skipped.
     ///
     /// # Errors
-    /// [`LinkError::Malformed`], [`LinkError::UnknownKind`].
+    /// [`LinkError::Malformed`] for a malformed body, [`LinkError::UnknownKind`] for an unknown kind that
+    /// must be understood.
     pub fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, LinkError> {
         let mut reader = ByteReader(body);
         let read = Self::read(kind, &mut reader);

@@ -1,20 +1,20 @@
-//! What is counted on links, by what it was.
+//! Counters of events on links.
 
 use super::action::{LinkError, PauseReason};
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Something that happened on a link. No peer is named: there are as many series as here.
+        /// A counted event on a link. Counters name no peer, so that their number is fixed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Counter {
             $($(#[$doc])* $variant,)*
         }
 
         impl Counter {
-            /// All there are, in the order of their values.
+            /// All counters, in the order of their values.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
 
-            /// The name in a metric.
+            /// The counter's name in metrics.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -26,45 +26,45 @@ macro_rules! counts {
 }
 
 counts! {
-    /// A link was closed for a body that makes no sense.
+    /// A link was closed because of a malformed message.
     Malformed = "malformed",
-    /// … for a message that must be understood.
+    /// A link was closed because of an unknown kind that must be understood.
     UnknownKind = "unknown_kind",
-    /// … for what nobody has signed.
+    /// A link was closed because of a bad signature.
     BadSignature = "bad_signature",
-    /// … for what was not asked for.
+    /// A link was closed because of entries that were not requested.
     Unasked = "unasked",
-    /// … for going over a limit.
+    /// A link was closed because the peer exceeded a limit.
     TooMany = "too_many",
-    /// An entry was there already.
+    /// A received entry was a duplicate.
     Duplicate = "duplicate",
-    /// An entry came for a log that was left.
+    /// Entries were received for a want that this node had ended.
     AfterCease = "after_cease",
-    /// A log was left alone for want of room.
+    /// A log was paused for lack of room.
     NoRoom = "no_room",
-    /// … because an entry is written in the future.
+    /// A log was paused because an entry's time is too far ahead.
     Future = "future",
-    /// … because the rules do not admit an entry.
+    /// A log was paused because the state's rules refuse an entry.
     Rules = "rules",
-    /// A topic came that nobody waits for.
+    /// A topic was received that this node does not wait for.
     TopicNotWanted = "topic_not_wanted",
-    /// A head of an author who may not write.
+    /// A head was announced of an author who may not write.
     HeadWithoutAccess = "head_without_access",
-    /// A head beyond those that are remembered.
+    /// A head was announced beyond the number kept for a link.
     HeadNotRemembered = "head_not_remembered",
-    /// A source was left for one that has more.
+    /// A stalled or slow source was replaced by one that has more entries.
     Stalled = "stalled",
-    /// A source did not stop when it was asked to.
+    /// A source did not stop in time after CEASE.
     NeverStopped = "never_stopped",
-    /// A peer has another entry at a place.
+    /// A peer has a different entry at the same position.
     Disputed = "disputed",
-    /// A dispute about what is not here, or is the same here.
+    /// A dispute named an entry that is missing or equal here.
     DisputeWithoutEffect = "dispute_without_effect",
-    /// A proof that proves nothing, or nothing new.
+    /// A proof proved nothing, or nothing new.
     ProofWithoutEffect = "proof_without_effect",
-    /// A log was frozen.
+    /// An author log was frozen.
     Frozen = "frozen",
-    /// The operator subscribes to more topics than a peer is told of.
+    /// The operator subscribes to more topics than are announced to a peer.
     InterestsLeftOut = "interests_left_out",
 }
 

@@ -1,4 +1,4 @@
-//! Which of many logs two nodes have alike, without naming each.
+//! Digests over parts of a topic's logs, by which two nodes find the logs that differ.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use crate::log::{Log, LogKey};
 use crate::state::State;
 use crate::topic::TopicId;
 
-/// The logs of a topic fall into 2^n parts, each with a digest: whoever is asked with them tells only
-/// the logs of the parts that differ. Keyed with the binding of the link, so that nobody can make two
-/// logs that look alike on every link.
+/// The digests of the 2^n parts into which the logs of a topic fall. The peer that receives them
+/// announces only logs of parts that differ. They are keyed with the link's binding, so that no author
+/// can craft two logs with equal digests on every link.
 ///
-/// With few logs there is one part, and no digest: all of them are told.
+/// With few logs there is one part and no digest, and all logs are announced.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Digests(Vec<[u8; 8]>);
 
-/// The parts whose logs are to be told.
+/// The parts whose logs are to be announced.
 pub(super) struct Parts(Vec<bool>);
 
-/// How many logs are in a part, about; a digest is a seventh of a head.
+/// About how many logs are in a part. A digest has a seventh of the bytes of a head.
 const LOGS_PER_PART: usize = 16;
 const EXPONENT_MAX: u8 = 10;
 
 impl Digests {
-    /// Those of the logs that are not frozen.
+    /// The digests of a topic's logs, without frozen ones.
     #[must_use]
     pub fn of(state: &State, topic: TopicId, binding: &[u8; 32]) -> Self {
         let count = state.heads(topic).filter(|(_, log)| log.proof.is_none()).count();
@@ -38,7 +38,7 @@ impl Digests {
         let open = state.heads(topic).filter(|(_, log)| log.proof.is_none());
         let mut logs: Vec<(usize, (&LogKey, &Log))> =
             open.map(|(key, log)| (part(key, parts), (key, log))).collect();
-        // Stable: within a part they stay in the order of the state.
+        // The sort is stable: within a part the logs keep the order of the state.
         logs.sort_by_key(|(part, _)| *part);
         let mut digests = vec![[0; 8]; parts];
         for logs in logs.chunk_by(|(one, _), (other, _)| one == other) {
@@ -56,7 +56,7 @@ impl Digests {
         Self(digests)
     }
 
-    /// Where the logs here are others than those these are of.
+    /// The parts whose digests differ from those of this node's logs.
     pub(super) fn differing(&self, state: &State, topic: TopicId, binding: &[u8; 32]) -> Parts {
         let own = Self::with_parts(state, topic, binding, self.0.len());
         Parts(own.0.iter().zip(&self.0).map(|(own, other)| own != other).collect())
@@ -88,7 +88,7 @@ impl Parts {
     }
 }
 
-/// Authors are spread by their keys, and the logs of one by their epochs, which are random.
+/// Spreads authors by their keys, and the logs of one author by their epochs, which are random.
 fn part(key: &LogKey, parts: usize) -> usize {
     let author = key.author.key().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
     usize::try_from((author ^ key.epoch) % parts as u64).unwrap_or(0)

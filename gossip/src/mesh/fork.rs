@@ -1,4 +1,4 @@
-//! Two histories by one author: how they are found out, proven and told.
+//! Forks, two histories by one author: their detection, proof and announcement.
 
 use super::message::Message;
 use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose};
@@ -7,11 +7,11 @@ use crate::log::LogKey;
 use crate::mutation::Mutation;
 use crate::state::State;
 
-/// How many disputes and proofs of one peer may wait to be checked.
+/// The most disputes and proofs of one peer that wait to be checked.
 const EVIDENCE_MAX: usize = 256;
 
 impl Mesh {
-    /// Shows a peer the entry that is here at a place where it has another.
+    /// Sends a peer this node's entry at a position where the peer has a different one.
     pub(super) fn dispute(&mut self, state: &State, id: LinkId, key: &LogKey, seq: u64) {
         self.count(Counter::Disputed);
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -21,7 +21,7 @@ impl Mesh {
         }
     }
 
-    /// Shows a peer why a log is frozen.
+    /// Sends a peer the proof by which a log is frozen.
     pub(super) fn prove(&mut self, state: &State, id: LinkId, key: LogKey) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if state.head(&key).proof.is_some() && link.proved.insert(key) {
@@ -64,7 +64,7 @@ impl Mesh {
         self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
-    /// What comes too late, because others were faster, is nobody's fault.
+    /// Evidence against a log that is already frozen is late, not a fault.
     fn charge_unless_frozen(
         &mut self,
         state: &State,
@@ -75,7 +75,7 @@ impl Mesh {
         if state.head(key).proof.is_some() { Ok(()) } else { self.charge(now_ms, id) }
     }
 
-    /// Whether a log can be frozen on what this peer says: it is one that the two have in common.
+    /// Whether evidence by this peer can freeze the log: both nodes share its topic.
     fn is_open(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
         let common = self.links.get(&id).is_some_and(|link| {
             link.shared.contains(&key.topic) || link.serves.contains(&key.topic)
@@ -108,7 +108,7 @@ impl Mesh {
         }
     }
 
-    /// The entries of a dispute or a proof are signed.
+    /// The signatures of a dispute or proof were checked and match.
     pub(super) fn evidence_checked(&mut self, id: LinkId, purpose: Purpose, entries: Vec<Entry>) {
         if let Some(link) = self.links.get_mut(&id) {
             link.checking_evidence = false;
@@ -116,7 +116,7 @@ impl Mesh {
         self.check_next_evidence(id);
         let mut entries = entries.into_iter();
         let action = match (purpose, entries.next(), entries.next()) {
-            // Appending it is what finds the other one, and keeps both.
+            // Appending the entry detects the equivocation and keeps both entries as proof.
             (Purpose::Dispute, Some(entry), None) => {
                 *self.pending.entry(LogKey::of(&entry)).or_default() += 1;
                 Action::Append { entry: Box::new(entry), after_gap: false }
@@ -129,7 +129,7 @@ impl Mesh {
         self.emit(action);
     }
 
-    /// A log was frozen: everybody who has to do with the topic gets the proof.
+    /// A log was frozen: every peer that shares its topic is sent the proof.
     pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
         let now_ms = self.advance_clock(now_ms);
         self.count(Counter::Frozen);

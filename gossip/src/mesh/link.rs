@@ -1,4 +1,4 @@
-//! What is remembered about one link for as long as it lives.
+//! The state of one link, kept while it is up.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,96 +10,95 @@ use crate::did::Did;
 use crate::log::LogKey;
 use crate::topic::TopicId;
 
-/// One link.
+/// A link to one peer.
 pub(super) struct Link {
     pub(super) peer: Did,
     pub(super) binding: [u8; 32],
-    /// The tags of the topics that are known here and that the peer may read: of any other it learns
-    /// nothing, whatever it knows of it.
+    /// The tags of the known topics that the peer may read. To the peer every other tag is unknown.
     pub(super) tags: BTreeMap<Tag, TopicId>,
-    /// What the peer wants, and as much of a newer list as has come.
+    /// The peer's interests, and the received part of a newer list.
     pub(super) interests: Vec<Interest>,
     pub(super) incoming_interests: Vec<Interest>,
-    /// When the peer was told our own last, and whether they have changed since.
+    /// When this node's interests were last announced to the peer, and whether they changed since.
     pub(super) interests_ms: Option<u64>,
     pub(super) interests_stale: bool,
-    /// The topics the peer is interested in and may read.
+    /// The topics that the peer is interested in and may read.
     pub(super) shared: BTreeSet<TopicId>,
-    /// The topics the peer has told the root of: it serves them.
+    /// The topics that the peer serves: those whose root it has announced.
     pub(super) serves: BTreeSet<TopicId>,
     pub(super) serving: Serving,
     pub(super) wanting: Wanting,
-    /// Messages that go before anything else.
+    /// Messages that are sent before all others.
     pub(super) outbox: VecDeque<Message>,
-    /// Bytes of frames that have not been handed to the network.
+    /// Bytes of frames that were not yet handed to the network.
     pub(super) in_flight: usize,
-    /// What it may still ask, and be asked or told, that costs more at the other end.
+    /// Budgets for messages that cost the receiver more than the sender: the peer's, and this node's own.
     pub(super) inbound_budget: TokenBucket,
     pub(super) outbound_budget: TokenBucket,
-    /// Disputes and proofs that wait to be checked, and whether one is.
+    /// Disputes and proofs that wait to be checked, and whether one is being checked.
     pub(super) evidence: VecDeque<Batch>,
     pub(super) checking_evidence: bool,
-    /// Logs of which the peer was sent our side of a dispute, or the proof.
+    /// Logs for which the peer was sent a dispute, and those for which it was sent a proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,
-    /// When its subscriptions were made durable last, and whether they have changed since.
+    /// When the peer's subscriptions were last committed, and whether they changed since.
     pub(super) persisted_ms: Option<u64>,
     pub(super) interests_unpersisted: bool,
 }
 
-/// What the peer gets.
+/// Everything to be sent to the peer about topics that it subscribes to.
 #[derive(Default)]
 pub(super) struct Serving {
     pub(super) cursors: BTreeMap<u64, Cursor>,
     pub(super) handles: BTreeMap<LogKey, u64>,
-    /// The cursors there may be something for.
+    /// Handles of the cursors that may have entries to send.
     pub(super) ready: VecDeque<u64>,
-    /// Logs the peer wanted and that come here only from it.
+    /// Logs whose want was declined, since this node receives them only from the peer itself.
     pub(super) declined: BTreeSet<LogKey>,
-    /// Logs the peer is to be told of.
+    /// Logs whose heads are to be announced unasked.
     pub(super) new_logs: BTreeSet<LogKey>,
-    /// Topics whose logs it is being told, which of them, and how far that has come.
+    /// Topics whose heads are being announced: the parts, and the last log announced so far.
     pub(super) announcing: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
-    /// Topics whose genesis it lacks and is to get.
+    /// Topics whose genesis is to be sent.
     pub(super) offers: BTreeSet<TopicId>,
-    /// Topics whose root it is to be told.
+    /// Topics whose root is to be announced.
     pub(super) roots: BTreeSet<TopicId>,
-    /// Places it has another entry at, and frozen logs: it is to get our side, and the proof.
+    /// Disputes to be sent, by position, and frozen logs whose proof is to be sent.
     pub(super) disputes: BTreeMap<LogKey, u64>,
     pub(super) proofs: BTreeSet<LogKey>,
 }
 
-/// How far a log has been sent.
+/// The server's side of a want: how far a log has been sent.
 pub(super) struct Cursor {
     pub(super) key: LogKey,
     pub(super) sent: u64,
-    /// The hash of the entry the receiver goes on from, until it has been compared.
+    /// The hash of the entry that the receiver continues from, until it has been compared.
     pub(super) hash: Option<[u8; 16]>,
     pub(super) queued: bool,
 }
 
-/// What the peer is asked for.
+/// Everything requested from the peer, and what it has announced.
 #[derive(Default)]
 pub(super) struct Wanting {
     pub(super) next_handle: u64,
     pub(super) wants: BTreeMap<u64, ActiveWant>,
     pub(super) handles: BTreeMap<LogKey, u64>,
-    /// Not sent yet.
+    /// Wants that are not sent yet.
     pub(super) outgoing: Vec<Want>,
-    /// How far it has told its logs have come, where that is further than here.
+    /// The heads that the peer has announced, where they are ahead of this node's.
     pub(super) announced: BTreeMap<LogKey, u64>,
-    /// Logs it has stopped sending.
+    /// Logs that are not wanted from the peer until it announces a further head.
     pub(super) excluded: BTreeSet<LogKey>,
-    /// Logs that it does not have without a gap, and what its part begins after.
+    /// Logs of which the peer's copy begins after a gap, and the sequence number before its first entry.
     pub(super) gaps: BTreeMap<LogKey, u64>,
-    /// Topics it is to be asked about.
+    /// Topics whose heads the peer is to be asked for.
     pub(super) asking: BTreeSet<TopicId>,
-    /// Roots that were asked about, and those whose answer is complete.
+    /// Roots whose heads were asked for, and those whose answer is complete.
     pub(super) asked: BTreeMap<TopicId, Root>,
     pub(super) answered: BTreeMap<TopicId, Root>,
 }
 
-/// How long something is left alone: twice as long each time.
+/// The pause of a log: twice as long each time.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pause {
     pub(super) until_ms: u64,
@@ -108,33 +107,33 @@ pub(super) struct Pause {
 
 impl Pause {
     const FIRST_MS: u64 = 10_000;
-    /// The longest, and how long an end is remembered for the next to be longer.
+    /// The longest pause, and how long after its end the next one is still doubled.
     pub(super) const MOST_MS: u64 = 600_000;
 
-    /// The next, longer one.
+    /// Begins the next, longer pause.
     pub(super) fn begin(&mut self, now_ms: u64) {
         self.last_ms = (self.last_ms * 2).clamp(Self::FIRST_MS, Self::MOST_MS);
         self.until_ms = now_ms + self.last_ms;
     }
 }
 
-/// A log that is being received.
+/// The receiver's side of a want: a log that is being received.
 pub(super) struct ActiveWant {
     pub(super) key: LogKey,
-    /// The place of the next entry, and the hash of the one before.
+    /// The sequence number of the next entry, and the hash of the previous one.
     pub(super) next: u64,
     pub(super) previous: [u8; 32],
-    /// What is before the next entry is gone at the peer.
+    /// The peer has no entries between this node's head and the next entry.
     pub(super) after_gap: bool,
-    /// When it was wanted, when something came last, and when it was asked to stop.
+    /// When the log was wanted, when entries were last received, and when CEASE was sent.
     pub(super) since_ms: u64,
     pub(super) progress_ms: u64,
     pub(super) ceased_ms: Option<u64>,
-    /// What still comes is of no use.
+    /// Entries still received for this want are dropped.
     pub(super) discarded: bool,
 }
 
-/// Tokens for what a peer asks that costs more here than there.
+/// A rate limit: a burst of tokens, refilled at a fixed rate.
 pub(super) struct TokenBucket {
     tokens: u32,
     burst: u32,
@@ -145,7 +144,7 @@ pub(super) struct TokenBucket {
 const INBOUND_BURST: u32 = 200;
 const INBOUND_PER_SECOND: u64 = 50;
 
-/// How fast a peer is asked and told roots: well below what it takes.
+/// This node's own rate of ASK and ROOTS: well below what a peer accepts.
 const OUTBOUND_BURST: u32 = 50;
 const OUTBOUND_PER_SECOND: u64 = 20;
 
@@ -180,7 +179,7 @@ impl Link {
         Tag::of_topic(&self.binding, topic)
     }
 
-    /// How many things are remembered.
+    /// How many items of any kind are kept in memory for the link.
     pub(super) fn tracked_items(&self) -> usize {
         let topics = self.interests.len() + self.incoming_interests.len() + self.shared.len();
         let forks = self.serves.len() + self.disputed.len() + self.proved.len();
@@ -193,7 +192,7 @@ impl Link {
 }
 
 impl Serving {
-    /// There may be something to send of `key`.
+    /// Queues the cursor of `key`, whose log may have grown; false if there is no cursor.
     pub(super) fn wake(&mut self, key: &LogKey) -> bool {
         let Some(handle) = self.handles.get(key) else { return false };
         if let Some(cursor) = self.cursors.get_mut(handle)
@@ -205,7 +204,7 @@ impl Serving {
         true
     }
 
-    /// Forgets the turns of cursors that are gone, should there be many of them.
+    /// Removes dropped cursors from the ready queue once they outnumber the live ones.
     pub(super) fn tidy(&mut self) {
         if self.ready.len() > 2 * self.cursors.len() + 64 {
             self.ready.retain(|handle| self.cursors.contains_key(handle));
@@ -232,7 +231,7 @@ impl Wanting {
         logs + topics + self.excluded.len() + self.gaps.len()
     }
 
-    /// A want has ended. `None` if its log comes from elsewhere by now.
+    /// Ends a want. `None` if its log is by now received from another peer.
     pub(super) fn forget(&mut self, handle: u64) -> Option<ActiveWant> {
         let wanted = self.wants.remove(&handle)?;
         let is_current = self.handles.get(&wanted.key) == Some(&handle);
@@ -242,7 +241,7 @@ impl Wanting {
         is_current.then_some(wanted)
     }
 
-    /// Nothing more is wanted of these topics: what was told about them may be told again.
+    /// Removes all records about topics that are not in `wanted`, so that they can be announced anew.
     pub(super) fn retain_topics(&mut self, wanted: &BTreeSet<TopicId>) {
         self.announced.retain(|key, _| wanted.contains(&key.topic));
         self.excluded.retain(|key| wanted.contains(&key.topic));
@@ -251,11 +250,11 @@ impl Wanting {
         self.answered.retain(|topic, _| wanted.contains(topic));
     }
 
-    /// It does not get us any further with a log, whatever it has told.
+    /// Stops wanting a log from this peer until it announces a further head.
     pub(super) fn exclude(&mut self, key: LogKey) {
         self.excluded.insert(key);
         self.announced.remove(&key);
-        // Should it be the only one later, it is asked again.
+        // If it is later the only peer with the log, the next root asks it again.
         self.answered.remove(&key.topic);
     }
 }
@@ -265,7 +264,7 @@ impl TokenBucket {
         Self { tokens: burst, burst, per_second, since_ms: now_ms }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token; false if there is none.
     pub(super) fn take(&mut self, now_ms: u64) -> bool {
         let earned = now_ms.saturating_sub(self.since_ms).saturating_mul(self.per_second) / 1000;
         if earned > 0 {

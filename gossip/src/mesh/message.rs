@@ -1,4 +1,4 @@
-//! What is said on a link after the Hello.
+//! The messages of the protocol, which follow the Hello on a link.
 
 use bytes::Bytes;
 
@@ -8,147 +8,147 @@ use crate::did::Did;
 use crate::entry::Entry;
 use crate::topic::Genesis;
 
-/// One message.
+/// A message between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Every topic the sender subscribes to.
+    /// Lists every topic that the sender subscribes to.
     Interests {
-        /// The list goes on in the next one.
+        /// The list continues in the next message.
         more: bool,
-        /// The topics.
+        /// The topics of this message.
         list: Vec<Interest>,
     },
-    /// Topics the receiver has asked for and does not know.
+    /// Carries topics that the receiver announced as missing.
     Topics(Vec<Genesis>),
-    /// What the sender's logs of topics hash to.
+    /// Announces the roots of topics.
     Roots(Vec<(Tag, Root)>),
-    /// The heads of these topics are wanted.
+    /// Requests the heads of topics.
     Ask(Vec<Ask>),
-    /// How far the sender's logs of a topic have come.
+    /// Announces heads of a topic's author logs.
     Heads {
         /// The topic.
         tag: Tag,
-        /// With this one all logs have been told.
+        /// The last message of an answer to ASK.
         last: bool,
-        /// These only, because they are news.
+        /// The heads answer no ASK: their logs are new, or were idle.
         unsolicited: bool,
-        /// The logs.
+        /// The announced heads.
         list: Vec<Head>,
     },
-    /// Logs are wanted, and what comes to them later.
+    /// Requests author logs from a position on, including later entries.
     Want(Vec<Want>),
-    /// What was wanted.
+    /// Carries consecutive entries of a wanted log.
     Entries {
-        /// The log, as the want named it.
+        /// The handle of the want.
         handle: u64,
-        /// The place of the first.
+        /// The sequence number of the first entry.
         first: u64,
-        /// One after the other.
+        /// The entries.
         list: Vec<WireEntry>,
     },
-    /// No more of this log is wanted.
+    /// Ends the want with this handle; answered by STOP.
     Cease(u64),
-    /// No more of this log comes.
+    /// Ends a want by its server.
     Stop {
-        /// The log.
+        /// The handle of the want.
         handle: u64,
-        /// Why.
+        /// Why the server stops.
         reason: StopReason,
     },
-    /// The sender has another entry at a place.
+    /// Carries the sender's entry at a position where the receiver has a different one.
     Dispute(Box<Entry>),
-    /// Two entries by one author for one place.
+    /// Carries two entries by one author for one position.
     Proof(Box<(Entry, Entry)>),
-    /// What the sender has of a log begins after this.
+    /// Announces that the sender's copy of a wanted log begins after a gap.
     Base {
-        /// The log.
+        /// The handle of the want.
         handle: u64,
-        /// The place before the first.
+        /// The sequence number before the first entry.
         seq: u64,
-        /// The hash of the entry there.
+        /// The hash of the entry with that sequence number.
         hash: [u8; 32],
     },
 }
 
-/// A subscription, as it is told.
+/// A subscription, as a peer announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// The topic.
+    /// The topic, or its name.
     pub tag: Tag,
-    /// The sender does not have its genesis.
+    /// The sender lacks the topic's genesis.
     pub missing: bool,
-    /// The tag is that of a name.
+    /// The tag is that of the topic's name.
     pub named: bool,
 }
 
-/// A topic whose heads are wanted.
+/// A topic whose heads are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// The topic.
     pub tag: Tag,
-    /// What the sender has: only logs of parts that differ are wanted.
+    /// The sender's digests: only heads of parts that differ are requested.
     pub digests: Digests,
 }
 
-/// How far a log has come.
+/// The head of an author log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Whose log.
+    /// The author.
     pub author: Did,
-    /// Which of the author's.
+    /// The epoch of the author log.
     pub epoch: u64,
-    /// The last entry.
+    /// The sequence number of the last entry.
     pub seq: u64,
-    /// The beginning of its hash.
+    /// The first 16 bytes of the last entry's hash.
     pub hash: [u8; 16],
 }
 
-/// A log and the place after which it is wanted.
+/// A wanted author log, and the position to continue from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// What the entries will be called by.
+    /// The handle by which ENTRIES, BASE and STOP name the want.
     pub handle: u64,
     /// The topic.
     pub tag: Tag,
-    /// Whose log.
+    /// The author.
     pub author: Did,
-    /// Which of the author's.
+    /// The epoch of the author log.
     pub epoch: u64,
-    /// The last entry that is there already, 0 for none.
+    /// The sequence number of the receiver's head, 0 for none.
     pub after: u64,
-    /// The beginning of its hash.
+    /// The first 16 bytes of the hash of the receiver's head.
     pub hash: [u8; 16],
 }
 
-/// What an entry is besides its place.
+/// The fields of an entry that its want and its predecessor do not determine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireEntry {
-    /// What the payload is.
+    /// The kind of the payload.
     pub kind: u8,
-    /// The version of the access rule it was written under.
+    /// The version of the access rule that the entry was written under.
     pub access_version: u32,
-    /// The author's clock: ms since 1970.
+    /// The time of the author's clock, in ms since 1970.
     pub time_ms: u64,
-    /// The author's signature over all of it.
+    /// The author's signature over all fields of the entry.
     pub signature: [u8; 64],
-    /// What it carries.
+    /// The entry's payload.
     pub payload: Bytes,
 }
 
-/// Why no more entries of a log come.
+/// Why a server stops sending a wanted log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopReason {
-    /// It was asked for.
+    /// The receiver sent CEASE.
     Ceased,
     /// The topic is not served to the receiver.
     NotServed,
-    /// The log is frozen.
+    /// The author log is frozen.
     Frozen,
-    /// The receiver has another entry at the place it wants to go on from.
+    /// The receiver has a different entry at the position to continue from.
     Forked,
-    /// The sender has no more than the receiver, and would get more only from it.
+    /// The server has no more entries than the receiver, and would receive further ones only from it.
     NoSource,
-    /// A reason this build does not know.
+    /// A code that this build does not know.
     Other(u8),
 }
 
@@ -159,7 +159,7 @@ impl Ask {
 }
 
 impl WireEntry {
-    /// The least bytes of one.
+    /// The fewest bytes of an encoded wire entry.
     pub(super) const BYTES_MIN: usize = 1 + 1 + 1 + 1 + 64;
 
     pub(crate) fn of(entry: &Entry) -> Self {
@@ -173,7 +173,7 @@ impl WireEntry {
         }
     }
 
-    /// About how many bytes it takes, and at least that many.
+    /// An upper estimate of the encoded bytes.
     pub(crate) fn bytes(&self) -> usize {
         Self::BYTES_MIN + 16 + self.payload.len()
     }

@@ -1,4 +1,4 @@
-//! The parts that messages are made of. Whatever is understood has one spelling.
+//! The primitives of message layouts. Every decodable value has one encoding.
 
 use crate::bytes::ByteReader;
 use crate::did::Did;
@@ -11,15 +11,15 @@ pub(super) fn flag(set: bool, bit: u8) -> u8 {
     if set { bit } else { 0 }
 }
 
-/// The two lowest bits; the others must not be set.
+/// Reads the two lowest bits of a byte; the others must not be set.
 pub(super) fn flags(reader: &mut ByteReader<'_>) -> Option<[bool; 2]> {
     let byte = reader.u8()?;
     (byte < 4).then_some([byte & 1 > 0, byte & 2 > 0])
 }
 
 pub(super) fn did(reader: &mut ByteReader<'_>) -> Option<Did> {
-    // Whether it is a point of the curve is asked when a signature by it is checked: here it would take
-    // 30 ms of the core for one frame of heads.
+    // A check that the key is a point of the curve would cost the core thread 30 ms for one frame of
+    // heads. The signature check makes it.
     Some(Did::from_trusted(reader.array()?))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push((value & 0x7F) as u8);
 }
 
-/// In its shortest form only: whatever is understood has one spelling.
+/// Reads a varint in its shortest form only, so that every value has one encoding.
 pub(super) fn varint(reader: &mut ByteReader<'_>) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
@@ -48,7 +48,7 @@ pub(super) fn varint(reader: &mut ByteReader<'_>) -> Option<u64> {
     None
 }
 
-/// A place in a log that something follows.
+/// Reads a sequence number that can have a successor.
 pub(super) fn seq(reader: &mut ByteReader<'_>) -> Option<u64> {
     varint(reader).filter(|seq| *seq <= SEQ_MAX)
 }

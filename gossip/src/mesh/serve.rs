@@ -1,4 +1,4 @@
-//! What others get from this node: heads, and entries from their cursors on.
+//! Serves topics to peers: heads, and entries from the peers' cursors on.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::log::LogKey;
 use crate::state::State;
 use crate::topic::TopicId;
 
-/// The heads in one message: about 64 KiB.
+/// The most heads in one message: about 64 KiB.
 const HEADS_PER_MESSAGE: usize = 800;
 
-/// What is asked in one message, and the digests of one topic more.
+/// The bytes after which an ASK takes no further topic.
 const ASK_BYTES: usize = 64 << 10;
 
-/// The wants in one message: about 80 KiB.
+/// The most wants in one message: about 80 KiB.
 const WANTS_PER_MESSAGE: usize = 1000;
 
 impl Mesh {
@@ -31,7 +31,7 @@ impl Mesh {
     ) -> Result<(), LinkError> {
         self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        // Each once: digests cost a look at every log of their topic.
+        // Each topic once: computing digests visits every log of the topic.
         let list: BTreeMap<&Tag, &Digests> =
             list.iter().map(|ask| (&ask.tag, &ask.digests)).collect();
         let mut asked = Vec::new();
@@ -42,7 +42,7 @@ impl Mesh {
                 asked.push(*topic);
             }
         }
-        // Of a frozen log no head is told, but why it is.
+        // A frozen log has no head to announce; its proof is sent.
         for topic in asked {
             let frozen = state.heads(topic).filter(|(_, log)| log.proof.is_some());
             frozen.for_each(|(key, _)| self.prove(state, id, *key));
@@ -94,7 +94,7 @@ impl Mesh {
             return Some(StopReason::Frozen);
         }
         if want.after == log.head && !self.is_upstream(state, id, &key) {
-            // It is told when there is more.
+            // The log is announced to the peer when it grows.
             self.links.get_mut(&id)?.serving.declined.insert(key);
             return Some(StopReason::NoSource);
         }
@@ -123,8 +123,8 @@ impl Mesh {
         None
     }
 
-    /// Whether this node may be the source of a log for a peer that has as much of it: it is the author,
-    /// is linked to the author, or comes first in an order that all agree about. Otherwise nodes could
+    /// Whether this node may be the source of a log for a peer with the same head. It is if it is the
+    /// author, receives the log from the author, or has the smaller DID. Without this order, nodes could
     /// wait for each other in a circle.
     fn is_upstream(&self, state: &State, id: LinkId, key: &LogKey) -> bool {
         let peer = self.links.get(&id).map(|link| link.peer);
@@ -142,14 +142,14 @@ impl Mesh {
 
     pub(super) fn receive_cease(&mut self, id: LinkId, handle: u64) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        // A cursor that has gone by itself has been answered already.
+        // STOP was already sent for a cursor that this node has dropped itself.
         if link.serving.drop_cursor(handle).is_some() {
             self.send(id, Message::Stop { handle, reason: StopReason::Ceased });
         }
     }
 
-    /// The next message to a peer: what is said before what is sent, and no more of that than there
-    /// may be under way.
+    /// The next message to a peer. Control messages precede entries, which wait while too many bytes are
+    /// in flight.
     pub(super) fn next_message(&mut self, state: &State, id: LinkId) -> Option<Message> {
         let link = self.links.get_mut(&id)?;
         if let Some(message) = link.outbox.pop_front() {
@@ -159,7 +159,8 @@ impl Mesh {
             let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
             return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
         }
-        // From here on all comes from sets: a peer that does not read costs no more than they do.
+        // All messages from here on are built from bounded sets, so a peer that does not read costs
+        // bounded memory.
         if link.in_flight >= IN_FLIGHT_BYTES_MAX {
             return None;
         }
@@ -188,7 +189,7 @@ impl Mesh {
             match advance(state, handle, cursor) {
                 Advance::Idle => {}
                 Advance::Send(message) => {
-                    // There may be more: after the others.
+                    // The cursor may have more entries; other cursors go first.
                     let key = cursor.key;
                     link.serving.wake(&key);
                     return Some(*message);
@@ -207,7 +208,7 @@ impl Mesh {
 }
 
 impl Link {
-    /// As many of the topics it is to be asked about as one message takes.
+    /// An ASK for as many of the waiting topics as fit into one message.
     fn ask(&mut self, state: &State) -> Message {
         let (mut list, mut bytes) = (Vec::new(), 0);
         while bytes < ASK_BYTES
@@ -221,7 +222,7 @@ impl Link {
         Message::Ask(list)
     }
 
-    /// The next of what the peer is to be told besides entries.
+    /// The next announcement: a proof, dispute, unsolicited heads or a genesis.
     fn next_announcement(&mut self, state: &State) -> Option<Message> {
         if let Some(key) = self.serving.proofs.pop_first()
             && let Some(proof) = state.head(&key).proof
@@ -253,7 +254,7 @@ impl Link {
     }
 }
 
-/// The next page of the heads of a topic.
+/// The next page of a topic's heads.
 fn announce_heads(
     state: &State,
     link: &mut Link,
@@ -277,7 +278,7 @@ fn announce_heads(
 enum Advance {
     Idle,
     Send(Box<Message>),
-    /// The receiver goes on from another entry than the one here at this place.
+    /// The receiver has a different entry at this sequence number.
     Forked(u64),
 }
 
@@ -287,14 +288,14 @@ impl Advance {
     }
 }
 
-/// Takes a cursor on by one message.
+/// Advances a cursor by one message.
 fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Advance {
     let Some(first) = state.next_entry(&cursor.key, cursor.sent + 1) else {
         let log = state.head(&cursor.key);
         if log.head <= cursor.sent {
             return Advance::Idle;
         }
-        // All of it is gone.
+        // All entries after the cursor are pruned.
         cursor.hash = None;
         cursor.sent = log.head;
         return Advance::send(Message::Base { handle, seq: log.head, hash: log.head_hash });

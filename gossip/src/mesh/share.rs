@@ -1,4 +1,4 @@
-//! Which topics a peer gets from this node: those that it subscribes to and may read.
+//! Decides which topics are shared with a peer: those that it subscribes to and may read.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::TopicId;
 
-/// How long the subscriptions of a peer rest after they were written.
+/// The least time between two commits of a peer's subscriptions.
 const PERSIST_PAUSE_MS: u64 = 10_000;
 
 impl Mesh {
@@ -38,7 +38,7 @@ impl Mesh {
         Ok(())
     }
 
-    /// The peer's subscriptions outlive its link. They are not written as often as it likes.
+    /// Commits the peer's subscriptions, which outlive its link. The rate of commits is limited.
     pub(super) fn persist_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let time_ms = self.wall_ms;
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -68,7 +68,7 @@ impl Mesh {
         }
     }
 
-    /// Decides anew which topics the peer gets.
+    /// Recomputes which topics are shared with the peer.
     pub(super) fn share(&mut self, state: &State, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let mut shared = BTreeSet::new();
@@ -80,7 +80,7 @@ impl Mesh {
             } else {
                 link.tags.get(&interest.tag).copied()
             };
-            // Whoever may not read the topic is told nothing, not even that it is there.
+            // A peer that may not read a topic must not learn that it exists.
             let topic = topic.filter(|topic| !self.closed.contains(topic));
             let Some(topic) = topic.filter(|topic| state.may_read(topic, &link.peer).is_ok())
             else {

@@ -1,4 +1,4 @@
-//! What a topic is called on a link.
+//! Tags, which name topics on one link, and roots, the hashes of a topic's heads.
 
 use std::fmt;
 
@@ -8,23 +8,23 @@ use crate::topic::TopicId;
 const TOPIC: &[u8] = b"icn/topic";
 const NAME: &[u8] = b"icn/name";
 
-/// A topic on one link: whoever knows the topic can tell, and nobody else can, nor recognise it on
-/// another link.
+/// Names a topic on one link. Only a node that knows the topic can compute or recognise its tag, and
+/// the tag of another link differs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(pub [u8; 16]);
 
-/// What the logs of a topic hash to. Equal roots are equal logs.
+/// The hash over the heads of a topic's logs. Equal roots mean equal logs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Root(pub [u8; 16]);
 
 impl Tag {
-    /// The tag of a topic where the TLS session has this binding.
+    /// The tag of a topic on the link whose TLS session has this binding.
     #[must_use]
     pub fn of_topic(binding: &[u8; 32], topic: &TopicId) -> Self {
         Self::keyed(binding, TOPIC, topic.as_bytes())
     }
 
-    /// The tag of a name.
+    /// The tag of a topic's name on the link whose TLS session has this binding.
     #[must_use]
     pub fn of_name(binding: &[u8; 32], name: &str) -> Self {
         Self::keyed(binding, NAME, name.as_bytes())
@@ -38,8 +38,7 @@ impl Tag {
 }
 
 impl Root {
-    /// What the logs of `topic` hash to, without those that are frozen: how far they came differs, and
-    /// no longer matters.
+    /// The root of a topic. Frozen logs are left out: their heads differ between nodes for ever.
     #[must_use]
     pub fn of(state: &State, topic: TopicId) -> Self {
         let mut hasher = blake3::Hasher::new();

@@ -1,4 +1,4 @@
-//! What time alone brings about.
+//! Timers: rounds of roots, ends of pauses, stalled sources, and the clock.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use crate::log::LogKey;
 use crate::mutation::Provenance;
 use crate::state::State;
 
-/// How often one link, each in turn, is told the roots again.
+/// The mean interval at which roots are announced again, to one link in turn.
 const ROUND_MS: u64 = 10_000;
 
-/// How long a source that is known to have less than another may send nothing.
+/// How long a source may send nothing while another peer has announced more entries.
 const STALL_MS: u64 = 2000;
 
-/// How long a log is had from one source while another has told of more.
+/// How long a source may take to catch up with a head that another peer has announced.
 const SLOW_SOURCE_MS: u64 = 30_000;
 
 impl Mesh {
-    /// What time alone asks for. `jitter` spreads the rounds of different nodes.
+    /// Runs all timers that are due. `jitter` is random and spreads the rounds of different nodes.
     pub fn tick(&mut self, state: &State, now_ms: u64, jitter: u64) {
         let now_ms = self.advance_clock(now_ms);
         let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
@@ -27,7 +27,7 @@ impl Mesh {
         let gaps = self.gaps.iter().filter(|(_, until)| over(**until)).map(|(key, _)| *key);
         let due: BTreeSet<LogKey> = paused.chain(gaps).collect();
         self.ticked_ms = now_ms;
-        // What has long been over is forgotten: peers can name any number of logs.
+        // Old records are removed, since peers can name any number of logs.
         self.paused.retain(|_, pause| now_ms < pause.until_ms.saturating_add(Pause::MOST_MS));
         self.gaps.retain(|_, until_ms| now_ms < until_ms.saturating_add(Pause::MOST_MS));
         due.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
@@ -51,12 +51,12 @@ impl Mesh {
         self.awake.insert(id);
         let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         if own.any(|(_, _, subscription)| subscription.topic.is_none()) {
-            // There may have been no room for what was offered.
+            // An offered topic may have been refused for lack of room; ask for it again.
             self.announce_interests(state, now_ms, id);
         }
     }
 
-    /// Takes in what time it is. A clock that is put right must not stop what waits for time to pass.
+    /// Advances the elapsed time by the wall clock. A wall clock that is set back stops no timer.
     pub(super) fn advance_clock(&mut self, wall_ms: u64) -> u64 {
         if self.wall_ms > 0 {
             self.now_ms += wall_ms.saturating_sub(self.wall_ms);
@@ -65,8 +65,8 @@ impl Mesh {
         self.now_ms
     }
 
-    /// Leaves sources that send nothing, or little for long, although another link has told of more;
-    /// and those that do not stop when they are asked to.
+    /// Replaces sources that are silent or slow while another peer has announced more entries, and those
+    /// that do not answer CEASE.
     fn drop_stalled_sources(&mut self, state: &State, now_ms: u64) {
         self.drop_unresponsive_sources(state, now_ms);
         let mut stalled = Vec::new();
@@ -107,7 +107,7 @@ impl Mesh {
             });
             let keys: Vec<LogKey> = keys.map(|(key, _)| *key).collect();
             for key in keys {
-                // The handle stays known until it is answered: what comes under it is no fault.
+                // The handle stays valid until STOP: entries still in flight are no fault.
                 if let Some(handle) = link.wanting.handles.remove(&key)
                     && let Some(wanted) = link.wanting.wants.get_mut(&handle)
                 {

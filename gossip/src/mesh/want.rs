@@ -1,4 +1,4 @@
-//! What this node gets from others: which log from whom, and what becomes of what comes.
+//! Receives topics from peers: chooses the source of each log and assembles its entries.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -14,16 +14,16 @@ use crate::mutation::Provenance;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
 
-/// How long the list of subscriptions rests after it was told.
+/// The least time between two announcements of this node's interests to a peer.
 const INTERESTS_PAUSE_MS: u64 = 100;
 
-/// How long others have to say that they have a log from its beginning.
+/// How long other peers have to announce a log from its beginning.
 const MISSING_START_MS: u64 = 2000;
 
-/// How long they have when it is a hole in a log of which there is something.
+/// How long other peers have to announce entries that are missing in the middle of a log.
 const MISSING_MIDDLE_MS: u64 = 30_000;
 
-/// Whether somebody waits for this topic. Of two that have its name one is enough.
+/// Whether an operator's subscription waits for this topic. Of two topics with its name one suffices.
 pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
     let subscriptions = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
     let mut pending = subscriptions.filter(|(_, _, subscription)| subscription.topic.is_none());
@@ -31,8 +31,7 @@ pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
 }
 
 impl Mesh {
-    /// Tells a peer all the operator subscribes to; not at once if it was told just now, for it will
-    /// not hear of it more often.
+    /// Announces all topics that the operator subscribes to, or defers it: peers limit the rate.
     pub(super) fn announce_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let paused = link
@@ -74,7 +73,7 @@ impl Mesh {
                 continue;
             }
             self.count(Counter::TopicNotWanted);
-            // Of two that were asked one comes too late.
+            // A topic that another peer delivered first is no fault.
             if state.topic(&genesis.id()).is_none() {
                 self.charge(now_ms, id)?;
             }
@@ -91,7 +90,7 @@ impl Mesh {
     ) -> Result<(), LinkError> {
         self.charge(now_ms, id)?;
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        // Each once: a root costs a look at every log of its topic.
+        // Each topic once: computing a root visits every log of the topic.
         let roots: BTreeMap<&Tag, &Root> = roots.iter().map(|(tag, root)| (tag, root)).collect();
         let mut served = Vec::new();
         for (tag, root) in roots {
@@ -133,7 +132,7 @@ impl Mesh {
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         if last && let Some(root) = link.wanting.asked.remove(&topic) {
-            // What there was no room to remember is asked for again.
+            // An answer that did not fit into memory is requested again.
             if link.wanting.announced.len() < SERVED_MAX {
                 link.wanting.answered.insert(topic, root);
             }
@@ -148,7 +147,7 @@ impl Mesh {
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         link.serves.insert(key.topic);
-        // A log that nobody may write is none.
+        // A log whose author may not write is not received.
         if state.may_write(&key.topic, &key.author).is_err() {
             self.count(Counter::HeadWithoutAccess);
             return;
@@ -174,7 +173,7 @@ impl Mesh {
         self.choose_source(state, now_ms, key);
     }
 
-    /// Decides where a log is to come from, and asks there.
+    /// Chooses the best source of a log and sends a want to it.
     pub(super) fn choose_source(&mut self, state: &State, now_ms: u64, key: LogKey) {
         if !self.wanted.contains(&key.topic)
             || self.is_paused(&key, now_ms)
@@ -200,15 +199,15 @@ impl Mesh {
                 let more =
                     link.wanting.announced.get(&key).is_some_and(|&announced| announced > log.head);
                 let gap = link.wanting.gaps.get(&key).copied();
-                // What an author has let go, others may still have.
+                // Other peers may still have entries that the author has pruned.
                 ((gap.is_none(), link.peer == key.author, more, Reverse(gap)), *id)
             })
-            // Where nothing new is to be expected there is something to get only where there is more.
+            // An idle log or an own one is wanted only from a peer that has announced more entries.
             .filter(|((_, _, more, _), _)| *more || !(ours || is_idle))
             .max_by_key(|(rank, id)| (*rank, Reverse(*id)));
         let Some(((whole, author, ..), best)) = best else { return };
         match self.sources.get(&key).copied() {
-            // The way is shorter from its author.
+            // The path from the author is shorter.
             Some(source) if source != best && author => self.cease(now_ms, key, false),
             Some(_) => {}
             None if whole || self.may_skip_gap(now_ms, key, log.head) => {
@@ -218,8 +217,7 @@ impl Mesh {
         }
     }
 
-    /// Whether a log may begin after a gap: somebody else may have what is in it, and has the time
-    /// to say so.
+    /// Whether a log may be received after a gap: other peers had time to announce the missing entries.
     fn may_skip_gap(&mut self, now_ms: u64, key: LogKey, head: u64) -> bool {
         if let Some(until_ms) = self.gaps.get(&key) {
             return now_ms >= *until_ms;
@@ -230,7 +228,7 @@ impl Mesh {
         false
     }
 
-    /// Has everybody who serves a topic tell the heads.
+    /// Asks every peer that serves a topic for its heads.
     pub(super) fn ask_all(&mut self, topic: TopicId) {
         for (id, link) in &mut self.links {
             if link.serves.contains(&topic) {
@@ -265,15 +263,15 @@ impl Mesh {
         self.awake.insert(id);
     }
 
-    /// Asks the source of a log to stop. It stays the source until it has; what comes until then is
-    /// of use unless it is to be `discarded`.
+    /// Sends CEASE to the source of a log. It stays the source until its STOP; entries received until
+    /// then are used unless `discarded`.
     pub(super) fn cease(&mut self, now_ms: u64, key: LogKey, discarded: bool) {
         let Some(id) = self.sources.get(&key).copied() else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(handle) = link.wanting.handles.get(&key).copied() else { return };
         let Some(wanted) = link.wanting.wants.get_mut(&handle) else { return };
         if let Some(at) = link.wanting.outgoing.iter().position(|want| want.handle == handle) {
-            // It has not left yet, and is taken back.
+            // The want was not sent yet and is withdrawn.
             link.wanting.outgoing.remove(at);
             link.wanting.forget(handle);
             self.sources.remove(&key);
@@ -296,9 +294,9 @@ impl Mesh {
         reason: StopReason,
     ) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        // One that was left before is no source any more.
+        // A peer that was replaced before is no source any more.
         let Some(ActiveWant { key, ceased_ms, .. }) = link.wanting.forget(handle) else { return };
-        // Whoever stops unasked would be asked again at once, and so on.
+        // A peer that stops without a CEASE would otherwise be asked again at once, in a loop.
         if reason != StopReason::Ceased || ceased_ms.is_none() {
             link.wanting.exclude(key);
         }

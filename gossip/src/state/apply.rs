@@ -1,4 +1,4 @@
-//! The only authority over the state.
+//! Applies mutations: the only code that changes the state.
 
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
@@ -12,11 +12,11 @@ use crate::reject::Reject;
 use crate::topic::{Genesis, TopicId, name_is_valid};
 
 impl State {
-    /// Applies one mutation that has been logged as `lsn`. Total and deterministic: what may not be
-    /// is rejected here, whoever let it through before.
+    /// Applies the mutation that was logged as `lsn`. Total and deterministic: an inadmissible mutation is
+    /// rejected here, even if an earlier check has passed it.
     ///
-    /// Signatures are *not* checked: they were when the mutation was admitted, and a record of our
-    /// own log has a checksum.
+    /// Signatures are *not* checked: they were checked at admission, and a checksum protects each record of
+    /// the write-ahead log.
     pub fn apply(&mut self, lsn: u64, mutation: Mutation) -> Outcome {
         let result = match mutation {
             Mutation::Init { did, network, epoch } => self.init(NodeId { did, network, epoch }),
@@ -73,11 +73,10 @@ impl State {
         result.unwrap_or_else(Outcome::Rejected)
     }
 
-    /// Whether `entry` may follow a gap in its log, without changing anything; its signature is not
-    /// checked.
+    /// Whether `entry` may follow a gap in its author log. Changes nothing; the signature is not checked.
     ///
     /// # Errors
-    /// Why not.
+    /// The [`Reject`] with which the entry would be refused.
     pub fn admit_after_gap(&self, entry: &Entry) -> Result<(), Reject> {
         let header = entry.header();
         let log = self.logs.get(&LogKey::of(entry));
@@ -89,10 +88,10 @@ impl State {
         self.admit_anywhere(entry)
     }
 
-    /// Whether `entry` would be appended, without changing anything; its signature is not checked.
+    /// Whether `entry` would be appended. Changes nothing; the signature is not checked.
     ///
     /// # Errors
-    /// Why not.
+    /// The [`Reject`] with which the entry would be refused.
     pub fn admit(&self, entry: &Entry) -> Result<Relation, Reject> {
         let key = LogKey::of(entry);
         let here = self.entry_at(&key, entry.header().seq);
@@ -100,7 +99,7 @@ impl State {
         let log = self.logs.get(&key).unwrap_or(&none);
         let relation = log.classify(entry, here.map(|stored| &stored.entry));
         match self.admit_anywhere(entry) {
-            // What is there already takes no room.
+            // A duplicate needs no room.
             Err(Reject::Full { .. }) if relation != Relation::Next => {}
             other => other?,
         }
@@ -111,7 +110,7 @@ impl State {
         }
     }
 
-    /// What does not depend on the place.
+    /// The checks that do not depend on the entry's position.
     fn admit_anywhere(&self, entry: &Entry) -> Result<(), Reject> {
         let header = entry.header();
         let bytes = entry.payload().len();
@@ -128,7 +127,7 @@ impl State {
         let key = LogKey::of(entry);
         let ours = self.node.is_some_and(|node| node.did == key.author);
         if !ours && !self.logs.contains_key(&key) {
-            // Heads are kept for ever: whoever may write must not fill the memory with them.
+            // Heads are kept for ever: no author may fill the memory with them.
             let of_topic = self.heads(key.topic).take(LOGS_PER_TOPIC_MAX).count();
             let of_author = self.heads(key.topic).filter(|(other, _)| other.author == key.author);
             if of_topic >= LOGS_PER_TOPIC_MAX || of_author.count() >= LOGS_PER_AUTHOR_MAX {
@@ -174,7 +173,7 @@ impl State {
             .collect();
         self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
         for ((name, by), subscription) in waiting {
-            // A peer that may not read the topic gets no subscription by having asked early.
+            // A peer that may not read the topic does not keep a subscription made before it was known.
             let admitted = match by {
                 Provenance::Local => true,
                 Provenance::Peer(did) => self.may_read(&id, &did).is_ok(),
@@ -224,7 +223,7 @@ impl State {
         if self.subscriptions.contains_key(&(name.clone(), by)) {
             return Ok(Outcome::Duplicate);
         }
-        // Counted apart: the operator's own subscription finds room whatever peers have done.
+        // Counted apart, so that peers cannot use up the room for the operator's own subscriptions.
         let local = |by| by == Provenance::Local;
         let alike = self.subscriptions.iter().filter(|((_, whose), subscription)| {
             local(*whose) == local(by) && subscription.topic == topic
@@ -320,10 +319,10 @@ impl State {
         if gone.is_empty() { Outcome::Duplicate } else { Outcome::Done }
     }
 
-    /// The state after a restore of `image`. Topics, entries, subscriptions and peers are the
-    /// image's; what must never go back stays as it is now: how far every log and every order of
-    /// delivery and every cursor has come, proofs of equivocation, and a newer version of an access
-    /// rule. The node's own logs go on in epoch `epoch`: a place it has used is never used again.
+    /// The state after a restore of `image`. Topics, entries, subscriptions and peers are the image's.
+    /// Heads, arrivals, cursors, proofs of equivocation and versions of access rules never go back: the
+    /// further one of both states is kept. The node's own author logs continue in epoch `epoch`, so that no
+    /// position is used twice.
     #[must_use]
     pub fn restore(&self, mut image: Self, epoch: u64) -> Self {
         image.node = self.node.map(|node| NodeId { epoch, ..node });

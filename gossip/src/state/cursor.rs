@@ -1,4 +1,4 @@
-//! How far consumers have come. A cursor only ever moves on.
+//! Cursors of consumers. A cursor only moves forward.
 
 use imbl::OrdMap;
 
@@ -8,14 +8,13 @@ use crate::reject::Reject;
 use crate::topic::{TopicId, name_is_valid};
 
 impl State {
-    /// Where a cursor of a topic stands: up to this arrival its consumer has everything.
+    /// The arrival at which a cursor stands: the last one that its consumer has processed.
     #[must_use]
     pub fn cursor(&self, topic: TopicId, name: &str) -> Option<u64> {
         self.cursors.get(&(topic, name.to_owned())).copied()
     }
 
-    /// All cursors: topic, name, and the arrival it stands at. After a restore some may be of a
-    /// topic that is not known here.
+    /// All cursors: topic, name and arrival. After a restore a cursor's topic may be unknown.
     pub fn cursors(&self) -> impl Iterator<Item = (TopicId, &str, u64)> {
         self.cursors.iter().map(|((topic, name), arrival)| (*topic, name.as_str(), *arrival))
     }
@@ -60,11 +59,11 @@ impl State {
         self.cursors = others.map(|(key, arrival)| (key.clone(), *arrival)).collect();
     }
 
-    /// The cursors after a restore of `image`: those there are now, none of them further back, and
-    /// as many of the image's as there is room for. One of a topic that goes stays, so that it is
-    /// not further back when the topic returns.
+    /// The cursors after a restore of `image`: the present ones, none moved back, and as many of the
+    /// image's as the limit allows. A cursor is kept even if its topic is missing in the image, so that it
+    /// has not gone back when the topic returns.
     pub(super) fn restored_cursors(&self, image: &Self) -> OrdMap<(TopicId, String), u64> {
-        // Where nothing has arrived there is nothing to keep.
+        // A cursor at 0 of a topic missing in the image has no position to keep.
         let kept = self
             .cursors
             .iter()

@@ -1,7 +1,7 @@
-//! The layout of an exported state: what its JSON has, in the order it has it.
+//! The layout of an exported state: its JSON fields, in order.
 //!
-//! Fields that are derived from others are there for people; the import makes them again and
-//! refuses a document in which they differ.
+//! Derived fields are for people. The import derives them again and refuses a document in which they
+//! differ.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use crate::entry::Entry;
 use crate::mutation::Provenance;
 use crate::topic::{Scope, TopicId};
 
-/// What the first field says.
+/// The value of the first field.
 pub(super) const FORMAT: &str = "icn-state";
 
-/// The word for a rule that the writing build did not understand.
+/// The word for a rule that the writing build could not decode.
 pub(super) const SEALED: &str = "sealed";
 
 #[derive(Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub(super) struct Document<
 > {
     pub(super) format: String,
     pub(super) version: u32,
-    /// Of the whole state, as the store makes it; left out by whoever edits a document.
+    /// The digest of the whole state, as a store computes it. An operator who edits a document removes it.
     pub(super) digest: Option<Hex<32>>,
     pub(super) node: Option<NodeDoc>,
     /// Derived: the bytes of all retained entries.
@@ -80,7 +80,7 @@ pub(super) struct TopicDoc<E = Vec<StoredDoc>> {
     pub(super) entries: E,
 }
 
-/// An access rule: the bytes, and derived from them whom it lets in besides the creator.
+/// An access rule: the bytes, and derived from them the identities admitted in addition to the creator.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccessDoc {
@@ -100,7 +100,7 @@ pub(super) struct StoredDoc {
     pub(super) entry: EntryDoc,
 }
 
-/// An entry; its network is the node's and its topic the one it stands in.
+/// An entry. Its network is the node's, its topic the enclosing one.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EntryDoc {
@@ -122,12 +122,12 @@ pub(super) struct EntryDoc {
     pub(super) signature: Hex<64>,
 }
 
-/// What is remembered about a topic for ever, whether the topic is known or not.
+/// What is kept of a topic for ever, whether the topic is known or not.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryDoc<L = Vec<LogDoc>> {
     pub(super) topic: Text<TopicId>,
-    /// Derived: its name, if it is known.
+    /// Derived: the topic's name, if the topic is known.
     pub(super) name: Option<String>,
     pub(super) arrivals: u64,
     pub(super) logs: L,
@@ -149,10 +149,10 @@ pub(super) struct LogDoc {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SubscriptionDoc {
-    /// As it was asked for: a name or an id.
+    /// The name or id that was subscribed to.
     pub(super) topic: String,
     pub(super) by: Text<By>,
-    /// The topic it is about; null while it waits for one of that name.
+    /// The subscribed topic; null while no topic of that name is known.
     pub(super) id: Option<Text<TopicId>>,
     pub(super) since_ms: u64,
     /// Derived.
@@ -186,7 +186,7 @@ pub(super) struct UnsignedDoc {
     pub(super) added: String,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -196,7 +196,7 @@ fn is_zero(number: &u64) -> bool {
 pub(super) struct CursorDoc {
     pub(super) topic: Text<TopicId>,
     pub(super) name: String,
-    /// Up to here its consumer has everything.
+    /// The last arrival that the consumer has processed.
     pub(super) arrival: u64,
 }
 
@@ -264,7 +264,7 @@ fn is_readable(text: &str) -> bool {
     !text.chars().any(|character| is_tricky(character) && !"\n\t".contains(character))
 }
 
-/// A value with one spelling, as text.
+/// A value as text, in its one spelling.
 pub(super) struct Text<T>(pub(super) T);
 
 impl<T: Display> Serialize for Text<T> {
@@ -280,12 +280,12 @@ impl<'de, T: FromStr<Err: Display> + Display> Deserialize<'de> for Text<T> {
         if value.to_string() == text {
             Ok(Self(value))
         } else {
-            Err(de::Error::custom("this is not how it is spelled"))
+            Err(de::Error::custom("the spelling is not the canonical one"))
         }
     }
 }
 
-/// So many bytes in lower-case hexadecimal digits.
+/// `N` bytes in lower-case hexadecimal digits.
 pub(super) struct Hex<const N: usize>(pub(super) [u8; N]);
 
 impl<const N: usize> Serialize for Hex<N> {

@@ -1,4 +1,4 @@
-//! The whole state as one JSON document that people can read.
+//! Exports the whole state as one human-readable JSON document.
 
 use std::io;
 
@@ -12,15 +12,15 @@ use super::{SCHEMA, State, Topic};
 use crate::display::{duration, moment};
 use crate::topic::TopicId;
 
-/// The version of the document. Another one is refused on import.
+/// The version of exported documents. The import refuses any other version.
 pub const EXPORT_VERSION: u32 = 0;
 
 impl State {
-    /// Writes the state as one JSON document, described in `docs/FORMAT.md`. No more than one entry
-    /// is held in memory for it. [`import`](Self::import) makes the same state of it again.
+    /// Writes the state as one JSON document, described in `docs/FORMAT.md`. At most one entry is
+    /// buffered in memory. [`import`](Self::import) restores the same state.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// An error of `out`.
     pub fn export(&self, mut out: impl io::Write) -> io::Result<()> {
         let document = Document {
             format: FORMAT.into(),
@@ -129,17 +129,17 @@ impl State {
         }
     }
 
-    /// The digest of the state, as a store makes it.
+    /// The digest of the state, as a store computes it.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&SCHEMA.to_le_bytes());
-        // Writing into a hash cannot fail, and none of our types refuses to serialise.
+        // Writing into a hasher cannot fail, and none of our types refuses to serialise.
         let _ = rmp_serde::encode::write(&mut hasher, self);
         *hasher.finalize().as_bytes()
     }
 }
 
-/// A list that is made while it is written.
+/// A list whose items are produced while it is written.
 struct Each<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {

@@ -1,4 +1,4 @@
-//! An exported document as a state again, or what is wrong with it and where.
+//! Imports an exported document as a state, or reports its first fault and where it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -21,36 +21,36 @@ use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId, TopicSpec, name_is_valid};
 
-/// More arrivals than there can be. A topic whose arrivals stand near the end of the numbers could
-/// take no further entry.
+/// The most arrivals that a document may state. Arrivals near the end of `u64` would leave a topic no
+/// room for further entries.
 const ARRIVALS_MAX: u64 = i64::MAX as u64;
 
-/// Why a document is not a state.
+/// Why a document cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
-    /// It is something else.
+    /// The document is no exported state.
     #[error("this is not an exported state: {why}")]
     Other {
-        /// What it lacks.
+        /// What is missing or malformed.
         why: String,
     },
-    /// Another version of the document.
+    /// The document has another version.
     #[error("the document has version {found}; this build reads version {EXPORT_VERSION}")]
     Version {
-        /// Its version.
+        /// The document's version.
         found: u64,
     },
-    /// Something in it is wrong.
+    /// A value in the document is invalid.
     #[error("{path}: {why}")]
     Invalid {
-        /// Where in the document, such as `topics[0].entries[3].entry.signature`.
+        /// The path of the value, such as `topics[0].entries[3].entry.signature`.
         path: String,
-        /// What.
+        /// What is wrong with the value.
         why: String,
     },
 }
 
-/// Something wrong, and the way to it as far as it is known.
+/// A fault, and its path as far as the enclosing items have added it.
 struct Fault {
     path: String,
     why: String,
@@ -76,14 +76,14 @@ struct Preamble {
 }
 
 impl State {
-    /// The state that [`export`](Self::export) wrote as `document`: the same in every bit.
+    /// Restores the state that [`export`](Self::export) wrote as `document`, identical in every bit.
     ///
-    /// Signatures are checked, counters counted again, and what is there for people only must say
-    /// what it was derived from. Memory is bounded by a constant times the length of the document;
-    /// the time goes mostly into one signature per entry, about 50 µs.
+    /// Signatures are checked, counters recomputed, and derived fields must match. Memory is bounded by a
+    /// constant times the length of the document. Most of the time is one signature check per entry, about
+    /// 50 µs.
     ///
     /// # Errors
-    /// [`ImportError`]; the first thing that is wrong, and where.
+    /// [`ImportError`] names the first fault and its path.
     pub fn import(document: &[u8]) -> Result<Self, ImportError> {
         let head: Preamble = serde_json::from_slice(document)
             .map_err(|error| ImportError::Other { why: quoted(&error.to_string()) })?;
@@ -130,7 +130,11 @@ impl State {
             }
         }
         derived("bytes", &document.bytes, &state.bytes)?;
-        check(state.bytes <= NODE_BYTES_MAX, "bytes", "these are more than a node retains")?;
+        check(
+            state.bytes <= NODE_BYTES_MAX,
+            "bytes",
+            "the entries have more bytes than a node retains",
+        )?;
         state.add_subscriptions(document.subscriptions)?;
         for (index, peer) in document.peers.into_iter().enumerate() {
             state.add_peer(&peer).map_err(|fault| fault.within(format_args!("peers[{index}]")))?;
@@ -145,9 +149,9 @@ impl State {
                 .add_cursor(cursor)
                 .map_err(|fault| fault.within(format_args!("cursors[{index}]")))?;
         }
-        // Last, since everything else can say where it is wrong.
+        // Checked last, since all other checks report a more exact path.
         if document.digest.is_some_and(|digest| digest.0 != state.digest()) {
-            let why = "the document is not as it was written; without a digest it is not compared";
+            let why = "the document has changed since it was written; remove the digest to skip this check";
             return Err(Fault::at("digest", why));
         }
         Ok(state)
@@ -162,11 +166,11 @@ impl State {
         let network = self.network()?;
         let topic = history.topic.0;
         let arrivals = history.arrivals;
-        check(arrivals <= ARRIVALS_MAX, "arrivals", "there cannot be so many")?;
+        check(arrivals <= ARRIVALS_MAX, "arrivals", "a topic cannot have so many arrivals")?;
         let twice = self.next_arrivals.insert(topic, arrivals).is_some();
-        check(!twice, "topic", "it is there twice")?;
+        check(!twice, "topic", "the topic is listed twice")?;
         let entries = history.logs.iter().any(|log| log.head > 0);
-        check(entries == (arrivals > 0), "logs", "every arrival is in a log")?;
+        check(entries == (arrivals > 0), "logs", "arrivals and logs contradict each other")?;
         for (index, log) in history.logs.into_iter().enumerate() {
             self.add_log(network, topic, log)
                 .map_err(|fault| fault.within(format_args!("logs[{index}]")))?;
@@ -176,8 +180,8 @@ impl State {
 
     fn add_log(&mut self, network: [u8; 32], topic: TopicId, log: LogDoc) -> Checked<()> {
         let key = LogKey { topic, author: log.author.0, epoch: log.epoch.0 };
-        check(log.head > 0 || log.proof.is_some(), "head", "a log without an entry is none")?;
-        check(log.base <= log.head, "base", "it is beyond the head")?;
+        check(log.head > 0 || log.proof.is_some(), "head", "a log needs an entry or a proof")?;
+        check(log.base <= log.head, "base", "the base is beyond the head")?;
         let proof = match log.proof {
             None => None,
             Some(proof) => {
@@ -193,12 +197,12 @@ impl State {
             }
         };
         let log = Log { head: log.head, head_hash: log.head_hash.0, proof, base: log.base };
-        check(self.logs.insert(key, log).is_none(), "author", "this log is there twice")
+        check(self.logs.insert(key, log).is_none(), "author", "the log is listed twice")
     }
 
     fn add_topic(&mut self, topic: TopicDoc) -> Checked<()> {
         let network = self.network()?;
-        check(name_is_valid(&topic.name), "name", "this cannot name a topic")?;
+        check(name_is_valid(&topic.name), "name", "this is not a valid topic name")?;
         let access = access(topic.access).map_err(|fault| fault.within("access"))?;
         let spec = TopicSpec {
             name: topic.name,
@@ -218,7 +222,7 @@ impl State {
         let access_version = topic.access_version;
         check(access_version > 0, "access_version", "the first version is 1")?;
         let topic_of = Topic { genesis, access_version, entries: 0, bytes: 0 };
-        check(self.topics.insert(id, topic_of).is_none(), "id", "it is there twice")?;
+        check(self.topics.insert(id, topic_of).is_none(), "id", "the topic is listed twice")?;
         let (mut entries, mut bytes) = (0, 0);
         for (index, stored) in topic.entries.into_iter().enumerate() {
             bytes += self
@@ -234,26 +238,30 @@ impl State {
         Ok(())
     }
 
-    /// The bytes of the entry that was added.
+    /// Adds an entry and returns its bytes.
     fn add_entry(&mut self, network: [u8; 32], id: TopicId, stored: StoredDoc) -> Checked<u64> {
         let (arrival, lsn, received_ms) = (stored.arrival, stored.lsn, stored.received_ms);
         let last = self.last_arrival(&id);
-        check((1..=last).contains(&arrival), "arrival", "it is beyond the topic's arrivals")?;
+        check((1..=last).contains(&arrival), "arrival", "the topic has no such arrival")?;
         derived("received", &stored.received, &moment(received_ms))?;
         let entry = entry(network, id, stored.entry).map_err(|fault| fault.within("entry"))?;
         let (key, seq) = (LogKey::of(&entry), entry.header().seq);
         let log = self.logs.get(&key);
         let log =
-            log.ok_or_else(|| Fault::at("entry.author", "there is no history of this log"))?;
-        check((1..=log.head).contains(&seq), "entry.seq", "it is beyond the head of its log")?;
+            log.ok_or_else(|| Fault::at("entry.author", "the history of this log is missing"))?;
+        check(
+            (1..=log.head).contains(&seq),
+            "entry.seq",
+            "the entry is beyond the head of its log",
+        )?;
         let fits = seq != log.head || entry.hash() == log.head_hash;
-        check(fits, "entry.hash", "it is at the head of its log and is another entry")?;
+        check(fits, "entry.hash", "the hash is not that of the head of its log")?;
         let bytes = entry.encoded_bytes() as u64;
         let twice = self.arrivals.insert((key, seq), arrival).is_some();
-        check(!twice, "entry.seq", "this position is taken twice")?;
+        check(!twice, "entry.seq", "the position is listed twice")?;
         let stored = Stored { lsn, received_ms, entry };
         let twice = self.entries.insert((id, arrival), stored).is_some();
-        check(!twice, "arrival", "it is there twice")?;
+        check(!twice, "arrival", "the arrival is listed twice")?;
         Ok(bytes)
     }
 
@@ -269,12 +277,12 @@ impl State {
                 None => {
                     let waits =
                         name_is_valid(&subscription.topic) && !names.contains(&*subscription.topic);
-                    check(waits, path("topic"), "it cannot wait for a topic of this name")?;
+                    check(waits, path("topic"), "no subscription can wait for this name")?;
                 }
                 Some(id) => {
                     let topic = self.topics.get(&id);
                     let topic =
-                        topic.ok_or_else(|| Fault::at(path("id"), "there is no such topic"))?;
+                        topic.ok_or_else(|| Fault::at(path("id"), "the topic is unknown"))?;
                     let named = subscription.topic == topic.genesis.spec.name;
                     let meant = named || subscription.topic == id.to_string();
                     check(meant, path("topic"), "this is not the name of the topic")?;
@@ -284,10 +292,10 @@ impl State {
             derived(path("since"), &subscription.since, &moment(subscription.since_ms))?;
             let count = counts.entry(id).or_default();
             *count += 1;
-            check(*count <= SUBSCRIBERS_MAX, path("topic"), "it has too many subscribers")?;
+            check(*count <= SUBSCRIBERS_MAX, path("topic"), "the topic has too many subscribers")?;
             let kept = Subscription { topic: id, since_ms: subscription.since_ms };
             let twice = subscriptions.insert((subscription.topic, by), kept).is_some();
-            check(!twice, path("topic"), "this subscription is there twice")?;
+            check(!twice, path("topic"), "the subscription is listed twice")?;
         }
         self.subscriptions = subscriptions.into_iter().collect();
         Ok(())
@@ -303,35 +311,36 @@ impl State {
         card.verify().map_err(|_| Fault::at("signature", "its owner did not sign this"))?;
         derived("issued", &peer.issued, &moment(peer.issued_ms))?;
         derived("added", &peer.added, &moment(peer.added_ms))?;
-        check(peer.trust <= TRUST_MAX, "trust", "there is no such trust")?;
+        check(peer.trust <= TRUST_MAX, "trust", "trust is at most 1000")?;
         let address = peer.address.as_ref().map(|address| address.0);
         let kept = Peer { card, trust: peer.trust, added_ms: peer.added_ms, address };
-        check(self.peers.insert(peer.did.0, kept).is_none(), "did", "it is there twice")
+        check(self.peers.insert(peer.did.0, kept).is_none(), "did", "the peer is listed twice")
     }
 
     fn add_unsigned(&mut self, key: &UnsignedDoc) -> Checked<()> {
         derived("added", &key.added, &moment(key.added_ms))?;
-        check(!self.peers.contains_key(&key.did.0), "did", "it is among the peers too")?;
+        check(!self.peers.contains_key(&key.did.0), "did", "the identity has a signed key too")?;
         let kept = UnsignedKey { x25519: key.x25519.0, added_ms: key.added_ms };
-        check(self.unsigned_keys.insert(key.did.0, kept).is_none(), "did", "it is there twice")
+        let twice = self.unsigned_keys.insert(key.did.0, kept).is_some();
+        check(!twice, "did", "the identity is listed twice")
     }
 
     fn add_cursor(&mut self, cursor: CursorDoc) -> Checked<()> {
         let CursorDoc { topic, name, arrival } = cursor;
-        check(name_is_valid(&name), "name", "this cannot name a cursor")?;
-        // A cursor outlives a topic that a restore takes away, but not without a place to stand.
+        check(name_is_valid(&name), "name", "this is not a valid cursor name")?;
+        // A restore keeps a cursor whose topic it removes, unless the cursor stands at 0.
         let stands = arrival > 0 || self.topics.contains_key(&topic.0);
-        check(stands, "topic", "there is no such topic")?;
+        check(stands, "topic", "the topic is unknown")?;
         let last = self.last_arrival(&topic.0);
-        check(arrival <= last, "arrival", "it is beyond the topic's arrivals")?;
+        check(arrival <= last, "arrival", "the cursor is beyond the topic's arrivals")?;
         let twice = self.cursors.insert((topic.0, name), arrival).is_some();
-        check(!twice, "name", "this cursor is there twice")?;
-        check(self.cursors.len() <= CURSORS_MAX, "name", "these are more than a node keeps")
+        check(!twice, "name", "the cursor is listed twice")?;
+        check(self.cursors.len() <= CURSORS_MAX, "name", "there are more cursors than a node keeps")
     }
 }
 
-/// Whether a subscription can ever have been taken. Trust may have gone since, and a rule that is
-/// not understood here may have been elsewhere; a list of members stays what it is.
+/// Whether the subscription can ever have been accepted. Trust may have been withdrawn since, and another
+/// build may decode a rule that this one cannot; a list of members never changes.
 fn may_ever_read(topic: &Topic, by: Provenance) -> bool {
     let (Provenance::Peer(did), View::Open(access)) = (by, topic.genesis.spec.access.view()) else {
         return true;
@@ -341,14 +350,14 @@ fn may_ever_read(topic: &Topic, by: Provenance) -> bool {
 
 fn access(document: AccessDoc) -> Checked<AccessBytes> {
     let bytes = AccessBytes::from_bytes(document.bytes.0);
-    // A rule that was sealed when it was written may be understood by now.
+    // This build may decode a rule that the writing build could not.
     if document.read == [SEALED] && document.write == [SEALED] {
         return Ok(bytes);
     }
     let meant = AccessDoc::of(&bytes);
-    let unread = "the bytes are a rule that this build cannot read";
+    let unread = "the bytes are a rule that this build cannot decode";
     check(*bytes.view() != View::Sealed, "bytes", unread)?;
-    let other = "this is not what the bytes say";
+    let other = "this does not match the rule's bytes";
     check(document.read == meant.read, "read", other)?;
     check(document.write == meant.write, "write", other)?;
     Ok(bytes)
@@ -360,7 +369,7 @@ fn entry(network: [u8; 32], topic: TopicId, document: EntryDoc) -> Checked<Entry
         (None, Some(bytes)) => Bytes::from(bytes.0),
         _ => return Err(Fault::at("text", "either text or base64 is needed")),
     };
-    check(payload.len() <= PAYLOAD_BYTES_MAX, "text", "it is too long for a message")?;
+    check(payload.len() <= PAYLOAD_BYTES_MAX, "text", "the text is too long for a message")?;
     let position = Position {
         network,
         topic,
@@ -383,5 +392,5 @@ fn check(right: bool, path: impl Into<String>, why: &str) -> Checked<()> {
 }
 
 fn derived<T: PartialEq>(path: impl Into<String>, found: &T, right: &T) -> Checked<()> {
-    check(found == right, path, "this is not what it is derived from")
+    check(found == right, path, "this does not match the fields it is derived from")
 }

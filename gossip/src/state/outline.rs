@@ -1,4 +1,4 @@
-//! A state that is read for what it must not have lost, and not kept.
+//! Checks a serialised state for losses without building a second state in memory.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,11 +13,11 @@ use crate::mutation::Provenance;
 use crate::topic::TopicId;
 
 impl State {
-    /// The [losses](Self::losses) of the state that is serialised in `source`. It is read as any state is,
-    /// and what there is most of (entries and logs) is dropped one by one: no second state is built.
+    /// The [losses](Self::losses) of the state that is serialised in `source`. It is decoded like any
+    /// state, but each entry and author log is dropped at once: no second state is built.
     ///
     /// # Errors
-    /// Those of reading a state from it.
+    /// The same as those of deserialising a [`State`] from `source`.
     pub fn losses_of<'de, D: Deserializer<'de>>(
         summary: &[u8],
         source: D,
@@ -26,7 +26,7 @@ impl State {
     }
 }
 
-/// Field by field a [`State`] as it is serialised.
+/// The fields of a serialised [`State`], without its entries and author logs.
 #[derive(serde::Deserialize)]
 #[serde(rename = "State")]
 struct Outline {
@@ -46,7 +46,7 @@ struct Outline {
 }
 
 impl From<Outline> for State {
-    // Every field by name, and none by default: a state that gets another one has to have it here.
+    // Every field by name and none by default, so that a new field of State must be added here.
     fn from(outline: Outline) -> Self {
         Self {
             node: outline.node,
@@ -64,7 +64,7 @@ impl From<Outline> for State {
     }
 }
 
-/// A map of which every entry was read, and none is there any more.
+/// A map that was decoded and dropped item by item.
 struct Dropped<K, V>(PhantomData<(K, V)>);
 
 impl<K: Ord + Clone, V: Clone> From<Dropped<K, V>> for OrdMap<K, V> {
@@ -107,7 +107,7 @@ mod tests {
     use crate::mutation::Mutation;
     use crate::topic::{Genesis, TopicSpec};
 
-    /// One that has something in every field.
+    /// A state in which no field is empty.
     fn state() -> State {
         let (author, other) = (Keypair::from_seed([1; 32]), Keypair::from_seed([3; 32]));
         let (did, network) = (author.did(), [2; 32]);
@@ -134,7 +134,7 @@ mod tests {
             Mutation::CreateTopic(genesis),
             first,
             second,
-            // Another one for the same place: the log has a proof.
+            // A second entry for the same position: the log gets a proof.
             entry(1, [0; 32], "other"),
             subscribe(Provenance::Local),
             subscribe(Provenance::Peer(other.did())),
@@ -145,38 +145,41 @@ mod tests {
             state.apply(1, mutation);
         }
         assert!(state.logs.values().all(|log| log.proof.is_some()));
-        assert_eq!((state.entries.len(), state.arrivals.len()), (2, 2));
-        assert_eq!((state.next_arrivals.len(), state.subscriptions.len()), (1, 2));
-        assert_eq!((state.peers.len(), state.unsigned_keys.len()), (1, 1));
+        assert_eq!(state.entries.len(), 2);
+        assert_eq!(state.arrivals.len(), 2);
+        assert_eq!(state.next_arrivals.len(), 1);
+        assert_eq!(state.subscriptions.len(), 2);
+        assert_eq!(state.peers.len(), 1);
+        assert_eq!(state.unsigned_keys.len(), 1);
         assert_eq!(state.cursors.len(), 1);
         state
     }
 
-    /// What is told when the bytes are read as one state, and how many are left then.
-    type Told = Option<(Vec<Loss>, usize)>;
+    /// The losses found when the bytes are decoded as a state, and how many bytes are left then.
+    type Found = Option<(Vec<Loss>, usize)>;
 
-    fn built(summary: &[u8], mut bytes: &[u8]) -> Told {
+    fn built(summary: &[u8], mut bytes: &[u8]) -> Found {
         let state = State::deserialize(&mut rmp_serde::Deserializer::new(&mut bytes)).ok()?;
         Some((state.losses(summary), bytes.len()))
     }
 
-    fn outlined(summary: &[u8], mut bytes: &[u8]) -> Told {
+    fn outlined(summary: &[u8], mut bytes: &[u8]) -> Found {
         let source = &mut rmp_serde::Deserializer::new(&mut bytes);
         let losses = State::losses_of(summary, source).ok()?;
         Some((losses, bytes.len()))
     }
 
     #[test]
-    fn whatever_is_noticed_when_the_state_is_built_is_noticed_without() {
+    fn damage_found_by_building_a_state_is_found_without_building_it() {
         let state = state();
         let (summary, bytes) = (state.summary(), rmp_serde::to_vec(&state).expect("memory"));
         assert_eq!(outlined(&summary, &bytes), Some((Vec::new(), 0)));
         let (mut refused, mut weaker) = (0, 0);
         let mut compare = |bytes: &[u8], what: &dyn fmt::Display| {
-            let told = outlined(&summary, bytes);
-            assert_eq!(told, built(&summary, bytes), "{what}");
-            refused += u32::from(told.is_none());
-            weaker += u32::from(told.is_some_and(|(losses, _)| !losses.is_empty()));
+            let found = outlined(&summary, bytes);
+            assert_eq!(found, built(&summary, bytes), "{what}");
+            refused += u32::from(found.is_none());
+            weaker += u32::from(found.is_some_and(|(losses, _)| !losses.is_empty()));
         };
         for at in 0..bytes.len() {
             for bit in 0..8 {
@@ -190,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_read_as_a_state_reads_it_and_none_is_passed_over() {
+    fn every_field_is_decoded_as_a_state_decodes_it() {
         let state = state();
         let (summary, bytes) = (state.summary(), rmp_serde::to_vec(&state).expect("memory"));
-        // An array of fewer than 16, and where its elements begin.
+        // The state is an array of fewer than 16 elements; find where each begins.
         let fields = usize::from(bytes[0] - 0x90);
         let mut rest = &bytes[1..];
         let mut begins = vec![1];
@@ -212,15 +215,15 @@ mod tests {
         assert_eq!(outlined(&summary, &more), None, "a field of a newer build");
         assert_eq!(built(&summary, &more), None);
         for field in 0..fields {
-            // Of a build that had not so many.
+            // An older build wrote fewer fields.
             let fewer = array(&all[..field]);
             assert_eq!(outlined(&summary, &fewer), built(&summary, &fewer), "{field} fields");
             for other in [NIL, all[0], all[1], b"\x80", b"\x90", b"\x05"] {
                 let mut changed = all.clone();
                 changed[field] = other;
                 let changed = array(&changed);
-                let told = outlined(&summary, &changed);
-                assert_eq!(told, built(&summary, &changed), "{field} as {other:x?}");
+                let found = outlined(&summary, &changed);
+                assert_eq!(found, built(&summary, &changed), "{field} as {other:x?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Asking the state.
+//! Queries of the state.
 
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{Access, Policy, View};
@@ -10,33 +10,33 @@ use crate::mutation::Provenance;
 use crate::reject::Reject;
 use crate::topic::TopicId;
 
-/// How much of everything there is.
+/// The number of items of each kind in a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Topics.
+    /// Known topics.
     pub topics: usize,
-    /// Topics not everybody may read.
+    /// Topics that only some identities may read.
     pub private_topics: usize,
-    /// Topics nobody may read because their access rule is not understood.
+    /// Topics that no identity may read, since this build cannot decode their access rule.
     pub sealed_topics: usize,
-    /// Logs, which are the entries of the vector clocks.
+    /// Author logs, which are the components of the vector clocks.
     pub logs: usize,
-    /// Entries retained.
+    /// Retained entries.
     pub entries: usize,
-    /// Subscriptions.
+    /// Subscriptions of the operator and of peers.
     pub subscriptions: usize,
     /// Cursors of consumers.
     pub cursors: usize,
-    /// Peers whose key is known.
+    /// Peers whose signed key is known.
     pub peers: usize,
-    /// Keys that nobody vouches for.
+    /// Unsigned keys of peers.
     pub unsigned_keys: usize,
-    /// Bytes of entries retained.
+    /// Bytes of the retained entries.
     pub bytes: u64,
 }
 
 impl State {
-    /// Who the node is; `None` before its first record.
+    /// The node's identity, network and epoch; `None` before the first record.
     #[must_use]
     pub fn node(&self) -> Option<NodeId> {
         self.node
@@ -45,7 +45,7 @@ impl State {
     /// The topic with this name or id.
     ///
     /// # Errors
-    /// [`Reject::UnknownTopic`], [`Reject::Ambiguous`].
+    /// [`Reject::UnknownTopic`] for no such topic, [`Reject::Ambiguous`] for several with this name.
     pub fn resolve(&self, name: &str) -> Result<TopicId, Reject> {
         if let Ok(id) = name.parse::<TopicId>()
             && self.topics.contains_key(&id)
@@ -61,12 +61,12 @@ impl State {
         }
     }
 
-    /// All topics.
+    /// All known topics.
     pub fn topics(&self) -> impl Iterator<Item = (&TopicId, &Topic)> {
         self.topics.iter()
     }
 
-    /// One topic.
+    /// The topic with this id, if it is known.
     #[must_use]
     pub fn topic(&self, id: &TopicId) -> Option<&Topic> {
         self.topics.get(id)
@@ -85,13 +85,13 @@ impl State {
         self.next_arrivals.get(id).copied().unwrap_or(0)
     }
 
-    /// The vector clock of a topic: how far each of its logs has come.
+    /// The vector clock of a topic: the heads of its author logs.
     pub fn heads(&self, id: TopicId) -> impl Iterator<Item = (&LogKey, &Log)> {
         let log = |key, epoch| LogKey { topic: id, author: Did::from_trusted(key), epoch };
         self.logs.range(log([0; 32], 0)..=log([0xFF; 32], u64::MAX))
     }
 
-    /// [`heads`](Self::heads) behind a log, if one is given.
+    /// The [`heads`](Self::heads) that follow the author log `after`, or all of them.
     pub fn heads_after(
         &self,
         id: TopicId,
@@ -103,45 +103,45 @@ impl State {
         logs.skip_while(move |(key, _)| Some(**key) == after)
     }
 
-    /// How far one log has come.
+    /// The head of an author log.
     #[must_use]
     pub fn head(&self, key: &LogKey) -> Log {
         self.logs.get(key).cloned().unwrap_or_default()
     }
 
-    /// The retained entry at a place.
+    /// The retained entry at a position.
     #[must_use]
     pub fn entry_at(&self, key: &LogKey, seq: u64) -> Option<&Stored> {
         let arrival = self.arrivals.get(&(*key, seq))?;
         self.entries.get(&(key.topic, *arrival))
     }
 
-    /// The first retained entry of a log at `seq` or after it.
+    /// The first retained entry of an author log at `seq` or after it.
     #[must_use]
     pub fn next_entry(&self, key: &LogKey, seq: u64) -> Option<&Entry> {
         let (_, arrival) = self.arrivals.range((*key, seq)..=(*key, u64::MAX)).next()?;
         self.entries.get(&(key.topic, *arrival)).map(|stored| &stored.entry)
     }
 
-    /// All subscriptions, by the name or id they were asked for with.
+    /// All subscriptions, with the name or id that was subscribed to.
     pub fn subscriptions(&self) -> impl Iterator<Item = (&str, Provenance, &Subscription)> {
         self.subscriptions
             .iter()
             .map(|((name, by), subscription)| (name.as_str(), *by, subscription))
     }
 
-    /// All peers whose key is known.
+    /// All peers whose signed key is known.
     pub fn peers(&self) -> impl Iterator<Item = (&Did, &Peer)> {
         self.peers.iter()
     }
 
-    /// A peer, if its key is known.
+    /// A peer, if its signed key is known.
     #[must_use]
     pub fn peer(&self, did: &Did) -> Option<&Peer> {
         self.peers.get(did)
     }
 
-    /// The keys that nobody vouches for; none of them is a peer's of [`peers`](Self::peers).
+    /// The unsigned keys. An identity with one is never among [`peers`](Self::peers).
     pub fn unsigned_keys(&self) -> impl Iterator<Item = (&Did, &UnsignedKey)> {
         self.unsigned_keys.iter()
     }
@@ -149,7 +149,7 @@ impl State {
     /// Whether `did` may read the topic.
     ///
     /// # Errors
-    /// [`Reject::UnknownTopic`], [`Reject::Sealed`], [`Reject::NoAccess`].
+    /// [`Reject::UnknownTopic`], [`Reject::Sealed`] or [`Reject::NoAccess`] if not.
     pub fn may_read(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
         self.check(id, did, "read", |access| &access.read)
     }
@@ -157,7 +157,7 @@ impl State {
     /// Whether `did` may write to the topic.
     ///
     /// # Errors
-    /// As [`may_read`](Self::may_read).
+    /// [`Reject::UnknownTopic`], [`Reject::Sealed`] or [`Reject::NoAccess`] if not.
     pub fn may_write(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
         self.check(id, did, "write", |access| &access.write)
     }
@@ -171,7 +171,7 @@ impl State {
     ) -> Result<(), Reject> {
         let unknown = || Reject::UnknownTopic { name: id.to_string() };
         let topic = self.topics.get(id).ok_or_else(unknown)?;
-        // Before the creator's privilege: what is not understood is closed to everybody.
+        // Checked before the creator's privilege: a sealed topic is closed to all identities.
         let View::Open(access) = topic.genesis.spec.access.view() else {
             return Err(Reject::Sealed);
         };
@@ -185,8 +185,8 @@ impl State {
         }
     }
 
-    /// The arrival through which a topic's entries are to be let go at `now_ms`: by bytes, then by
-    /// count, then by age since they were received. `None` when all may stay.
+    /// The last arrival of a topic to be pruned at `now_ms`, by bytes, count and age since reception.
+    /// `None` if nothing is to be pruned.
     #[must_use]
     pub fn prunable(&self, id: &TopicId, now_ms: u64) -> Option<u64> {
         let topic = self.topics.get(id)?;
@@ -205,7 +205,7 @@ impl State {
         through
     }
 
-    /// How much of everything there is.
+    /// The number of items of each kind.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let topics = self.topics.len();

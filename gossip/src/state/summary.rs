@@ -1,4 +1,4 @@
-//! What a recovery must never find less of.
+//! A summary of a state, by which recovery detects lost topics, rights, subscriptions, keys and cursors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,45 +8,46 @@ use super::State;
 use crate::mutation::Provenance;
 use crate::topic::TopicId;
 
-/// Eight bytes of a hash: what is compared comes from the same node, and nobody gains by a collision.
+/// Eight bytes of a hash. Both compared values come from the same node, so no attacker gains by a
+/// collision.
 type ShortHash = u64;
 
-/// It stands in every snapshot, so it names topics and the node's own subscriptions and only counts on tags for
-/// what there is a lot of.
+/// Part of every snapshot, so it names only topics and the node's own subscriptions; numerous items are
+/// short hashes.
 #[derive(Default, Serialize, Deserialize)]
 struct Summary {
-    /// The name, and the access rule with its version.
+    /// Each topic's name, and the hash of its access rule and version.
     topics: BTreeMap<TopicId, (String, ShortHash)>,
-    /// The node's own subscriptions, and those of peers.
+    /// The node's own subscriptions, and the hashes of those of peers.
     own: BTreeSet<String>,
     others: BTreeSet<ShortHash>,
-    /// The X25519 keys, signed and not.
+    /// The hashes of the X25519 keys, signed and unsigned.
     keys: BTreeSet<ShortHash>,
-    /// Where the cursors stand. A summary written before there were any ends without them.
+    /// The arrival at which each cursor stands. Summaries of older builds end without this field.
     #[serde(default)]
     cursors: BTreeMap<ShortHash, u64>,
 }
 
-/// Something that a state has lost, or has made accessible.
+/// An item that a state has lost, or a topic that it has exposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// The topic whose access rule is another one: it must not be served.
+    /// The topic whose access rule has changed: it must not be served.
     pub exposed: Option<TopicId>,
-    /// In words.
+    /// The loss in words.
     pub text: String,
 }
 
 impl State {
-    /// What [`losses`](Self::losses) needs to know of this state: its topics and a hash of the access
-    /// rule of each, its subscriptions, its peers' keys, its cursors. As bytes that only this crate reads.
+    /// The summary from which [`losses`](Self::losses) of a later state are found: topics and hashes of
+    /// their access rules, subscriptions, peers' keys and cursors. Only this crate reads its bytes.
     #[must_use]
     pub fn summary(&self) -> Vec<u8> {
         rmp_serde::to_vec(&self.summarised()).unwrap_or_default()
     }
 
-    /// What this state lacks of one with this summary: topics, subscriptions and keys that are gone, keys
-    /// that are others, access rules that are, whether narrower or wider, and cursors that are gone or
-    /// further back. Nothing for an equal one.
+    /// What this state lacks of the state with this summary: missing topics, subscriptions, keys and
+    /// cursors, changed keys and access rules (narrower or wider), and cursors that went back. Empty for an
+    /// equal state.
     #[must_use]
     pub fn losses(&self, summary: &[u8]) -> Vec<Loss> {
         let loss = |text: String| Loss { exposed: None, text };
@@ -57,29 +58,29 @@ impl State {
         let mut losses = Vec::new();
         for (id, (name, access)) in &then.topics {
             match now.topics.get(id) {
-                None => losses.push(loss(format!("topic {name} ({id}) is gone"))),
+                None => losses.push(loss(format!("topic {name} ({id}) is missing"))),
                 Some((_, other)) if other != access => losses.push(Loss {
                     exposed: Some(*id),
-                    text: format!("the access rule of topic {name} ({id}) is another one"),
+                    text: format!("the access rule of topic {name} ({id}) has changed"),
                 }),
                 Some(_) => {}
             }
         }
         for topic in then.own.difference(&now.own) {
-            losses.push(loss(format!("the subscription to {topic} is gone")));
+            losses.push(loss(format!("the subscription to {topic} is missing")));
         }
         match then.others.difference(&now.others).count() {
             0 => {}
-            gone => losses.push(loss(format!("subscriptions of peers are gone: {gone}"))),
+            missing => losses.push(loss(format!("subscriptions of peers are missing: {missing}"))),
         }
         match then.keys.difference(&now.keys).count() {
             0 => {}
-            gone => losses.push(loss(format!("keys of peers are gone or others: {gone}"))),
+            lost => losses.push(loss(format!("keys of peers are missing or changed: {lost}"))),
         }
         let back = |(tag, stood): &(&ShortHash, &u64)| now.cursors.get(tag) < Some(stood);
         match then.cursors.iter().filter(back).count() {
             0 => {}
-            back => losses.push(loss(format!("cursors are gone or have gone back: {back}"))),
+            back => losses.push(loss(format!("cursors are missing or went back: {back}"))),
         }
         losses
     }
@@ -109,7 +110,7 @@ impl State {
     }
 }
 
-/// All but the last of `parts` have a fixed length.
+/// Hashes the concatenation of `parts`, of which all but the last have a fixed length.
 fn tag(parts: &[&[u8]]) -> ShortHash {
     let mut hasher = blake3::Hasher::new();
     parts.iter().for_each(|part| {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_loss_is_told_and_an_equal_state_has_none() {
+    fn every_loss_is_reported_and_an_equal_state_has_none() {
         let (whole, id) = state();
         let summary = whole.summary();
         assert_eq!(whole.losses(&summary), []);
@@ -172,14 +173,14 @@ mod tests {
                 state.topics.get_mut(&id).expect("a topic").access_version = 0;
             }),
             ("the subscription to coop:ledger", None, |state, _| state.subscriptions.clear()),
-            ("gone or others: 1", None, |state, _| state.peers.clear()),
-            ("gone or others: 1", None, |state, _| state.unsigned_keys.clear()),
-            ("gone or others: 1", None, |state, _| {
+            ("missing or changed: 1", None, |state, _| state.peers.clear()),
+            ("missing or changed: 1", None, |state, _| state.unsigned_keys.clear()),
+            ("missing or changed: 1", None, |state, _| {
                 let did = *state.unsigned_keys.keys().next().expect("a key");
                 state.unsigned_keys.get_mut(&did).expect("a key").x25519 = [0; 32];
             }),
-            ("gone or have gone back: 1", None, |state, _| state.cursors.clear()),
-            ("gone or have gone back: 1", None, |state, id| {
+            ("missing or went back: 1", None, |state, _| state.cursors.clear()),
+            ("missing or went back: 1", None, |state, id| {
                 let (key, other) = ((id, "app".to_owned()), (id, "other".to_owned()));
                 let stands = state.cursors.remove(&key).expect("a cursor");
                 state.cursors.insert(other, stands);
