@@ -160,7 +160,8 @@ impl Entry {
         if *blake3::hash(&self.payload).as_bytes() != self.header.payload_hash {
             return Err(BadSignature);
         }
-        let (key, signature) = (*self.header.author.key(), self.signature);
+        let key = *self.header.author.key();
+        let signature = self.signature;
         Ok((key.into(), signature.into(), &self.header.signed()).into())
     }
 

@@ -147,6 +147,7 @@ fn compare(document: &[u8], checksum: &str) -> Result<(), LegacyError> {
     if found[..] == expected[..] {
         return Ok(());
     }
-    let (expected, found) = (HEXLOWER.encode(&expected), HEXLOWER.encode(&found));
+    let expected = HEXLOWER.encode(&expected);
+    let found = HEXLOWER.encode(&found);
     Err(LegacyError::Checksum { expected, found })
 }

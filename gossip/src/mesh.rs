@@ -221,7 +221,8 @@ impl Mesh {
         for id in std::mem::take(&mut self.links).into_keys() {
             self.emit(Action::Close { link: id, code: RESTORED, name: "restored" });
         }
-        let (steps, counts) = (std::mem::take(&mut self.steps), self.counts);
+        let steps = std::mem::take(&mut self.steps);
+        let counts = self.counts;
         // Batches still being checked will be reported by `verified`.
         let pending = std::mem::take(&mut self.pending);
         // A restore has begun a new epoch.
@@ -357,7 +358,8 @@ impl Mesh {
     fn close(&mut self, state: &State, now_ms: u64, id: LinkId, error: LinkError) {
         if self.links.contains_key(&id) {
             self.count(error.into());
-            let (code, name) = (error.code(), Counter::from(error).name());
+            let code = error.code();
+            let name = Counter::from(error).name();
             self.steps.push_back(Step::Emit(Action::Close { link: id, code, name }));
             self.end(state, now_ms, id);
         }

@@ -200,7 +200,9 @@ impl Mutation {
         let (header, body) =
             bytes.split_first_chunk::<HEADER_BYTES>().ok_or_else(|| malformed("too short"))?;
         let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-        let (kind, schema, rules) = (u16_at(0), u16_at(2), u16_at(4));
+        let kind = u16_at(0);
+        let schema = u16_at(2);
+        let rules = u16_at(4);
         let length = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
         if length as usize != body.len() || u16_at(6) != 0 {
             return Err(malformed("the record's length is not the one in its header"));

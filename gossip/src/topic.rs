@@ -98,7 +98,8 @@ impl TopicSpec {
     /// A specification with the default scope and retention.
     #[must_use]
     pub fn new(name: String, access: AccessBytes, created_ms: u64) -> Self {
-        let (scope, max_entries) = (Scope::Global, TOPIC_ENTRIES_DEFAULT);
+        let scope = Scope::Global;
+        let max_entries = TOPIC_ENTRIES_DEFAULT;
         Self { name, access, scope, max_entries, retention_ms: RETENTION_MS_DEFAULT, created_ms }
     }
 }
@@ -161,7 +162,8 @@ impl Genesis {
         let network = reader.array()?;
         let creator = Did::from_key(reader.array()?).ok()?;
         let nonce = reader.u64()?;
-        let (created_ms, retention_ms) = (reader.u64()?, reader.u64()?);
+        let created_ms = reader.u64()?;
+        let retention_ms = reader.u64()?;
         let max_entries = reader.u32()?;
         let scope = match reader.u8()? {
             1 => Scope::Local,

@@ -36,7 +36,7 @@ fn assert_survives(state: &State) -> Result<(), TestCaseError> {
 
 proptest! {
     #[test]
-    fn whatever_mutations_make_survives(steps in prop::collection::vec(any::<[u8; 4]>(), 0..60)) {
+    fn every_state_round_trips_through_export(steps in prop::collection::vec(any::<[u8; 4]>(), 0..60)) {
         let mut world = World::default();
         for step in steps {
             world.step(step);
@@ -46,7 +46,7 @@ proptest! {
 }
 
 #[test]
-fn the_empty_state_and_the_sample_survive() {
+fn the_empty_state_and_the_sample_round_trip() {
     assert_survives(&State::default()).expect("empty");
     assert_survives(&sample()).expect("sample");
 }
@@ -134,7 +134,7 @@ const FREE: [&str; 10] = [
 ];
 
 #[test]
-fn no_value_can_be_changed_unnoticed() {
+fn every_changed_value_is_detected() {
     let whole: Value = serde_json::from_slice(&export(&sample())).expect("JSON");
     let mut paths = Vec::new();
     leaves(&whole, "", &mut paths);
@@ -171,7 +171,7 @@ fn no_value_can_be_changed_unnoticed() {
 }
 
 #[test]
-fn every_field_is_needed_and_no_other_is_taken() {
+fn every_field_is_required_and_unknown_ones_are_refused() {
     let whole: Value = serde_json::from_slice(&export(&sample())).expect("JSON");
     let mut objects = Vec::new();
     fn walk(value: &Value, path: String, out: &mut Vec<String>) {
@@ -211,7 +211,7 @@ fn every_field_is_needed_and_no_other_is_taken() {
 }
 
 #[test]
-fn what_is_there_twice_is_told() {
+fn duplicates_are_reported() {
     for list in [
         "/topics",
         "/topics/*/entries",
@@ -237,7 +237,7 @@ fn what_is_there_twice_is_told() {
 }
 
 #[test]
-fn what_hangs_in_the_air_is_told() {
+fn dangling_references_are_reported() {
     let gone = |list: &'static str| {
         changed(move |document| {
             document.pointer_mut(list).and_then(Value::as_array_mut).expect("a list").clear();
@@ -251,14 +251,16 @@ fn what_hangs_in_the_air_is_told() {
 }
 
 #[test]
-fn what_cannot_have_been_is_told_where_it_stands() {
+fn impossible_values_are_reported_with_their_path() {
     let document: Value = serde_json::from_slice(&changed(|_| {})).expect("JSON");
     let index = |list: &str, name: &str| {
         let items = document[list].as_array().expect("a list");
         items.iter().position(|item| item["name"] == name).expect("a name")
     };
-    let (ledger, news) = (index("topics", "coop:ledger"), index("topics", "news"));
-    let (old_ledger, old_news) = (index("histories", "coop:ledger"), index("histories", "news"));
+    let ledger = index("topics", "coop:ledger");
+    let news = index("topics", "news");
+    let old_ledger = index("histories", "coop:ledger");
+    let old_news = index("histories", "news");
     let stranger = world::keypair(9).did().to_string();
     let subscription = |name: &str| {
         let subscriptions = document["subscriptions"].as_array().expect("a list");
@@ -266,10 +268,8 @@ fn what_cannot_have_been_is_told_where_it_stands() {
             |subscription: &Value| subscription["topic"] == name && subscription["by"] != "local";
         subscriptions.iter().position(of_peer).expect("a subscription")
     };
-    let (of_ledger, by_id) = (
-        subscription("coop:ledger"),
-        subscription(document["topics"][news]["id"].as_str().expect("an id")),
-    );
+    let of_ledger = subscription("coop:ledger");
+    let by_id = subscription(document["topics"][news]["id"].as_str().expect("an id"));
     let cases = [
         (format!("/histories/{old_ledger}/arrivals"), Value::from(2), "entries[2].arrival"),
         (format!("/histories/{old_ledger}/arrivals"), Value::from(u64::MAX), "].arrivals"),
@@ -308,7 +308,7 @@ fn what_cannot_have_been_is_told_where_it_stands() {
 }
 
 #[test]
-fn another_version_is_told_before_what_it_has() {
+fn another_version_is_reported_before_its_fields() {
     let newer = changed(|document| {
         document["version"] = Value::from(9);
         document["new"] = Value::from(1);
@@ -321,7 +321,7 @@ fn another_version_is_told_before_what_it_has() {
 }
 
 #[test]
-fn a_rule_sealed_where_it_was_written_may_be_understood_by_now_and_not_the_reverse() {
+fn a_rule_sealed_at_export_may_be_decodable_at_import_but_not_the_reverse() {
     let sealed = |document: &mut Value| {
         for side in ["read", "write"] {
             document["topics"][0]["access"][side] = serde_json::json!(["sealed"]);
@@ -338,7 +338,7 @@ fn a_rule_sealed_where_it_was_written_may_be_understood_by_now_and_not_the_rever
 }
 
 #[test]
-fn errors_repeat_no_tricks() {
+fn errors_repeat_no_control_characters() {
     let name = "\u{1b}[2J".repeat(1000);
     let document = changed(|document| document[name.as_str()] = Value::Null);
     let told = State::import(&document).unwrap_err().to_string();

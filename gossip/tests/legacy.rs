@@ -50,7 +50,9 @@ fn topic(rule: &str, name: &str) -> Value {
 
 /// A document with every field there ever was.
 fn full() -> Value {
-    let (own, ana, ben) = (keypair(1).did(), keypair(2).did(), keypair(3).did());
+    let own = keypair(1).did();
+    let ana = keypair(2).did();
+    let ben = keypair(3).did();
     let [own, ana, ben] = [own, ana, ben].map(|did| there(&did));
     let peer = |did: &str, key: u8| {
         json!({
@@ -108,9 +110,10 @@ fn named<'a>(state: &'a State, name: &str) -> &'a Topic {
 }
 
 #[test]
-fn what_can_be_held_is_taken() {
+fn everything_representable_is_imported() {
     let Import { mutations, state, .. } = import_into(&node(), &full()).expect("imports");
-    let (ana, ben) = (keypair(2).did(), keypair(3).did());
+    let ana = keypair(2).did();
+    let ben = keypair(3).did();
     let view = |name| named(&state, name).genesis.spec.access.view();
     let members = Access::participants(vec![keypair(1).did(), ana]);
     assert_eq!(*view("coop:ledger"), View::Open(members));
@@ -120,10 +123,13 @@ fn what_can_be_held_is_taken() {
     assert_eq!(state.topics().count(), 4);
     let genesis = &named(&state, "coop:ledger").genesis;
     genesis.verify().expect("signed by the node");
-    assert_eq!((genesis.creator, genesis.network), (keypair(1).did(), [1; 32]));
-    assert_eq!((genesis.spec.max_entries, genesis.spec.created_ms), (10_000, NOW));
+    assert_eq!(genesis.creator, keypair(1).did());
+    assert_eq!(genesis.network, [1; 32]);
+    assert_eq!(genesis.spec.max_entries, 10_000);
+    assert_eq!(genesis.spec.created_ms, NOW);
     let odd = &named(&state, "trust:attestations").genesis.spec;
-    assert_eq!((odd.max_entries, odd.scope), (1_000_000, Scope::Local));
+    assert_eq!(odd.max_entries, 1_000_000);
+    assert_eq!(odd.scope, Scope::Local);
     let mut subscriptions: Vec<_> = state
         .subscriptions()
         .map(|(name, by, subscription)| (name, by, subscription.topic.is_none()))
@@ -140,7 +146,8 @@ fn what_can_be_held_is_taken() {
     assert_eq!(subscriptions, expected);
     let mut keys: Vec<_> = state.unsigned_keys().map(|(did, key)| (*did, key.x25519[0])).collect();
     keys.sort_by_key(|(_, key)| *key);
-    assert_eq!((keys, state.peers().count()), (vec![(ana, 5), (ben, 8)], 0));
+    assert_eq!(keys, vec![(ana, 5), (ben, 8)]);
+    assert_eq!(state.peers().count(), 0);
 
     let mut again = node();
     for (lsn, mutation) in (2..).zip(mutations) {
@@ -206,7 +213,7 @@ fn every_field_is_accounted_for() {
 }
 
 #[test]
-fn secrets_reach_neither_the_state_nor_the_log() {
+fn secrets_reach_neither_the_state_nor_the_records() {
     let Import { state, mutations, .. } = import_into(&node(), &full()).expect("imports");
     let mut bytes = rmp_serde::to_vec(&state).expect("serialises");
     mutations.iter().for_each(|mutation| mutation.encode(&mut bytes));
@@ -214,14 +221,15 @@ fn secrets_reach_neither_the_state_nor_the_log() {
 }
 
 #[test]
-fn importing_twice_takes_nothing_twice() {
+fn importing_twice_imports_nothing_twice() {
     let once = import_into(&node(), &full()).expect("imports").state;
     let twice = import_into(&once, &full()).expect("imports");
-    assert_eq!((twice.mutations, twice.state), (vec![], once));
+    assert_eq!(twice.mutations, vec![]);
+    assert_eq!(twice.state, once);
 }
 
 #[test]
-fn a_document_older_than_local_subscriptions_is_believed_about_the_node_itself() {
+fn without_local_subscriptions_own_dids_count_as_local() {
     let mut document = full();
     document["gossip_state"].as_object_mut().expect("fields").remove("local_subscriptions");
     let state = import_into(&node(), &document).expect("imports").state;
@@ -234,7 +242,7 @@ fn a_document_older_than_local_subscriptions_is_believed_about_the_node_itself()
 }
 
 #[test]
-fn a_signed_card_is_never_replaced_and_replaces() {
+fn a_signed_card_replaces_an_unsigned_key_and_never_the_reverse() {
     let mut state = node();
     let card = KeyCard::sign(&keypair(2), [1; 32], 1);
     state.apply(2, Mutation::AddPeer { card, time_ms: 1 });
@@ -244,11 +252,12 @@ fn a_signed_card_is_never_replaced_and_replaces() {
     assert_eq!(after.peers().map(|(_, peer)| peer.card.x25519).collect::<Vec<_>>(), [[1; 32]]);
     let card = KeyCard::sign(&keypair(3), [2; 32], 0);
     after.apply(3, Mutation::AddPeer { card, time_ms: 1 });
-    assert_eq!((unsigned(&after), after.peers().count()), (vec![], 2));
+    assert_eq!(unsigned(&after), vec![]);
+    assert_eq!(after.peers().count(), 2);
 }
 
 #[test]
-fn who_the_node_was_is_no_peer_of_it() {
+fn a_former_identity_does_not_become_a_peer() {
     let document = full();
     let keypair = keypair(4);
     let mut state = State::default();
@@ -267,7 +276,7 @@ fn who_the_node_was_is_no_peer_of_it() {
 }
 
 #[test]
-fn what_is_no_such_document_is_told() {
+fn documents_that_are_no_legacy_snapshot_are_refused() {
     let bytes = serde_json::to_vec_pretty(&full()).expect("JSON");
     let other = |document: &[u8]| import_bytes(&node(), document, None).unwrap_err();
     for version in [0, 2, u64::MAX] {
@@ -296,7 +305,7 @@ fn what_is_no_such_document_is_told() {
 }
 
 #[test]
-fn the_checksum_beside_it_is_compared() {
+fn the_document_must_match_its_checksum() {
     let bytes = serde_json::to_vec(&full()).expect("JSON");
     let import = |document: &[u8], checksum: &str| import_bytes(&node(), document, Some(checksum));
     let Err(LegacyError::Checksum { found, .. }) = import(&bytes, &"0".repeat(64)) else {
@@ -319,7 +328,7 @@ fn the_checksum_beside_it_is_compared() {
 }
 
 #[test]
-fn what_is_huge_or_deep_is_told() {
+fn huge_and_deeply_nested_documents_are_refused() {
     let huge = vec![b' '; (64 << 20) + 1];
     let error = import_bytes(&node(), &huge, None).unwrap_err();
     assert_eq!(error, LegacyError::TooLarge { bytes: huge.len() });
@@ -334,7 +343,7 @@ fn what_is_huge_or_deep_is_told() {
 }
 
 #[test]
-fn a_list_without_end_ends_in_one_line() {
+fn a_list_beyond_its_limit_is_reported_in_one_line() {
     let mut document = full();
     let names: Vec<String> = (0..50_003).map(|number| format!("a{number}")).collect();
     document["gossip_state"]["local_subscriptions"] = json!(names);
@@ -356,7 +365,7 @@ fn a_list_without_end_ends_in_one_line() {
 }
 
 #[test]
-fn nothing_in_a_report_tricks_a_terminal() {
+fn a_report_holds_no_character_that_a_terminal_obeys() {
     let bad = "\u{1b}[2J\u{202e}".repeat(500);
     let mut document = full();
     document[bad.as_str()] = json!(1);
@@ -411,7 +420,7 @@ fn paths(value: &Value, path: &str, out: &mut Vec<String>) {
 
 proptest! {
     #[test]
-    fn whatever_changes_nothing_opens_and_nobody_panics(place in any::<prop::sample::Index>(), value in json_value()) {
+    fn no_changed_value_opens_a_topic_or_panics(place in any::<prop::sample::Index>(), value in json_value()) {
         let mut document = full();
         let mut all = Vec::new();
         paths(&document, "", &mut all);

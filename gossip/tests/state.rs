@@ -53,7 +53,7 @@ fn append(state: &mut State, entry: &Entry) -> Outcome {
 }
 
 #[test]
-fn entries_of_a_log_are_taken_in_order_and_once() {
+fn entries_of_a_log_are_accepted_in_order_and_once() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
     let first = next(&state, 2, id, "one");
@@ -70,7 +70,7 @@ fn entries_of_a_log_are_taken_in_order_and_once() {
 }
 
 #[test]
-fn a_replay_is_refused_even_when_the_entry_is_long_gone() {
+fn a_replay_is_refused_even_after_the_entry_was_pruned() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
     let first = next(&state, 2, id, "one");
@@ -81,10 +81,11 @@ fn a_replay_is_refused_even_when_the_entry_is_long_gone() {
 }
 
 #[test]
-fn two_entries_for_one_place_freeze_the_log() {
+fn two_entries_for_one_position_freeze_the_log() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
-    let (one, other) = (next(&state, 2, id, "one"), next(&state, 2, id, "other"));
+    let one = next(&state, 2, id, "one");
+    let other = next(&state, 2, id, "other");
     append(&mut state, &one);
     assert_eq!(append(&mut state, &other), Outcome::Rejected(Reject::Equivocation));
     let more = next(&state, 2, id, "more");
@@ -94,7 +95,7 @@ fn two_entries_for_one_place_freeze_the_log() {
 }
 
 #[test]
-fn a_private_topic_lets_in_its_members_and_its_creator_only() {
+fn a_private_topic_admits_only_its_members_and_creator() {
     let mut state = node();
     let access = Access::participants(vec![keypair(2).did()]).encode();
     let id = topic(&mut state, "coop:ledger", access);
@@ -108,7 +109,7 @@ fn a_private_topic_lets_in_its_members_and_its_creator_only() {
 }
 
 #[test]
-fn an_access_rule_nobody_understands_seals_the_topic_even_for_its_creator() {
+fn an_undecodable_access_rule_seals_the_topic_even_for_its_creator() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", AccessBytes::from_bytes(vec![200, 1, 1]));
     let entry = next(&state, 1, id, "hello");
@@ -133,7 +134,7 @@ fn a_subscription_waits_for_its_topic() {
 }
 
 #[test]
-fn a_peer_cannot_subscribe_to_what_it_may_not_read() {
+fn a_peer_cannot_subscribe_to_a_topic_it_may_not_read() {
     let mut state = node();
     let by = Provenance::Peer(keypair(3).did());
     let early = Mutation::Subscribe { topic: "coop:ledger".into(), by, time_ms: 1 };
@@ -144,7 +145,7 @@ fn a_peer_cannot_subscribe_to_what_it_may_not_read() {
 }
 
 #[test]
-fn two_topics_of_one_name_are_told_apart() {
+fn two_topics_of_one_name_are_distinguished_by_id() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
     let spec = TopicSpec::new("coop:ledger".into(), Access::participants(vec![]).encode(), 5);
@@ -154,7 +155,7 @@ fn two_topics_of_one_name_are_told_apart() {
 }
 
 #[test]
-fn entries_are_let_go_by_count_and_by_age() {
+fn entries_are_pruned_by_count_and_by_age() {
     let mut state = node();
     let mut spec = TopicSpec::new("short".into(), Access::public().encode(), 5);
     (spec.max_entries, spec.retention_ms) = (3, 1000);
@@ -172,7 +173,7 @@ fn entries_are_let_go_by_count_and_by_age() {
 }
 
 #[test]
-fn a_restore_never_uses_a_place_twice() {
+fn a_restore_never_uses_a_position_twice() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
     let entry = next(&state, 1, id, "one");
@@ -192,10 +193,11 @@ fn a_restore_never_uses_a_place_twice() {
 }
 
 #[test]
-fn a_restore_of_what_is_ahead_keeps_its_heads_and_the_proofs_of_both() {
+fn a_restore_keeps_the_further_heads_and_the_proofs_of_both_states() {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
-    let (one, other) = (next(&state, 2, id, "one"), next(&state, 2, id, "other"));
+    let one = next(&state, 2, id, "one");
+    let other = next(&state, 2, id, "other");
     append(&mut state, &one);
     let mut ahead = state.clone();
     let more = next(&ahead, 2, id, "more");
@@ -204,7 +206,9 @@ fn a_restore_of_what_is_ahead_keeps_its_heads_and_the_proofs_of_both() {
     let key = LogKey::of(&one);
     for restored in [state.restore(ahead.clone(), 77), ahead.restore(state, 77)] {
         let log = restored.head(&key);
-        assert_eq!((log.head, log.head_hash, log.proof.is_some()), (2, more.hash(), true));
+        assert_eq!(log.head, 2);
+        assert_eq!(log.head_hash, more.hash());
+        assert_eq!(log.proof.is_some(), true);
     }
 }
 
@@ -220,7 +224,7 @@ fn a_newer_card_replaces_an_older_one_and_not_the_reverse() {
 }
 
 #[test]
-fn a_key_nobody_vouches_for_is_kept_until_a_card_comes_and_replaces_none() {
+fn an_unsigned_key_is_kept_until_a_card_replaces_it_and_replaces_none() {
     let mut state = node();
     let did = keypair(2).did();
     let unsigned = |key| Mutation::AddUnsignedKey { did, x25519: [key; 32], time_ms: 1 };
@@ -228,10 +232,12 @@ fn a_key_nobody_vouches_for_is_kept_until_a_card_comes_and_replaces_none() {
         |state: &State| state.unsigned_keys().map(|(_, key)| key.x25519[0]).collect::<Vec<_>>();
     assert_eq!(state.apply(2, unsigned(5)), Outcome::Done);
     assert_eq!(state.apply(3, unsigned(6)), Outcome::Duplicate);
-    assert_eq!((keys(&state), state.peers().count()), (vec![5], 0), "no peer has it");
+    assert_eq!(keys(&state), vec![5], "no peer has it");
+    assert_eq!(state.peers().count(), 0, "no peer has it");
     let card = KeyCard::sign(&keypair(2), [7; 32], 0);
     assert_eq!(state.apply(4, Mutation::AddPeer { card, time_ms: 1 }), Outcome::Done);
-    assert_eq!((keys(&state), state.peers().count()), (vec![], 1));
+    assert!(keys(&state).is_empty());
+    assert_eq!(state.peers().count(), 1);
     assert_eq!(state.apply(5, unsigned(5)), Outcome::Duplicate);
     assert_eq!(state.apply(6, Mutation::RemovePeer(did)), Outcome::Done);
     assert_eq!(state.apply(7, unsigned(5)), Outcome::Done);
@@ -240,7 +246,7 @@ fn a_key_nobody_vouches_for_is_kept_until_a_card_comes_and_replaces_none() {
 }
 
 #[test]
-fn a_state_from_before_there_were_unsigned_keys_or_cursors_is_read() {
+fn a_state_without_unsigned_keys_and_cursors_is_decoded() {
     let state = node();
     let mut bytes = rmp_serde::to_vec(&state).expect("serialises");
     assert_eq!(bytes[0], 0x9B, "eleven fields");
@@ -267,7 +273,7 @@ fn with_entries(count: u64) -> (State, TopicId) {
 }
 
 #[test]
-fn a_cursor_only_moves_on_and_never_to_where_nothing_has_arrived() {
+fn a_cursor_only_moves_forward_and_never_beyond_the_last_arrival() {
     let (mut state, id) = with_entries(3);
     assert_eq!(state.apply(9, move_cursor(id, "app", 2)), Outcome::Done);
     for arrival in [2, 1, 0] {
@@ -292,7 +298,7 @@ fn a_cursor_only_moves_on_and_never_to_where_nothing_has_arrived() {
 }
 
 #[test]
-fn a_cursor_goes_by_itself_or_with_its_topic() {
+fn a_cursor_is_deleted_alone_or_with_its_topic() {
     let (mut state, id) = with_entries(1);
     let other = topic(&mut state, "other", Access::public().encode());
     for mutation in
@@ -308,7 +314,7 @@ fn a_cursor_goes_by_itself_or_with_its_topic() {
 }
 
 #[test]
-fn a_node_keeps_so_many_cursors_and_no_more() {
+fn the_number_of_cursors_is_limited() {
     let (mut state, id) = with_entries(1);
     for number in 0..CURSORS_MAX {
         assert_eq!(state.apply(9, move_cursor(id, &format!("c{number}"), 0)), Outcome::Done);
@@ -321,11 +327,12 @@ fn a_node_keeps_so_many_cursors_and_no_more() {
     assert_eq!(state.apply(9, move_cursor(id, "more", 0)), Outcome::Done);
     let restored = state.restore(image, 77);
     assert_eq!(restored.counts().cursors, CURSORS_MAX);
-    assert_eq!((restored.cursor(id, "more"), restored.cursor(id, "c8")), (Some(0), None));
+    assert_eq!(restored.cursor(id, "more"), Some(0));
+    assert_eq!(restored.cursor(id, "c8"), None);
 }
 
 #[test]
-fn a_restore_takes_no_cursor_back() {
+fn a_restore_moves_no_cursor_back() {
     let (mut state, id) = with_entries(2);
     let before = node();
     for (name, arrival) in [("app", 1), ("gone", 2)] {
@@ -357,7 +364,8 @@ fn a_restore_takes_no_cursor_back() {
     let without = state.restore(before, 78);
     assert_eq!(without.cursors().count(), 2, "what stands nowhere goes");
     let forth = without.restore(with_entries(2).0, 79);
-    assert_eq!((forth.cursor(id, "app"), forth.cursor(id, "new")), (Some(5), Some(4)));
+    assert_eq!(forth.cursor(id, "app"), Some(5));
+    assert_eq!(forth.cursor(id, "new"), Some(4));
 }
 
 fn mutation() -> impl Strategy<Value = u8> {
@@ -366,7 +374,7 @@ fn mutation() -> impl Strategy<Value = u8> {
 
 proptest! {
     #[test]
-    fn records_survive_and_states_are_canonical(choices in prop::collection::vec(mutation(), 0..40)) {
+    fn records_round_trip_and_states_are_canonical(choices in prop::collection::vec(mutation(), 0..40)) {
         let mut state = node();
         let id = topic(&mut state, "coop:ledger", Access::public().encode());
         let mut twin = state.clone();

@@ -130,7 +130,8 @@ impl Conversion<'_> {
             _ => None,
         };
         spec.scope = scope.unwrap_or(Scope::Local);
-        let (kept, retention) = (spec.max_entries, spec.retention_ms);
+        let kept = spec.max_entries;
+        let retention = spec.retention_ms;
         let nonce = (self.importer.nonce)();
         let genesis = Genesis::sign(self.importer.keypair, self.node.network, spec, nonce);
         let id = genesis.id();

@@ -208,7 +208,8 @@ impl Message {
     }
 
     fn read_entries(reader: &mut ByteReader<'_>) -> Option<Self> {
-        let (handle, first) = (varint(reader)?, seq(reader)?);
+        let handle = varint(reader)?;
+        let first = seq(reader)?;
         let mut list = Vec::with_capacity(reader.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
         while !reader.0.is_empty() {
             let kind = reader.u8()?;

@@ -210,7 +210,8 @@ impl Mesh {
 impl Link {
     /// An ASK for as many of the waiting topics as fit into one message.
     fn ask(&mut self, state: &State) -> Message {
-        let (mut list, mut bytes) = (Vec::new(), 0);
+        let mut list = Vec::new();
+        let mut bytes = 0;
         while bytes < ASK_BYTES
             && let Some(topic) = self.wanting.asking.pop_first()
         {
@@ -309,7 +310,8 @@ fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Advance {
     if cursor.hash.take().is_some_and(|hash| hash != hash_prefix(&header.previous)) {
         return Advance::Forked(cursor.sent);
     }
-    let (mut list, mut bytes) = (Vec::new(), 0);
+    let mut list = Vec::new();
+    let mut bytes = 0;
     while let Some(stored) = state.entry_at(&cursor.key, cursor.sent + 1) {
         let entry = WireEntry::of(&stored.entry);
         bytes += entry.bytes();

@@ -100,8 +100,8 @@ impl Mesh {
     fn drop_unresponsive_sources(&mut self, state: &State, now_ms: u64) {
         let mut left = Vec::new();
         for link in self.links.values_mut() {
-            let (wants, is_overdue) =
-                (&link.wanting.wants, |ceased: u64| now_ms >= ceased + STALL_MS);
+            let wants = &link.wanting.wants;
+            let is_overdue = |ceased: u64| now_ms >= ceased + STALL_MS;
             let keys = link.wanting.handles.iter().filter(|(_, handle)| {
                 wants.get(handle).and_then(|wanted| wanted.ceased_ms).is_some_and(is_overdue)
             });

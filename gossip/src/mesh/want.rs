@@ -243,7 +243,8 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let handle = link.wanting.next_handle;
         link.wanting.next_handle += 1;
-        let (next, previous) = (log.head + 1, log.head_hash);
+        let next = log.head + 1;
+        let previous = log.head_hash;
         link.wanting.handles.insert(key, handle);
         let wanted = ActiveWant {
             key,
@@ -256,8 +257,11 @@ impl Mesh {
             discarded: false,
         };
         link.wanting.wants.insert(handle, wanted);
-        let (tag, hash) = (link.tag(&key.topic), hash_prefix(&previous));
-        let (author, epoch, after) = (key.author, key.epoch, log.head);
+        let tag = link.tag(&key.topic);
+        let hash = hash_prefix(&previous);
+        let author = key.author;
+        let epoch = key.epoch;
+        let after = log.head;
         link.wanting.outgoing.push(Want { handle, tag, author, epoch, after, hash });
         self.sources.insert(key, id);
         self.awake.insert(id);

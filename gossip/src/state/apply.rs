@@ -287,7 +287,8 @@ impl State {
 
     fn store(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Outcome {
         let key = LogKey::of(&entry);
-        let (seq, id) = (entry.header().seq, entry.header().topic);
+        let seq = entry.header().seq;
+        let id = entry.header().topic;
         let arrival = self.next_arrivals.get(&id).copied().unwrap_or(0) + 1;
         self.next_arrivals.insert(id, arrival);
         let log = self.logs.entry(key).or_default();

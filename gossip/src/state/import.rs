@@ -214,7 +214,9 @@ impl State {
         };
         derived("retention", &topic.retention, &duration(spec.retention_ms))?;
         derived("created", &topic.created, &moment(spec.created_ms))?;
-        let (creator, nonce, signature) = (topic.creator.0, topic.nonce.0, topic.signature.0);
+        let creator = topic.creator.0;
+        let nonce = topic.nonce.0;
+        let signature = topic.signature.0;
         let genesis = Genesis { network, creator, spec, nonce, signature };
         let id = genesis.id();
         derived("id", &topic.id.0, &id)?;
@@ -223,7 +225,8 @@ impl State {
         check(access_version > 0, "access_version", "the first version is 1")?;
         let topic_of = Topic { genesis, access_version, entries: 0, bytes: 0 };
         check(self.topics.insert(id, topic_of).is_none(), "id", "the topic is listed twice")?;
-        let (mut entries, mut bytes) = (0, 0);
+        let mut entries = 0;
+        let mut bytes = 0;
         for (index, stored) in topic.entries.into_iter().enumerate() {
             bytes += self
                 .add_entry(network, id, stored)
@@ -240,12 +243,15 @@ impl State {
 
     /// Adds an entry and returns its bytes.
     fn add_entry(&mut self, network: [u8; 32], id: TopicId, stored: StoredDoc) -> Checked<u64> {
-        let (arrival, lsn, received_ms) = (stored.arrival, stored.lsn, stored.received_ms);
+        let arrival = stored.arrival;
+        let lsn = stored.lsn;
+        let received_ms = stored.received_ms;
         let last = self.last_arrival(&id);
         check((1..=last).contains(&arrival), "arrival", "the topic has no such arrival")?;
         derived("received", &stored.received, &moment(received_ms))?;
         let entry = entry(network, id, stored.entry).map_err(|fault| fault.within("entry"))?;
-        let (key, seq) = (LogKey::of(&entry), entry.header().seq);
+        let key = LogKey::of(&entry);
+        let seq = entry.header().seq;
         let log = self.logs.get(&key);
         let log =
             log.ok_or_else(|| Fault::at("entry.author", "the history of this log is missing"))?;
@@ -272,7 +278,8 @@ impl State {
         let mut subscriptions = BTreeMap::new();
         for (index, subscription) in documents.into_iter().enumerate() {
             let path = |field: &str| format!("subscriptions[{index}].{field}");
-            let (by, id) = (subscription.by.0.0, subscription.id.map(|id| id.0));
+            let by = subscription.by.0.0;
+            let id = subscription.id.map(|id| id.0);
             match id {
                 None => {
                     let waits =
@@ -379,7 +386,8 @@ fn entry(network: [u8; 32], topic: TopicId, document: EntryDoc) -> Checked<Entry
         access_version: document.access_version,
         time_ms: document.time_ms,
     };
-    let (author, signature) = (document.author.0, document.signature.0);
+    let author = document.author.0;
+    let signature = document.signature.0;
     let entry = Entry::assemble(document.kind, author, &position, payload, signature);
     entry.verify().map_err(|_| Fault::at("signature", "its author did not sign this"))?;
     derived("time", &document.time, &moment(document.time_ms))?;

@@ -109,14 +109,17 @@ mod tests {
 
     /// A state in which no field is empty.
     fn state() -> State {
-        let (author, other) = (Keypair::from_seed([1; 32]), Keypair::from_seed([3; 32]));
-        let (did, network) = (author.did(), [2; 32]);
+        let author = Keypair::from_seed([1; 32]);
+        let other = Keypair::from_seed([3; 32]);
+        let did = author.did();
+        let network = [2; 32];
         let access = Access::participants(vec![did, other.did()]).encode();
         let genesis =
             Genesis::sign(&author, network, TopicSpec::new("coop:ledger".into(), access, 5), 7);
         let topic = genesis.id();
         let entry = |seq, previous, text: &'static str| {
-            let (epoch, access_version) = (9, 1);
+            let epoch = 9;
+            let access_version = 1;
             let position =
                 Position { network, topic, epoch, seq, previous, access_version, time_ms: 6 };
             let entry = Entry::sign(&author, &position, Bytes::from_static(text.as_bytes()));
@@ -172,9 +175,11 @@ mod tests {
     #[test]
     fn damage_found_by_building_a_state_is_found_without_building_it() {
         let state = state();
-        let (summary, bytes) = (state.summary(), rmp_serde::to_vec(&state).expect("memory"));
+        let summary = state.summary();
+        let bytes = rmp_serde::to_vec(&state).expect("memory");
         assert_eq!(outlined(&summary, &bytes), Some((Vec::new(), 0)));
-        let (mut refused, mut weaker) = (0, 0);
+        let mut refused = 0;
+        let mut weaker = 0;
         let mut compare = |bytes: &[u8], what: &dyn fmt::Display| {
             let found = outlined(&summary, bytes);
             assert_eq!(found, built(&summary, bytes), "{what}");
@@ -195,7 +200,8 @@ mod tests {
     #[test]
     fn every_field_is_decoded_as_a_state_decodes_it() {
         let state = state();
-        let (summary, bytes) = (state.summary(), rmp_serde::to_vec(&state).expect("memory"));
+        let summary = state.summary();
+        let bytes = rmp_serde::to_vec(&state).expect("memory");
         // The state is an array of fewer than 16 elements; find where each begins.
         let fields = usize::from(bytes[0] - 0x90);
         let mut rest = &bytes[1..];

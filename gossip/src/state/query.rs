@@ -191,7 +191,8 @@ impl State {
     pub fn prunable(&self, id: &TopicId, now_ms: u64) -> Option<u64> {
         let topic = self.topics.get(id)?;
         let spec = &topic.genesis.spec;
-        let (mut entries, mut bytes) = (topic.entries, topic.bytes);
+        let mut entries = topic.entries;
+        let mut bytes = topic.bytes;
         let mut through = None;
         for (arrival, stored) in self.entries(*id, 0) {
             let old = stored.received_ms.saturating_add(spec.retention_ms) < now_ms;

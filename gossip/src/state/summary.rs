@@ -91,7 +91,8 @@ impl State {
             let access = tag(&[&topic.access_version.to_le_bytes(), spec.access.as_bytes()]);
             (*id, (spec.name.clone(), access))
         });
-        let (mut own, mut others) = (BTreeSet::new(), BTreeSet::new());
+        let mut own = BTreeSet::new();
+        let mut others = BTreeSet::new();
         for (topic, by) in self.subscriptions.keys() {
             match by {
                 Provenance::Local => own.insert(topic.clone()),
@@ -105,7 +106,9 @@ impl State {
             .cursors
             .iter()
             .map(|((topic, name), arrival)| (tag(&[topic.as_bytes(), name.as_bytes()]), *arrival));
-        let (topics, keys, cursors) = (topics.collect(), keys.collect(), cursors.collect());
+        let topics = topics.collect();
+        let keys = keys.collect();
+        let cursors = cursors.collect();
         Summary { topics, own, others, keys, cursors }
     }
 }
@@ -132,14 +135,16 @@ mod tests {
 
     fn state() -> (State, TopicId) {
         let keypair = Keypair::from_seed([1; 32]);
-        let (did, network) = (keypair.did(), [2; 32]);
+        let did = keypair.did();
+        let network = [2; 32];
         let access = Access::participants(vec![did]).encode();
         let spec = TopicSpec::new("coop:ledger".into(), access, 5);
         let genesis = Genesis::sign(&keypair, network, spec, 7);
         let id = genesis.id();
         let card = KeyCard::sign(&Keypair::from_seed([3; 32]), [4; 32], 1);
         let mut state = State::default();
-        let (by, topic) = (Provenance::Local, "coop:ledger".to_owned());
+        let by = Provenance::Local;
+        let topic = "coop:ledger".to_owned();
         for mutation in [
             Mutation::Init { did, network, epoch: 9 },
             Mutation::CreateTopic(genesis),
@@ -181,7 +186,8 @@ mod tests {
             }),
             ("missing or went back: 1", None, |state, _| state.cursors.clear()),
             ("missing or went back: 1", None, |state, id| {
-                let (key, other) = ((id, "app".to_owned()), (id, "other".to_owned()));
+                let key = (id, "app".to_owned());
+                let other = (id, "other".to_owned());
                 let stands = state.cursors.remove(&key).expect("a cursor");
                 state.cursors.insert(other, stands);
             }),

@@ -106,13 +106,13 @@ fn ask(list: Vec<(u8, [u8; 16])>) -> Message {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(message in message()) {
+    fn every_message_round_trips(message in message()) {
         let (kind, body) = message.encode();
         prop_assert_eq!(Message::decode(kind, &body), Ok(Some(message)));
     }
 
     #[test]
-    fn whatever_is_understood_has_one_spelling(
+    fn every_decodable_message_has_one_encoding(
         message in message(),
         kind in proptest::option::weighted(0.1, 0..16_u8),
         at in any::<prop::sample::Index>(),
@@ -136,7 +136,7 @@ proptest! {
 }
 
 #[test]
-fn flags_that_mean_nothing_are_no_sense() {
+fn unknown_flags_are_malformed() {
     let tag = [0; 16];
     for flags in 2..=u8::MAX {
         assert!(Message::decode(1, &[flags, 0]).is_err(), "{flags}");
@@ -147,7 +147,7 @@ fn flags_that_mean_nothing_are_no_sense() {
 }
 
 #[test]
-fn a_number_has_its_shortest_form_only() {
+fn a_varint_is_accepted_in_its_shortest_form_only() {
     let cease = |body: &[u8]| Message::decode(8, body);
     for (body, value) in [
         (&[0][..], 0),

@@ -24,7 +24,7 @@ fn proof(node: &Node, log: &Log) -> Option<(Entry, Entry)> {
 }
 
 #[test]
-fn another_hash_in_heads_or_in_a_want_is_answered_with_the_entry_that_is_here() {
+fn a_different_hash_in_heads_or_a_want_is_answered_by_a_dispute() {
     for by_want in [false, true] {
         let (mut node, topic, log, _) = with_log(&["one", "two"]);
         let other = Log::of(4, topic, &["one", "another"]);
@@ -40,7 +40,7 @@ fn another_hash_in_heads_or_in_a_want_is_answered_with_the_entry_that_is_here() 
 }
 
 #[test]
-fn a_want_that_is_ahead_is_compared_when_the_place_has_come() {
+fn a_want_ahead_of_the_server_is_compared_once_its_position_is_reached() {
     let (mut node, topic, mut log, handle) = with_log(&["one"]);
     let other = Log::of(4, topic, &["one", "another"]);
     node.receive(2, other.want(2, 7, 2));
@@ -54,7 +54,7 @@ fn a_want_that_is_ahead_is_compared_when_the_place_has_come() {
 }
 
 #[test]
-fn a_dispute_freezes_the_log_and_everybody_concerned_gets_the_proof() {
+fn a_dispute_freezes_the_log_and_every_sharing_peer_gets_the_proof() {
     let (mut node, topic, log, handle) = with_log(&["one", "two"]);
     node.receive(2, log.want(2, 5, 0));
     node.take_sent(2);
@@ -63,7 +63,8 @@ fn a_dispute_freezes_the_log_and_everybody_concerned_gets_the_proof() {
     let both = (log.entries[1].clone(), other.entries[1].clone());
     assert_eq!(proof(&node, &log), Some(both.clone()));
     let told = Message::Proof(Box::new(both));
-    let (to_one, to_other) = (node.take_sent(1), node.take_sent(2));
+    let to_one = node.take_sent(1);
+    let to_other = node.take_sent(2);
     assert!(to_one.contains(&told) && to_one.contains(&Message::Cease(handle)));
     let frozen = Message::Stop { handle: 5, reason: StopReason::Frozen };
     assert!(to_other.contains(&told) && to_other.contains(&frozen));
@@ -86,7 +87,7 @@ fn a_dispute_freezes_the_log_and_everybody_concerned_gets_the_proof() {
 }
 
 #[test]
-fn whoever_comes_later_gets_the_proof_with_the_heads() {
+fn a_peer_that_connects_later_gets_the_proof_with_the_heads() {
     let (mut node, topic, log, _) = with_log(&["one"]);
     let other = Log::of(4, topic, &["another"]);
     node.receive(1, Message::Dispute(Box::new(other.entries[0].clone())));
@@ -94,7 +95,8 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
     let genesis = node.state.topic(&topic).expect("a topic").genesis.clone();
     late.commit(Mutation::CreateTopic(genesis));
     late.subscribe("a");
-    let (entry, received_ms) = (log.entries[0].clone(), 1);
+    let entry = log.entries[0].clone();
+    let received_ms = 1;
     late.commit(Mutation::Append { entry, received_ms });
     late.up_with(9, 1, &topic);
     node.up_with(9, 5, &topic);
@@ -112,7 +114,8 @@ fn whoever_comes_later_gets_the_proof_with_the_heads() {
 fn a_proof_that_proves_nothing_has_no_effect() {
     let (mut node, topic, log, _) = with_log(&["one", "two"]);
     let longer = Log::of(4, topic, &["one", "another"]);
-    let (one, two) = (log.entries[0].clone(), log.entries[1].clone());
+    let one = log.entries[0].clone();
+    let two = log.entries[1].clone();
     let same = (two.clone(), two.clone());
     let places = (one, longer.entries[1].clone());
     let authors = (two, Log::of(5, topic, &["one", "two"]).entries[1].clone());
@@ -123,12 +126,13 @@ fn a_proof_that_proves_nothing_has_no_effect() {
     }
     node.receive(1, Message::Dispute(Box::new(log.entries[1].clone())));
     assert_eq!(proof(&node, &log), None);
-    assert_eq!((node.count("proof_without_effect"), node.count("dispute_without_effect")), (4, 1));
+    assert_eq!(node.count("proof_without_effect"), 4);
+    assert_eq!(node.count("dispute_without_effect"), 1);
     assert_eq!(node.closed, []);
 }
 
 #[test]
-fn many_proofs_that_come_too_late_are_no_fault() {
+fn late_proofs_are_no_fault() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.up_with(1, 2, &topic);
     node.up_with(2, 3, &topic);
@@ -136,7 +140,8 @@ fn many_proofs_that_come_too_late_are_no_fault() {
         let [mut one, mut other] = [Log::new(4, topic, epoch), Log::new(4, topic, epoch)];
         one.push("one");
         other.push("other");
-        let (entry, received_ms) = (one.entries[0].clone(), 1);
+        let entry = one.entries[0].clone();
+        let received_ms = 1;
         node.commit(Mutation::Append { entry, received_ms });
         let proof = Message::Proof(Box::new((one.entries[0].clone(), other.entries[0].clone())));
         node.receive(1, proof.clone());
@@ -148,7 +153,7 @@ fn many_proofs_that_come_too_late_are_no_fault() {
 }
 
 #[test]
-fn a_node_whose_own_log_is_frozen_goes_on_in_another_epoch() {
+fn a_node_whose_own_log_is_frozen_begins_another_epoch() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.publish(topic, "one");
     node.up_with(1, 2, &topic);
@@ -160,7 +165,7 @@ fn a_node_whose_own_log_is_frozen_goes_on_in_another_epoch() {
 }
 
 #[test]
-fn a_root_tells_apart_whatever_may_differ() {
+fn roots_differ_iff_the_unfrozen_logs_differ() {
     let (base, topic) = Node::with_topic(1, &Access::public());
     let root = |logs: &[&Log], frozen: bool| {
         let mut state = base.state.clone();

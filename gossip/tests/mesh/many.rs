@@ -66,7 +66,7 @@ fn head(log: &Log) -> Head {
 }
 
 #[test]
-fn of_a_thousand_logs_those_are_told_that_may_be_news() {
+fn only_heads_of_differing_parts_are_announced() {
     let none = BTreeSet::new();
     let lacks = node(3, 0..999, &none);
     let is_behind = node(3, 0..1000, &BTreeSet::from([999]));
@@ -82,14 +82,14 @@ fn of_a_thousand_logs_those_are_told_that_may_be_news() {
 }
 
 #[test]
-fn whoever_has_few_logs_is_told_all_of_them() {
+fn a_peer_with_few_logs_is_sent_all_heads() {
     let none = BTreeSet::new();
     let (_, heads) = announced(&mut node(2, 0..1000, &none), &node(3, 0..20, &none));
     assert_eq!(heads.len(), 1000);
 }
 
 #[test]
-fn what_looks_alike_on_one_link_does_not_on_another() {
+fn digests_differ_from_link_to_link() {
     let client = node(3, 0..100, &BTreeSet::new());
     let digests = |link| Digests::of(&client.state, topic(), &binding(link));
     assert_eq!(digests(1), digests(1));
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_log_that_is_further_is_told(
+    fn every_log_with_a_further_head_is_announced(
         has in btree_set(0..300_usize, 0..300),
         had in btree_set(0..300_usize, 0..300),
         behind in btree_set(0..300_usize, 0..20),

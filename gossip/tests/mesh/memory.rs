@@ -7,7 +7,7 @@ use icn_gossip::{Access, Mutation};
 use crate::rig::{EPOCH, Log, Node, did, genesis, tag};
 
 #[test]
-fn logs_that_are_not_there_are_remembered_up_to_a_limit() {
+fn announced_heads_are_kept_up_to_a_limit() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.up_with(1, 2, &topic);
     for page in 0..60 {
@@ -33,7 +33,7 @@ fn logs_that_are_not_there_are_remembered_up_to_a_limit() {
 }
 
 #[test]
-fn logs_that_were_left_alone_long_ago_are_forgotten() {
+fn records_of_long_past_pauses_are_removed() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.up_with(1, 2, &topic);
     for epoch in 1..=20 {
@@ -50,7 +50,7 @@ fn logs_that_were_left_alone_long_ago_are_forgotten() {
 }
 
 #[test]
-fn wants_that_replace_each_other_leave_nothing_behind() {
+fn wants_that_replace_each_other_leak_no_memory() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.publish(topic, &".".repeat(60_000));
     node.up_with(1, 2, &topic);
@@ -70,7 +70,7 @@ fn wants_that_replace_each_other_leave_nothing_behind() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_costs_what_it_is_not_sent() {
+fn a_peer_that_does_not_read_costs_bounded_memory() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     (0..30).for_each(|_| drop(node.publish(topic, &".".repeat(60_000))));
     node.up_with(1, 2, &topic);

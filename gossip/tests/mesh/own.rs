@@ -25,7 +25,7 @@ fn epoch(node: &Node) -> u64 {
 }
 
 #[test]
-fn an_old_copy_writes_into_an_epoch_of_its_own_and_gets_back_what_it_lost() {
+fn an_old_copy_begins_its_own_epoch_and_receives_the_entries_it_lost() {
     let (mut node, topic, log) = old_copy();
     // Nobody has told it that it is one.
     node.publish(topic, "four");
@@ -42,7 +42,7 @@ fn an_old_copy_writes_into_an_epoch_of_its_own_and_gets_back_what_it_lost() {
 }
 
 #[test]
-fn every_run_writes_into_one_epoch_of_its_own() {
+fn every_run_writes_into_its_own_epoch() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.publish(topic, "one");
     node.restart();
@@ -56,7 +56,7 @@ fn every_run_writes_into_one_epoch_of_its_own() {
 }
 
 #[test]
-fn a_lie_about_its_own_log_costs_nothing() {
+fn a_false_head_of_its_own_log_does_not_stop_a_node() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.publish(topic, "one");
     node.up_with(1, 2, &topic);

@@ -6,7 +6,7 @@ use icn_gossip::mesh::{Interest, Message, Root, Tag};
 use crate::rig::{Log, Node, ask, binding, did, interest, tag};
 
 #[test]
-fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
+fn an_outsider_learns_nothing_even_with_the_id_and_entries() {
     let (mut node, topic) = Node::with_topic(1, &Access::participants(vec![did(2)]));
     node.up_with(1, 2, &topic);
     let log = Log::of(2, topic, &["secret"]);
@@ -48,7 +48,7 @@ fn an_outsider_sees_nothing_even_if_it_knows_the_id_and_more() {
 }
 
 #[test]
-fn a_want_for_what_may_not_be_read_is_answered_as_one_for_what_is_not_there() {
+fn a_want_for_an_unreadable_topic_is_answered_like_one_for_an_unknown_topic() {
     let (mut node, topic) = Node::with_topic(1, &Access::participants(vec![did(2)]));
     node.up(1, 3);
     node.take_sent(1);

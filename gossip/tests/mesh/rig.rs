@@ -317,7 +317,8 @@ impl Node {
                 | Mutation::Unsubscribe { by: Provenance::Local, .. }
         );
         let outcome = self.state.apply(self.lsn, mutation);
-        let (state, now_ms) = (&self.state, self.now_ms);
+        let state = &self.state;
+        let now_ms = self.now_ms;
         match (key, &outcome) {
             (Some(key), Outcome::Appended { .. }) => self.mesh.appended(state, key),
             (Some(key), Outcome::Rejected(Reject::Equivocation)) => {
@@ -353,7 +354,8 @@ impl Node {
     }
 
     fn admit(&mut self, entry: Entry, after_gap: bool) {
-        let (key, time_ms) = (LogKey::of(&entry), entry.header().time_ms);
+        let key = LogKey::of(&entry);
+        let time_ms = entry.header().time_ms;
         let received_ms = self.now_ms;
         if time_ms > received_ms + FUTURE_MS_MAX {
             return self.mesh.refused(received_ms, key, PauseReason::Future { time_ms });

@@ -16,7 +16,7 @@ fn offered(sent: &[Message]) -> usize {
 }
 
 #[test]
-fn one_who_asks_by_name_or_by_id_gets_the_genesis_as_often_as_it_asks() {
+fn a_request_by_name_or_id_is_answered_with_the_genesis_every_time() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     node.up(1, 2);
     for (tag, named) in [(Tag::of_name(&binding(1), "a"), true), (tag(1, &topic), false)] {
@@ -31,7 +31,7 @@ fn one_who_asks_by_name_or_by_id_gets_the_genesis_as_often_as_it_asks() {
 }
 
 #[test]
-fn of_many_topics_with_the_name_one_is_taken() {
+fn only_the_first_topic_of_a_name_is_accepted() {
     let mut node = Node::new(1);
     node.subscribe("b");
     node.up(1, 2);
@@ -53,7 +53,7 @@ fn of_many_topics_with_the_name_one_is_taken() {
 }
 
 #[test]
-fn by_its_id_only_the_topic_itself_is_taken() {
+fn a_subscription_by_id_accepts_only_that_topic() {
     let mut node = Node::new(1);
     let wanted = genesis(2, "b", &Access::public(), 1);
     node.subscribe(&wanted.id().to_string());
@@ -65,7 +65,7 @@ fn by_its_id_only_the_topic_itself_is_taken() {
 }
 
 #[test]
-fn many_offers_of_what_others_have_brought_are_no_fault() {
+fn offers_of_topics_already_received_are_no_fault() {
     let mut node = Node::new(1);
     let topics: Vec<_> =
         (0..300).map(|at| genesis(2, &format!("t{at}"), &Access::public(), at)).collect();
@@ -83,7 +83,7 @@ fn many_offers_of_what_others_have_brought_are_no_fault() {
 }
 
 #[test]
-fn one_topic_after_the_other_does_not_wear_out_a_peer() {
+fn subscribing_to_many_topics_stays_within_a_peers_budget() {
     let mut node = Node::new(1);
     let topics: Vec<_> =
         (0..300).map(|at| genesis(2, &format!("t{at}"), &Access::public(), at)).collect();
@@ -102,7 +102,8 @@ fn one_topic_after_the_other_does_not_wear_out_a_peer() {
         node.receive(1, Message::Roots(two.iter().map(root).collect()));
     }
     let counts = |sent: Vec<Message>| {
-        let (mut asked, mut told) = (Vec::new(), Vec::new());
+        let mut asked = Vec::new();
+        let mut told = Vec::new();
         for message in sent {
             match message {
                 Message::Ask(list) => asked.push(list.len()),
@@ -125,7 +126,7 @@ fn one_topic_after_the_other_does_not_wear_out_a_peer() {
 }
 
 #[test]
-fn where_there_was_no_room_for_a_topic_it_is_asked_for_again() {
+fn a_topic_refused_for_lack_of_room_is_requested_again() {
     let mut node = Node::new(1);
     node.subscribe("b");
     node.up(1, 2);
@@ -143,7 +144,7 @@ fn where_there_was_no_room_for_a_topic_it_is_asked_for_again() {
 }
 
 #[test]
-fn a_subscriber_is_remembered_also_of_a_topic_that_comes_later() {
+fn a_subscription_is_kept_for_a_topic_that_becomes_known_later() {
     let mut node = Node::new(1);
     let wanted = genesis(2, "b", &Access::public(), 1);
     node.up(1, 3);

@@ -30,7 +30,8 @@ impl World {
     }
 
     fn init(&mut self) {
-        let (did, network) = (keypair(1).did(), NETWORK);
+        let did = keypair(1).did();
+        let network = NETWORK;
         self.apply(Mutation::Init { did, network, epoch: u64::MAX - 5 });
     }
 
@@ -150,7 +151,8 @@ pub(crate) fn sample() -> State {
         Outcome::TopicCreated(id) => id,
         other => panic!("{other:?}"),
     };
-    let (ana, ben) = (keypair(2).did(), keypair(3).did());
+    let ana = keypair(2).did();
+    let ben = keypair(3).did();
     let members = Access::participants(vec![ana, ben]).encode();
     let ledger = topic(&mut world, "coop:ledger", members, 1 << 60);
     let news = topic(&mut world, "news", Access::public().encode(), 2);
