@@ -4,6 +4,7 @@ mod apply;
 mod cursor;
 mod document;
 mod export;
+mod fault;
 mod import;
 mod outline;
 mod query;

@@ -1,7 +1,6 @@
 //! Imports an exported document as a state, or reports its first fault and where it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use super::document::{
     StoredDoc, SubscriptionDoc, TopicDoc, UnsignedDoc,
 };
 use super::export::EXPORT_VERSION;
+use super::fault::{Checked, Fault, check, derived};
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{AccessBytes, View};
 use crate::card::KeyCard;
@@ -48,25 +48,6 @@ pub enum ImportError {
         /// What is wrong with the value.
         why: String,
     },
-}
-
-/// A fault, and its path as far as the enclosing items have added it.
-struct Fault {
-    path: String,
-    why: String,
-}
-
-type Checked<T> = Result<T, Fault>;
-
-impl Fault {
-    fn at(path: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { path: path.into(), why: why.into() }
-    }
-
-    fn within(mut self, outer: impl Display) -> Self {
-        self.path = format!("{outer}.{}", self.path);
-        self
-    }
 }
 
 #[derive(Deserialize)]
@@ -393,12 +374,4 @@ fn entry(network: [u8; 32], topic: TopicId, document: EntryDoc) -> Checked<Entry
     derived("time", &document.time, &moment(document.time_ms))?;
     derived("hash", &document.hash.0, &entry.hash())?;
     Ok(entry)
-}
-
-fn check(right: bool, path: impl Into<String>, why: &str) -> Checked<()> {
-    if right { Ok(()) } else { Err(Fault::at(path, why)) }
-}
-
-fn derived<T: PartialEq>(path: impl Into<String>, found: &T, right: &T) -> Checked<()> {
-    check(found == right, path, "this does not match the fields it is derived from")
 }
