@@ -1,8 +1,7 @@
-//! Exported states: the same when they are read again, and refused with the place when they are not
-//! what was written.
+//! Exported states: identical after an import, and refused with a path when changed.
 //!
-//! `tests/golden/export.json` shows the format. A change of it is made by
-//! `ICN_GOLDEN=write cargo test -p icn-gossip --test export` and explained in its commit.
+//! `tests/golden/export.json` shows the format.
+//! `ICN_GOLDEN=write cargo test -p icn-gossip --test export` rewrites it; the commit explains the change.
 
 mod world;
 
@@ -72,13 +71,13 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     serde_json::to_vec(&document).expect("JSON")
 }
 
-/// Where the first list at `path` that is not empty is, `*` being any number.
+/// The path of the first non-empty list that matches `path`, in which `*` is any index.
 fn full(document: &Value, path: &str) -> String {
     let candidates = (0..9).map(|index| path.replace('*', &index.to_string()));
     let full = |path: &String| {
         document.pointer(path).and_then(Value::as_array).is_some_and(|list| !list.is_empty())
     };
-    candidates.into_iter().find(full).expect("a list with something in it")
+    candidates.into_iter().find(full).expect("a non-empty list")
 }
 
 fn reported_path(document: &[u8]) -> String {
@@ -88,7 +87,7 @@ fn reported_path(document: &[u8]) -> String {
     }
 }
 
-/// Every value of a document, by its path.
+/// Collects the path of every value of a document.
 fn leaves(value: &Value, path: &str, out: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
@@ -119,7 +118,7 @@ fn other(value: &Value) -> Value {
     }
 }
 
-/// What is neither signed nor derived from anything else: another value is another state.
+/// Values that are neither signed nor derived: a changed one is another valid state.
 const FREE: [&str; 10] = [
     "/digest",
     "/node/did",
@@ -160,7 +159,7 @@ fn every_changed_value_is_detected() {
                 let reported =
                     reported.replace('[', "/").replace([']', '.'], "/").replace("//", "/");
                 let root = path.trim_start_matches('/').split('/').next().expect("a field");
-                // The network and the heads show at the entries they are about.
+                // A wrong network or head is reported at the entries it concerns.
                 let elsewhere = ["node", "histories"].contains(&root);
                 assert!(reported.starts_with(root) || elsewhere, "{path}: reported as {reported}");
             }
@@ -246,8 +245,8 @@ fn dangling_references_are_reported() {
     assert!(reported_path(&gone("/histories")).ends_with("entries[0].arrival"));
     assert!(reported_path(&gone("/histories/0/logs")).starts_with("histories[0].logs"));
     assert!(reported_path(&gone("/topics")).ends_with("].name"));
-    let nobody = changed(|document| document["node"] = Value::Null);
-    assert!(reported_path(&nobody).starts_with("histories[0]"));
+    let without_node = changed(|document| document["node"] = Value::Null);
+    assert!(reported_path(&without_node).starts_with("histories[0]"));
 }
 
 #[test]
@@ -292,11 +291,11 @@ fn impossible_values_are_reported_with_their_path() {
         ("/cursors/0/arrival".into(), Value::from(9), "cursors[0].arrival"),
         ("/cursors/0/name".into(), Value::from("Billing"), "cursors[0].name"),
     ];
-    for (path, value, told) in cases {
+    for (path, value, expected) in cases {
         let document =
             changed(|document| *document.pointer_mut(&path).expect("a value") = value.clone());
         let reported = reported_path(&document);
-        assert!(reported.ends_with(told), "{path} = {value}: reported as {reported}");
+        assert!(reported.ends_with(expected), "{path} = {value}: reported as {reported}");
     }
     let behind = changed(|document| {
         let first = document["topics"][ledger]["entries"][0]["entry"]["hash"].clone();
@@ -341,8 +340,8 @@ fn a_rule_sealed_at_export_may_be_decodable_at_import_but_not_the_reverse() {
 fn errors_repeat_no_control_characters() {
     let name = "\u{1b}[2J".repeat(1000);
     let document = changed(|document| document[name.as_str()] = Value::Null);
-    let told = State::import(&document).unwrap_err().to_string();
-    assert!(!told.contains('\u{1b}') && told.len() < 2000, "{told}");
+    let text = State::import(&document).unwrap_err().to_string();
+    assert!(!text.contains('\u{1b}') && text.len() < 2000, "{text}");
     let deep = "[".repeat(1 << 20);
     assert!(State::import(deep.as_bytes()).is_err());
     let deep = format!("{{\"format\":\"icn-state\",\"version\":0,\"x\":{deep}");

@@ -1,5 +1,4 @@
-//! The earlier implementation's `state.snapshot`: what is taken, what is not, and that all of it is
-//! accounted for.
+//! The import of a legacy `state.snapshot`: what is imported, what is refused, and a report on all of it.
 
 use icn_gossip::legacy::{self, Fate, Import, Importer, LegacyError, Report};
 use icn_gossip::{
@@ -14,8 +13,8 @@ fn keypair(seed: u8) -> Keypair {
     Keypair::from_seed([seed; 32])
 }
 
-/// As the earlier implementation wrote it.
-fn there(did: &Did) -> String {
+/// Formats a DID as the earlier implementation did.
+fn legacy_did(did: &Did) -> String {
     format!("did:icn:z{}", bs58::encode(did.key()).into_string())
 }
 
@@ -48,12 +47,12 @@ fn topic(rule: &str, name: &str) -> Value {
     json!({ "name": name, "access_control": rule, "max_entries": 10_000, "scope": "Global" })
 }
 
-/// A document with every field there ever was.
+/// A document with every field that any version wrote.
 fn full() -> Value {
     let own = keypair(1).did();
     let ana = keypair(2).did();
     let ben = keypair(3).did();
-    let [own, ana, ben] = [own, ana, ben].map(|did| there(&did));
+    let [own, ana, ben] = [own, ana, ben].map(|did| legacy_did(&did));
     let peer = |did: &str, key: u8| {
         json!({
             "did": did, "negotiated_version": 1, "peer_capabilities": u64::MAX,
@@ -155,13 +154,13 @@ fn everything_representable_is_imported() {
         mutation.encode(&mut record);
         again.apply(lsn, Mutation::decode(&record).expect("a record"));
     }
-    assert_eq!(again, state, "the mutations make the state");
+    assert_eq!(again, state, "the mutations produce the state");
 }
 
 #[test]
 fn every_field_is_accounted_for() {
     let report = import_into(&node(), &full()).expect("imports").report;
-    let [own, ana, ben] = [1, 2, 3].map(|seed| there(&keypair(seed).did()));
+    let [own, ana, ben] = [1, 2, 3].map(|seed| legacy_did(&keypair(seed).did()));
     let topics = "gossip_state.topics";
     let subscriptions = "gossip_state.subscriptions";
     let peers = "network_state.peer_connections";
@@ -207,9 +206,9 @@ fn every_field_is_accounted_for() {
     }
     let mut fields: Vec<_> = report.lines.iter().map(|line| &line.field).collect();
     fields.sort_unstable();
-    assert!(fields.windows(2).all(|pair| pair[0] != pair[1]), "told twice");
-    let told: String = report.lines.iter().map(|line| format!("{line}\n")).collect();
-    assert!(!told.contains("hunter2") && !told.contains("66"), "{told}");
+    assert!(fields.windows(2).all(|pair| pair[0] != pair[1]), "reported twice");
+    let text: String = report.lines.iter().map(|line| format!("{line}\n")).collect();
+    assert!(!text.contains("hunter2") && !text.contains("66"), "{text}");
 }
 
 #[test]
@@ -295,7 +294,7 @@ fn documents_that_are_no_legacy_snapshot_are_refused() {
     let mut document = full();
     document["gossip_state"]["topics"]["coop:ledger"]["scope"] = json!(7);
     let LegacyError::Invalid { path, .. } = import_into(&node(), &document).unwrap_err() else {
-        panic!("not told where");
+        panic!("no path is reported");
     };
     assert_eq!(path, "gossip_state.topics.coop:ledger.scope");
     let twice = String::from_utf8(bytes).expect("JSON").replacen("\"two\"", "\"counted\"", 1);
@@ -309,7 +308,7 @@ fn the_document_must_match_its_checksum() {
     let bytes = serde_json::to_vec(&full()).expect("JSON");
     let import = |document: &[u8], checksum: &str| import_bytes(&node(), document, Some(checksum));
     let Err(LegacyError::Checksum { found, .. }) = import(&bytes, &"0".repeat(64)) else {
-        panic!("a wrong checksum was taken");
+        panic!("a wrong checksum was accepted");
     };
     for right in [
         found.clone(),
@@ -372,17 +371,17 @@ fn a_report_holds_no_character_that_a_terminal_obeys() {
     document["gossip_state"]["topics"][bad.as_str()] = topic(&bad, "x");
     document["gossip_state"]["topics"]["sealed"] = topic(&bad, "sealed");
     document["gossip_state"]["subscriptions"][bad.as_str()] =
-        json!([bad, there(&keypair(2).did())]);
+        json!([bad, legacy_did(&keypair(2).did())]);
     document["gossip_state"]["local_subscriptions"] = json!([bad]);
     document["network_state"]["peer_addresses"][bad.as_str()] = json!(bad);
     let Import { state, report, .. } = import_into(&node(), &document).expect("imports");
     for line in &report.lines {
-        let told = line.to_string();
-        assert!(!told.chars().any(|told| told.is_control() || told == '\u{202e}'), "{told:?}");
-        assert!(told.len() < 2000, "{}", told.len());
+        let text = line.to_string();
+        assert!(!text.chars().any(|one| one.is_control() || one == '\u{202e}'), "{text:?}");
+        assert!(text.len() < 2000, "{}", text.len());
     }
     let kept = named(&state, "sealed").genesis.spec.access.as_bytes().to_vec();
-    assert_eq!(kept[1..], *bad.as_bytes(), "kept as it is");
+    assert_eq!(kept[1..], *bad.as_bytes(), "kept unchanged");
 }
 
 fn json_value() -> impl Strategy<Value = Value> {

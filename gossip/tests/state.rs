@@ -1,4 +1,4 @@
-//! The state under mutations: access, order, replay, restore.
+//! The state under mutations: access, order, replay, restore, cursors.
 
 use bytes::Bytes;
 use icn_gossip::limits::CURSORS_MAX;
@@ -140,7 +140,7 @@ fn a_peer_cannot_subscribe_to_a_topic_it_may_not_read() {
     let early = Mutation::Subscribe { topic: "coop:ledger".into(), by, time_ms: 1 };
     state.apply(2, early.clone());
     topic(&mut state, "coop:ledger", Access::participants(vec![]).encode());
-    assert_eq!(state.subscriptions().count(), 0, "asking early opens nothing");
+    assert_eq!(state.subscriptions().count(), 0, "an early subscription opens nothing");
     assert!(matches!(state.apply(3, early), Outcome::Rejected(Reject::NoAccess { .. })));
 }
 
@@ -189,7 +189,7 @@ fn a_restore_never_uses_a_position_twice() {
     assert_eq!(restored.entries(id, 0).count(), 1);
     assert_eq!(restored.last_arrival(&id), 4);
     let mut restored = restored;
-    assert_eq!(append(&mut restored, &lost), Outcome::Duplicate, "the place was used");
+    assert_eq!(append(&mut restored, &lost), Outcome::Duplicate, "the position was used");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn an_unsigned_key_is_kept_until_a_card_replaces_it_and_replaces_none() {
     assert_eq!(state.apply(6, Mutation::RemovePeer(did)), Outcome::Done);
     assert_eq!(state.apply(7, unsigned(5)), Outcome::Done);
     assert_eq!(state.apply(8, Mutation::RemovePeer(did)), Outcome::Done);
-    assert_eq!(state, node(), "nothing is left of it");
+    assert_eq!(state, node(), "no key is left");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn move_cursor(topic: TopicId, name: &str, arrival: u64) -> Mutation {
     Mutation::MoveCursor { topic, name: name.into(), arrival }
 }
 
-/// A topic with so many entries.
+/// A state with one topic of `count` entries.
 fn with_entries(count: u64) -> (State, TopicId) {
     let mut state = node();
     let id = topic(&mut state, "coop:ledger", Access::public().encode());
@@ -290,7 +290,7 @@ fn a_cursor_only_moves_forward_and_never_beyond_the_last_arrival() {
     let nowhere = TopicId::from_bytes([7; 32]);
     let refused = state.apply(9, move_cursor(nowhere, "app", 0));
     assert!(matches!(refused, Outcome::Rejected(Reject::UnknownTopic { .. })), "{refused:?}");
-    // Letting entries go moves nothing.
+    // Pruning moves no cursor.
     state.apply(9, Mutation::Prune { topic: id, through: 3 });
     assert_eq!(state.cursor(id, "app"), Some(2));
     assert_eq!(state.apply(9, move_cursor(id, "app", 3)), Outcome::Done);
@@ -356,13 +356,13 @@ fn a_restore_moves_no_cursor_back() {
         back.cursors().collect::<Vec<_>>(),
         [(id, "app", 5), (id, "gone", 2), (id, "idle", 0), (id, "new", 4)]
     );
-    // What arrives now has a number that no cursor has passed.
+    // The next arrival is beyond every cursor.
     let mut back = back;
     let entry = next(&back, 3, id, "after");
     assert_eq!(append(&mut back, &entry), Outcome::Appended { arrival: 6, seq: 1 });
-    // To before there was the topic, and forth again.
+    // Restore to before the topic existed, and forward again.
     let without = state.restore(before, 78);
-    assert_eq!(without.cursors().count(), 2, "what stands nowhere goes");
+    assert_eq!(without.cursors().count(), 2, "a cursor at 0 is removed");
     let forth = without.restore(with_entries(2).0, 79);
     assert_eq!(forth.cursor(id, "app"), Some(5));
     assert_eq!(forth.cursor(id, "new"), Some(4));

@@ -1,4 +1,4 @@
-//! Why a link is closed, and what does not close one.
+//! Which violations close a link, and which faults do not.
 
 use icn_gossip::Access;
 use icn_gossip::limits::{INTERESTS_MAX, SERVED_MAX};
@@ -71,7 +71,7 @@ fn a_bad_signature_closes_the_link() {
     assert_eq!(node.closed, [(1, "bad_signature")]);
     assert_eq!(node.texts(topic), Vec::<String>::new(), "nothing of a batch that is not whole");
 
-    // A genesis, a dispute, a proof.
+    // The same holds for a genesis, a dispute and a proof.
     node.subscribe("b");
     node.up(2, 3);
     let mut forged = genesis(3, "b", &Access::public(), 1);
@@ -96,7 +96,7 @@ fn a_bad_signature_closes_the_link() {
     assert_eq!(node.count("bad_signature"), 4);
 }
 
-/// An entry at a place of a log, in its author's name and not signed by it.
+/// An entry at position `seq` of a log in its author's name, without the author's signature.
 fn forge(log: &Log, seq: usize) -> icn_gossip::Entry {
     let mut bytes = log.entries[seq - 1].encode();
     let author = log.key.author;
@@ -111,9 +111,9 @@ fn unrequested_entries_close_the_link() {
     let log = Log::of(2, topic, &["one", "two", "three"]);
     type Case = (&'static str, fn(&Log, u64) -> Message);
     let cases: [Case; 4] = [
-        ("a handle nobody gave", |log, handle| log.send(handle + 1, 1)),
+        ("an unknown handle", |log, handle| log.send(handle + 1, 1)),
         ("not in order", |log, handle| log.send(handle, 2)),
-        ("a base of a handle nobody gave", |_, handle| Message::Base {
+        ("a base of an unknown handle", |_, handle| Message::Base {
             handle: handle + 1,
             seq: 9,
             hash: [1; 32],
@@ -128,7 +128,7 @@ fn unrequested_entries_close_the_link() {
         node.receive(1, message(&log, want.handle));
         assert_eq!(node.closed, [(1, "unasked")], "{why}");
     }
-    // The same frame once more.
+    // A repeated frame is unrequested as well.
     let (mut node, _) = public();
     node.up_with(1, 2, &topic);
     node.receive(1, log.heads(1));
@@ -170,13 +170,13 @@ fn exceeding_a_limit_closes_the_link() {
         Message::Dispute(Box::new(Log::of(3, topic, &["x"]).entries[0].clone())),
     ] {
         node.up_with(3, 2, &topic);
-        let mut heard = 0;
-        while node.closed.is_empty() && heard < 1000 {
+        let mut received = 0;
+        while node.closed.is_empty() && received < 1000 {
             node.receive(3, flood.clone());
-            heard += 1;
+            received += 1;
         }
         assert_eq!(node.closed.pop(), Some((3, "too_many")), "{flood:?}");
-        assert!((100..300).contains(&heard), "{heard}");
+        assert!((100..300).contains(&received), "{received}");
     }
     assert_eq!(node.count("too_many"), 7);
 }
@@ -214,7 +214,7 @@ fn sequence_numbers_beyond_the_limit_are_malformed() {
         assert_eq!(node.closed.pop(), Some((link, "malformed")));
     }
     let (link, handle) = up(&mut node);
-    // A head may say what it likes.
+    // A head may announce any sequence number.
     let mut head = log.head(1);
     head.seq = u64::MAX;
     let list = vec![head];
@@ -232,7 +232,7 @@ fn faults_that_a_third_party_may_cause_close_no_link() {
     let access = Access::participants(vec![crate::rig::did(2)]);
     let (mut node, topic) = Node::with_topic(1, &access);
     node.up_with(1, 2, &topic);
-    // An author without access: not even wanted.
+    // The log of an author without access is not wanted.
     let foreign = Log::of(3, topic, &["one"]);
     node.receive(1, foreign.heads(1));
     assert_eq!(node.wants(1, &foreign.key), None);
@@ -245,7 +245,7 @@ fn faults_that_a_third_party_may_cause_close_no_link() {
     let want = node.wants(1, &early.key).expect("a want");
     node.receive(1, early.send(want.handle, 1));
     assert_eq!(node.count("future"), 1);
-    // It is left alone, and wanted again when it may be.
+    // The log is paused, and wanted again after the pause.
     assert!(node.take_sent(1).contains(&Message::Cease(want.handle)));
     node.receive(1, stop(want.handle));
     node.advance(500_000);

@@ -12,12 +12,12 @@ fn tags() -> impl Strategy<Value = Tag> {
     any::<[u8; 16]>().prop_map(Tag)
 }
 
-/// Numbers of every length.
+/// Numbers of every encoded length.
 fn number() -> impl Strategy<Value = u64> {
     (any::<u64>(), 0..64_u32).prop_map(|(value, shift)| value >> shift)
 }
 
-fn place() -> impl Strategy<Value = u64> {
+fn seq() -> impl Strategy<Value = u64> {
     number().prop_map(|value| value.min(SEQ_MAX))
 }
 
@@ -47,7 +47,7 @@ fn message() -> impl Strategy<Value = Message> {
         let author = did(seed);
         Head { author, epoch, seq, hash }
     });
-    let want = (number(), tags(), 0..5_u8, any::<u64>(), place(), any::<[u8; 16]>());
+    let want = (number(), tags(), 0..5_u8, any::<u64>(), seq(), any::<[u8; 16]>());
     let want = want.prop_map(|(handle, tag, seed, epoch, after, hash)| {
         let author = did(seed);
         Want { handle, tag, author, epoch, after, hash }
@@ -72,7 +72,7 @@ fn message() -> impl Strategy<Value = Message> {
             |(tag, last, unsolicited, list)| Message::Heads { tag, last, unsolicited, list }
         ),
         vec(want, 0..9).prop_map(Message::Want),
-        (number(), place(), entries()).prop_map(|(handle, first, list)| Message::Entries {
+        (number(), seq(), entries()).prop_map(|(handle, first, list)| Message::Entries {
             handle,
             first,
             list
@@ -83,7 +83,7 @@ fn message() -> impl Strategy<Value = Message> {
         (log(), log()).prop_map(|(one, other)| {
             Message::Proof(Box::new((one.entries[0].clone(), other.entries[0].clone())))
         }),
-        (number(), place(), any::<[u8; 32]>()).prop_map(|(handle, seq, hash)| Message::Base {
+        (number(), seq(), any::<[u8; 32]>()).prop_map(|(handle, seq, hash)| Message::Base {
             handle,
             seq,
             hash
@@ -91,7 +91,7 @@ fn message() -> impl Strategy<Value = Message> {
     ]
 }
 
-/// Digests have no other maker than the logs of a node.
+/// Encodes an ASK by hand, since digests can only be computed from the logs of a node.
 fn ask(list: Vec<(u8, [u8; 16])>) -> Message {
     let mut body = vec![u8::try_from(list.len()).expect("few")];
     for (exponent, tag) in list {

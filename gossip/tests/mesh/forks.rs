@@ -1,11 +1,11 @@
-//! Two histories by one author.
+//! Forks: two histories by one author.
 
 use icn_gossip::mesh::{Message, Root, StopReason};
 use icn_gossip::{Access, Entry, Mutation, Outcome, TopicId};
 
 use crate::rig::{EPOCH, Log, Node, ask};
 
-/// A node that has a log of an author from peer 2, and is linked with peer 3 too.
+/// A node that has received a log from peer 2, and is linked to peer 3 too.
 fn with_log(texts: &[&str]) -> (Node, TopicId, Log, u64) {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     let log = Log::of(4, topic, texts);
@@ -33,7 +33,7 @@ fn a_different_hash_in_heads_or_a_want_is_answered_by_a_dispute() {
         assert!(sent.contains(&Message::Dispute(Box::new(log.entries[1].clone()))), "{sent:?}");
         let stop = Message::Stop { handle: 7, reason: StopReason::Forked };
         assert_eq!(sent.contains(&stop), by_want);
-        // Once is enough.
+        // A second difference sends no second dispute.
         node.receive(2, other.heads(2));
         assert!(!node.take_sent(2).iter().any(|message| matches!(message, Message::Dispute(_))));
     }
@@ -62,13 +62,13 @@ fn a_dispute_freezes_the_log_and_every_sharing_peer_gets_the_proof() {
     node.receive(1, Message::Dispute(Box::new(other.entries[1].clone())));
     let both = (log.entries[1].clone(), other.entries[1].clone());
     assert_eq!(proof(&node, &log), Some(both.clone()));
-    let told = Message::Proof(Box::new(both));
+    let proof = Message::Proof(Box::new(both));
     let to_one = node.take_sent(1);
     let to_other = node.take_sent(2);
-    assert!(to_one.contains(&told) && to_one.contains(&Message::Cease(handle)));
+    assert!(to_one.contains(&proof) && to_one.contains(&Message::Cease(handle)));
     let frozen = Message::Stop { handle: 5, reason: StopReason::Frozen };
-    assert!(to_other.contains(&told) && to_other.contains(&frozen));
-    // Nothing more of it is served, taken or wanted; other logs of the author are.
+    assert!(to_other.contains(&proof) && to_other.contains(&frozen));
+    // The log is no longer served, accepted or wanted; other logs of the author are.
     node.receive(2, log.want(2, 6, 0));
     let stopped = Message::Stop { handle: 6, reason: StopReason::Frozen };
     assert_eq!(node.take_sent(2), [stopped]);
@@ -197,7 +197,7 @@ fn roots_differ_iff_the_unfrozen_logs_differ() {
     for (at, root) in roots.iter().enumerate() {
         assert!(!roots[..at].contains(root), "{at}");
     }
-    // A frozen log no longer matters, nor does it in which order the others came.
+    // Neither frozen logs nor the order of arrival change the root.
     assert_eq!(root(&[&one], true), root(&[], false));
     assert_eq!(root(&[&one, &elsewhere], true), root(&[&elsewhere], false));
     assert_eq!(root(&[&elsewhere, &one], false), root(&[&one, &elsewhere], false));

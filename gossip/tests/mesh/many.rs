@@ -1,4 +1,4 @@
-//! Topics of many logs: what has to be told of them.
+//! Topics with many logs: which heads are announced.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ fn topic() -> TopicId {
     genesis(1, "a", &Access::public(), 7).id()
 }
 
-/// As many logs as some authors write in many runs.
+/// A thousand logs, written by five authors in many runs.
 static LOGS: LazyLock<Vec<Log>> = LazyLock::new(|| {
     let log = |at: u64| {
         let epoch = u64::from_le_bytes(*binding(at).first_chunk().expect("8 bytes"));
@@ -28,7 +28,7 @@ static LOGS: LazyLock<Vec<Log>> = LazyLock::new(|| {
     (0..1000).map(log).collect()
 });
 
-/// A node that has some of the logs, each up to its second entry, or its first.
+/// A node with the logs `whole`, of which those in `half` have only their first entry.
 fn node(seed: u8, whole: impl IntoIterator<Item = usize>, half: &BTreeSet<usize>) -> Node {
     let mut node = Node::new(seed);
     node.commit(Mutation::CreateTopic(genesis(1, "a", &Access::public(), 7)));
@@ -41,7 +41,7 @@ fn node(seed: u8, whole: impl IntoIterator<Item = usize>, half: &BTreeSet<usize>
     node
 }
 
-/// What `server` tells one who has what `client` has.
+/// The heads that `server` announces to a peer with the logs of `client`.
 fn announced(server: &mut Node, client: &Node) -> (Ask, Vec<Head>) {
     server.up(LINK, 9);
     server.receive(LINK, interest(LINK, &topic()));

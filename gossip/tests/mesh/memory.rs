@@ -1,4 +1,4 @@
-//! What a peer does costs no more memory than the limits say, whether it reads or not.
+//! A peer costs no more memory than the limits allow, whatever it sends and whether it reads or not.
 
 use icn_gossip::limits::{FUTURE_MS_MAX, SERVED_MAX};
 use icn_gossip::mesh::{Head, Message};
@@ -20,10 +20,10 @@ fn announced_heads_are_kept_up_to_a_limit() {
         );
     }
     let view = node.view(1);
-    assert!(view.wants <= SERVED_MAX, "more is over the limit of whoever is asked");
+    assert!(view.wants <= SERVED_MAX, "more would exceed the server's limit");
     assert!(view.tracked_items < 4 * SERVED_MAX, "{view:?}");
     assert_eq!(node.count("head_not_remembered"), 60_000 - SERVED_MAX as u64);
-    // Others are heard as before.
+    // Messages of other peers are still accepted.
     let log = Log::of(4, topic, &["one"]);
     node.up_with(2, 4, &topic);
     node.receive(2, log.heads(2));
@@ -63,7 +63,7 @@ fn wants_that_replace_each_other_leak_no_memory() {
     }
     let view = node.view(1);
     assert!(view.tracked_items < 200 && view.cursors <= 1, "{view:?}");
-    // The entry is sent as often as it is asked for, but no more of it is under way than there may be.
+    // The entry is sent once for each want, within the limit of bytes in flight.
     let entries =
         node.take_sent(1).into_iter().filter(|one| matches!(one, Message::Entries { .. }));
     assert!(entries.count() < 20);
@@ -86,7 +86,6 @@ fn a_peer_that_does_not_read_costs_bounded_memory() {
         if let Some(want) = node.wants(100 + at, &log.key) {
             node.receive(100 + at, log.send(want.handle, 1));
         }
-        // Disputes and proofs of large entries.
         node.down(100 + at);
         node.advance(1000);
     }
@@ -126,5 +125,5 @@ fn disputes_and_proofs_wait_for_a_peer_that_does_not_read() {
         node.work();
         proofs += node.take_sent(2).iter().filter(|one| matches!(one, Message::Proof(_))).count();
     }
-    assert_eq!(proofs, 60, "and come in the end");
+    assert_eq!(proofs, 60, "all proofs are sent in the end");
 }

@@ -1,4 +1,4 @@
-//! A node whose own log is ahead at a peer is an old copy of itself.
+//! A node's own log: epochs, old copies of the node, and false heads.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use icn_gossip::mesh::Message;
 
 use crate::rig::{EPOCH, Log, Node, interest, tag};
 
-/// A node that has written two of the entries of its log, and forgot about the third.
+/// A copy of a node from before its third entry, and its complete log.
 fn old_copy() -> (Node, icn_gossip::TopicId, Log) {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
     let log = Log::of(1, topic, &["one", "two", "three"]);
     node.up(8, 2);
     node.receive(8, interest(8, &topic));
-    // A signature has no chance in it: these are the first two of the log.
+    // Signatures are deterministic, so these are the first two entries of the log.
     ["one", "two"].iter().for_each(|text| drop(node.publish(topic, text)));
     node.down(8);
     node.restart();
@@ -27,7 +27,7 @@ fn epoch(node: &Node) -> u64 {
 #[test]
 fn an_old_copy_begins_its_own_epoch_and_receives_the_entries_it_lost() {
     let (mut node, topic, log) = old_copy();
-    // Nobody has told it that it is one.
+    // The node does not know that it is a copy.
     node.publish(topic, "four");
     assert_ne!(epoch(&node), EPOCH);
     node.up_with(1, 2, &topic);

@@ -1,4 +1,4 @@
-//! Whoever may not read a topic learns nothing of it.
+//! A peer that may not read a topic learns nothing of it.
 
 use icn_gossip::Access;
 use icn_gossip::mesh::{Interest, Message, Root, Tag};
@@ -27,7 +27,7 @@ fn an_outsider_learns_nothing_even_with_the_id_and_entries() {
     node.receive(2, Message::Roots(vec![(tag(2, &topic), Root([7; 16]))]));
     node.receive(2, ask(2, &topic));
     node.receive(2, log.want(2, 0, 0));
-    // Another entry than the one that is here, at a place that is known to it.
+    // A different entry at a position that the outsider knows.
     let another = Log::of(2, topic, &["other"]);
     node.receive(2, another.heads(2));
     node.receive(2, another.want(2, 1, 1));
@@ -41,7 +41,7 @@ fn an_outsider_learns_nothing_even_with_the_id_and_entries() {
     let by = icn_gossip::Provenance::Peer(did(3));
     assert!(node.state.subscriptions().all(|(_, whose, _)| whose != by));
 
-    // A member sees all of it, to the end: the outsider has disturbed nothing.
+    // A member still receives the whole log: the outsider has disturbed nothing.
     node.receive(1, log.want(1, 9, 0));
     let served = |message: &Message| matches!(message, Message::Entries { handle: 9, .. });
     assert!(node.take_sent(1).iter().any(served));
@@ -53,9 +53,9 @@ fn a_want_for_an_unreadable_topic_is_answered_like_one_for_an_unknown_topic() {
     node.up(1, 3);
     node.take_sent(1);
     node.receive(1, Log::new(2, topic, 1).want(1, 4, 0));
-    let here = node.take_sent(1);
+    let unreadable = node.take_sent(1);
     let unknown = icn_gossip::TopicId::from_bytes([5; 32]);
     node.receive(1, Log::new(2, unknown, 1).want(1, 4, 0));
-    assert_eq!(here, node.take_sent(1));
-    assert_eq!(here.len(), 1);
+    assert_eq!(unreadable, node.take_sent(1));
+    assert_eq!(unreadable.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! A node without a disk, and authors whose logs a test writes.
+//! The rig: a node without a disk, and author logs that a test writes.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ pub(crate) fn binding(link: u64) -> [u8; 32] {
     *blake3::hash(&link.to_le_bytes()).as_bytes()
 }
 
-/// A root that differs from every real one.
+/// A root that equals no real one.
 pub(crate) fn root(link: u64) -> Root {
     Root(binding(link)[..16].try_into().expect("16 bytes"))
 }
@@ -41,7 +41,7 @@ pub(crate) fn genesis(seed: u8, name: &str, access: &Access, nonce: u64) -> Gene
     Genesis::sign(&keypair(seed), NETWORK, TopicSpec::new(name.into(), access.encode(), 5), nonce)
 }
 
-/// A log that a test writes.
+/// An author log that a test writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) seed: u8,
@@ -97,7 +97,7 @@ impl Log {
         Message::Want(vec![Want { handle, tag, author, epoch, after, hash }])
     }
 
-    /// The entries from the place `first` to the end.
+    /// An ENTRIES message from sequence number `first` to the end.
     pub(crate) fn send(&self, handle: u64, first: usize) -> Message {
         let list = self.entries[first - 1..].iter().map(wire).collect();
         Message::Entries { handle, first: first as u64, list }
@@ -126,14 +126,14 @@ pub(crate) fn interest(link: u64, topic: &TopicId) -> Message {
     Message::Interests { more: false, list }
 }
 
-/// A node.
+/// A node under test: its state, its mesh, and what it has sent.
 pub(crate) struct Node {
     pub(crate) state: State,
     pub(crate) mesh: Mesh,
     pub(crate) now_ms: u64,
     pub(crate) sent: Vec<(u64, Message)>,
     pub(crate) closed: Vec<(u64, &'static str)>,
-    /// Batches wait here while it is set.
+    /// While set, batches stay in `unchecked`.
     pub(crate) slow: bool,
     pub(crate) unchecked: VecDeque<Batch>,
     pub(crate) full: bool,
@@ -162,7 +162,7 @@ impl Node {
         node
     }
 
-    /// With a topic that the node has created and subscribes to.
+    /// A node with a topic that it has created and subscribes to.
     pub(crate) fn with_topic(seed: u8, access: &Access) -> (Self, TopicId) {
         let mut node = Self::new(seed);
         let genesis = genesis(seed, "a", access, 7);
@@ -172,7 +172,7 @@ impl Node {
         (node, id)
     }
 
-    /// The same state in a new process.
+    /// Restarts the node with the same state.
     pub(crate) fn restart(&mut self) {
         self.mesh = Mesh::new();
         self.mesh.set_closed(&self.state, self.now_ms, std::collections::BTreeSet::new());
@@ -187,7 +187,7 @@ impl Node {
         self.work();
     }
 
-    /// A link to a peer that follows and serves a topic.
+    /// Connects a peer that subscribes to a topic and serves it.
     pub(crate) fn up_with(&mut self, link: u64, peer: u8, topic: &TopicId) {
         self.up(link, peer);
         self.receive(link, interest(link, topic));
@@ -228,7 +228,7 @@ impl Node {
         self.work();
     }
 
-    /// Writes an entry of its own, in a new epoch if there must be one.
+    /// Appends an own entry, in a new epoch if required.
     pub(crate) fn publish(&mut self, topic: TopicId, text: &str) -> Entry {
         if self.mesh.must_begin_epoch() {
             self.begin_epoch();
@@ -250,14 +250,14 @@ impl Node {
         entries.map(|(_, stored)| String::from_utf8_lossy(stored.entry.payload()).into()).collect()
     }
 
-    /// What was sent over a link since the last look.
+    /// The messages sent over a link since the last call.
     pub(crate) fn take_sent(&mut self, link: u64) -> Vec<Message> {
         let (of_link, others) = self.sent.drain(..).partition(|(to, _)| *to == link);
         self.sent = others;
         of_link.into_iter().map(|(_, message)| message).collect()
     }
 
-    /// The last want for a log over a link.
+    /// The last want sent for a log over a link.
     pub(crate) fn wants(&mut self, link: u64, key: &LogKey) -> Option<Want> {
         let wants = self.take_sent(link).into_iter().filter_map(|message| match message {
             Message::Want(list) => Some(list),
@@ -274,7 +274,7 @@ impl Node {
         self.mesh.counts().find(|(known, _)| *known == name).map_or(0, |(_, count)| count)
     }
 
-    /// Whether any message but the list of interests went over a link: what an outsider sees.
+    /// The messages sent over a link that could reveal a topic: all but INTERESTS and STOP.
     pub(crate) fn revealed(&mut self, link: u64) -> Vec<Message> {
         let mut sent = self.take_sent(link);
         sent.retain(|message| !matches!(message, Message::Interests { .. } | Message::Stop { .. }));

@@ -1,4 +1,4 @@
-//! Which log comes from whom.
+//! The source of each log: choice, replacement and gaps.
 
 use icn_gossip::mesh::{Head, LinkId, Message, StopReason};
 use icn_gossip::{Access, Mutation, Provenance, TopicId};
@@ -9,7 +9,7 @@ fn public() -> (Node, TopicId) {
     Node::with_topic(1, &Access::public())
 }
 
-/// A node that wants a log from the first who told of it, on link 1, under the handle.
+/// A node that wants a log from peer 2 on link 1; returns the log and the want's handle.
 fn wanting(author: u8, texts: &[&str]) -> (Node, Log, u64) {
     let (mut node, topic) = public();
     let log = Log::of(author, topic, texts);
@@ -31,7 +31,7 @@ fn a_log_is_received_from_its_author_once_linked() {
     node.receive(2, log.heads(2));
     assert!(node.take_sent(1).contains(&Message::Cease(first)));
     assert_eq!(node.wants(2, &log.key), None, "one source at a time");
-    // What is under way is taken.
+    // Entries in flight are accepted.
     node.receive(1, log.send(first, 1));
     node.receive(1, stop(first, StopReason::Ceased));
     let want = node.wants(2, &log.key).expect("from the author");
@@ -54,7 +54,7 @@ fn an_author_that_connects_during_checks_becomes_the_source() {
     node.receive(2, log.heads(2));
     assert!(
         !node.take_sent(1).contains(&Message::Cease(first)),
-        "what is in the log is not known yet"
+        "the head is unknown while entries are being checked"
     );
     node.check_signatures();
     assert!(node.take_sent(1).contains(&Message::Cease(first)));
@@ -65,7 +65,7 @@ fn a_silent_source_is_replaced_by_a_peer_with_more_entries() {
     let (mut node, log, first) = wanting(4, &["one", "two"]);
     let topic = log.key.topic;
     node.advance(10_000);
-    assert!(!node.take_sent(1).contains(&Message::Cease(first)), "nobody else has it");
+    assert!(!node.take_sent(1).contains(&Message::Cease(first)), "no other peer has it");
     node.up_with(2, 3, &topic);
     node.receive(2, log.heads(2));
     node.advance(1000);
@@ -87,7 +87,7 @@ fn a_source_that_ignores_cease_is_replaced() {
     let want = node.wants(2, &log.key).expect("a want");
     node.receive(2, log.send(want.handle, 1));
     assert_eq!(node.texts(topic).len(), 2);
-    // It comes after all: no fault, not taken, and the source stays who it is.
+    // Late entries are no fault, are not accepted, and do not change the source.
     node.receive(1, log.send(first, 1));
     node.receive(1, stop(first, StopReason::Ceased));
     let mut more = log.clone();
@@ -146,8 +146,8 @@ fn a_lost_source_is_replaced_by_another_peer() {
     node.take_sent(2);
     node.down(1);
     let sent = node.take_sent(2);
-    let told = |message: &Message| matches!(message, Message::Ask(_));
-    assert!(sent.iter().any(told), "whoever is left may have what the lost one had");
+    let asked = |message: &Message| matches!(message, Message::Ask(_));
+    assert!(sent.iter().any(asked), "other peers may have the lost peer's entries");
     node.sent.extend(sent.into_iter().map(|message| (2, message)));
     let want = node.wants(2, &log.key).expect("a want");
     assert_eq!(want.after, 1);
@@ -165,14 +165,14 @@ fn a_gap_is_accepted_only_if_no_peer_has_the_missing_entries() {
     let author = node.wants(1, &log.key).expect("a want").handle;
     node.up_with(2, 2, &topic);
     node.receive(2, log.heads(2));
-    // The author has let the beginning go; somebody else may have it.
+    // The author has pruned the first entries; another peer may have them.
     node.receive(1, base(author));
     assert!(node.take_sent(1).contains(&Message::Cease(author)));
     node.receive(1, log.send(author, 3));
     node.receive(1, stop(author, StopReason::Ceased));
     let other = node.wants(2, &log.key).expect("a want").handle;
     assert_eq!(node.wants(1, &log.key), None);
-    // It has not: once everybody has had the time to say so, it is as it is.
+    // No peer has them: after the time to announce them has passed, the gap is accepted.
     node.receive(2, base(other));
     node.receive(2, stop(other, StopReason::Ceased));
     assert_eq!(node.wants(1, &log.key), None);
@@ -184,10 +184,10 @@ fn a_gap_is_accepted_only_if_no_peer_has_the_missing_entries() {
     assert_eq!(node.texts(topic), ["three", "four"]);
     assert_eq!(node.state.head(&log.key).base, 2);
     assert_eq!(node.closed, []);
-    // It is told on, as it is new here.
-    let told = node.take_sent(2);
-    let news = |message: &Message| matches!(message, Message::Heads { unsolicited: true, list, .. } if list.contains(&log.head(4)));
-    assert!(told.iter().any(news));
+    // The log is new here and is announced to the other peer.
+    let sent = node.take_sent(2);
+    let announced = |message: &Message| matches!(message, Message::Heads { unsolicited: true, list, .. } if list.contains(&log.head(4)));
+    assert!(sent.iter().any(announced));
 }
 
 #[test]
@@ -213,10 +213,10 @@ fn two_nodes_that_wait_for_each_other_stop_and_announce_new_entries() {
     let handle = node.wants(1, &log.key).expect("a want").handle;
     node.receive(1, log.send(handle, 1));
     node.take_sent(1);
-    // It wants from here what comes here only from it.
+    // The peer wants a log that this node receives only from it.
     node.receive(1, log.want(1, 3, 1));
     assert_eq!(node.take_sent(1), [stop(3, StopReason::NoSource)]);
-    // And says the same.
+    // The peer declines likewise.
     node.receive(1, stop(handle, StopReason::NoSource));
     node.up_with(2, 4, &topic);
     log.push("two");
@@ -224,13 +224,13 @@ fn two_nodes_that_wait_for_each_other_stop_and_announce_new_entries() {
     let handle = node.wants(2, &log.key).expect("a want").handle;
     node.receive(2, log.send(handle, 2));
     let list = vec![log.head(2)];
-    let news = Message::Heads { tag: tag(1, &topic), last: false, unsolicited: true, list };
-    assert!(node.take_sent(1).contains(&news));
+    let heads = Message::Heads { tag: tag(1, &topic), last: false, unsolicited: true, list };
+    assert!(node.take_sent(1).contains(&heads));
 }
 
 #[test]
 fn a_source_lost_during_checks_causes_no_duplicates() {
-    // What happens at one moment: the last entries are checked, and their source goes or stops.
+    // The race: the last entries are checked while their source disconnects or stops.
     for stops in [false, true] {
         for checked_first in [true, false] {
             let (mut node, log, first) = wanting(4, &["one", "two", "three"]);
@@ -238,7 +238,7 @@ fn a_source_lost_during_checks_causes_no_duplicates() {
             node.up_with(2, 3, &topic);
             node.receive(2, log.heads(2));
             if stops {
-                // By now it is to come from elsewhere.
+                // By now the log is wanted from another peer.
                 node.advance(2500);
             }
             node.take_sent(2);
@@ -293,7 +293,7 @@ fn a_paused_log_is_wanted_again_after_its_pause() {
     assert!(node.take_sent(1).contains(&Message::Cease(first)));
     node.receive(1, stop(first, StopReason::Ceased));
     node.full = false;
-    assert_eq!(node.wants(1, &log.key), None, "left alone");
+    assert_eq!(node.wants(1, &log.key), None, "paused");
     node.advance(11_000);
     let again = node.wants(1, &log.key).expect("a want").handle;
     node.receive(1, log.send(again, 1));
@@ -333,7 +333,7 @@ fn heads_are_announced_again_after_a_renewed_subscription() {
     assert!(node.take_sent(1).contains(&Message::Cease(first)));
     node.receive(1, stop(first, StopReason::Ceased));
     node.subscribe("a");
-    // The peer hears of it and tells the root it has told before.
+    // The peer announces the same root as before.
     node.receive(1, Message::Roots(vec![(tag(1, &topic), root(1))]));
     assert!(node.take_sent(1).contains(&ask(1, &topic)));
     node.receive(1, log.heads(1));
@@ -363,9 +363,9 @@ fn an_entry_for_a_full_link_is_sent_later() {
         sent.sum::<usize>()
     };
     let first = count(&mut node);
-    assert!((16..=20).contains(&first), "{first} of 60 kB under way");
+    assert!((16..=20).contains(&first), "{first} of 60 kB in flight");
     assert!(node.view(2).in_flight < (1 << 20) + (64 << 10));
-    // What is said is not held up by what is sent, and costs nothing while nobody reads.
+    // Rounds of roots pass meanwhile and cost nothing while the peer does not read.
     for _ in 0..100 {
         node.advance(1000);
     }
@@ -403,7 +403,7 @@ fn false_heads_stop_nothing() {
 fn unsent_wants_are_withdrawn_and_messages_stay_within_limits() {
     let (mut node, topic) = public();
     node.up_with(1, 2, &topic);
-    // So many that they do not fit into one message, and all of them at once.
+    // More wants than fit into one message, all at once.
     let head = |epoch| Head { author: did(4), epoch, seq: 1, hash: [1; 16] };
     let heads = |from: u64| (from..from + 1000).map(head).collect();
     for page in 0..6 {
@@ -427,7 +427,7 @@ fn unsent_wants_are_withdrawn_and_messages_stay_within_limits() {
 fn a_peer_that_stops_without_cease_is_not_asked_in_a_loop() {
     let (mut node, log, first) = wanting(4, &["one"]);
     node.receive(1, stop(first, StopReason::Ceased));
-    assert_eq!(node.wants(1, &log.key), None, "as fast as it answers");
+    assert_eq!(node.wants(1, &log.key), None, "asked again at once");
     node.receive(1, log.heads(1));
-    assert!(node.wants(1, &log.key).is_some(), "it has told of it again");
+    assert!(node.wants(1, &log.key).is_some(), "the peer has announced it again");
 }

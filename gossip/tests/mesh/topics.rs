@@ -1,4 +1,4 @@
-//! How topics are found.
+//! How a node receives topics that it subscribes to.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ fn a_request_by_name_or_id_is_answered_with_the_genesis_every_time() {
         for _ in 0..2 {
             node.take_sent(1);
             node.receive(1, missing(tag, named));
-            assert_eq!(offered(&node.take_sent(1)), 1, "it may have had no room for it");
+            assert_eq!(offered(&node.take_sent(1)), 1, "the peer may have had no room for it");
         }
     }
     node.receive(1, missing(Tag::of_name(&binding(1), "b"), true));
@@ -45,7 +45,7 @@ fn only_the_first_topic_of_a_name_is_accepted() {
     let topics: Vec<_> = node.state.topics().map(|(id, _)| *id).collect();
     assert_eq!(topics, [first.id()]);
     assert!(node.state.may_read(&first.id(), &did(3)).is_err(), "the rule is the first one's");
-    // Neither a name nor an id that nobody waits for.
+    // A topic whose name no subscription waits for is refused.
     node.receive(1, Message::Topics(vec![genesis(2, "c", &Access::public(), 1)]));
     assert_eq!(node.state.topics().count(), 1);
     assert_eq!(node.count("topic_not_wanted"), 50);
@@ -103,15 +103,15 @@ fn subscribing_to_many_topics_stays_within_a_peers_budget() {
     }
     let counts = |sent: Vec<Message>| {
         let mut asked = Vec::new();
-        let mut told = Vec::new();
+        let mut announced = Vec::new();
         for message in sent {
             match message {
                 Message::Ask(list) => asked.push(list.len()),
-                Message::Roots(list) => told.push(list),
+                Message::Roots(list) => announced.push(list),
                 _ => {}
             }
         }
-        (asked, told)
+        (asked, announced)
     };
     let at_once = counts(node.take_sent(1));
     let messages = at_once.0.len() + at_once.1.len();
@@ -119,9 +119,9 @@ fn subscribing_to_many_topics_stays_within_a_peers_budget() {
     node.advance(1000);
     let later = counts(node.take_sent(1));
     assert_eq!(at_once.0.iter().chain(&later.0).sum::<usize>(), 300);
-    let told: BTreeSet<_> =
+    let announced: BTreeSet<_> =
         at_once.1.iter().chain(&later.1).flatten().map(|(tag, _)| tag).collect();
-    assert_eq!(told.len(), 300);
+    assert_eq!(announced.len(), 300);
     assert!(later.0.len() + later.1.len() <= 3, "{later:?}");
 }
 

@@ -1,4 +1,4 @@
-//! States of every kind, made of mutations.
+//! Builds states of every kind from mutations.
 
 use bytes::Bytes;
 use icn_gossip::{
@@ -12,7 +12,7 @@ pub(crate) fn keypair(seed: u8) -> Keypair {
     Keypair::from_seed([seed; 32])
 }
 
-/// A state and what is needed to take it further.
+/// A state, earlier images of it, and the last LSN.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) state: State,
@@ -43,7 +43,7 @@ impl World {
         self.apply(Mutation::CreateTopic(Genesis::sign(&keypair(by), NETWORK, spec, nonce)))
     }
 
-    /// What `author` writes next in `topic`, or another entry for a place `back` before it.
+    /// The next entry of `author` in `topic`, or a different entry `back` positions before it.
     pub(crate) fn entry(&self, author: u8, topic: TopicId, back: u64, payload: Bytes) -> Entry {
         let keypair = keypair(author);
         let epoch = self.state.node().map_or(0, |node| node.epoch) - u64::from(author);
@@ -76,7 +76,7 @@ impl World {
         self.state.topics().nth(usize::from(choice) % count).map(|(id, _)| *id)
     }
 
-    /// One random mutation, some of them refused; or a restore of an earlier state.
+    /// Applies a random mutation, which may be rejected, or restores an earlier state.
     pub(crate) fn step(&mut self, [kind, a, b, c]: [u8; 4]) {
         let name = ["coop:ledger", "news", "a.b_c-1"][usize::from(a) % 3].to_owned();
         let time_ms = [u64::from(b), 1 << 53 | 1, u64::MAX][usize::from(c) % 3];
@@ -141,7 +141,7 @@ impl World {
     }
 }
 
-/// A state with one of everything.
+/// A state with at least one item of every kind.
 pub(crate) fn sample() -> State {
     let mut world = World::default();
     world.init();
@@ -170,7 +170,7 @@ pub(crate) fn sample() -> State {
         let outcome = world.append(author, topic, 0, payload);
         assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
     }
-    // The author of the last entry signs another one for its place.
+    // An author signs a second entry for its last position.
     world.append(3, news, 1, b"two-faced");
     assert!(world.state.heads(news).any(|(_, log)| log.proof.is_some()));
     let subscription =
