@@ -208,7 +208,7 @@ fn a_restore_keeps_the_further_heads_and_the_proofs_of_both_states() {
         let log = restored.head(&key);
         assert_eq!(log.head, 2);
         assert_eq!(log.head_hash, more.hash());
-        assert_eq!(log.proof.is_some(), true);
+        assert!(log.proof.is_some());
     }
 }
 

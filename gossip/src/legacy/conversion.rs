@@ -185,7 +185,7 @@ impl Conversion<'_> {
         match self.commit(subscription) {
             Outcome::Rejected(reject) => self.report.add(Fate::Refused, field, reject.to_string()),
             Outcome::Duplicate => {
-                self.report.add(Fate::NotNeeded, field, "the node already has it")
+                self.report.add(Fate::NotNeeded, field, "the node already has it");
             }
             Outcome::Subscribed { pending: true } => {
                 let why = format!("{whose}; it waits for a topic of this name");

@@ -23,7 +23,7 @@ impl Mesh {
                 }
             }
             Purpose::Dispute | Purpose::Proof if valid => {
-                self.evidence_checked(id, purpose, entries)
+                self.evidence_checked(id, purpose, entries);
             }
             Purpose::Dispute | Purpose::Proof => {}
         }

@@ -370,7 +370,7 @@ impl Node {
             _ if self.full => self.mesh.refused(received_ms, key, PauseReason::NoRoom),
             Ok(Relation::Duplicate) => self.mesh.duplicate(),
             Ok(_) if skips_gap => {
-                drop(self.commit(Mutation::AppendAfterGap { entry, received_ms }))
+                drop(self.commit(Mutation::AppendAfterGap { entry, received_ms }));
             }
             Ok(_) => drop(self.commit(Mutation::Append { entry, received_ms })),
             Err(_) => self.mesh.refused(received_ms, key, PauseReason::Rules),
