@@ -11,10 +11,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::task::keep;
+use crate::context::Context;
 use crate::limits::TARGETS_MAX;
 use crate::link::Link;
 use crate::target::Target;
-use crate::transport::Shared;
 
 /// What a target is known from. It is dialled as long as one of them is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,11 @@ pub struct TargetStatus {
     pub failure: Option<String>,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Dialler(Mutex<Inner>);
+#[derive(Debug)]
+pub(crate) struct Dialler {
+    context: Arc<Context>,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -66,11 +69,19 @@ struct Entry {
 }
 
 impl Dialler {
+    pub(crate) fn new(context: Arc<Context>) -> Arc<Self> {
+        Arc::new(Self { context, inner: Mutex::default() })
+    }
+
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
     /// Starts to dial. Says whether the target is one: not if it is this node itself, or there are
     /// too many.
-    pub(crate) fn add(&self, shared: &Arc<Shared>, target: Target, source: Source) -> bool {
-        let inner = &mut *self.0.lock();
-        if target.did() == Some(shared.did) || inner.ourselves.contains(&target) {
+    pub(crate) fn add(self: &Arc<Self>, target: Target, source: Source) -> bool {
+        let inner = &mut *self.inner.lock();
+        if target.did() == Some(self.context.did) || inner.ourselves.contains(&target) {
             return false;
         }
         if let Some(entry) = inner.targets.get_mut(&target) {
@@ -85,7 +96,7 @@ impl Dialler {
         if inner.targets.len() >= TARGETS_MAX {
             return false;
         }
-        let stop = shared.stopping.child_token();
+        let stop = self.context.stopping.child_token();
         let wake = Arc::new(Notify::new());
         let mut entry = Entry {
             asked: false,
@@ -98,32 +109,32 @@ impl Dialler {
         };
         *entry.flag(source) = true;
         inner.targets.insert(target.clone(), entry);
-        let shared_too = Arc::clone(shared);
-        shared.tasks.spawn(async move {
+        let dialler = Arc::clone(self);
+        self.context.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = keep(&shared_too, &target, &wake) => {}
+                () = keep(&dialler, &target, &wake) => {}
             }
         });
         true
     }
 
     /// [`add`](Self::add) for where a peer was met. Where it was met before is known no more.
-    pub(crate) fn learn(&self, shared: &Arc<Shared>, target: Target) -> bool {
+    pub(crate) fn learn(self: &Arc<Self>, target: Target) -> bool {
         let older: Vec<_> = {
-            let inner = self.0.lock();
+            let inner = self.inner.lock();
             let same_peer = inner.targets.iter().filter(|(other, entry)| {
                 entry.learnt && other.did() == target.did() && **other != target
             });
             same_peer.map(|(other, _)| other.clone()).collect()
         };
         older.iter().for_each(|older| self.remove(older, Source::Learnt));
-        self.add(shared, target, Source::Learnt)
+        self.add(target, Source::Learnt)
     }
 
     /// Stops dialling, if there is no other source. A link that is there stays.
     pub(crate) fn remove(&self, target: &Target, source: Source) {
-        let inner = &mut *self.0.lock();
+        let inner = &mut *self.inner.lock();
         if let Some(entry) = inner.targets.get_mut(target) {
             *entry.flag(source) = false;
             if !entry.asked && !entry.learnt && !entry.hinted {
@@ -143,7 +154,7 @@ impl Dialler {
 
     /// Whether the local network knows the peer of this link at the target, and not where the link is.
     fn has_moved(&self, target: &Target, link: &Link) -> bool {
-        let inner = self.0.lock();
+        let inner = self.inner.lock();
         let hinted = |target: &Target| inner.targets.get(target).is_some_and(|entry| entry.hinted);
         target.did() == Some(link.peer())
             && hinted(target)
@@ -151,17 +162,17 @@ impl Dialler {
     }
 
     fn is_hinted(&self, target: &Target) -> bool {
-        self.0.lock().targets.get(target).is_some_and(|entry| entry.hinted)
+        self.inner.lock().targets.get(target).is_some_and(|entry| entry.hinted)
     }
 
-    pub(crate) fn status(&self, shared: &Shared) -> Vec<TargetStatus> {
-        let inner = self.0.lock();
+    pub(crate) fn status(&self) -> Vec<TargetStatus> {
+        let inner = self.inner.lock();
         let status = |(target, entry): (&Target, &Entry)| {
             let did = target.did().or_else(|| inner.pins.get(target).copied());
             TargetStatus {
                 target: target.clone(),
                 did,
-                connected: did.is_some_and(|did| shared.table.of(&did).is_some()),
+                connected: did.is_some_and(|did| self.context.table.of(&did).is_some()),
                 failures: entry.failures,
                 failure: entry.failure.clone(),
             }
@@ -170,24 +181,24 @@ impl Dialler {
     }
 
     fn expected(&self, target: &Target) -> Option<Did> {
-        target.did().or_else(|| self.0.lock().pins.get(target).copied())
+        target.did().or_else(|| self.inner.lock().pins.get(target).copied())
     }
 
     fn pin(&self, target: &Target, did: Did) {
         if target.did().is_none() {
-            self.0.lock().pins.entry(target.clone()).or_insert(did);
+            self.inner.lock().pins.entry(target.clone()).or_insert(did);
         }
     }
 
     fn never_again(&self, target: &Target) {
-        let inner = &mut *self.0.lock();
+        let inner = &mut *self.inner.lock();
         inner.targets.remove(target);
         inner.ourselves.insert(target.clone());
     }
 
     /// Notes a failure; the number of them.
     fn failed(&self, target: &Target, text: Option<String>) -> u32 {
-        match self.0.lock().targets.get_mut(target) {
+        match self.inner.lock().targets.get_mut(target) {
             Some(entry) => {
                 entry.failures = entry.failures.saturating_add(1);
                 if text.is_some() {
@@ -200,13 +211,13 @@ impl Dialler {
     }
 
     fn connected(&self, target: &Target) {
-        if let Some(entry) = self.0.lock().targets.get_mut(target) {
+        if let Some(entry) = self.inner.lock().targets.get_mut(target) {
             entry.failure = None;
         }
     }
 
     fn held(&self, target: &Target) {
-        if let Some(entry) = self.0.lock().targets.get_mut(target) {
+        if let Some(entry) = self.inner.lock().targets.get_mut(target) {
             entry.failures = 0;
         }
     }

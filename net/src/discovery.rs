@@ -14,10 +14,10 @@ use mdns_sd::{
 };
 use tokio::time::timeout;
 
-use crate::dialler::Source;
+use crate::context::Context;
+use crate::dialler::{Dialler, Source};
 use crate::limits::{ADDRESSES_MAX, HINTS_MAX};
 use crate::target::Target;
-use crate::transport::Shared;
 
 const SERVICE: &str = "_icn._udp.local.";
 
@@ -29,24 +29,25 @@ const NAME_CHARS: usize = 12;
 const GOODBYE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Advertises this node and turns what others say into targets, until the transport stops.
-pub(crate) async fn discover(shared: Arc<Shared>) {
-    if let Err(error) = try_discover(&shared).await {
+pub(crate) async fn discover(dialler: Arc<Dialler>) {
+    if let Err(error) = try_discover(&dialler).await {
         tracing::warn!(%error, "nodes on the local network are not discovered");
     }
 }
 
-async fn try_discover(shared: &Arc<Shared>) -> Result<(), Error> {
+async fn try_discover(dialler: &Arc<Dialler>) -> Result<(), Error> {
+    let context = dialler.context();
     let daemon = ServiceDaemon::new()?;
-    let listen = shared.endpoint.local_addr().map_err(|error| Error::Msg(error.to_string()))?;
+    let listen = context.endpoint.local_addr().map_err(|error| Error::Msg(error.to_string()))?;
     choose_interfaces(&daemon, listen.ip())?;
-    let advertised = advertisement(shared, listen)?;
+    let advertised = advertisement(context, listen)?;
     let name = advertised.get_fullname().to_owned();
     let (errors, found) = (daemon.monitor()?, daemon.browse(SERVICE)?);
     daemon.register(advertised)?;
     let mut hints = Hints::default();
     tokio::select! {
-        () = shared.stopping.cancelled() => {}
-        () = hints.follow(shared, listen.ip(), &found) => {}
+        () = context.stopping.cancelled() => {}
+        () = hints.follow(dialler, listen.ip(), &found) => {}
         () = warn_once(&errors) => {}
     }
     if let Ok(said) = daemon.unregister(&name) {
@@ -71,12 +72,12 @@ fn choose_interfaces(daemon: &ServiceDaemon, listen: IpAddr) -> Result<(), Error
     }
 }
 
-fn advertisement(shared: &Shared, listen: SocketAddr) -> Result<ServiceInfo, Error> {
-    let did = shared.did.to_string();
+fn advertisement(context: &Context, listen: SocketAddr) -> Result<ServiceInfo, Error> {
+    let did = context.did.to_string();
     let name: String = did.chars().skip(NAME_AT).take(NAME_CHARS).collect();
     let host = format!("icn-{name}.local.");
     let port = listen.port().to_string();
-    let newest = shared.config.versions.newest.to_string();
+    let newest = context.config.versions.newest.to_string();
     let text = [("did", did.as_str()), ("v", &newest), ("port", &port)];
     if listen.ip().is_unspecified() {
         let info = ServiceInfo::new(SERVICE, &name, &host, "", listen.port(), &text[..])?;
@@ -109,34 +110,34 @@ struct Hints(HashMap<String, Vec<Target>>);
 impl Hints {
     async fn follow(
         &mut self,
-        shared: &Arc<Shared>,
+        dialler: &Arc<Dialler>,
         listen: IpAddr,
         found: &Receiver<ServiceEvent>,
     ) {
         while let Ok(event) = found.recv_async().await {
             match event {
                 ServiceEvent::ServiceResolved(service) => {
-                    let targets = targets(&service, &shared.did, listen);
-                    self.replace(shared, service.get_fullname(), targets);
+                    let targets = targets(&service, &dialler.context().did, listen);
+                    self.replace(dialler, service.get_fullname(), targets);
                 }
-                ServiceEvent::ServiceRemoved(_, name) => self.replace(shared, &name, Vec::new()),
+                ServiceEvent::ServiceRemoved(_, name) => self.replace(dialler, &name, Vec::new()),
                 _ => {}
             }
         }
     }
 
-    fn replace(&mut self, shared: &Arc<Shared>, name: &str, targets: Vec<Target>) {
+    fn replace(&mut self, dialler: &Arc<Dialler>, name: &str, targets: Vec<Target>) {
         if self.0.len() >= HINTS_MAX && !self.0.contains_key(name) {
             return;
         }
         let before = self.0.remove(name).unwrap_or_default();
         for gone in before.iter().filter(|target| !targets.contains(target)) {
             tracing::debug!(target = %gone, "no longer on the local network");
-            shared.dialler.remove(gone, Source::Hint);
+            dialler.remove(gone, Source::Hint);
         }
         for new in targets.iter().filter(|target| !before.contains(target)) {
             tracing::debug!(target = %new, "found on the local network");
-            shared.dialler.add(shared, new.clone(), Source::Hint);
+            dialler.add(new.clone(), Source::Hint);
         }
         if !targets.is_empty() {
             self.0.insert(name.to_owned(), targets);

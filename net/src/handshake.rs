@@ -18,14 +18,17 @@ use icn_gossip::Did;
 use quinn::{ClientConfig, Connection, ConnectionError, Incoming, SendStream, WriteError};
 use tokio::time::timeout;
 
+use crate::context::Context;
 use crate::frame::Frame;
+use crate::frame_reader::{NoFrame, Reader};
+use crate::half_open::Place;
 use crate::hello::{Hello, Refusal, Role, Session};
-use crate::limits::{Place, TLS_TIME_MAX};
-use crate::link::{Ends, KIND_HELLO, Link, NoFrame, Reader, Running};
+use crate::limits::TLS_TIME_MAX;
+use crate::link::Link;
+use crate::link_task::{Ends, KIND_HELLO, Running};
 use crate::stats::Count;
 use crate::table::{Claim, Declined};
 use crate::tls::{self, Verifier};
-use crate::transport::Shared;
 use crate::why::{self, CLOSE_REPLACED, Why};
 
 /// What came of a dial.
@@ -55,17 +58,17 @@ enum Ended {
 
 /// Connects to an address. With `expected` nobody else may answer.
 pub(crate) async fn dial(
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     address: SocketAddr,
     expected: Option<Did>,
 ) -> Dialled {
     let verifier = Arc::new(Verifier::new(expected));
     let failed = |count, text: String| Dialled::Failed(Failure { count, text });
-    let connecting = match shared.identity.client(Arc::clone(&verifier)) {
+    let connecting = match context.identity.client(Arc::clone(&verifier)) {
         Ok(crypto) => {
             let mut config = ClientConfig::new(Arc::new(crypto));
-            config.transport_config(Arc::clone(&shared.dialling));
-            shared.endpoint.connect_with(config, address, tls::SERVER_NAME)
+            config.transport_config(Arc::clone(&context.dialling));
+            context.endpoint.connect_with(config, address, tls::SERVER_NAME)
         }
         Err(error) => return failed(Count::DialTransport, error.to_string()),
     };
@@ -83,7 +86,7 @@ pub(crate) async fn dial(
                 let text = why::words(error.to_string().as_bytes());
                 return failed(Count::DialTransport, text);
             };
-            if seen == shared.did {
+            if seen == context.did {
                 return Dialled::Ourselves;
             }
             if Some(seen) == expected {
@@ -96,17 +99,17 @@ pub(crate) async fn dial(
     let Some(session) = session(&connection, Role::Dialer) else {
         return failed(Count::DialTransport, "the session shows no key".into());
     };
-    let saying = say_first(shared, &connection, &session);
-    let ended = match timeout(shared.config.timing.hello, saying).await {
-        Ok(Ok((claim, ends))) => match begin(shared, claim, ends) {
+    let saying = say_first(context, &connection, &session);
+    let ended = match timeout(context.config.timing.hello, saying).await {
+        Ok(Ok((claim, ends))) => match begin(context, claim, ends) {
             Ok(link) => return Dialled::Up(link),
             Err(declined) => Ended::Declined(declined),
         },
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Late,
     };
-    let text = ended.text(shared);
-    match (end(shared, &connection, &ended), ended) {
+    let text = ended.text(context);
+    match (end(context, &connection, &ended), ended) {
         (_, Ended::Refused(Refusal::Ourselves)) => Dialled::Ourselves,
         (Some(Why::Theirs { code, .. }), _) if code == Refusal::Ourselves.code() => {
             Dialled::Ourselves
@@ -124,30 +127,30 @@ pub(crate) async fn dial(
 }
 
 /// Takes a connection. `place` is held until it is a link, or not.
-pub(crate) async fn accept(shared: Arc<Shared>, incoming: Incoming, place: Place) {
+pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, place: Place) {
     let from = incoming.remote_address();
     let connection = match incoming.accept() {
         Ok(connecting) => timeout(TLS_TIME_MAX, connecting).await,
         Err(error) => Ok(Err(error)),
     };
     let Ok(Ok(connection)) = connection else {
-        shared.stats.add(Count::HandshakeFailed, 1);
+        context.stats.add(Count::HandshakeFailed, 1);
         return tracing::debug!(%from, ?connection, "no session");
     };
     let Some(session) = session(&connection, Role::Acceptor) else {
-        return shared.stats.add(Count::HandshakeFailed, 1);
+        return context.stats.add(Count::HandshakeFailed, 1);
     };
-    let saying = say_second(&shared, &connection, &session);
-    let ended = match timeout(shared.config.timing.hello, saying).await {
-        Ok(Ok((claim, ends))) => match begin(&shared, claim, ends) {
+    let saying = say_second(&context, &connection, &session);
+    let ended = match timeout(context.config.timing.hello, saying).await {
+        Ok(Ok((claim, ends))) => match begin(&context, claim, ends) {
             Ok(_) => return drop(place),
             Err(declined) => Ended::Declined(declined),
         },
         Ok(Err(ended)) => ended,
         Err(_) => Ended::Late,
     };
-    let text = ended.text(&shared);
-    let why = end(&shared, &connection, &ended).map(|why| why.to_string());
+    let text = ended.text(&context);
+    let why = end(&context, &connection, &ended).map(|why| why.to_string());
     tracing::debug!(%from, peer = %session.peer, why = why.unwrap_or(text), "no link");
 }
 
@@ -159,19 +162,19 @@ fn session(connection: &Connection, role: Role) -> Option<Session> {
 }
 
 async fn say_first(
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     connection: &Connection,
     session: &Session,
 ) -> Result<(Claim, Ends), Ended> {
-    if session.peer == shared.did {
+    if session.peer == context.did {
         return Err(Ended::Refused(Refusal::Ourselves));
     }
-    let claim = shared.table.dial(session.peer, connection).map_err(Ended::Declined)?;
+    let claim = context.table.dial(session.peer, connection).map_err(Ended::Declined)?;
     let (mut send, receive) = connection.open_bi().await.map_err(|_| Ended::Lost)?;
-    write(&mut send, Hello::sign(&shared.local(), session)).await?;
+    write(&mut send, Hello::sign(&context.local(), session)).await?;
     let mut reader = Reader::new(receive);
     let hello = hello(&mut reader).await?;
-    let peer = Hello::accept(&hello, &shared.local(), session).map_err(Ended::Refused)?;
+    let peer = Hello::accept(&hello, &context.local(), session).map_err(Ended::Refused)?;
     write(&mut send, Vec::new()).await?;
     reader.open();
     let connection = connection.clone();
@@ -180,16 +183,16 @@ async fn say_first(
 }
 
 async fn say_second(
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     connection: &Connection,
     session: &Session,
 ) -> Result<(Claim, Ends), Ended> {
     let (mut send, receive) = connection.accept_bi().await.map_err(|_| Ended::Lost)?;
     let mut reader = Reader::new(receive);
     let hello_bytes = hello(&mut reader).await?;
-    let peer = Hello::accept(&hello_bytes, &shared.local(), session).map_err(Ended::Refused)?;
-    let claim = shared.table.accept(session.peer, connection).map_err(Ended::Declined)?;
-    write(&mut send, Hello::sign(&shared.local(), session)).await?;
+    let peer = Hello::accept(&hello_bytes, &context.local(), session).map_err(Ended::Refused)?;
+    let claim = context.table.accept(session.peer, connection).map_err(Ended::Declined)?;
+    write(&mut send, Hello::sign(&context.local(), session)).await?;
     if !hello(&mut reader).await?.is_empty() {
         return Err(Ended::Refused(Refusal::Malformed));
     }
@@ -199,11 +202,11 @@ async fn say_second(
     Ok((claim, Ends { connection, send, reader, binding, dialled: false, peer }))
 }
 
-fn begin(shared: &Arc<Shared>, claim: Claim, ends: Ends) -> Result<Arc<Link>, Declined> {
+fn begin(context: &Arc<Context>, claim: Claim, ends: Ends) -> Result<Arc<Link>, Declined> {
     let running = Running::new(claim.id(), ends);
     let link = Arc::clone(running.link());
     let old = claim.commit(&link)?;
-    shared.tasks.spawn(running.run(Arc::clone(shared), old));
+    context.tasks.spawn(running.run(Arc::clone(context), old));
     Ok(link)
 }
 
@@ -226,28 +229,28 @@ async fn write(send: &mut SendStream, hello: Vec<u8>) -> Result<(), Ended> {
 }
 
 /// Closes the connection as it has to be, and counts it. If the connection is what ended, says how.
-fn end(shared: &Shared, connection: &Connection, ended: &Ended) -> Option<Why> {
+fn end(context: &Context, connection: &Connection, ended: &Ended) -> Option<Why> {
     let (code, text) = match ended {
         Ended::Lost => {
             let why = Why::of(connection.close_reason()?, None);
             if let Why::Theirs { code, .. } = why {
-                shared.stats.told(code);
+                context.stats.told(code);
             }
             return Some(why);
         }
         Ended::Refused(refusal) => {
-            shared.stats.refused(*refusal);
-            (refusal.code(), ended.text(shared))
+            context.stats.refused(*refusal);
+            (refusal.code(), ended.text(context))
         }
         Ended::Late => {
-            shared.stats.add(Count::RefusedLate, 1);
-            (Refusal::Malformed.code(), ended.text(shared))
+            context.stats.add(Count::RefusedLate, 1);
+            (Refusal::Malformed.code(), ended.text(context))
         }
         Ended::Declined(declined) => {
             if *declined == Declined::Full {
-                shared.stats.add(Count::LinksFull, 1);
+                context.stats.add(Count::LinksFull, 1);
             }
-            (declined.code(), ended.text(shared))
+            (declined.code(), ended.text(context))
         }
     };
     connection.close(code.into(), text.as_bytes());
@@ -255,11 +258,11 @@ fn end(shared: &Shared, connection: &Connection, ended: &Ended) -> Option<Why> {
 }
 
 impl Ended {
-    fn text(&self, shared: &Shared) -> String {
+    fn text(&self, context: &Context) -> String {
         match self {
             Self::Refused(refusal) => refusal.to_string(),
             Self::Declined(declined) => declined.reason().to_owned(),
-            Self::Late => format!("no Hello within {:?}", shared.config.timing.hello),
+            Self::Late => format!("no Hello within {:?}", context.config.timing.hello),
             Self::Lost => "the connection was lost".to_owned(),
         }
     }

@@ -25,13 +25,20 @@
 //!
 //! Invariant: this crate decides *who* a peer is, never *what* it may do.
 
+mod config;
+mod context;
 mod dialler;
 mod discovery;
+mod error;
+mod event;
 mod frame;
+mod frame_reader;
+mod half_open;
 mod handshake;
 mod hello;
 pub mod limits;
 mod link;
+mod link_task;
 mod quic;
 mod stats;
 mod table;
@@ -40,16 +47,19 @@ mod tls;
 mod transport;
 mod why;
 
+pub use config::{Config, Timing};
 pub use dialler::TargetStatus;
+pub use error::BindError;
+pub use event::{Credit, Event};
 pub use frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge, Truncated};
 pub use hello::{
     CAPABILITIES_KNOWN, CAPABILITIES_REQUIRED, HELLO_BYTES_MAX, Hello, Local, Peer, Refusal, Role,
     SPOKEN, Session, Versions,
 };
-pub use link::{Credit, LinkId};
+pub use link::LinkId;
 pub use stats::{Count, Stats};
 pub use target::{BadTarget, Target};
-pub use transport::{BindError, Config, Event, Timing, Transport};
+pub use transport::Transport;
 pub use why::{CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, Why};
 
 /// The id of the network with this name. Nodes of different networks refuse each other.

@@ -8,8 +8,9 @@ use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{EndpointConfig, IdleTimeout, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
 
+use crate::config::Timing;
+use crate::error::BindError;
 use crate::limits::WINDOW_BYTES;
-use crate::transport::{BindError, Timing};
 
 /// The context of what keys the tokens by which a peer learns that this node was started again.
 const RESET_CONTEXT: &str = "icn v0 stateless reset";

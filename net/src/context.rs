@@ -1,0 +1,63 @@
+//! What all tasks of a transport share.
+
+use std::sync::Arc;
+
+use icn_gossip::Did;
+use quinn::{Endpoint, TransportConfig};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::hello::Local;
+use crate::stats::Stats;
+use crate::table::Table;
+use crate::tls::Identity;
+
+/// What all tasks of a transport share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) did: Did,
+    pub(crate) config: Config,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) identity: Identity,
+    /// Of the connections that are dialled.
+    pub(crate) dialling: Arc<TransportConfig>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) tasks: TaskTracker,
+    /// No new links; those that are there say goodbye.
+    pub(crate) stopping: CancellationToken,
+    /// Nobody listens any more.
+    pub(crate) dead: CancellationToken,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+impl Context {
+    /// What this node says of itself.
+    pub(crate) fn local(&self) -> Local<'_> {
+        Local {
+            keypair: &self.config.keypair,
+            card: &self.config.card,
+            network: self.config.network,
+            versions: self.config.versions,
+            capabilities: self.config.capabilities,
+        }
+    }
+
+    /// Tells the caller, and waits until there is room.
+    pub(crate) async fn emit(&self, event: Event) {
+        match self.events.try_send(event) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(event)) => {
+                tokio::select! {
+                    biased;
+                    () = self.dead.cancelled() => {}
+                    _ = self.events.send(event) => {}
+                }
+            }
+        }
+    }
+}

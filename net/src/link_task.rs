@@ -1,0 +1,199 @@
+//! What runs a link, from Up to Down: what is read from it, and what is written to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use quinn::{Connection, SendStream, WriteError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+
+use crate::context::Context;
+use crate::event::{Credit, Event};
+use crate::frame::{FRAME_HEADER_BYTES, Frame};
+use crate::frame_reader::{More, Reader};
+use crate::hello::Peer;
+use crate::limits::{FLUSH_TIME_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
+use crate::link::{Link, LinkId};
+use crate::stats::Count;
+use crate::why::{CLOSE_MALFORMED, CLOSE_STOPPING, CLOSE_TOO_MANY, Why};
+
+/// The kind of the frames that make a link: the Hello, and the dialler's word that it has accepted.
+pub(crate) const KIND_HELLO: u8 = 0;
+
+/// How many queued frames are looked at, and how many bytes are put together, for one write.
+const WRITE_FRAMES: usize = 128;
+const WRITE_BYTES: usize = 64 << 10;
+
+/// How long the code of a connection may take to follow the end of its stream.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A connection over which both Hellos have gone.
+pub(crate) struct Ends {
+    pub(crate) connection: Connection,
+    pub(crate) send: SendStream,
+    pub(crate) reader: Reader,
+    pub(crate) binding: [u8; 32],
+    pub(crate) dialled: bool,
+    pub(crate) peer: Peer,
+}
+
+/// The two ends of a link's queue and everything that runs it.
+pub(crate) struct Running {
+    link: Arc<Link>,
+    queue: mpsc::UnboundedReceiver<Frame>,
+    ends: Ends,
+}
+
+impl Running {
+    pub(crate) fn new(id: LinkId, ends: Ends) -> Self {
+        let peer = ends.peer.card.did;
+        let (link, queue) = Link::new(id, peer, ends.dialled, ends.connection.clone());
+        Self { link, queue, ends }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// From Up to Down. `old` is the link that this one replaces.
+    pub(crate) async fn run(self, context: Arc<Context>, old: Option<Arc<Link>>) {
+        if let Some(old) = old {
+            old.gone().await;
+        }
+        let Self { link, queue, ends } = self;
+        let Ends { connection, send, reader, binding, dialled, peer } = ends;
+        let address = link.address();
+        tracing::debug!(link = %link.id(), peer = %link.peer(), %address, dialled, "link up");
+        context.stats.add(Count::LinksUp, 1);
+        context
+            .emit(Event::Up {
+                link: link.id(),
+                peer: link.peer(),
+                card: peer.card,
+                binding,
+                version: peer.version,
+                capabilities: peer.capabilities,
+                address,
+                dialled,
+            })
+            .await;
+        let writer =
+            context.tasks.spawn(write(Arc::clone(&context), Arc::clone(&link), send, queue));
+        read(&context, &link, reader).await;
+        let error = connection.closed().await;
+        // Nobody may hear of what was sent after the link is down.
+        writer.abort();
+        let _ = writer.await;
+        let why = Why::of(error, link.closed_here());
+        tracing::debug!(link = %link.id(), peer = %link.peer(), %why, "link down");
+        context.stats.add(why.count(), 1);
+        context.table.remove(&link);
+        link.set_ended(why.clone());
+        context.emit(Event::Down { link: link.id(), peer: link.peer(), why }).await;
+        link.set_gone();
+    }
+}
+
+/// Reads until the connection is closed, here or there.
+async fn read(context: &Context, link: &Link, mut reader: Reader) {
+    let unsettled = Arc::new(Semaphore::new(UNSETTLED_BYTES_MAX));
+    loop {
+        loop {
+            let frame = match reader.decoder.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => return link.close(CLOSE_TOO_MANY, &error.to_string()),
+            };
+            if frame.kind() == KIND_HELLO {
+                return link.close(CLOSE_MALFORMED, "a second Hello");
+            }
+            let bytes = FRAME_HEADER_BYTES + frame.body().len();
+            let permit = tokio::select! {
+                biased;
+                permit = take(&unsettled, bytes + UNSETTLED_FRAME_BYTES) => permit,
+                _ = link.connection().closed() => return,
+            };
+            let Some(permit) = permit else { return };
+            context.stats.add(Count::FramesIn, 1);
+            context.stats.add(Count::BytesIn, bytes);
+            let credit = Credit::new(permit);
+            context.emit(Event::Frame { link: link.id(), frame, credit }).await;
+        }
+        while link.is_queue_full() {
+            tokio::select! {
+                () = link.queue_shrunk() => {}
+                _ = link.connection().closed() => return,
+                // Two that do this to each other would wait for ever.
+                () = sleep(context.config.timing.idle) => {
+                    return link.close(CLOSE_TOO_MANY, "nothing is taken of what is queued");
+                }
+            }
+        }
+        match reader.more().await {
+            More::Some => {}
+            More::Lost => return,
+            More::End => {
+                // Who stops ends its stream and then closes.
+                if timeout(CLOSE_TIME_MAX, link.connection().closed()).await.is_err() {
+                    link.close(CLOSE_MALFORMED, "the stream ended and the link did not");
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn take(unsettled: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    let count = u32::try_from(bytes).ok()?;
+    Arc::clone(unsettled).acquire_many_owned(count).await.ok()
+}
+
+/// Writes what is queued, as much as there is in one go; when the node stops, the rest and the end.
+async fn write(
+    context: Arc<Context>,
+    link: Arc<Link>,
+    mut send: SendStream,
+    mut queue: mpsc::UnboundedReceiver<Frame>,
+) {
+    let mut frames = Vec::new();
+    loop {
+        let more = tokio::select! {
+            biased;
+            () = context.stopping.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
+            more = queue.recv_many(&mut frames, WRITE_FRAMES) => more,
+        };
+        if more == 0 {
+            break;
+        }
+        let mut buffer = BytesMut::new();
+        let mut count = 0;
+        let last = frames.len() - 1;
+        for (index, frame) in frames.drain(..).enumerate() {
+            frame.encode(&mut buffer);
+            count += 1;
+            if buffer.len() < WRITE_BYTES && index < last {
+                continue;
+            }
+            let bytes = buffer.len();
+            match send.write_chunk(buffer.split().freeze()).await {
+                Ok(()) => {}
+                Err(WriteError::Stopped(_)) => {
+                    return link.close(CLOSE_MALFORMED, "the peer reads no more");
+                }
+                Err(_) => return,
+            }
+            link.shrink(bytes);
+            context.stats.add(Count::FramesOut, std::mem::take(&mut count));
+            context.stats.add(Count::BytesOut, bytes);
+            context.emit(Event::Sent { link: link.id(), bytes }).await;
+        }
+    }
+    if send.finish().is_ok() {
+        let _ = timeout(FLUSH_TIME_MAX, send.stopped()).await;
+    }
+    link.close(CLOSE_STOPPING, "this node stops");
+}
