@@ -234,7 +234,7 @@ fn end(context: &Context, connection: &Connection, ended: &Ended) -> Option<Why>
         Ended::Lost => {
             let why = Why::of(connection.close_reason()?, None);
             if let Why::Theirs { code, .. } = why {
-                context.stats.told(code);
+                context.stats.rejected_by_peer(code);
             }
             return Some(why);
         }

@@ -48,21 +48,21 @@ counts! {
     RefusedUnbound "hello_refused" "unbound" "This node refused a Hello of another session.";
     RefusedLate "hello_refused" "late" "This node waited for a Hello in vain.";
 
-    ToldMalformed "hello_told" "malformed" "A peer refused this node's Hello as none.";
-    ToldTooOld "hello_told" "too_old" "A peer refused this node: it speaks older versions only.";
-    ToldTooNew "hello_told" "too_new" "A peer refused this node: it speaks newer versions only.";
-    ToldDemands "hello_told" "demands" "A peer refused this node: it demands too much.";
-    ToldOtherNetwork "hello_told" "other_network" "A peer refused this node as one of another network.";
-    ToldOurselves "hello_told" "ourselves" "The other end of a connection to this node itself refused it.";
-    ToldNotTheKey "hello_told" "not_the_key" "A peer refused this node's Hello as that of another.";
-    ToldUnbound "hello_told" "unbound" "A peer refused this node's Hello as one of another session.";
+    RejectedByPeerMalformed "hello_rejected_by_peer" "malformed" "A peer refused this node's Hello as none.";
+    RejectedByPeerTooOld "hello_rejected_by_peer" "too_old" "A peer refused this node: it speaks older versions only.";
+    RejectedByPeerTooNew "hello_rejected_by_peer" "too_new" "A peer refused this node: it speaks newer versions only.";
+    RejectedByPeerDemands "hello_rejected_by_peer" "demands" "A peer refused this node: it demands too much.";
+    RejectedByPeerOtherNetwork "hello_rejected_by_peer" "other_network" "A peer refused this node as one of another network.";
+    RejectedByPeerOurselves "hello_rejected_by_peer" "ourselves" "The other end of a connection to this node itself refused it.";
+    RejectedByPeerNotTheKey "hello_rejected_by_peer" "not_the_key" "A peer refused this node's Hello as that of another.";
+    RejectedByPeerUnbound "hello_rejected_by_peer" "unbound" "A peer refused this node's Hello as one of another session.";
 
-    NoOverlap "no_overlap" "" "Connections that failed because no version is spoken at both ends, whoever said so.";
+    VersionMismatch "version_mismatch" "" "Connections that failed because no version is spoken at both ends, whoever said so.";
 
-    ProofDemanded "unadmitted" "proof_demanded" "Connections that had to prove their address first.";
-    HalfOpenRefused "unadmitted" "half_open" "Connections refused because too many were being made.";
-    LinksFull "unadmitted" "links_full" "Peers refused because there are as many links as there may be.";
-    HandshakeFailed "unadmitted" "handshake" "Connections taken that did not get as far as a Hello.";
+    ProofDemanded "not_admitted" "proof_demanded" "Connections that had to prove their address first.";
+    HalfOpenRefused "not_admitted" "half_open" "Connections refused because too many were being made.";
+    LinksFull "not_admitted" "links_full" "Peers refused because there are as many links as there may be.";
+    HandshakeFailed "not_admitted" "handshake" "Connections taken that did not get as far as a Hello.";
 
     DialResolve "dial_failed" "resolve" "Dials whose host name was not resolved.";
     DialUnreachable "dial_failed" "unreachable" "Dials nobody answered.";
@@ -121,26 +121,26 @@ impl Stats {
             1,
         );
         if matches!(refusal, Refusal::TooOld { .. } | Refusal::TooNew { .. }) {
-            self.add(Count::NoOverlap, 1);
+            self.add(Count::VersionMismatch, 1);
         }
     }
 
     /// The other end has closed with the code of a [`Refusal`].
-    pub(crate) fn told(&self, code: u32) {
+    pub(crate) fn rejected_by_peer(&self, code: u32) {
         let count = match code {
-            0x10 => Count::ToldMalformed,
-            0x11 => Count::ToldTooOld,
-            0x12 => Count::ToldTooNew,
-            0x13 => Count::ToldDemands,
-            0x14 => Count::ToldOtherNetwork,
-            0x15 => Count::ToldOurselves,
-            0x16 => Count::ToldNotTheKey,
-            0x17 => Count::ToldUnbound,
+            0x10 => Count::RejectedByPeerMalformed,
+            0x11 => Count::RejectedByPeerTooOld,
+            0x12 => Count::RejectedByPeerTooNew,
+            0x13 => Count::RejectedByPeerDemands,
+            0x14 => Count::RejectedByPeerOtherNetwork,
+            0x15 => Count::RejectedByPeerOurselves,
+            0x16 => Count::RejectedByPeerNotTheKey,
+            0x17 => Count::RejectedByPeerUnbound,
             _ => return,
         };
         self.add(count, 1);
-        if matches!(count, Count::ToldTooOld | Count::ToldTooNew) {
-            self.add(Count::NoOverlap, 1);
+        if matches!(count, Count::RejectedByPeerTooOld | Count::RejectedByPeerTooNew) {
+            self.add(Count::VersionMismatch, 1);
         }
     }
 }
@@ -165,14 +165,14 @@ mod tests {
         ] {
             let stats = Stats::new();
             stats.refused(refusal);
-            stats.told(refusal.code());
+            stats.rejected_by_peer(refusal.code());
             let counted: Vec<_> = stats
                 .iter()
-                .filter(|&(count, many)| many > 0 && count != Count::NoOverlap)
+                .filter(|&(count, many)| many > 0 && count != Count::VersionMismatch)
                 .map(|(count, _)| (count.family(), count.reason()))
                 .collect();
             let name = refusal.name();
-            assert_eq!(counted, [("hello_refused", name), ("hello_told", name)]);
+            assert_eq!(counted, [("hello_refused", name), ("hello_rejected_by_peer", name)]);
         }
     }
 }

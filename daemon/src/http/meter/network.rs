@@ -14,9 +14,9 @@ const FAMILIES: [(&str, &str); 11] = [
     ("bytes_out", "Bytes of the frames that were given to QUIC."),
     ("links_up", "Links that came about."),
     ("hello_refused", "Peers that this node refused, by why."),
-    ("hello_told", "Peers that refused this node, by why."),
-    ("no_overlap", "Connections that failed because no version is spoken at both ends."),
-    ("unadmitted", "Connections that did not get as far as a Hello, by why."),
+    ("hello_rejected_by_peer", "Peers that refused this node, by why."),
+    ("version_mismatch", "Connections that failed because no version is spoken at both ends."),
+    ("not_admitted", "Connections that did not get as far as a Hello, by why."),
     ("dial_failed", "Dials that ended without a link, by why."),
     ("link_closed", "Links that ended, by how."),
 ];
