@@ -9,14 +9,14 @@ use std::time::Duration;
 use harness::{House, until};
 use icn_gossip::mesh::{Head, Message, Root, Tag, WireEntry};
 use icn_gossip::{Entry, KeyCard, Keypair, Position, TopicId};
-use icn_net::{Config, Event, Frame, LinkId, Transport, Why, network_id};
+use icn_net::{CloseReason, Config, Frame, LinkEvent, LinkId, Transport, network_id};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 /// A peer, and its link to the node.
 struct Player {
     transport: Transport,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<LinkEvent>,
     link: LinkId,
     binding: [u8; 32],
 }
@@ -31,7 +31,7 @@ impl Player {
         let transport = Transport::bind(config, sender).expect("a transport");
         assert!(transport.dial(address.parse().expect("a target")));
         match events.recv().await {
-            Some(Event::Up { link, binding, .. }) => Self { transport, events, link, binding },
+            Some(LinkEvent::Up { link, binding, .. }) => Self { transport, events, link, binding },
             other => panic!("{other:?}"),
         }
     }
@@ -42,17 +42,17 @@ impl Player {
     }
 
     /// What the node says next, or why it has closed the link.
-    async fn hear(&mut self) -> Result<Message, Why> {
+    async fn hear(&mut self) -> Result<Message, CloseReason> {
         loop {
             match self.events.recv().await.expect("an event") {
-                Event::Frame { frame, .. } => {
+                LinkEvent::Frame { frame, .. } => {
                     if let Ok(Some(message)) = Message::decode(frame.kind(), frame.body()) {
                         return Ok(message);
                     }
                 }
-                Event::Down { why, .. } => return Err(why),
-                Event::Sent { .. } => {}
-                other @ Event::Up { .. } => panic!("{other:?}"),
+                LinkEvent::Down { reason, .. } => return Err(reason),
+                LinkEvent::Sent { .. } => {}
+                other @ LinkEvent::Up { .. } => panic!("{other:?}"),
             }
         }
     }
@@ -111,7 +111,7 @@ async fn serve(
     topic: TopicId,
     log: &Log,
     answer: impl Fn(u64) -> Vec<Message>,
-) -> Why {
+) -> CloseReason {
     let mut player = Player::meet(address).await;
     let tag = Tag::of_topic(&player.binding, &topic);
     player.say(&Message::Roots(vec![(tag, Root([1; 16]))]));
@@ -161,7 +161,7 @@ fn what_nobody_has_signed_is_not_taken_and_ends_the_link() {
             let forging = serve(&address, topic, &log, answer);
             tokio::time::timeout(Duration::from_secs(30), forging).await.expect("an end in time")
         });
-        assert!(matches!(why, Why::Theirs { code: 0x22, .. }), "{count}: {why:?}");
+        assert!(matches!(why, CloseReason::Theirs { code: 0x22, .. }), "{count}: {why:?}");
     }
     assert_eq!(house.texts("open"), [""; 0]);
     assert_eq!(house.get(&["status"])["network"]["bad_signature"], 2);

@@ -11,12 +11,14 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use icn_fuzz::life::Witness;
 use icn_fuzz::{Edit, End, Log, Ops, edit, headers, mesh, replay, segments, snapshot};
-use icn_gossip::mesh::{Ask, Digests, Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry};
+use icn_gossip::mesh::{
+    Ask, Digests, Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry,
+};
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, Mutation, Position, Provenance, State,
     TopicSpec,
 };
-use icn_net::{Frame, Hello, Local, Role, SPOKEN, Session};
+use icn_net::{Frame, Hello, LocalNode, Role, TlsSession, VERSIONS_SPOKEN};
 use icn_wal::Error;
 use icn_wal::disk::SimDisk;
 
@@ -344,8 +346,14 @@ fn legacy() -> Seeds {
 fn wire() -> Seeds {
     let (keypair, card, network) = (keypair(), card(), icn_net::network_id("icn"));
     let peer = Keypair::from_seed([3; 32]);
-    let local = Local { keypair: &peer, card: &card, network, versions: SPOKEN, capabilities: 0 };
-    let session = Session { binding: [5; 32], role: Role::Dialer, peer: keypair.did() };
+    let local = LocalNode {
+        keypair: &peer,
+        card: &card,
+        network,
+        versions: VERSIONS_SPOKEN,
+        capabilities: 0,
+    };
+    let session = TlsSession { binding: [5; 32], role: Role::Dialler, peer: keypair.did() };
     let hello = Hello::sign(&local, &session);
     let mut seeds = Seeds::new();
     for (piece, bodies) in [(0, vec![0, 1, 2]), (2, vec![3, 0, 40]), (255, vec![700, 5])] {

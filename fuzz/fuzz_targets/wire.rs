@@ -3,7 +3,7 @@
 #![no_main]
 
 use icn_gossip::{KeyCard, Keypair};
-use icn_net::{Decoder, Frame, Hello, Local, Role, SPOKEN, Session, TooLarge};
+use icn_net::{Decoder, Frame, Hello, LocalNode, Role, TlsSession, TooLarge, VERSIONS_SPOKEN};
 use libfuzzer_sys::fuzz_target;
 
 fn frames(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Frame>, Option<TooLarge>) {
@@ -30,9 +30,14 @@ fuzz_target!(|input: &[u8]| {
     let keypair = Keypair::from_seed([1; 32]);
     let card = KeyCard::sign(&keypair, [2; 32], 1);
     let network = icn_net::network_id("icn");
-    let local =
-        Local { keypair: &keypair, card: &card, network, versions: SPOKEN, capabilities: 0 };
+    let local = LocalNode {
+        keypair: &keypair,
+        card: &card,
+        network,
+        versions: VERSIONS_SPOKEN,
+        capabilities: 0,
+    };
     let peer = Keypair::from_seed([3; 32]).did();
-    let session = Session { binding: [4; 32], role: Role::Acceptor, peer };
+    let session = TlsSession { binding: [4; 32], role: Role::Acceptor, peer };
     assert!(Hello::accept(wire, &local, &session).is_err());
 });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use icn_gossip::{KeyCard, Keypair};
 
-use crate::hello::{CAPABILITIES_KNOWN, SPOKEN, Versions};
+use crate::hello::{CAPABILITIES_KNOWN, VERSIONS_SPOKEN, Versions};
 
 /// What a transport is made of.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Config {
         card: KeyCard,
         network: [u8; 32],
     ) -> Self {
-        let (versions, capabilities) = (SPOKEN, CAPABILITIES_KNOWN);
+        let (versions, capabilities) = (VERSIONS_SPOKEN, CAPABILITIES_KNOWN);
         Self {
             listen,
             keypair,

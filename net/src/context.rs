@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::event::Event;
-use crate::hello::Local;
-use crate::stats::Stats;
-use crate::table::Table;
-use crate::tls::Identity;
+use crate::event::LinkEvent;
+use crate::hello::LocalNode;
+use crate::link_table::LinkTable;
+use crate::stats::TransportStats;
+use crate::tls::TlsIdentity;
 
 /// What all tasks of a transport share.
 #[derive(Debug)]
@@ -22,23 +22,23 @@ pub(crate) struct Context {
     pub(crate) did: Did,
     pub(crate) config: Config,
     pub(crate) endpoint: Endpoint,
-    pub(crate) identity: Identity,
+    pub(crate) identity: TlsIdentity,
     /// Of the connections that are dialled.
     pub(crate) dialling: Arc<TransportConfig>,
-    pub(crate) table: Arc<Table>,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) table: Arc<LinkTable>,
+    pub(crate) stats: Arc<TransportStats>,
     pub(crate) tasks: TaskTracker,
     /// No new links; those that are there say goodbye.
     pub(crate) stopping: CancellationToken,
     /// Nobody listens any more.
     pub(crate) dead: CancellationToken,
-    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) events: mpsc::Sender<LinkEvent>,
 }
 
 impl Context {
     /// What this node says of itself.
-    pub(crate) fn local(&self) -> Local<'_> {
-        Local {
+    pub(crate) fn local(&self) -> LocalNode<'_> {
+        LocalNode {
             keypair: &self.config.keypair,
             card: &self.config.card,
             network: self.config.network,
@@ -48,7 +48,7 @@ impl Context {
     }
 
     /// Tells the caller, and waits until there is room.
-    pub(crate) async fn emit(&self, event: Event) {
+    pub(crate) async fn emit(&self, event: LinkEvent) {
         match self.events.try_send(event) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}
             Err(TrySendError::Full(event)) => {

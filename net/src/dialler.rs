@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use self::task::keep;
+use self::task::maintain;
 use crate::context::Context;
 use crate::limits::TARGETS_MAX;
 use crate::link::Link;
@@ -18,13 +18,13 @@ use crate::target::Target;
 
 /// What a target is known from. It is dialled as long as one of them is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum TargetSource {
     /// The caller.
-    Asked,
+    Requested,
     /// A link that came about there.
     Learnt,
     /// Somebody on the local network says so.
-    Hint,
+    Hinted,
 }
 
 /// How a target fares.
@@ -50,15 +50,15 @@ pub(crate) struct Dialler {
 
 #[derive(Debug, Default)]
 struct Inner {
-    targets: HashMap<Target, Entry>,
+    targets: HashMap<Target, TargetState>,
     /// Whose key answered first where none was given: nobody else until the process ends.
     pins: HashMap<Target, Did>,
-    ourselves: HashSet<Target>,
+    own: HashSet<Target>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    asked: bool,
+struct TargetState {
+    requested: bool,
     learnt: bool,
     hinted: bool,
     failures: u32,
@@ -79,17 +79,17 @@ impl Dialler {
 
     /// Starts to dial. Says whether the target is one: not if it is this node itself, or there are
     /// too many.
-    pub(crate) fn add(self: &Arc<Self>, target: Target, source: Source) -> bool {
+    pub(crate) fn add(self: &Arc<Self>, target: Target, source: TargetSource) -> bool {
         let inner = &mut *self.inner.lock();
-        if target.did() == Some(self.context.did) || inner.ourselves.contains(&target) {
+        if target.did() == Some(self.context.did) || inner.own.contains(&target) {
             return false;
         }
-        if let Some(entry) = inner.targets.get_mut(&target) {
-            let known = std::mem::replace(entry.flag(source), true);
-            if source == Source::Hint && !known {
+        if let Some(state) = inner.targets.get_mut(&target) {
+            let known = std::mem::replace(state.flag(source), true);
+            if source == TargetSource::Hinted && !known {
                 // It is there again: the pause after all the dials that nobody answered is over.
-                entry.failures = 0;
-                entry.wake.notify_one();
+                state.failures = 0;
+                state.wake.notify_one();
             }
             return true;
         }
@@ -98,8 +98,8 @@ impl Dialler {
         }
         let stop = self.context.stopping.child_token();
         let wake = Arc::new(Notify::new());
-        let mut entry = Entry {
-            asked: false,
+        let mut state = TargetState {
+            requested: false,
             learnt: false,
             hinted: false,
             failures: 0,
@@ -107,13 +107,13 @@ impl Dialler {
             stop: stop.clone(),
             wake: Arc::clone(&wake),
         };
-        *entry.flag(source) = true;
-        inner.targets.insert(target.clone(), entry);
+        *state.flag(source) = true;
+        inner.targets.insert(target.clone(), state);
         let dialler = Arc::clone(self);
         self.context.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = keep(&dialler, &target, &wake) => {}
+                () = maintain(&dialler, &target, &wake) => {}
             }
         });
         true
@@ -123,58 +123,58 @@ impl Dialler {
     pub(crate) fn learn(self: &Arc<Self>, target: Target) -> bool {
         let older: Vec<_> = {
             let inner = self.inner.lock();
-            let same_peer = inner.targets.iter().filter(|(other, entry)| {
-                entry.learnt && other.did() == target.did() && **other != target
+            let same_peer = inner.targets.iter().filter(|(other, state)| {
+                state.learnt && other.did() == target.did() && **other != target
             });
             same_peer.map(|(other, _)| other.clone()).collect()
         };
-        older.iter().for_each(|older| self.remove(older, Source::Learnt));
-        self.add(target, Source::Learnt)
+        older.iter().for_each(|older| self.remove(older, TargetSource::Learnt));
+        self.add(target, TargetSource::Learnt)
     }
 
     /// Stops dialling, if there is no other source. A link that is there stays.
-    pub(crate) fn remove(&self, target: &Target, source: Source) {
+    pub(crate) fn remove(&self, target: &Target, source: TargetSource) {
         let inner = &mut *self.inner.lock();
-        if let Some(entry) = inner.targets.get_mut(target) {
-            *entry.flag(source) = false;
-            if !entry.asked && !entry.learnt && !entry.hinted {
-                entry.stop.cancel();
+        if let Some(state) = inner.targets.get_mut(target) {
+            *state.flag(source) = false;
+            if !state.requested && !state.learnt && !state.hinted {
+                state.stop.cancel();
                 inner.targets.remove(target);
             }
         }
-        if source == Source::Hint {
+        if source == TargetSource::Hinted {
             // The link may be to where the peer is no more.
             let elsewhere = inner
                 .targets
                 .iter()
-                .filter(|(other, entry)| entry.hinted && other.did() == target.did());
-            elsewhere.for_each(|(_, entry)| entry.wake.notify_one());
+                .filter(|(other, state)| state.hinted && other.did() == target.did());
+            elsewhere.for_each(|(_, state)| state.wake.notify_one());
         }
     }
 
     /// Whether the local network knows the peer of this link at the target, and not where the link is.
     fn has_moved(&self, target: &Target, link: &Link) -> bool {
         let inner = self.inner.lock();
-        let hinted = |target: &Target| inner.targets.get(target).is_some_and(|entry| entry.hinted);
+        let hinted = |target: &Target| inner.targets.get(target).is_some_and(|state| state.hinted);
         target.did() == Some(link.peer())
             && hinted(target)
             && !hinted(&Target::new(target.did(), link.address()))
     }
 
     fn is_hinted(&self, target: &Target) -> bool {
-        self.inner.lock().targets.get(target).is_some_and(|entry| entry.hinted)
+        self.inner.lock().targets.get(target).is_some_and(|state| state.hinted)
     }
 
     pub(crate) fn status(&self) -> Vec<TargetStatus> {
         let inner = self.inner.lock();
-        let status = |(target, entry): (&Target, &Entry)| {
+        let status = |(target, state): (&Target, &TargetState)| {
             let did = target.did().or_else(|| inner.pins.get(target).copied());
             TargetStatus {
                 target: target.clone(),
                 did,
-                connected: did.is_some_and(|did| self.context.table.of(&did).is_some()),
-                failures: entry.failures,
-                failure: entry.failure.clone(),
+                connected: did.is_some_and(|did| self.context.table.link_of(&did).is_some()),
+                failures: state.failures,
+                failure: state.failure.clone(),
             }
         };
         inner.targets.iter().map(status).collect()
@@ -190,45 +190,45 @@ impl Dialler {
         }
     }
 
-    fn never_again(&self, target: &Target) {
+    fn mark_own(&self, target: &Target) {
         let inner = &mut *self.inner.lock();
         inner.targets.remove(target);
-        inner.ourselves.insert(target.clone());
+        inner.own.insert(target.clone());
     }
 
     /// Notes a failure; the number of them.
-    fn failed(&self, target: &Target, text: Option<String>) -> u32 {
+    fn record_failure(&self, target: &Target, text: Option<String>) -> u32 {
         match self.inner.lock().targets.get_mut(target) {
-            Some(entry) => {
-                entry.failures = entry.failures.saturating_add(1);
+            Some(state) => {
+                state.failures = state.failures.saturating_add(1);
                 if text.is_some() {
-                    entry.failure = text;
+                    state.failure = text;
                 }
-                entry.failures
+                state.failures
             }
             None => 1,
         }
     }
 
-    fn connected(&self, target: &Target) {
-        if let Some(entry) = self.inner.lock().targets.get_mut(target) {
-            entry.failure = None;
+    fn clear_failure(&self, target: &Target) {
+        if let Some(state) = self.inner.lock().targets.get_mut(target) {
+            state.failure = None;
         }
     }
 
-    fn held(&self, target: &Target) {
-        if let Some(entry) = self.inner.lock().targets.get_mut(target) {
-            entry.failures = 0;
+    fn reset_failures(&self, target: &Target) {
+        if let Some(state) = self.inner.lock().targets.get_mut(target) {
+            state.failures = 0;
         }
     }
 }
 
-impl Entry {
-    fn flag(&mut self, source: Source) -> &mut bool {
+impl TargetState {
+    fn flag(&mut self, source: TargetSource) -> &mut bool {
         match source {
-            Source::Asked => &mut self.asked,
-            Source::Learnt => &mut self.learnt,
-            Source::Hint => &mut self.hinted,
+            TargetSource::Requested => &mut self.requested,
+            TargetSource::Learnt => &mut self.learnt,
+            TargetSource::Hinted => &mut self.hinted,
         }
     }
 }

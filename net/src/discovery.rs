@@ -15,7 +15,7 @@ use mdns_sd::{
 use tokio::time::timeout;
 
 use crate::context::Context;
-use crate::dialler::{Dialler, Source};
+use crate::dialler::{Dialler, TargetSource};
 use crate::limits::{ADDRESSES_MAX, HINTS_MAX};
 use crate::target::Target;
 
@@ -133,11 +133,11 @@ impl Hints {
         let before = self.0.remove(name).unwrap_or_default();
         for gone in before.iter().filter(|target| !targets.contains(target)) {
             tracing::debug!(target = %gone, "no longer on the local network");
-            dialler.remove(gone, Source::Hint);
+            dialler.remove(gone, TargetSource::Hinted);
         }
         for new in targets.iter().filter(|target| !before.contains(target)) {
             tracing::debug!(target = %new, "found on the local network");
-            dialler.add(new.clone(), Source::Hint);
+            dialler.add(new.clone(), TargetSource::Hinted);
         }
         if !targets.is_empty() {
             self.0.insert(name.to_owned(), targets);

@@ -6,13 +6,13 @@ use icn_gossip::mesh::LinkId;
 use icn_gossip::{Did, KeyCard};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::close_reason::CloseReason;
 use crate::frame::Frame;
-use crate::why::Why;
 
 /// What happens on links. Of one link: `Up`, then the others, and `Down` as the last. The link that
 /// replaces another is `Up` after that one is `Down`.
 #[derive(Debug)]
-pub enum Event {
+pub enum LinkEvent {
     /// A link came about: both ends have accepted each other's Hello.
     Up {
         /// Which link.
@@ -48,14 +48,14 @@ pub enum Event {
         /// Their bytes, headers included.
         bytes: usize,
     },
-    /// The link has ended. Frames that were not [`Event::Sent`] may be lost, and those before it too.
+    /// The link has ended. Frames that were not [`LinkEvent::Sent`] may be lost, and those before it too.
     Down {
         /// Which link.
         link: LinkId,
         /// Who was at the other end.
         peer: Did,
         /// Why.
-        why: Why,
+        reason: CloseReason,
     },
 }
 

@@ -26,8 +26,8 @@ struct Counted {
 /// What is to be done with somebody who wants to connect.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// Shake hands; the place is held until this is dropped.
-    Take(Place),
+    /// Shake hands; the permit is held until this is dropped.
+    Admit(HalfOpenPermit),
     /// It has to show first that it receives what is sent to its address.
     Prove,
     /// There are too many.
@@ -36,14 +36,14 @@ pub(crate) enum Admission {
 
 /// A handshake under way.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct HalfOpenPermit {
     counted: Arc<HalfOpen>,
     address: IpAddr,
 }
 
 impl HalfOpen {
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, proven: bool) -> Admission {
-        let address = block(address);
+        let address = address_block(address);
         let mut counted = self.0.lock();
         let here = counted.by_address.get(&address).copied().unwrap_or(0);
         if counted.total >= HALF_OPEN_MAX || here >= HALF_OPEN_PER_ADDRESS_MAX {
@@ -54,11 +54,11 @@ impl HalfOpen {
         }
         counted.total += 1;
         counted.by_address.insert(address, here + 1);
-        Admission::Take(Place { counted: Arc::clone(self), address })
+        Admission::Admit(HalfOpenPermit { counted: Arc::clone(self), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for HalfOpenPermit {
     fn drop(&mut self) {
         let mut counted = self.counted.0.lock();
         counted.total -= 1;
@@ -71,7 +71,7 @@ impl Drop for Place {
     }
 }
 
-fn block(address: IpAddr) -> IpAddr {
+fn address_block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -84,9 +84,9 @@ fn block(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn take(half_open: &Arc<HalfOpen>, address: &str, proven: bool) -> Option<Place> {
+    fn take(half_open: &Arc<HalfOpen>, address: &str, proven: bool) -> Option<HalfOpenPermit> {
         match half_open.admit(address.parse().unwrap(), proven) {
-            Admission::Take(place) => Some(place),
+            Admission::Admit(permit) => Some(permit),
             Admission::Prove | Admission::Refuse => None,
         }
     }
@@ -98,10 +98,10 @@ mod tests {
         let admit = |address: &str, proven| half_open.admit(address.parse().unwrap(), proven);
         assert!(matches!(admit("192.0.2.1", false), Admission::Prove));
         assert!(matches!(admit("::ffff:192.0.2.1", false), Admission::Prove));
-        assert!(matches!(admit("192.0.2.1", true), Admission::Take(_)));
-        assert!(matches!(admit("192.0.2.2", false), Admission::Take(_)));
+        assert!(matches!(admit("192.0.2.1", true), Admission::Admit(_)));
+        assert!(matches!(admit("192.0.2.2", false), Admission::Admit(_)));
         drop(held);
-        assert!(matches!(admit("192.0.2.1", false), Admission::Take(_)));
+        assert!(matches!(admit("192.0.2.1", false), Admission::Admit(_)));
         assert_eq!(half_open.0.lock().total, 0);
         assert!(half_open.0.lock().by_address.is_empty());
     }

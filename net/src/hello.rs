@@ -36,7 +36,7 @@ pub const CAPABILITIES_KNOWN: u64 = 0;
 pub const CAPABILITIES_REQUIRED: u64 = 0xFFFF << 48;
 
 /// The versions of the protocol this build speaks. 0 means: may still change.
-pub const SPOKEN: Versions = Versions { oldest: 0, newest: 0 };
+pub const VERSIONS_SPOKEN: Versions = Versions { oldest: 0, newest: 0 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +51,14 @@ pub struct Versions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It opened the connection.
-    Dialer,
+    Dialler,
     /// It took the connection.
     Acceptor,
 }
 
 /// What a node says about itself on every connection.
 #[derive(Debug)]
-pub struct Local<'a> {
+pub struct LocalNode<'a> {
     /// Its signing key.
     pub keypair: &'a Keypair,
     /// Its X25519 key.
@@ -73,7 +73,7 @@ pub struct Local<'a> {
 
 /// One TLS session, as this end sees it.
 #[derive(Clone, Copy, Debug)]
-pub struct Session {
+pub struct TlsSession {
     /// 32 bytes exported from the session's secrets (RFC 5705), the same at both ends and at no
     /// other session.
     pub binding: [u8; 32],
@@ -85,7 +85,7 @@ pub struct Session {
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct AcceptedHello {
     /// Its X25519 key, under its identity.
     pub card: KeyCard,
     /// The version to speak: the newest that both know.
@@ -189,15 +189,15 @@ impl Versions {
 impl Role {
     fn code(self) -> u8 {
         match self {
-            Self::Dialer => 1,
+            Self::Dialler => 1,
             Self::Acceptor => 2,
         }
     }
 
     fn other(self) -> Self {
         match self {
-            Self::Dialer => Self::Acceptor,
-            Self::Acceptor => Self::Dialer,
+            Self::Dialler => Self::Acceptor,
+            Self::Acceptor => Self::Dialler,
         }
     }
 }
@@ -209,7 +209,7 @@ pub struct Hello;
 impl Hello {
     /// The Hello of this node on `session`.
     #[must_use]
-    pub fn sign(local: &Local<'_>, session: &Session) -> Vec<u8> {
+    pub fn sign(local: &LocalNode<'_>, session: &TlsSession) -> Vec<u8> {
         let mut out = Vec::with_capacity(CARD_END + SIGNATURE_BYTES);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&local.versions.oldest.to_le_bytes());
@@ -225,7 +225,11 @@ impl Hello {
     ///
     /// # Errors
     /// A [`Refusal`]; the connection is then closed with its code.
-    pub fn accept(bytes: &[u8], local: &Local<'_>, session: &Session) -> Result<Peer, Refusal> {
+    pub fn accept(
+        bytes: &[u8],
+        local: &LocalNode<'_>,
+        session: &TlsSession,
+    ) -> Result<AcceptedHello, Refusal> {
         let (signed, signature) =
             bytes.split_last_chunk::<SIGNATURE_BYTES>().ok_or(Refusal::Malformed)?;
         if !signed.starts_with(&MAGIC) || bytes.len() > HELLO_BYTES_MAX {
@@ -262,11 +266,11 @@ impl Hello {
         }
         let message = message(signed, session.role.other(), &session.binding);
         session.peer.verify(&message, signature).map_err(|_| Refusal::Unbound)?;
-        Ok(Peer { card, version, capabilities })
+        Ok(AcceptedHello { card, version, capabilities })
     }
 }
 
-fn seal(mut bytes: Vec<u8>, keypair: &Keypair, session: &Session) -> Vec<u8> {
+fn seal(mut bytes: Vec<u8>, keypair: &Keypair, session: &TlsSession) -> Vec<u8> {
     let signature = keypair.sign(&message(&bytes, session.role, &session.binding));
     bytes.extend_from_slice(&signature);
     bytes
@@ -292,8 +296,8 @@ mod tests {
             Self { keypair, card }
         }
 
-        fn local(&self) -> Local<'_> {
-            Local {
+        fn local(&self) -> LocalNode<'_> {
+            LocalNode {
                 keypair: &self.keypair,
                 card: &self.card,
                 network: crate::network_id("icn"),
@@ -303,26 +307,26 @@ mod tests {
         }
     }
 
-    fn session(role: Role, peer: &Node) -> Session {
-        Session { binding: [9; 32], role, peer: peer.keypair.did() }
+    fn session(role: Role, peer: &Node) -> TlsSession {
+        TlsSession { binding: [9; 32], role, peer: peer.keypair.did() }
     }
 
     #[test]
     fn both_ends_learn_who_the_other_is() {
         let (ana, ben) = (Node::new(1), Node::new(2));
-        for (role, other) in [(Role::Dialer, Role::Acceptor), (Role::Acceptor, Role::Dialer)] {
+        for (role, other) in [(Role::Dialler, Role::Acceptor), (Role::Acceptor, Role::Dialler)] {
             let hello = Hello::sign(&ana.local(), &session(role, &ben));
-            let local = Local { versions: Versions { oldest: 1, newest: 3 }, ..ben.local() };
+            let local = LocalNode { versions: Versions { oldest: 1, newest: 3 }, ..ben.local() };
             let peer = Hello::accept(&hello, &local, &session(other, &ana));
             let card = ana.card.clone();
-            assert_eq!(peer, Ok(Peer { card, version: 3, capabilities: 5 }));
+            assert_eq!(peer, Ok(AcceptedHello { card, version: 3, capabilities: 5 }));
         }
     }
 
     #[test]
     fn a_changed_or_cut_hello_is_refused() {
         let (ana, ben) = (Node::new(1), Node::new(2));
-        let hello = Hello::sign(&ana.local(), &session(Role::Dialer, &ben));
+        let hello = Hello::sign(&ana.local(), &session(Role::Dialler, &ben));
         let accept =
             |bytes: &[u8]| Hello::accept(bytes, &ben.local(), &session(Role::Acceptor, &ana));
         assert!(accept(&hello).is_ok());
@@ -340,14 +344,14 @@ mod tests {
     #[test]
     fn a_hello_is_worth_nothing_on_another_connection() {
         let (ana, ben, eve) = (Node::new(1), Node::new(2), Node::new(3));
-        let hello = Hello::sign(&ana.local(), &session(Role::Dialer, &ben));
+        let hello = Hello::sign(&ana.local(), &session(Role::Dialler, &ben));
         let there = session(Role::Acceptor, &ana);
-        let other_session = Session { binding: [8; 32], ..there };
+        let other_session = TlsSession { binding: [8; 32], ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &other_session), Err(Refusal::Unbound));
-        let reflected = Session { role: Role::Dialer, ..there };
+        let reflected = TlsSession { role: Role::Dialler, ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &reflected), Err(Refusal::Unbound));
         // Eve holds the key of the session and shows what she has heard from Ana.
-        let heard = Session { peer: eve.keypair.did(), ..there };
+        let heard = TlsSession { peer: eve.keypair.did(), ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &heard), Err(Refusal::NotTheKey));
         let ourselves = session(Role::Acceptor, &ana);
         assert_eq!(Hello::accept(&hello, &ana.local(), &ourselves), Err(Refusal::Ourselves));
@@ -357,12 +361,12 @@ mod tests {
     fn what_does_not_fit_is_told_apart() {
         let (ana, ben) = (Node::new(1), Node::new(2));
         let ours = ben.local().versions;
-        let judge = |local: Local<'_>| {
-            let hello = Hello::sign(&local, &session(Role::Dialer, &ben));
+        let judge = |local: LocalNode<'_>| {
+            let hello = Hello::sign(&local, &session(Role::Dialler, &ben));
             Hello::accept(&hello, &ben.local(), &session(Role::Acceptor, &ana))
         };
         let speaking =
-            |oldest, newest| Local { versions: Versions { oldest, newest }, ..ana.local() };
+            |oldest, newest| LocalNode { versions: Versions { oldest, newest }, ..ana.local() };
         for (oldest, newest, common) in [(0, 2, 2), (4, 9, 4), (3, 3, 3), (0, 9, 4)] {
             assert_eq!(judge(speaking(oldest, newest)).map(|peer| peer.version), Ok(common));
         }
@@ -372,15 +376,18 @@ mod tests {
         assert_eq!(judge(speaking(5, 6)), Err(Refusal::TooNew { ours, theirs }));
         assert_eq!(judge(speaking(4, 3)), Err(Refusal::Malformed));
         let network = crate::network_id("other");
-        assert_eq!(judge(Local { network, ..ana.local() }), Err(Refusal::OtherNetwork));
+        assert_eq!(judge(LocalNode { network, ..ana.local() }), Err(Refusal::OtherNetwork));
         let (bits, capabilities) = (1 << 60, 1 << 60 | 3);
-        assert_eq!(judge(Local { capabilities, ..ana.local() }), Err(Refusal::Demands { bits }));
+        assert_eq!(
+            judge(LocalNode { capabilities, ..ana.local() }),
+            Err(Refusal::Demands { bits })
+        );
     }
 
     #[test]
     fn a_later_hello_may_say_more() {
         let (ana, ben) = (Node::new(1), Node::new(2));
-        let here = session(Role::Dialer, &ben);
+        let here = session(Role::Dialler, &ben);
         let mut longer = Hello::sign(&ana.local(), &here);
         longer.truncate(CARD_END);
         longer.extend_from_slice(b"what version 3 will add");

@@ -21,10 +21,11 @@
 //! connection. Until the [`Hello`] of the other side has been accepted nothing else is parsed.
 //!
 //! A [`Transport`] is the node's place on the network: it takes connections and keeps dialling its
-//! [`Target`]s, one QUIC connection is one link, and what happens on links comes as [`Event`]s.
+//! [`Target`]s, one QUIC connection is one link, and what happens on links comes as [`LinkEvent`]s.
 //!
 //! Invariant: this crate decides *who* a peer is, never *what* it may do.
 
+mod close_reason;
 mod config;
 mod context;
 mod dialler;
@@ -38,29 +39,30 @@ mod handshake;
 mod hello;
 pub mod limits;
 mod link;
+mod link_table;
 mod link_task;
 mod quic;
 mod stats;
-mod table;
 mod target;
 mod tls;
 mod transport;
-mod why;
 
+pub use close_reason::{
+    CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason,
+};
 pub use config::{Config, Timing};
 pub use dialler::TargetStatus;
 pub use error::BindError;
-pub use event::{Credit, Event};
+pub use event::{Credit, LinkEvent};
 pub use frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge, Truncated};
 pub use hello::{
-    CAPABILITIES_KNOWN, CAPABILITIES_REQUIRED, HELLO_BYTES_MAX, Hello, Local, Peer, Refusal, Role,
-    SPOKEN, Session, Versions,
+    AcceptedHello, CAPABILITIES_KNOWN, CAPABILITIES_REQUIRED, HELLO_BYTES_MAX, Hello, LocalNode,
+    Refusal, Role, TlsSession, VERSIONS_SPOKEN, Versions,
 };
 pub use link::LinkId;
-pub use stats::{Count, Stats};
+pub use stats::{Stat, TransportStats};
 pub use target::{BadTarget, Target};
 pub use transport::Transport;
-pub use why::{CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, Why};
 
 /// The id of the network with this name. Nodes of different networks refuse each other.
 #[must_use]

@@ -14,13 +14,13 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::close_reason::CloseReason;
 use crate::frame::{FRAME_HEADER_BYTES, Frame};
 use crate::limits::QUEUED_BYTES_MAX;
-use crate::why::Why;
 
 /// How often to look whether a peer answers, and how many times in a row it may not have.
-const LOOK: Duration = Duration::from_secs(1);
-const LOOKS: u32 = 3;
+const ANSWER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const UNANSWERED_CHECKS_MAX: u32 = 3;
 
 /// What others know of a link.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct Link {
     queued: AtomicUsize,
     shrunk: Notify,
     closed: Mutex<Option<(u32, String)>>,
-    ended: OnceLock<Why>,
+    reason: OnceLock<CloseReason>,
     gone: CancellationToken,
 }
 
@@ -57,7 +57,7 @@ impl Link {
             queued: AtomicUsize::new(0),
             shrunk: Notify::new(),
             closed: Mutex::new(None),
-            ended: OnceLock::new(),
+            reason: OnceLock::new(),
             gone: CancellationToken::new(),
         };
         (Arc::new(link), queue)
@@ -91,16 +91,16 @@ impl Link {
     }
 
     /// Why it ended, once it has.
-    pub(crate) fn ended(&self) -> Option<&Why> {
-        self.ended.get()
+    pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
+        self.reason.get()
     }
 
-    pub(crate) fn set_ended(&self, why: Why) {
-        let _ = self.ended.set(why);
+    pub(crate) fn set_close_reason(&self, reason: CloseReason) {
+        let _ = self.reason.set(reason);
     }
 
     /// What this node closed it with, if it did.
-    pub(crate) fn closed_here(&self) -> Option<(u32, String)> {
+    pub(crate) fn local_close(&self) -> Option<(u32, String)> {
         self.closed.lock().clone()
     }
 
@@ -121,13 +121,13 @@ impl Link {
         (stats.udp_rx.datagrams, sent.ping + sent.stream + sent.immediate_ack)
     }
 
-    /// Waits until the peer is overdue: it has been asked, and then was not heard of at [`LOOKS`] in a row.
+    /// Waits until the peer is overdue: it has been asked, and then was not heard of at [`UNANSWERED_CHECKS_MAX`] in a row.
     /// An idle link says nothing of its peer until the next keep-alive.
     pub(crate) async fn overdue(&self) {
         let (mut heard, mut asked) = self.heard_and_asked();
         let mut unanswered = 0;
-        while unanswered < LOOKS {
-            sleep(LOOK).await;
+        while unanswered < UNANSWERED_CHECKS_MAX {
+            sleep(ANSWER_CHECK_INTERVAL).await;
             let now = self.heard_and_asked();
             if now.0 != heard {
                 ((heard, asked), unanswered) = (now, 0);
@@ -138,10 +138,10 @@ impl Link {
     }
 
     /// Waits until the peer is heard of.
-    pub(crate) async fn answers(&self) {
+    pub(crate) async fn packet_received(&self) {
         let (heard, _) = self.heard_and_asked();
         while self.heard_and_asked().0 == heard {
-            sleep(LOOK).await;
+            sleep(ANSWER_CHECK_INTERVAL).await;
         }
     }
 

@@ -8,15 +8,15 @@ use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
+use crate::close_reason::{CLOSE_MALFORMED, CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason};
 use crate::context::Context;
-use crate::event::{Credit, Event};
+use crate::event::{Credit, LinkEvent};
 use crate::frame::{FRAME_HEADER_BYTES, Frame};
-use crate::frame_reader::{More, Reader};
-use crate::hello::Peer;
+use crate::frame_reader::{FrameReader, ReadOutcome};
+use crate::hello::AcceptedHello;
 use crate::limits::{FLUSH_TIME_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
 use crate::link::{Link, LinkId};
-use crate::stats::Count;
-use crate::why::{CLOSE_MALFORMED, CLOSE_STOPPING, CLOSE_TOO_MANY, Why};
+use crate::stats::Stat;
 
 /// The kind of the frames that make a link: the Hello, and the dialler's word that it has accepted.
 pub(crate) const KIND_HELLO: u8 = 0;
@@ -29,24 +29,24 @@ const WRITE_BYTES: usize = 64 << 10;
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A connection over which both Hellos have gone.
-pub(crate) struct Ends {
+pub(crate) struct Handshaken {
     pub(crate) connection: Connection,
     pub(crate) send: SendStream,
-    pub(crate) reader: Reader,
+    pub(crate) reader: FrameReader,
     pub(crate) binding: [u8; 32],
     pub(crate) dialled: bool,
-    pub(crate) peer: Peer,
+    pub(crate) peer: AcceptedHello,
 }
 
 /// The two ends of a link's queue and everything that runs it.
-pub(crate) struct Running {
+pub(crate) struct LinkTask {
     link: Arc<Link>,
     queue: mpsc::UnboundedReceiver<Frame>,
-    ends: Ends,
+    ends: Handshaken,
 }
 
-impl Running {
-    pub(crate) fn new(id: LinkId, ends: Ends) -> Self {
+impl LinkTask {
+    pub(crate) fn new(id: LinkId, ends: Handshaken) -> Self {
         let peer = ends.peer.card.did;
         let (link, queue) = Link::new(id, peer, ends.dialled, ends.connection.clone());
         Self { link, queue, ends }
@@ -62,12 +62,12 @@ impl Running {
             old.gone().await;
         }
         let Self { link, queue, ends } = self;
-        let Ends { connection, send, reader, binding, dialled, peer } = ends;
+        let Handshaken { connection, send, reader, binding, dialled, peer } = ends;
         let address = link.address();
         tracing::debug!(link = %link.id(), peer = %link.peer(), %address, dialled, "link up");
-        context.stats.add(Count::LinksUp, 1);
+        context.stats.add(Stat::LinksUp, 1);
         context
-            .emit(Event::Up {
+            .emit(LinkEvent::Up {
                 link: link.id(),
                 peer: link.peer(),
                 card: peer.card,
@@ -85,18 +85,18 @@ impl Running {
         // Nobody may hear of what was sent after the link is down.
         writer.abort();
         let _ = writer.await;
-        let why = Why::of(error, link.closed_here());
-        tracing::debug!(link = %link.id(), peer = %link.peer(), %why, "link down");
-        context.stats.add(why.count(), 1);
+        let reason = CloseReason::from_error(error, link.local_close());
+        tracing::debug!(link = %link.id(), peer = %link.peer(), %reason, "link down");
+        context.stats.add(reason.stat(), 1);
         context.table.remove(&link);
-        link.set_ended(why.clone());
-        context.emit(Event::Down { link: link.id(), peer: link.peer(), why }).await;
+        link.set_close_reason(reason.clone());
+        context.emit(LinkEvent::Down { link: link.id(), peer: link.peer(), reason }).await;
         link.set_gone();
     }
 }
 
 /// Reads until the connection is closed, here or there.
-async fn read(context: &Context, link: &Link, mut reader: Reader) {
+async fn read(context: &Context, link: &Link, mut reader: FrameReader) {
     let unsettled = Arc::new(Semaphore::new(UNSETTLED_BYTES_MAX));
     loop {
         loop {
@@ -115,10 +115,10 @@ async fn read(context: &Context, link: &Link, mut reader: Reader) {
                 _ = link.connection().closed() => return,
             };
             let Some(permit) = permit else { return };
-            context.stats.add(Count::FramesIn, 1);
-            context.stats.add(Count::BytesIn, bytes);
+            context.stats.add(Stat::FramesIn, 1);
+            context.stats.add(Stat::BytesIn, bytes);
             let credit = Credit::new(permit);
-            context.emit(Event::Frame { link: link.id(), frame, credit }).await;
+            context.emit(LinkEvent::Frame { link: link.id(), frame, credit }).await;
         }
         while link.is_queue_full() {
             tokio::select! {
@@ -130,10 +130,10 @@ async fn read(context: &Context, link: &Link, mut reader: Reader) {
                 }
             }
         }
-        match reader.more().await {
-            More::Some => {}
-            More::Lost => return,
-            More::End => {
+        match reader.read_more().await {
+            ReadOutcome::Data => {}
+            ReadOutcome::Lost => return,
+            ReadOutcome::End => {
                 // Who stops ends its stream and then closes.
                 if timeout(CLOSE_TIME_MAX, link.connection().closed()).await.is_err() {
                     link.close(CLOSE_MALFORMED, "the stream ended and the link did not");
@@ -187,9 +187,9 @@ async fn write(
                 Err(_) => return,
             }
             link.shrink(bytes);
-            context.stats.add(Count::FramesOut, std::mem::take(&mut count));
-            context.stats.add(Count::BytesOut, bytes);
-            context.emit(Event::Sent { link: link.id(), bytes }).await;
+            context.stats.add(Stat::FramesOut, std::mem::take(&mut count));
+            context.stats.add(Stat::BytesOut, bytes);
+            context.emit(LinkEvent::Sent { link: link.id(), bytes }).await;
         }
     }
     if send.finish().is_ok() {

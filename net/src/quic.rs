@@ -17,7 +17,10 @@ const RESET_CONTEXT: &str = "icn v0 stateless reset";
 const RESET_DOMAIN: &[u8] = b"icn/reset/v0\0";
 
 /// One stream, no datagrams, and windows that bound what a peer can make this node hold.
-pub(crate) fn links(timing: &Timing, streams: u32) -> Result<TransportConfig, BindError> {
+pub(crate) fn transport_config(
+    timing: &Timing,
+    streams: u32,
+) -> Result<TransportConfig, BindError> {
     if timing.idle < timing.keep_alive.saturating_mul(3) {
         return Err(BindError::Timing);
     }
@@ -40,7 +43,7 @@ pub(crate) fn links(timing: &Timing, streams: u32) -> Result<TransportConfig, Bi
 
 /// The same keys after every start of the same node: a peer that still holds a link to the process
 /// before learns from its next packet that nobody is there any more.
-pub(crate) fn endpoint(keypair: &Keypair) -> EndpointConfig {
+pub(crate) fn endpoint_config(keypair: &Keypair) -> EndpointConfig {
     let secret = blake3::derive_key(RESET_CONTEXT, &keypair.sign(RESET_DOMAIN));
     let mut cid = [0; 8];
     blake3::Hasher::new_keyed(&secret).update(b"cid").finalize_xof().fill(&mut cid);

@@ -8,11 +8,11 @@ macro_rules! counts {
     ($($name:ident $family:literal $reason:literal $doc:literal;)+) => {
         /// What is counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Count {
+        pub enum Stat {
             $(#[doc = $doc] $name,)+
         }
 
-        impl Count {
+        impl Stat {
             /// Everything that is counted.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
@@ -84,63 +84,63 @@ counts! {
 
 /// The counters of a transport. They only grow, and start at 0 with it.
 #[derive(Debug)]
-pub struct Stats([AtomicU64; Count::ALL.len()]);
+pub struct TransportStats([AtomicU64; Stat::ALL.len()]);
 
-impl Stats {
+impl TransportStats {
     pub(crate) fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; Count::ALL.len()])
+        Self([const { AtomicU64::new(0) }; Stat::ALL.len()])
     }
 
     /// How often it happened.
     #[must_use]
-    pub fn get(&self, count: Count) -> u64 {
+    pub fn get(&self, count: Stat) -> u64 {
         self.0[count as usize].load(Ordering::Relaxed)
     }
 
     /// All counters.
-    pub fn iter(&self) -> impl Iterator<Item = (Count, u64)> + '_ {
-        Count::ALL.iter().map(|&count| (count, self.get(count)))
+    pub fn iter(&self) -> impl Iterator<Item = (Stat, u64)> + '_ {
+        Stat::ALL.iter().map(|&count| (count, self.get(count)))
     }
 
-    pub(crate) fn add(&self, count: Count, by: usize) {
+    pub(crate) fn add(&self, count: Stat, by: usize) {
         self.0[count as usize].fetch_add(by as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.add(
             match refusal {
-                Refusal::Malformed => Count::RefusedMalformed,
-                Refusal::TooOld { .. } => Count::RefusedTooOld,
-                Refusal::TooNew { .. } => Count::RefusedTooNew,
-                Refusal::Demands { .. } => Count::RefusedDemands,
-                Refusal::OtherNetwork => Count::RefusedOtherNetwork,
-                Refusal::Ourselves => Count::RefusedOurselves,
-                Refusal::NotTheKey => Count::RefusedNotTheKey,
-                Refusal::Unbound => Count::RefusedUnbound,
+                Refusal::Malformed => Stat::RefusedMalformed,
+                Refusal::TooOld { .. } => Stat::RefusedTooOld,
+                Refusal::TooNew { .. } => Stat::RefusedTooNew,
+                Refusal::Demands { .. } => Stat::RefusedDemands,
+                Refusal::OtherNetwork => Stat::RefusedOtherNetwork,
+                Refusal::Ourselves => Stat::RefusedOurselves,
+                Refusal::NotTheKey => Stat::RefusedNotTheKey,
+                Refusal::Unbound => Stat::RefusedUnbound,
             },
             1,
         );
         if matches!(refusal, Refusal::TooOld { .. } | Refusal::TooNew { .. }) {
-            self.add(Count::VersionMismatch, 1);
+            self.add(Stat::VersionMismatch, 1);
         }
     }
 
     /// The other end has closed with the code of a [`Refusal`].
     pub(crate) fn rejected_by_peer(&self, code: u32) {
         let count = match code {
-            0x10 => Count::RejectedByPeerMalformed,
-            0x11 => Count::RejectedByPeerTooOld,
-            0x12 => Count::RejectedByPeerTooNew,
-            0x13 => Count::RejectedByPeerDemands,
-            0x14 => Count::RejectedByPeerOtherNetwork,
-            0x15 => Count::RejectedByPeerOurselves,
-            0x16 => Count::RejectedByPeerNotTheKey,
-            0x17 => Count::RejectedByPeerUnbound,
+            0x10 => Stat::RejectedByPeerMalformed,
+            0x11 => Stat::RejectedByPeerTooOld,
+            0x12 => Stat::RejectedByPeerTooNew,
+            0x13 => Stat::RejectedByPeerDemands,
+            0x14 => Stat::RejectedByPeerOtherNetwork,
+            0x15 => Stat::RejectedByPeerOurselves,
+            0x16 => Stat::RejectedByPeerNotTheKey,
+            0x17 => Stat::RejectedByPeerUnbound,
             _ => return,
         };
         self.add(count, 1);
-        if matches!(count, Count::RejectedByPeerTooOld | Count::RejectedByPeerTooNew) {
-            self.add(Count::VersionMismatch, 1);
+        if matches!(count, Stat::RejectedByPeerTooOld | Stat::RejectedByPeerTooNew) {
+            self.add(Stat::VersionMismatch, 1);
         }
     }
 }
@@ -163,12 +163,12 @@ mod tests {
             Refusal::NotTheKey,
             Refusal::Unbound,
         ] {
-            let stats = Stats::new();
+            let stats = TransportStats::new();
             stats.refused(refusal);
             stats.rejected_by_peer(refusal.code());
             let counted: Vec<_> = stats
                 .iter()
-                .filter(|&(count, many)| many > 0 && count != Count::VersionMismatch)
+                .filter(|&(count, many)| many > 0 && count != Stat::VersionMismatch)
                 .map(|(count, _)| (count.family(), count.reason()))
                 .collect();
             let name = refusal.name();

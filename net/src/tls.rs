@@ -33,15 +33,15 @@ const SPKI_PREFIX: [u8; 12] =
 
 /// The key of this node as TLS wants it.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub(crate) struct TlsIdentity {
     certified: Arc<CertifiedKey>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Identity {
+impl TlsIdentity {
     pub(crate) fn new(keypair: Arc<Keypair>) -> Self {
         let spki = CertificateDer::from(spki(&keypair.did()));
-        let certified = CertifiedKey::new(vec![spki], Arc::new(Key(keypair)));
+        let certified = CertifiedKey::new(vec![spki], Arc::new(TlsKey(keypair)));
         let provider = rustls::crypto::ring::default_provider();
         Self { certified: Arc::new(certified), provider: Arc::new(provider) }
     }
@@ -78,9 +78,9 @@ impl Identity {
 }
 
 /// Who is at the other end of a connection that is made.
-pub(crate) fn peer(connection: &quinn::Connection) -> Option<Did> {
+pub(crate) fn peer_did(connection: &quinn::Connection) -> Option<Did> {
     let keys = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    did(keys.first()?).ok()
+    did_from_spki(keys.first()?).ok()
 }
 
 /// Takes every key that can be an identity, or only that of one. What a peer may do is not decided
@@ -111,7 +111,7 @@ impl Verifier {
         }
         let bad = Error::InvalidCertificate(CertificateError::BadSignature);
         let signature = signed.signature().try_into().map_err(|_| bad.clone())?;
-        did(key)?.verify(message, signature).map_err(|_| bad)?;
+        did_from_spki(key)?.verify(message, signature).map_err(|_| bad)?;
         Ok(HandshakeSignatureValid::assertion())
     }
 }
@@ -125,7 +125,7 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let did = did(key)?;
+        let did = did_from_spki(key)?;
         let seen = *self.seen.get_or_init(|| did);
         match self.expected {
             Some(expected) if expected != seen => Err(unusable()),
@@ -171,7 +171,7 @@ impl ClientCertVerifier for Verifier {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        did(key).map(|_| ClientCertVerified::assertion())
+        did_from_spki(key).map(|_| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -204,9 +204,9 @@ impl ClientCertVerifier for Verifier {
 /// The key pair signs for TLS itself, so that its secret stays where it is. TLS puts 64 spaces and
 /// its own words before what is signed: no such signature is one of an entry or a Hello.
 #[derive(Clone, Debug)]
-struct Key(Arc<Keypair>);
+struct TlsKey(Arc<Keypair>);
 
-impl SigningKey for Key {
+impl SigningKey for TlsKey {
     fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
         offered.contains(&SignatureScheme::ED25519).then(|| Box::new(self.clone()) as Box<_>)
     }
@@ -220,7 +220,7 @@ impl SigningKey for Key {
     }
 }
 
-impl Signer for Key {
+impl Signer for TlsKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         Ok(self.0.sign(message).to_vec())
     }
@@ -234,7 +234,7 @@ fn spki(did: &Did) -> Vec<u8> {
     [SPKI_PREFIX.as_slice(), did.key()].concat()
 }
 
-fn did(spki: &CertificateDer<'_>) -> Result<Did, Error> {
+fn did_from_spki(spki: &CertificateDer<'_>) -> Result<Did, Error> {
     let key = spki.strip_prefix(&SPKI_PREFIX).ok_or_else(unusable)?;
     Did::from_key(key.try_into().map_err(|_| unusable())?).map_err(|_| unusable())
 }
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn only_keys_that_can_be_an_identity_are_taken() {
         let ana = Keypair::from_seed([1; 32]).did();
-        let take = |bytes: Vec<u8>| did(&CertificateDer::from(bytes));
+        let take = |bytes: Vec<u8>| did_from_spki(&CertificateDer::from(bytes));
         assert_eq!(take(spki(&ana)), Ok(ana));
         let weak = [SPKI_PREFIX.as_slice(), &[0; 32]].concat();
         let longer = [spki(&ana), vec![0]].concat();

@@ -12,23 +12,23 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::close_reason::CLOSE_STOPPING;
 use crate::config::Config;
 use crate::context::Context;
-use crate::dialler::{Dialler, Source, TargetStatus};
+use crate::dialler::{Dialler, TargetSource, TargetStatus};
 use crate::discovery::discover;
 use crate::error::BindError;
-use crate::event::Event;
+use crate::event::LinkEvent;
 use crate::frame::Frame;
 use crate::half_open::{Admission, HALF_OPEN_MAX, HalfOpen};
 use crate::handshake;
 use crate::limits::{FLUSH_TIME_MAX, INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, SOCKET_BYTES};
 use crate::link::LinkId;
+use crate::link_table::LinkTable;
 use crate::quic;
-use crate::stats::{Count, Stats};
-use crate::table::Table;
+use crate::stats::{Stat, TransportStats};
 use crate::target::Target;
-use crate::tls::Identity;
-use crate::why::CLOSE_STOPPING;
+use crate::tls::TlsIdentity;
 
 /// A node's place on the network: one UDP socket, and the links over it. Cheap to clone; when the
 /// last clone is dropped, everything ends at once.
@@ -45,16 +45,16 @@ impl Transport {
     ///
     /// # Errors
     /// [`BindError`].
-    pub fn bind(config: Config, events: mpsc::Sender<Event>) -> Result<Self, BindError> {
+    pub fn bind(config: Config, events: mpsc::Sender<LinkEvent>) -> Result<Self, BindError> {
         tokio::runtime::Handle::try_current().map_err(|_| BindError::NoRuntime)?;
         let did = config.keypair.did();
         if config.card.did != did {
             return Err(BindError::Card);
         }
-        let identity = Identity::new(Arc::clone(&config.keypair));
+        let identity = TlsIdentity::new(Arc::clone(&config.keypair));
         let mut server = ServerConfig::with_crypto(Arc::new(identity.server()?));
         server
-            .transport_config(Arc::new(quic::links(&config.timing, 1)?))
+            .transport_config(Arc::new(quic::transport_config(&config.timing, 1)?))
             .max_incoming(HALF_OPEN_MAX)
             .incoming_buffer_size(INCOMING_BYTES_MAX)
             .incoming_buffer_size_total(INCOMING_BYTES_TOTAL_MAX);
@@ -66,7 +66,7 @@ impl Transport {
             tracing::warn!(%error, "the socket keeps the buffer it has");
         }
         let endpoint = Endpoint::new(
-            quic::endpoint(&config.keypair),
+            quic::endpoint_config(&config.keypair),
             Some(server),
             socket,
             Arc::new(TokioRuntime),
@@ -75,12 +75,12 @@ impl Transport {
         let dead = CancellationToken::new();
         let context = Arc::new(Context {
             did,
-            dialling: Arc::new(quic::links(&config.timing, 0)?),
+            dialling: Arc::new(quic::transport_config(&config.timing, 0)?),
             config,
             endpoint,
             identity,
-            table: Table::new(did),
-            stats: Arc::new(Stats::new()),
+            table: LinkTable::new(did),
+            stats: Arc::new(TransportStats::new()),
             tasks: TaskTracker::new(),
             stopping: dead.child_token(),
             dead: dead.clone(),
@@ -111,15 +111,15 @@ impl Transport {
 
     /// Queues a frame and returns at once. Says whether the link is still there; if it is not, the
     /// frame is dropped. Nothing bounds the queue but the caller, who counts what it has queued
-    /// against [`Event::Sent`].
+    /// against [`LinkEvent::Sent`].
     pub fn send(&self, link: LinkId, frame: Frame) -> bool {
-        self.context.table.get(link).is_some_and(|link| link.send(frame))
+        self.context.table.link(link).is_some_and(|link| link.send(frame))
     }
 
     /// Closes a link at once: what is queued is not sent any more. The peer is told both, and
-    /// [`Event::Down`] follows.
+    /// [`LinkEvent::Down`] follows.
     pub fn close(&self, link: LinkId, code: u32, reason: &str) {
-        if let Some(link) = self.context.table.get(link) {
+        if let Some(link) = self.context.table.link(link) {
             link.close(code, reason);
         }
     }
@@ -127,7 +127,7 @@ impl Transport {
     /// Keeps a link to this target from now on. Says whether it will: not to this node itself, and
     /// not beyond [`TARGETS_MAX`](crate::limits::TARGETS_MAX).
     pub fn dial(&self, target: Target) -> bool {
-        self.dialler.add(target, Source::Asked)
+        self.dialler.add(target, TargetSource::Requested)
     }
 
     /// Keeps a link to a peer at the address where it was met, and no longer where it was met
@@ -139,7 +139,7 @@ impl Transport {
 
     /// Does not dial this target any more. A link that is there stays.
     pub fn forget(&self, target: &Target) {
-        self.dialler.remove(target, Source::Asked);
+        self.dialler.remove(target, TargetSource::Requested);
     }
 
     /// How the targets fare, in no order.
@@ -150,7 +150,7 @@ impl Transport {
 
     /// What happened, counted.
     #[must_use]
-    pub fn stats(&self) -> &Arc<Stats> {
+    pub fn stats(&self) -> &Arc<TransportStats> {
         &self.context.stats
     }
 
@@ -181,15 +181,15 @@ async fn take_connections(context: Arc<Context>) {
         let Some(incoming) = incoming else { break };
         let proven = incoming.remote_address_validated() || !incoming.may_retry();
         match half_open.admit(incoming.remote_address().ip(), proven) {
-            Admission::Take(place) => {
-                context.tasks.spawn(handshake::accept(Arc::clone(&context), incoming, place));
+            Admission::Admit(permit) => {
+                context.tasks.spawn(handshake::accept(Arc::clone(&context), incoming, permit));
             }
             Admission::Prove => {
-                context.stats.add(Count::ProofDemanded, 1);
+                context.stats.add(Stat::ProofDemanded, 1);
                 let _ = incoming.retry();
             }
             Admission::Refuse => {
-                context.stats.add(Count::HalfOpenRefused, 1);
+                context.stats.add(Stat::HalfOpenRefused, 1);
                 incoming.refuse();
             }
         }

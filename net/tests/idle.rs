@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use icn_gossip::{KeyCard, Keypair};
 use icn_net::limits::LINKS_MAX;
-use icn_net::{Config, Count, Event, Frame, LinkId, Target, Transport};
+use icn_net::{Config, Frame, LinkEvent, LinkId, Stat, Target, Transport};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 const ADDRESS: &str = "ICN_NET_IDLE_ADDRESS";
 const IDLE_LINK_BYTES_MAX: u64 = 75_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(60);
 
-fn bind(seed: u64) -> (Transport, mpsc::Receiver<Event>) {
+fn bind(seed: u64) -> (Transport, mpsc::Receiver<LinkEvent>) {
     let seed = *blake3::hash(&seed.to_le_bytes()).as_bytes();
     let keypair = Arc::new(Keypair::from_seed(seed));
     let card = KeyCard::sign(&keypair, [1; 32], 1);
@@ -38,7 +38,7 @@ fn peers() {
         for seed in 1..=LINKS_MAX as u64 {
             let (transport, mut events) = bind(seed);
             transport.dial(Target::new(None, address));
-            assert!(matches!(events.recv().await, Some(Event::Up { .. })));
+            assert!(matches!(events.recv().await, Some(LinkEvent::Up { .. })));
             // What comes is settled at once.
             tokio::spawn(async move { while events.recv().await.is_some() {} });
             nodes.push(transport);
@@ -62,11 +62,11 @@ fn resident_bytes() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
-async fn ups(events: &mut mpsc::Receiver<Event>, count: usize) -> Vec<LinkId> {
+async fn ups(events: &mut mpsc::Receiver<LinkEvent>, count: usize) -> Vec<LinkId> {
     let mut links = Vec::new();
     while links.len() < count {
-        match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
-            Event::Up { link, .. } => links.push(link),
+        match timeout(TIME_MAX, events.recv()).await.unwrap().unwrap() {
+            LinkEvent::Up { link, .. } => links.push(link),
             other => panic!("{other:?}"),
         }
     }
@@ -97,11 +97,11 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
     let (one_more, _events) = bind(1 << 32);
     assert!(one_more.dial(Target::new(None, address)));
     let refused = async {
-        while node.stats().get(Count::LinksFull) == 0 {
+        while node.stats().get(Stat::LinksFull) == 0 {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(timeout(PATIENCE, refused).await.is_ok());
+    assert!(timeout(TIME_MAX, refused).await.is_ok());
 
     // A link that has carried something and is idle again.
     for &link in &links {
@@ -110,8 +110,8 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
         }
         let mut sent = 0;
         while sent < 8 * 60_004 {
-            match timeout(PATIENCE, events.recv()).await.unwrap().unwrap() {
-                Event::Sent { bytes, .. } => sent += bytes,
+            match timeout(TIME_MAX, events.recv()).await.unwrap().unwrap() {
+                LinkEvent::Sent { bytes, .. } => sent += bytes,
                 other => panic!("{other:?}"),
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct Meter {
     wal: WalMeter,
     gossip: GossipMeter,
     network: NetworkMeter,
-    transport: OnceLock<Arc<icn_net::Stats>>,
+    transport: OnceLock<Arc<icn_net::TransportStats>>,
     requests: Counter,
     weaknesses: Gauge,
 }
@@ -156,7 +156,7 @@ impl Meter {
     }
 
     /// From now on each scrape shows these.
-    pub(crate) fn transport(&self, stats: &Arc<icn_net::Stats>) {
+    pub(crate) fn transport(&self, stats: &Arc<icn_net::TransportStats>) {
         let _ = self.transport.set(Arc::clone(stats));
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use icn_gossip::State;
 use icn_gossip::limits::IN_FLIGHT_BYTES_MAX;
 use icn_gossip::mesh::LinkId;
-use icn_net::{BindError, Event, Frame, Target, Transport};
+use icn_net::{BindError, Frame, LinkEvent, Target, Transport};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -28,7 +28,7 @@ const SENT_BYTES: usize = IN_FLIGHT_BYTES_MAX / 16;
 /// The transport and its events.
 pub(crate) struct Peers {
     transport: Transport,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<LinkEvent>,
 }
 
 impl Peers {
@@ -95,18 +95,18 @@ impl Peers {
         let mut sent = HashMap::new();
         while let Some(event) = self.events.recv().await {
             let (event, credit) = match event {
-                Event::Up { link, peer, card, binding, address, .. } => {
+                LinkEvent::Up { link, peer, card, binding, address, .. } => {
                     tracing::info!("Connected to {peer} at {address}");
                     // The address is dialled when this link goes down: the peer may not know ours.
                     self.transport.learn(peer, address);
                     (PeerEvent::Up { link, card, binding, address }, None)
                 }
-                Event::Frame { link, frame, credit } => {
+                LinkEvent::Frame { link, frame, credit } => {
                     let (kind, body) = (frame.kind(), frame.body().clone());
                     let credit: Credit = Box::new(credit);
                     (PeerEvent::Frame { link, kind, body }, Some(credit))
                 }
-                Event::Sent { link, bytes } => {
+                LinkEvent::Sent { link, bytes } => {
                     let unreported = sent.entry(link).or_insert(0);
                     *unreported += bytes;
                     if *unreported < SENT_BYTES {
@@ -114,9 +114,9 @@ impl Peers {
                     }
                     (PeerEvent::Sent { link, bytes: std::mem::take(unreported) }, None)
                 }
-                Event::Down { link, peer, why } => {
+                LinkEvent::Down { link, peer, reason } => {
                     sent.remove(&link);
-                    tracing::info!("Lost the link to {peer}: {why}");
+                    tracing::info!("Lost the link to {peer}: {reason}");
                     (PeerEvent::Down { link }, None)
                 }
             };

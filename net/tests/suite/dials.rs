@@ -2,11 +2,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use icn_net::limits::TARGETS_MAX;
-use icn_net::{CLOSE_REPLACED, CLOSE_STOPPING, Config, Count, Event, Target, Why};
+use icn_net::{CLOSE_REPLACED, CLOSE_STOPPING, CloseReason, Config, LinkEvent, Stat, Target};
 
 use tokio::time::{Instant, sleep};
 
-use crate::rig::{Node, SOON, config, far_away, frame, keypair, pair};
+use crate::harness::{Node, PROMPT_MAX, config, delayed_path, frame, keypair, pair};
 
 /// With 20 ms between the nodes everything of the two handshakes crosses; the offsets go from at
 /// once to after the first handshake.
@@ -16,8 +16,8 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
     for offset in (0..150).step_by(15) {
         let pairs = (0..10_u8).map(|pair| async move {
             let (mut a, mut b) = (Node::new(2 * pair + 1), Node::new(2 * pair + 2));
-            let to_a = Target::new(Some(a.did()), far_away(a.address(), DELAY).await);
-            let to_b = Target::new(Some(b.did()), far_away(b.address(), DELAY).await);
+            let to_a = Target::new(Some(a.did()), delayed_path(a.address(), DELAY).await);
+            let to_b = Target::new(Some(b.did()), delayed_path(b.address(), DELAY).await);
             assert!(a.transport.dial(to_b));
             sleep(Duration::from_millis(offset + u64::from(pair))).await;
             assert!(b.transport.dial(to_a));
@@ -30,11 +30,11 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
             sleep(Duration::from_millis(1200)).await;
             for node in [&mut a, &mut b] {
                 while let Ok(event) = node.events.try_recv() {
-                    assert!(matches!(event, Event::Sent { .. }), "{event:?} at {offset} ms");
+                    assert!(matches!(event, LinkEvent::Sent { .. }), "{event:?} at {offset} ms");
                 }
-                assert_eq!(node.count(Count::LinksUp), 1);
+                assert_eq!(node.stat(Stat::LinksUp), 1);
             }
-            let declined = [&a, &b].map(|node| node.count(Count::DialDeclined));
+            let declined = [&a, &b].map(|node| node.stat(Stat::DialDeclined));
             assert!(declined.contains(&0), "both gave way at {offset} ms");
         });
         for pair in pairs.map(tokio::spawn).collect::<Vec<_>>() {
@@ -52,13 +52,13 @@ async fn two_that_lose_each_other_meet_again_once() {
         let (mut to_b, _) = tokio::join!(a.up(), b.up()).0;
         for round in 1..=4 {
             // Longer than what is too short to hurry after.
-            tokio::join!(a.quiet(1100), b.quiet(1100));
+            tokio::join!(a.expect_no_event(1100), b.expect_no_event(1100));
             a.transport.close(to_b, CLOSE_STOPPING, "lost");
             let since = Instant::now();
             tokio::join!(a.down(), b.down());
             to_b = tokio::join!(a.up(), b.up()).0.0;
-            assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-            let ups = (a.count(Count::LinksUp), b.count(Count::LinksUp));
+            assert!(since.elapsed() < PROMPT_MAX, "{:?}", since.elapsed());
+            let ups = (a.stat(Stat::LinksUp), b.stat(Stat::LinksUp));
             assert_eq!(ups, (round + 1, round + 1));
         }
     });
@@ -75,14 +75,14 @@ async fn the_newest_link_of_an_identity_replaces_the_one_before() {
     new.dial(&node);
     let (ended, why) = node.down().await;
     assert_eq!(ended, old_link, "the old link ends before the new one is told");
-    assert!(matches!(why, Why::Ours { code: CLOSE_REPLACED, .. }), "{why}");
+    assert!(matches!(why, CloseReason::Ours { code: CLOSE_REPLACED, .. }), "{why}");
     let new_link = node.up().await.0;
     new.up().await;
-    assert!(matches!(old.down().await.1, Why::Theirs { code: CLOSE_REPLACED, .. }));
+    assert!(matches!(old.down().await.1, CloseReason::Theirs { code: CLOSE_REPLACED, .. }));
     assert!(!node.transport.send(old_link, frame(1, [])));
     assert!(node.transport.send(new_link, frame(1, *b"new")));
     assert_eq!(new.frame().await, frame(1, *b"new"));
-    assert_eq!(node.count(Count::ClosedReplaced), 1);
+    assert_eq!(node.stat(Stat::ClosedReplaced), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,8 +93,8 @@ async fn a_target_that_is_connected_is_not_dialled() {
     b.dial(&a);
     // Whose key it is turns out with the first answer.
     assert!(b.transport.dial(Target::new(None, a.address())));
-    tokio::join!(a.quiet(1500), b.quiet(1500));
-    assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (1, 1));
+    tokio::join!(a.expect_no_event(1500), b.expect_no_event(1500));
+    assert_eq!((a.stat(Stat::LinksUp), b.stat(Stat::LinksUp)), (1, 1));
     assert!(b.transport.targets().iter().all(|target| target.connected));
 }
 
@@ -103,10 +103,10 @@ async fn nobody_else_may_answer_for_a_target_with_a_did() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     let wrong = Target::new(Some(keypair(3).did()), b.address());
     assert!(a.transport.dial(wrong.clone()));
-    a.counted(Count::DialWrongKey, 2).await;
+    a.wait_for(Stat::DialWrongKey, 2).await;
     let failure = a.transport.targets().remove(0).failure.unwrap();
     assert!(failure.contains(&b.did().to_string()), "{failure}");
-    assert_eq!((a.count(Count::LinksUp), b.count(Count::LinksUp)), (0, 0));
+    assert_eq!((a.stat(Stat::LinksUp), b.stat(Stat::LinksUp)), (0, 0));
     // And this node answers for itself only.
     a.transport.forget(&wrong);
     assert!(a.transport.targets().is_empty());
@@ -115,7 +115,7 @@ async fn nobody_else_may_answer_for_a_target_with_a_did() {
     while !a.transport.targets().is_empty() {
         sleep(Duration::from_millis(5)).await;
     }
-    tokio::join!(a.quiet(300), b.quiet(300));
+    tokio::join!(a.expect_no_event(300), b.expect_no_event(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,9 +129,9 @@ async fn a_target_without_a_did_is_whoever_answers_first() {
     b.transport.shutdown().await;
     drop(b);
     a.down().await;
-    let impostor = Node::after(Config { listen: address, ..config(3) }).await;
-    a.counted(Count::DialWrongKey, 1).await;
-    assert_eq!(impostor.count(Count::LinksUp), 0);
+    let impostor = Node::rebound(Config { listen: address, ..config(3) }).await;
+    a.wait_for(Stat::DialWrongKey, 1).await;
+    assert_eq!(impostor.stat(Stat::LinksUp), 0);
     assert_eq!(a.transport.targets().remove(0).did, Some(keypair(2).did()));
 }
 
@@ -140,7 +140,7 @@ async fn a_target_by_name_is_resolved_and_an_unknown_one_is_told() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     let named = |host: &str| format!("{}@{host}:{}", b.did(), b.address().port());
     assert!(a.transport.dial(named("no-such-host.invalid").parse().unwrap()));
-    a.counted(Count::DialResolve, 1).await;
+    a.wait_for(Stat::DialResolve, 1).await;
     assert!(a.transport.dial(named("localhost").parse().unwrap()));
     tokio::join!(a.up(), b.up());
 }
@@ -150,7 +150,7 @@ async fn nobody_there_is_counted_and_told() {
     let a = Node::new(1);
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     assert!(a.transport.dial(Target::new(None, nobody.local_addr().unwrap())));
-    a.counted(Count::DialUnreachable, 1).await;
+    a.wait_for(Stat::DialUnreachable, 1).await;
     assert!(a.transport.targets().remove(0).failure.unwrap().contains("nobody answers"));
 }
 

@@ -4,7 +4,7 @@ use icn_net::Config;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tokio::time::{sleep, timeout};
 
-use crate::rig::{Node, PATIENCE, config};
+use crate::harness::{Node, TIME_MAX, config};
 
 /// Says whether multicast DNS works here at all, with nothing of ours in it.
 async fn multicast_works() -> bool {
@@ -40,7 +40,7 @@ async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
         return;
     }
     let discovering = |seed| Config { discovery: true, ..config(seed) };
-    let (mut a, mut b) = (Node::of(discovering(1)), Node::of(discovering(2)));
+    let (mut a, mut b) = (Node::with(discovering(1)), Node::with(discovering(2)));
     let (in_a, in_b) = tokio::join!(a.up(), b.up());
     assert_eq!((in_a.1, in_b.1), (b.did(), a.did()));
     b.transport.shutdown().await;
@@ -50,5 +50,5 @@ async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(PATIENCE, forgotten).await.is_ok(), "it has said goodbye");
+    assert!(timeout(TIME_MAX, forgotten).await.is_ok(), "it has said goodbye");
 }

@@ -1,21 +1,23 @@
 use std::time::Duration;
 
 use icn_net::limits::{QUEUED_BYTES_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
-use icn_net::{CLOSE_STOPPING, CLOSE_TOO_MANY, Config, Count, Event, FRAME_BYTES_MAX, Frame, Why};
+use icn_net::{
+    CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason, Config, FRAME_BYTES_MAX, Frame, LinkEvent, Stat,
+};
 use tokio::time::{Instant, timeout};
 
-use crate::rig::{Node, PATIENCE, config, frame, pair, timing};
+use crate::harness::{Node, TIME_MAX, config, frame, pair, timing};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_ends_know_the_same_of_a_link() {
     let (mut a, mut b) = (Node::new(1), Node::new(2));
     a.dial(&b);
     let (in_a, in_b) = tokio::join!(a.next(), b.next());
-    let Event::Up { binding, card, dialled: true, address, version: 0, .. } = in_a else {
+    let LinkEvent::Up { binding, card, dialled: true, address, version: 0, .. } = in_a else {
         panic!("{in_a:?}")
     };
     assert_eq!((card.did, card.x25519, address), (b.did(), [2; 32], b.address()));
-    let Event::Up { binding: there, card, dialled: false, address, .. } = in_b else {
+    let LinkEvent::Up { binding: there, card, dialled: false, address, .. } = in_b else {
         panic!("{in_b:?}")
     };
     assert_eq!((card.did, card.x25519, address), (a.did(), [1; 32], a.address()));
@@ -50,17 +52,17 @@ async fn frames_come_in_order_both_ways() {
         }
     };
     tokio::join!(a_reads, b_reads);
-    assert_eq!((a.count(Count::FramesOut), b.count(Count::FramesIn)), (2001, 2001));
-    assert_eq!(a.count(Count::BytesOut), b.count(Count::BytesIn));
+    assert_eq!((a.stat(Stat::FramesOut), b.stat(Stat::FramesIn)), (2001, 2001));
+    assert_eq!(a.stat(Stat::BytesOut), b.stat(Stat::BytesIn));
 }
 
 /// Takes events until nothing more comes for a while, and keeps the frames with their credits.
-async fn hoard(node: &mut Node) -> (Vec<Event>, usize, usize) {
+async fn collect_until_quiet(node: &mut Node) -> (Vec<LinkEvent>, usize, usize) {
     let (mut kept, mut bytes, mut sent) = (Vec::new(), 0, 0);
     while let Ok(Some(event)) = timeout(Duration::from_millis(500), node.events.recv()).await {
         match &event {
-            Event::Frame { frame, .. } => bytes += 4 + frame.body().len(),
-            Event::Sent { bytes, .. } => sent += bytes,
+            LinkEvent::Frame { frame, .. } => bytes += 4 + frame.body().len(),
+            LinkEvent::Sent { bytes, .. } => sent += bytes,
             other => panic!("{other:?}"),
         }
         kept.push(event);
@@ -77,7 +79,8 @@ async fn who_does_not_settle_stalls_the_sender_and_not_the_memory() {
     for _ in 0..FRAMES {
         assert!(a.transport.send(to_b, frame(1, vec![0; BYTES - 4])));
     }
-    let ((kept, received, _), (_, _, sent)) = tokio::join!(hoard(&mut b), hoard(&mut a));
+    let ((kept, received, _), (_, _, sent)) =
+        tokio::join!(collect_until_quiet(&mut b), collect_until_quiet(&mut a));
     let most = UNSETTLED_BYTES_MAX / (BYTES + UNSETTLED_FRAME_BYTES) * BYTES;
     assert_eq!(received, most, "all that may be unsettled");
     assert!(sent >= received && sent < received + (4 << 20), "{sent} sent, {received} received");
@@ -87,7 +90,7 @@ async fn who_does_not_settle_stalls_the_sender_and_not_the_memory() {
     let a_counts = async {
         while sent < FRAMES * BYTES {
             match a.next().await {
-                Event::Sent { bytes, .. } => sent += bytes,
+                LinkEvent::Sent { bytes, .. } => sent += bytes,
                 other => panic!("{other:?}"),
             }
         }
@@ -111,13 +114,14 @@ async fn who_asks_and_never_reads_is_not_listened_to() {
     for _ in 0..answers {
         assert!(a.transport.send(to_b, frame(1, vec![0; BYTES - 4])));
     }
-    let ((kept, answered, _), _) = tokio::join!(hoard(&mut b), hoard(&mut a));
+    let ((kept, answered, _), _) =
+        tokio::join!(collect_until_quiet(&mut b), collect_until_quiet(&mut a));
     // A reads what it was waiting for, and then no more.
     const QUESTIONS: usize = 15;
     for _ in 0..QUESTIONS {
         assert!(b.transport.send(to_a, frame(2, vec![0; BYTES - 4])));
     }
-    let (asked, bytes, _) = hoard(&mut a).await;
+    let (asked, bytes, _) = collect_until_quiet(&mut a).await;
     assert!(bytes < 4 * BYTES, "{bytes} bytes of questions were taken");
     drop((kept, asked));
     let answered = async {
@@ -129,7 +133,7 @@ async fn who_asks_and_never_reads_is_not_listened_to() {
     let mut questions = QUESTIONS - bytes / BYTES;
     let asked = async {
         loop {
-            questions -= usize::from(matches!(a.next().await, Event::Frame { .. }));
+            questions -= usize::from(matches!(a.next().await, LinkEvent::Frame { .. }));
         }
     };
     tokio::select! {
@@ -143,7 +147,7 @@ async fn who_asks_and_never_reads_is_not_listened_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_only_talk_do_not_wait_for_each_other_for_ever() {
-    let impatient = |seed| Node::of(Config { timing: timing(2000), ..config(seed) });
+    let impatient = |seed| Node::with(Config { timing: timing(2000), ..config(seed) });
     let (mut a, mut b) = (impatient(1), impatient(2));
     let (to_b, to_a) = pair(&mut a, &mut b).await;
     for _ in 0..100 {
@@ -151,8 +155,10 @@ async fn two_that_only_talk_do_not_wait_for_each_other_for_ever() {
         assert!(b.transport.send(to_a, frame(1, vec![0; 100_000])));
     }
     let ((_, in_a), (_, in_b)) = tokio::join!(a.down(), b.down());
-    let closed = |why: &Why| match why {
-        Why::Ours { code, .. } | Why::Theirs { code, .. } => *code == CLOSE_TOO_MANY,
+    let closed = |why: &CloseReason| match why {
+        CloseReason::Ours { code, .. } | CloseReason::Theirs { code, .. } => {
+            *code == CLOSE_TOO_MANY
+        }
         _ => false,
     };
     assert!(closed(&in_a) && closed(&in_b), "{in_a} and {in_b}");
@@ -165,10 +171,10 @@ async fn the_reason_of_a_close_is_told_at_both_ends() {
     a.transport.close(to_b, 0x22, "an entry nobody signed");
     let reason = "an entry nobody signed".to_owned();
     let (in_a, in_b) = tokio::join!(a.down(), b.down());
-    assert_eq!(in_a, (to_b, Why::Ours { code: 0x22, reason: reason.clone() }));
-    assert_eq!(in_b, (to_a, Why::Theirs { code: 0x22, reason }));
+    assert_eq!(in_a, (to_b, CloseReason::Ours { code: 0x22, reason: reason.clone() }));
+    assert_eq!(in_b, (to_a, CloseReason::Theirs { code: 0x22, reason }));
     assert!(!a.transport.send(to_b, frame(1, [])));
-    assert_eq!((a.count(Count::ClosedOurs), b.count(Count::ClosedTheirs)), (1, 1));
+    assert_eq!((a.stat(Stat::ClosedOurs), b.stat(Stat::ClosedTheirs)), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,15 +190,15 @@ async fn what_was_queued_arrives_before_a_node_stops() {
         let mut got = Vec::new();
         loop {
             match b.next().await {
-                Event::Frame { frame, .. } => got.push(frame),
-                Event::Down { why, .. } => return (got, why),
+                LinkEvent::Frame { frame, .. } => got.push(frame),
+                LinkEvent::Down { reason, .. } => return (got, reason),
                 other => panic!("{other:?}"),
             }
         }
     };
     let draining = async {
         while let Some(event) = a.events.recv().await {
-            if matches!(event, Event::Down { .. }) {
+            if matches!(event, LinkEvent::Down { .. }) {
                 break;
             }
         }
@@ -201,7 +207,7 @@ async fn what_was_queued_arrives_before_a_node_stops() {
     let ((got, why), (), ()) = tokio::join!(reading, stopping.shutdown(), draining);
     assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     assert_eq!(got, frames);
-    assert!(matches!(why, Why::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
+    assert!(matches!(why, CloseReason::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
     assert!(!a.transport.send(to_b, frame(1, [])));
 }
 
@@ -212,8 +218,8 @@ async fn a_transport_that_is_dropped_says_goodbye() {
     let Node { transport, mut events } = a;
     drop(transport);
     let why = b.down().await.1;
-    assert!(matches!(why, Why::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
+    assert!(matches!(why, CloseReason::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
     // The tasks are gone with it: nobody holds the other end of the events.
     let ended = async { while events.recv().await.is_some() {} };
-    assert!(timeout(PATIENCE, ended).await.is_ok());
+    assert!(timeout(TIME_MAX, ended).await.is_ok());
 }

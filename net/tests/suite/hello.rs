@@ -1,14 +1,14 @@
-use icn_net::{Config, Count, Target, Versions};
+use icn_net::{Config, Stat, Target, Versions};
 
-use crate::rig::{Node, config};
+use crate::harness::{Node, config};
 
 /// `a` dials `b`, and no link comes about.
 async fn refused(a: Config, b: Config) -> (Node, Node) {
-    let (a, b) = (Node::of(a), Node::of(b));
+    let (a, b) = (Node::with(a), Node::with(b));
     a.dial(&b);
-    a.counted(Count::DialRefused, 1).await;
+    a.wait_for(Stat::DialRefused, 1).await;
     for node in [&a, &b] {
-        assert_eq!(node.count(Count::LinksUp), 0);
+        assert_eq!(node.stat(Stat::LinksUp), 0);
     }
     (a, b)
 }
@@ -17,12 +17,12 @@ async fn refused(a: Config, b: Config) -> (Node, Node) {
 async fn nodes_of_different_networks_refuse_each_other() {
     let other = Config { network: icn_net::network_id("other"), ..config(2) };
     let (mut a, mut b) = refused(config(1), other).await;
-    b.counted(Count::RefusedOtherNetwork, 1).await;
-    assert_eq!(a.count(Count::RejectedByPeerOtherNetwork), 1);
+    b.wait_for(Stat::RefusedOtherNetwork, 1).await;
+    assert_eq!(a.stat(Stat::RejectedByPeerOtherNetwork), 1);
     let status = a.transport.targets().remove(0);
     let failure = status.failure.unwrap();
     assert!(failure.contains("another network"), "{failure}");
-    tokio::join!(a.quiet(300), b.quiet(300));
+    tokio::join!(a.expect_no_event(300), b.expect_no_event(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,16 +30,16 @@ async fn versions_that_do_not_meet_are_told_to_both() {
     let speaking =
         |seed, oldest, newest| Config { versions: Versions { oldest, newest }, ..config(seed) };
     let (old, new) = refused(speaking(1, 0, 1), speaking(2, 2, 3)).await;
-    new.counted(Count::RefusedTooOld, 1).await;
-    assert_eq!(old.count(Count::RejectedByPeerTooOld), 1);
+    new.wait_for(Stat::RefusedTooOld, 1).await;
+    assert_eq!(old.stat(Stat::RejectedByPeerTooOld), 1);
     let failure = old.transport.targets().remove(0).failure.unwrap();
     assert!(failure.contains("speaks protocol 0–1, this node 2–3"), "{failure}");
 
     let (new, old) = refused(speaking(1, 2, 3), speaking(2, 0, 1)).await;
-    old.counted(Count::RefusedTooNew, 1).await;
-    assert_eq!(new.count(Count::RejectedByPeerTooNew), 1);
+    old.wait_for(Stat::RefusedTooNew, 1).await;
+    assert_eq!(new.stat(Stat::RejectedByPeerTooNew), 1);
     for node in [old, new] {
-        assert_eq!(node.count(Count::VersionMismatch), 1);
+        assert_eq!(node.stat(Stat::VersionMismatch), 1);
     }
 }
 
@@ -48,9 +48,9 @@ async fn the_dialler_refuses_what_only_it_objects_to_and_nobody_was_connected() 
     // B offers what A must know and does not; B itself would take A.
     let demanding = Config { capabilities: 1 << 63, ..config(2) };
     let (mut a, mut b) = refused(config(1), demanding).await;
-    a.counted(Count::RefusedDemands, 1).await;
-    b.counted(Count::RejectedByPeerDemands, 1).await;
-    tokio::join!(a.quiet(300), b.quiet(300));
+    a.wait_for(Stat::RefusedDemands, 1).await;
+    b.wait_for(Stat::RejectedByPeerDemands, 1).await;
+    tokio::join!(a.expect_no_event(300), b.expect_no_event(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,10 +59,10 @@ async fn a_node_never_connects_to_itself() {
     assert!(!node.transport.dial(node.target()), "its own DID");
     let address = Target::new(None, node.address());
     assert!(node.transport.dial(address.clone()));
-    node.counted(Count::RefusedOurselves, 1).await;
-    node.counted(Count::RejectedByPeerOurselves, 1).await;
-    node.quiet(1500).await;
-    assert_eq!(node.count(Count::RefusedOurselves), 1, "dialled again");
+    node.wait_for(Stat::RefusedOurselves, 1).await;
+    node.wait_for(Stat::RejectedByPeerOurselves, 1).await;
+    node.expect_no_event(1500).await;
+    assert_eq!(node.stat(Stat::RefusedOurselves), 1, "dialled again");
     assert!(node.transport.targets().is_empty());
     assert!(!node.transport.dial(address), "known to be itself");
 }

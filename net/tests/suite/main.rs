@@ -1,11 +1,11 @@
 //! Real endpoints on loopback.
 
-mod crowd;
 mod dials;
 mod discovery;
 mod frames;
+mod half_open;
+mod harness;
 mod hello;
+mod misbehaving_peers;
+mod raw_peer;
 mod restarts;
-mod rig;
-mod stranger;
-mod strangers;

@@ -3,19 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use icn_net::{Config, Event, Target, Why};
+use icn_net::{CloseReason, Config, LinkEvent, Target};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use crate::rig::{Node, SOON, config, frame, ordered, timing};
+use crate::harness::{Node, PROMPT_MAX, config, frame, ordered, timing};
 
 /// A node that dies as a process does: at once, with its socket, and nobody is told.
-struct Mortal {
+struct KillableNode {
     runtime: Runtime,
     node: Node,
 }
 
-impl Mortal {
+impl KillableNode {
     fn new(config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -24,12 +24,12 @@ impl Mortal {
             .unwrap();
         let node = {
             let _inside = runtime.enter();
-            Node::of(config)
+            Node::with(config)
         };
         Self { runtime, node }
     }
 
-    async fn die(self) {
+    async fn kill(self) {
         let Self { runtime, node } = self;
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
             .await
@@ -41,18 +41,18 @@ impl Mortal {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_peer_is_down_after_the_idle_timeout_and_dialled_until_it_is_back() {
     let impatient = |seed| Config { timing: timing(1500), ..config(seed) };
-    let mut a = Node::of(impatient(1));
-    let mut b = Mortal::new(impatient(2));
+    let mut a = Node::with(impatient(1));
+    let mut b = KillableNode::new(impatient(2));
     let address = b.node.address();
     a.dial(&b.node);
     tokio::join!(a.up(), b.node.up());
     // A link that only idles stays.
-    a.quiet(3000).await;
-    b.die().await;
+    a.expect_no_event(3000).await;
+    b.kill().await;
     let since = Instant::now();
-    assert_eq!(a.down().await.1, Why::Silent);
-    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
-    let mut b = Node::of(Config { listen: address, ..impatient(2) });
+    assert_eq!(a.down().await.1, CloseReason::Silent);
+    assert!(since.elapsed() < PROMPT_MAX, "{:?}", since.elapsed());
+    let mut b = Node::with(Config { listen: address, ..impatient(2) });
     let (in_a, in_b) = tokio::join!(a.up(), b.up());
     assert_eq!((in_a.1, in_b.1), (b.did(), a.did()));
 }
@@ -61,28 +61,28 @@ async fn a_silent_peer_is_down_after_the_idle_timeout_and_dialled_until_it_is_ba
 async fn a_restarted_peer_says_so_to_whoever_still_believes_in_the_link() {
     // With the default timing nothing else would show it for 45 s.
     let mut a = Node::new(1);
-    let mut b = Mortal::new(config(2));
+    let mut b = KillableNode::new(config(2));
     let address = b.node.address();
     a.dial(&b.node);
     let (to_b, _) = tokio::join!(a.up(), b.node.up()).0;
-    b.die().await;
-    let mut b = Node::of(Config { listen: address, ..config(2) });
+    b.kill().await;
+    let mut b = Node::with(Config { listen: address, ..config(2) });
     let since = Instant::now();
     a.transport.send(to_b, frame(1, *b"are you there"));
-    assert_eq!(a.down().await.1, Why::Reset);
+    assert_eq!(a.down().await.1, CloseReason::Reset);
     tokio::join!(a.up(), b.up());
-    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    assert!(since.elapsed() < PROMPT_MAX, "{:?}", since.elapsed());
 }
 
 /// The fault that silenced a federation: the survivor keeps what is dead and refuses the living.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_link_never_keeps_a_restarted_peer_out() {
     let (small, large) = ordered(1, 2);
-    for (survivor, mortal) in [(small, large), (large, small)] {
+    for (survivor, killed) in [(small, large), (large, small)] {
         for survivor_dialled in [true, false] {
             let case = format!("{survivor} survives, survivor dialled: {survivor_dialled}");
             let mut a = Node::new(survivor);
-            let mut b = Mortal::new(config(mortal));
+            let mut b = KillableNode::new(config(killed));
             let at_a = Target::new(Some(a.did()), a.address());
             if survivor_dialled {
                 a.dial(&b.node);
@@ -90,19 +90,19 @@ async fn a_dead_link_never_keeps_a_restarted_peer_out() {
                 assert!(b.node.transport.dial(at_a.clone()));
             }
             let ((old, _), _) = tokio::join!(a.up(), b.node.up());
-            b.die().await;
+            b.kill().await;
             // Elsewhere, so that nothing but its own dial tells of it.
-            let mut b = Node::of(Config { listen: any(), ..config(mortal) });
+            let mut b = Node::with(Config { listen: any(), ..config(killed) });
             let since = Instant::now();
             assert!(b.transport.dial(at_a));
             assert_eq!(a.down().await.0, old, "{case}");
             let (up, _) = tokio::join!(a.up(), b.up());
             let took = since.elapsed();
-            assert!(took < SOON, "{case}: {took:?}");
+            assert!(took < PROMPT_MAX, "{case}: {took:?}");
             assert!(a.transport.send(up.0, frame(1, *b"welcome")));
             assert_eq!(b.frame().await, frame(1, *b"welcome"));
             while let Ok(event) = a.events.try_recv() {
-                assert!(matches!(event, Event::Sent { .. }), "{case}: {event:?}");
+                assert!(matches!(event, LinkEvent::Sent { .. }), "{case}: {event:?}");
             }
         }
     }

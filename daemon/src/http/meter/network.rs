@@ -1,12 +1,12 @@
 //! The links to peers, and what happened on them.
 
 use icn_gossip::mesh::{Counter as Event, Mesh};
-use icn_net::{Count, Stats};
+use icn_net::{Stat, TransportStats};
 use metrics::{Counter, Gauge};
 
 use super::{gauge, real};
 
-/// The families of [`Count`], and what each is.
+/// The families of [`Stat`], and what each is.
 const FAMILIES: [(&str, &str); 11] = [
     ("frames_in", "Frames of peers that were taken."),
     ("frames_out", "Frames that were given to QUIC."),
@@ -38,7 +38,7 @@ impl NetworkMeter {
         for (family, help) in FAMILIES {
             metrics::describe_counter!(name(family), help);
         }
-        let counter = |count: &Count| match count.reason() {
+        let counter = |count: &Stat| match count.reason() {
             "" => metrics::counter!(name(count.family())),
             reason => metrics::counter!(name(count.family()), "reason" => reason),
         };
@@ -51,7 +51,7 @@ impl NetworkMeter {
                 "Logs that are not followed for a while, for want of room, by the rules, or ahead of time.",
             ),
             events: Event::ALL.iter().map(event).collect(),
-            transport: Count::ALL.iter().map(counter).collect(),
+            transport: Stat::ALL.iter().map(counter).collect(),
         }
     }
 
@@ -71,7 +71,7 @@ impl NetworkMeter {
         }
     }
 
-    pub(super) fn transport(&self, stats: &Stats) {
+    pub(super) fn transport(&self, stats: &TransportStats) {
         for (counter, (_, count)) in self.transport.iter().zip(stats.iter()) {
             counter.absolute(count);
         }
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_family_says_what_it_is() {
-        for count in Count::ALL {
+        for count in Stat::ALL {
             let described = FAMILIES.iter().any(|(family, _)| *family == count.family());
             assert!(described, "{}", count.family());
         }

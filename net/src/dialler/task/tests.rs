@@ -11,17 +11,17 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Config, Timing};
-use crate::dialler::Source;
-use crate::event::Event;
+use crate::dialler::TargetSource;
+use crate::event::LinkEvent;
 use crate::frame::Frame;
 use crate::limits::TLS_TIME_MAX;
 use crate::transport::Transport;
 
-fn bind(seed: u8, events: mpsc::Sender<Event>) -> Transport {
+fn bind(seed: u8, events: mpsc::Sender<LinkEvent>) -> Transport {
     bind_with(seed, events, Timing::default().keep_alive)
 }
 
-fn bind_with(seed: u8, events: mpsc::Sender<Event>, keep_alive: Duration) -> Transport {
+fn bind_with(seed: u8, events: mpsc::Sender<LinkEvent>, keep_alive: Duration) -> Transport {
     let keypair = Arc::new(Keypair::from_seed([seed; 32]));
     let card = KeyCard::sign(&keypair, [seed; 32], 1);
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), keypair, card, [0; 32]);
@@ -40,71 +40,71 @@ async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(timeout(PAUSE_MAX / 3, counted).await.is_ok(), "{is} failures");
+        assert!(timeout(BACKOFF_MAX / 3, counted).await.is_ok(), "{is} failures");
     };
     let nowhere: Target = "no-such-host.invalid:1".parse().unwrap();
-    assert!(dialler.add(nowhere.clone(), Source::Asked));
+    assert!(dialler.add(nowhere.clone(), TargetSource::Requested));
     failures(1).await;
     dialler.inner.lock().targets.get_mut(&nowhere).unwrap().failures = 50;
     failures(51).await;
-    assert!(dialler.add(nowhere, Source::Hint));
+    assert!(dialler.add(nowhere, TargetSource::Hinted));
     failures(1).await;
 }
 
 #[tokio::test]
 async fn who_is_heard_of_elsewhere_than_the_link_goes_is_dialled_there() {
-    let (events, mut told) = mpsc::channel(64);
-    let node = bind(1, events);
+    let (sender, mut events) = mpsc::channel(64);
+    let node = bind(1, sender);
     let context = &node.context;
     let dialler = &node.dialler;
     // One peer, where it was and where it is: nothing there says that the first is no more.
     let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
     let [was, is] = [&was, &is].map(|at| Target::new(Some(at.did()), at.local_addr().unwrap()));
-    assert!(dialler.add(was.clone(), Source::Hint));
-    linked_to(&mut told, &was).await;
-    let link = context.table.of(&was.did().unwrap()).unwrap();
-    assert!(dialler.add(is.clone(), Source::Hint));
+    assert!(dialler.add(was.clone(), TargetSource::Hinted));
+    linked_to(&mut events, &was).await;
+    let link = context.table.link_of(&was.did().unwrap()).unwrap();
+    assert!(dialler.add(is.clone(), TargetSource::Hinted));
     assert!(!dialler.has_moved(&is, &link), "it is still where it was");
-    while link.age() < HURRY + PROMPT {
+    while link.age() < PROMPT_AGE_MIN + RECONNECT_DELAY_MAX {
         sleep(Duration::from_millis(20)).await;
     }
-    dialler.remove(&was, Source::Hint);
-    linked_to(&mut told, &is).await;
+    dialler.remove(&was, TargetSource::Hinted);
+    linked_to(&mut events, &is).await;
 }
 
 /// Waits for the next link, which must go there.
-async fn linked_to(told: &mut mpsc::Receiver<Event>, target: &Target) {
+async fn linked_to(events: &mut mpsc::Receiver<LinkEvent>, target: &Target) {
     let up = async {
-        while let Some(event) = told.recv().await {
-            if let Event::Up { peer, address, .. } = event {
+        while let Some(event) = events.recv().await {
+            if let LinkEvent::Up { peer, address, .. } = event {
                 return Target::new(Some(peer), address) == *target;
             }
         }
         false
     };
-    assert!(timeout(PAUSE_MAX / 2, up).await == Ok(true), "no link to {target}");
+    assert!(timeout(BACKOFF_MAX / 2, up).await == Ok(true), "no link to {target}");
 }
 
 /// A node with a link to a peer, through something that passes on what comes unless it is cut.
-struct Wired {
+struct Relayed {
     node: Transport,
-    told: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<LinkEvent>,
     peer: Transport,
     link: Arc<Link>,
     cut: Arc<AtomicBool>,
-    wire: JoinHandle<()>,
+    relay: JoinHandle<()>,
 }
 
-impl Wired {
+impl Relayed {
     async fn new(keep_alive: Duration) -> Self {
-        let (events, mut told) = mpsc::channel(64);
-        let (node, peer) = (bind_with(1, events, keep_alive), bind(2, mpsc::channel(64).0));
+        let (sender, mut events) = mpsc::channel(64);
+        let (node, peer) = (bind_with(1, sender, keep_alive), bind(2, mpsc::channel(64).0));
         let far = peer.local_addr().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let there = Target::new(Some(peer.did()), socket.local_addr().unwrap());
         let cut = Arc::new(AtomicBool::new(false));
         let is_cut = Arc::clone(&cut);
-        let wire = tokio::spawn(async move {
+        let relay = tokio::spawn(async move {
             let (mut near, mut packet) = (far, [0; 2000]);
             while let Ok((bytes, from)) = socket.recv_from(&mut packet).await {
                 let to = if from == far { near } else { far };
@@ -114,10 +114,10 @@ impl Wired {
                 }
             }
         });
-        assert!(node.dialler.add(there.clone(), Source::Hint));
-        linked_to(&mut told, &there).await;
-        let link = node.context.table.of(&peer.did()).unwrap();
-        Self { node, told, peer, link, cut, wire }
+        assert!(node.dialler.add(there.clone(), TargetSource::Hinted));
+        linked_to(&mut events, &there).await;
+        let link = node.context.table.link_of(&peer.did()).unwrap();
+        Self { node, events, peer, link, cut, relay }
     }
 
     fn set_cut(&self, cut: bool) {
@@ -127,7 +127,7 @@ impl Wired {
     /// The local network has heard of the peer here, too.
     fn hint(&self, at: SocketAddr) -> Target {
         let target = Target::new(Some(self.peer.did()), at);
-        assert!(self.node.dialler.add(target.clone(), Source::Hint));
+        assert!(self.node.dialler.add(target.clone(), TargetSource::Hinted));
         target
     }
 
@@ -137,9 +137,9 @@ impl Wired {
     }
 }
 
-impl Drop for Wired {
+impl Drop for Relayed {
     fn drop(&mut self) {
-        self.wire.abort();
+        self.relay.abort();
     }
 }
 
@@ -147,51 +147,51 @@ const OFTEN: Duration = Duration::from_millis(200);
 
 #[tokio::test]
 async fn who_does_not_answer_is_dialled_wherever_else_the_local_network_has_heard_of_it() {
-    let mut wired = Wired::new(OFTEN).await;
+    let mut relayed = Relayed::new(OFTEN).await;
     let is = bind(2, mpsc::channel(64).0);
-    let elsewhere = wired.hint(is.local_addr().unwrap());
+    let elsewhere = relayed.hint(is.local_addr().unwrap());
     // It answers for longer than it may be silent.
-    while wired.link.heard_and_asked().1 < 25 {
+    while relayed.link.heard_and_asked().1 < 25 {
         sleep(Duration::from_millis(20)).await;
     }
     assert!(
-        wired.link.ended().is_none(),
+        relayed.link.close_reason().is_none(),
         "several addresses are no reason to leave one that answers"
     );
-    wired.set_cut(true);
-    linked_to(&mut wired.told, &elsewhere).await;
+    relayed.set_cut(true);
+    linked_to(&mut relayed.events, &elsewhere).await;
 }
 
 #[tokio::test]
 async fn who_was_asked_before_it_was_heard_of_elsewhere_is_overdue_as_well() {
-    let mut wired = Wired::new(Timing::default().keep_alive).await;
+    let mut relayed = Relayed::new(Timing::default().keep_alive).await;
     let is = bind(2, mpsc::channel(64).0);
-    wired.set_cut(true);
-    let (_, asked) = wired.link.heard_and_asked();
+    relayed.set_cut(true);
+    let (_, asked) = relayed.link.heard_and_asked();
     let frame = Frame::new(1, b"are you there".to_vec()).unwrap();
-    assert!(wired.node.send(wired.link.id(), frame));
-    while wired.link.heard_and_asked().1 == asked {
+    assert!(relayed.node.send(relayed.link.id(), frame));
+    while relayed.link.heard_and_asked().1 == asked {
         sleep(Duration::from_millis(5)).await;
     }
-    let elsewhere = wired.hint(is.local_addr().unwrap());
-    linked_to(&mut wired.told, &elsewhere).await;
+    let elsewhere = relayed.hint(is.local_addr().unwrap());
+    linked_to(&mut relayed.events, &elsewhere).await;
 }
 
 #[tokio::test]
 async fn a_dial_beside_a_link_is_let_go_when_that_answers_and_made_again_when_it_does_not() {
-    let wired = Wired::new(OFTEN).await;
+    let relayed = Relayed::new(OFTEN).await;
     let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at = nobody.local_addr().unwrap();
-    let elsewhere = wired.hint(at);
-    wired.set_cut(true);
-    timeout(PAUSE_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
-    wired.set_cut(false);
+    let elsewhere = relayed.hint(at);
+    relayed.set_cut(true);
+    timeout(BACKOFF_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+    relayed.set_cut(false);
     // Longer than a dial takes that nobody lets go.
-    sleep(TLS_TIME_MAX + 2 * HURRY).await;
-    assert_eq!(wired.failures(&elsewhere), 0);
-    wired.set_cut(true);
-    timeout(PAUSE_MAX / 2, async {
-        while wired.failures(&elsewhere) == 0 {
+    sleep(TLS_TIME_MAX + 2 * PROMPT_AGE_MIN).await;
+    assert_eq!(relayed.failures(&elsewhere), 0);
+    relayed.set_cut(true);
+    timeout(BACKOFF_MAX / 2, async {
+        while relayed.failures(&elsewhere) == 0 {
             sleep(OFTEN).await;
         }
     })
@@ -201,17 +201,17 @@ async fn a_dial_beside_a_link_is_let_go_when_that_answers_and_made_again_when_it
 
 #[tokio::test]
 async fn a_dial_beside_a_link_is_let_go_when_there_is_a_newer_one() {
-    let mut wired = Wired::new(OFTEN).await;
+    let mut relayed = Relayed::new(OFTEN).await;
     let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let elsewhere = wired.hint(nobody.local_addr().unwrap());
-    wired.set_cut(true);
-    timeout(PAUSE_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+    let elsewhere = relayed.hint(nobody.local_addr().unwrap());
+    relayed.set_cut(true);
+    timeout(BACKOFF_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
     let is = bind(2, mpsc::channel(64).0);
-    let there = wired.hint(is.local_addr().unwrap());
-    assert!(is.dial(Target::new(Some(wired.node.did()), wired.node.local_addr().unwrap())));
-    linked_to(&mut wired.told, &there).await;
-    sleep(TLS_TIME_MAX + 2 * HURRY).await;
-    assert_eq!(wired.failures(&elsewhere), 0);
+    let there = relayed.hint(is.local_addr().unwrap());
+    assert!(is.dial(Target::new(Some(relayed.node.did()), relayed.node.local_addr().unwrap())));
+    linked_to(&mut relayed.events, &there).await;
+    sleep(TLS_TIME_MAX + 2 * PROMPT_AGE_MIN).await;
+    assert_eq!(relayed.failures(&elsewhere), 0);
 }
 
 #[tokio::test]
@@ -222,16 +222,20 @@ async fn a_hint_beside_a_link_is_dialled_once() {
     let target = |at: &Transport| Target::new(Some(peer.did()), at.local_addr().unwrap());
     let context = &node.context;
     let dialler = &node.dialler;
-    assert!(dialler.add(target(&peer), Source::Asked));
+    assert!(dialler.add(target(&peer), TargetSource::Requested));
     let linked = async {
-        while context.table.of(&peer.did()).is_none_or(|link| link.age() < HURRY + PROMPT) {
+        while context
+            .table
+            .link_of(&peer.did())
+            .is_none_or(|link| link.age() < PROMPT_AGE_MIN + RECONNECT_DELAY_MAX)
+        {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(timeout(PAUSE_MAX / 2, linked).await.is_ok(), "no link");
-    let link = context.table.of(&peer.did()).unwrap();
+    assert!(timeout(BACKOFF_MAX / 2, linked).await.is_ok(), "no link");
+    let link = context.table.link_of(&peer.did()).unwrap();
     let elsewhere = target(&other);
-    assert!(dialler.add(elsewhere.clone(), Source::Hint));
+    assert!(dialler.add(elsewhere.clone(), TargetSource::Hinted));
     let failures = || {
         let targets = node.targets();
         targets.iter().find(|status| status.target == elsewhere).unwrap().failures
@@ -241,18 +245,18 @@ async fn a_hint_beside_a_link_is_dialled_once() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(timeout(PAUSE_MAX / 2, failed).await.is_ok(), "never dialled");
+    assert!(timeout(BACKOFF_MAX / 2, failed).await.is_ok(), "never dialled");
     // If it were dialled again, four of the first pauses would show it.
-    sleep(4 * PAUSE).await;
+    sleep(4 * BACKOFF_MIN).await;
     assert_eq!(failures(), 1);
-    assert!(link.ended().is_none(), "a link is no worse for what is said of its peer");
+    assert!(link.close_reason().is_none(), "a link is no worse for what is said of its peer");
 }
 
 #[test]
 fn pauses_grow_up_to_a_minute() {
     for (failures, longest) in [(1, 250), (2, 500), (3, 1000), (9, 60_000), (9999, 60_000)] {
         let longest = Duration::from_millis(longest);
-        let pauses: Vec<_> = (0..200).map(|_| pause(failures)).collect();
+        let pauses: Vec<_> = (0..200).map(|_| backoff(failures)).collect();
         assert!(pauses.iter().all(|&pause| pause >= longest / 2 && pause <= longest));
         assert!(pauses.iter().any(|&pause| pause < longest * 5 / 8), "no chance in it");
         assert!(pauses.iter().any(|&pause| pause > longest * 7 / 8), "no chance in it");

@@ -6,7 +6,7 @@
 //! Who accepts a Hello while its own dial is under way therefore declines it if it is the smaller
 //! one, and else gives up its own dial. That needs no clock. A clock decides one case only: a
 //! Hello that was sent before its sender knew that the other connection had come about looks like
-//! that of a node which has lost it. Within [`FRESH`] it is taken for the former; who really has
+//! that of a node which has lost it. Within [`FRESH_AGE`] it is taken for the former; who really has
 //! lost the link dials again.
 
 use std::collections::HashMap;
@@ -17,15 +17,15 @@ use icn_gossip::Did;
 use parking_lot::Mutex;
 use quinn::Connection;
 
+use crate::close_reason::{CLOSE_REPLACED, CLOSE_TOO_MANY};
 use crate::limits::LINKS_MAX;
 use crate::link::{Link, LinkId};
-use crate::why::{CLOSE_REPLACED, CLOSE_TOO_MANY};
 
 /// How long a link is taken to be known at both ends only since a moment ago.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct LinkTable {
     own: Did,
     inner: Mutex<Inner>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Table {
 struct Inner {
     slots: HashMap<Did, Slot>,
     links: HashMap<LinkId, Arc<Link>>,
-    claims: u64,
+    last_id: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ struct Attempt {
 /// A connection that may become the link of an identity, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    table: Arc<Table>,
+    table: Arc<LinkTable>,
     peer: Did,
     id: LinkId,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
     /// Another connection to the same identity is the link or becomes it.
-    Other,
+    OtherLink,
     /// There are as many links as there may be.
     Full,
 }
@@ -70,30 +70,30 @@ pub(crate) enum Declined {
 impl Declined {
     pub(crate) fn code(self) -> u32 {
         match self {
-            Self::Other => CLOSE_REPLACED,
+            Self::OtherLink => CLOSE_REPLACED,
             Self::Full => CLOSE_TOO_MANY,
         }
     }
 
     pub(crate) fn reason(self) -> &'static str {
         match self {
-            Self::Other => "another link of the same two nodes stays",
+            Self::OtherLink => "another link of the same two nodes stays",
             Self::Full => "as many links as there may be",
         }
     }
 }
 
-impl Table {
+impl LinkTable {
     pub(crate) fn new(own: Did) -> Arc<Self> {
         Arc::new(Self { own, inner: Mutex::default() })
     }
 
     /// The link of an identity.
-    pub(crate) fn of(&self, peer: &Did) -> Option<Arc<Link>> {
+    pub(crate) fn link_of(&self, peer: &Did) -> Option<Arc<Link>> {
         self.inner.lock().slots.get(peer)?.up.clone()
     }
 
-    pub(crate) fn get(&self, id: LinkId) -> Option<Arc<Link>> {
+    pub(crate) fn link(&self, id: LinkId) -> Option<Arc<Link>> {
         self.inner.lock().links.get(&id).cloned()
     }
 
@@ -102,25 +102,25 @@ impl Table {
     }
 
     /// Before the Hello of a connection that this node has dialled.
-    pub(crate) fn dial(
+    pub(crate) fn claim_dial(
         self: &Arc<Self>,
         peer: Did,
         connection: &Connection,
     ) -> Result<Claim, Declined> {
         let inner = &mut *self.inner.lock();
         let slot = inner.slot(peer)?;
-        let fresh = slot.up.as_ref().is_some_and(|link| link.age() < FRESH);
+        let fresh = slot.up.as_ref().is_some_and(|link| link.age() < FRESH_AGE);
         if fresh || slot.dialling.is_some() || slot.accepting.is_some() {
-            return Err(Declined::Other);
+            return Err(Declined::OtherLink);
         }
-        let id = inner.claim();
+        let id = inner.next_id();
         let attempt = Attempt { id, connection: connection.clone() };
         inner.slots.entry(peer).or_default().dialling = Some(attempt);
         Ok(Claim { table: Arc::clone(self), peer, id })
     }
 
     /// When the Hello of a peer that has dialled is accepted, before the answer.
-    pub(crate) fn accept(
+    pub(crate) fn claim_accept(
         self: &Arc<Self>,
         peer: Did,
         connection: &Connection,
@@ -129,15 +129,16 @@ impl Table {
         let slot = inner.slot(peer)?;
         let ours_stays = self.own < peer;
         if ours_stays {
-            let just_up = slot.up.as_ref().is_some_and(|link| link.dialled() && link.age() < FRESH);
+            let just_up =
+                slot.up.as_ref().is_some_and(|link| link.dialled() && link.age() < FRESH_AGE);
             if slot.dialling.is_some() || just_up {
-                return Err(Declined::Other);
+                return Err(Declined::OtherLink);
             }
         }
         for other in [slot.dialling.take(), slot.accepting.take()].into_iter().flatten() {
-            other.connection.close(CLOSE_REPLACED.into(), Declined::Other.reason().as_bytes());
+            other.connection.close(CLOSE_REPLACED.into(), Declined::OtherLink.reason().as_bytes());
         }
-        let id = inner.claim();
+        let id = inner.next_id();
         let attempt = Attempt { id, connection: connection.clone() };
         inner.slots.entry(peer).or_default().accepting = Some(attempt);
         Ok(Claim { table: Arc::clone(self), peer, id })
@@ -150,7 +151,7 @@ impl Table {
         if let Some(slot) = inner.slots.get_mut(&link.peer()) {
             slot.up.take_if(|up| up.id() == link.id());
         }
-        inner.tidy(&link.peer());
+        inner.remove_if_empty(&link.peer());
     }
 }
 
@@ -164,11 +165,11 @@ impl Claim {
     /// is closed, has to be gone before anybody hears of the new one.
     ///
     /// # Errors
-    /// [`Declined::Other`] when another connection came between.
+    /// [`Declined::OtherLink`] when another connection came between.
     pub(crate) fn commit(self, link: &Arc<Link>) -> Result<Option<Arc<Link>>, Declined> {
         let inner = &mut *self.table.inner.lock();
-        let slot = inner.slots.get_mut(&self.peer).ok_or(Declined::Other)?;
-        slot.take(self.id).ok_or(Declined::Other)?;
+        let slot = inner.slots.get_mut(&self.peer).ok_or(Declined::OtherLink)?;
+        slot.take_attempt(self.id).ok_or(Declined::OtherLink)?;
         let old = slot.up.replace(Arc::clone(link));
         inner.links.insert(self.id, Arc::clone(link));
         if let Some(old) = &old {
@@ -182,9 +183,9 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let inner = &mut *self.table.inner.lock();
         if let Some(slot) = inner.slots.get_mut(&self.peer) {
-            slot.take(self.id);
+            slot.take_attempt(self.id);
         }
-        inner.tidy(&self.peer);
+        inner.remove_if_empty(&self.peer);
     }
 }
 
@@ -194,12 +195,12 @@ impl Inner {
         if full { Err(Declined::Full) } else { Ok(self.slots.entry(peer).or_default()) }
     }
 
-    fn claim(&mut self) -> LinkId {
-        self.claims += 1;
-        LinkId(self.claims)
+    fn next_id(&mut self) -> LinkId {
+        self.last_id += 1;
+        LinkId(self.last_id)
     }
 
-    fn tidy(&mut self, peer: &Did) {
+    fn remove_if_empty(&mut self, peer: &Did) {
         let empty = self.slots.get(peer).is_some_and(|slot| {
             slot.up.is_none() && slot.dialling.is_none() && slot.accepting.is_none()
         });
@@ -210,7 +211,7 @@ impl Inner {
 }
 
 impl Slot {
-    fn take(&mut self, id: LinkId) -> Option<Attempt> {
+    fn take_attempt(&mut self, id: LinkId) -> Option<Attempt> {
         let dialling = self.dialling.take_if(|attempt| attempt.id == id);
         dialling.or_else(|| self.accepting.take_if(|attempt| attempt.id == id))
     }

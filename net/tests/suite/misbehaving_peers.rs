@@ -3,18 +3,18 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use icn_net::{CLOSE_MALFORMED, CLOSE_TOO_MANY, Config, Count, Refusal, Timing, Why};
+use icn_net::{CLOSE_MALFORMED, CLOSE_TOO_MANY, CloseReason, Config, Refusal, Stat, Timing};
 use quinn::ConnectionError;
 
-use crate::rig::{Node, config, frame, pair};
-use crate::stranger::{Stranger, code, encoded};
+use crate::harness::{Node, config, frame, pair};
+use crate::raw_peer::{RawPeer, code, encoded};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_that_does_all_right_has_a_link() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
-    let (_connection, mut send, _receive) = stranger.join(node.address(), node.did()).await;
-    assert_eq!(node.up().await.1, stranger.keypair.did());
+    let raw = RawPeer::new(9);
+    let (_connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
+    assert_eq!(node.up().await.1, raw.keypair.did());
     send.write_all(&encoded(3, b"hello")).await.unwrap();
     assert_eq!(node.frame().await, frame(3, *b"hello"));
 }
@@ -22,16 +22,16 @@ async fn a_stranger_that_does_all_right_has_a_link() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_protocol_or_a_key_there_is_no_session() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
-    let error = stranger.connect(node.address(), b"h3").await.unwrap_err();
+    let raw = RawPeer::new(9);
+    let error = raw.connect(node.address(), b"h3").await.unwrap_err();
     assert!(matches!(error, ConnectionError::ConnectionClosed(_)), "{error}");
     // TLS lets the client believe that it is connected, until the node has looked.
-    if let Ok(connection) = stranger.connect_without_key(node.address()).await {
+    if let Ok(connection) = raw.connect_without_key(node.address()).await {
         let error = connection.closed().await;
         assert!(matches!(error, ConnectionError::ConnectionClosed(_)), "{error}");
     }
-    node.counted(Count::HandshakeFailed, 2).await;
-    node.quiet(100).await;
+    node.wait_for(Stat::HandshakeFailed, 2).await;
+    node.expect_no_event(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,10 +54,10 @@ async fn garbage_disturbs_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_of_another_connection_is_refused() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
-    let first = stranger.connect(node.address(), b"icn/1").await.unwrap();
-    let second = stranger.connect(node.address(), b"icn/1").await.unwrap();
-    let hello = stranger.hello(&first, node.did());
+    let raw = RawPeer::new(9);
+    let first = raw.connect(node.address(), b"icn/1").await.unwrap();
+    let second = raw.connect(node.address(), b"icn/1").await.unwrap();
+    let hello = raw.hello(&first, node.did());
     let (mut send, _receive) = second.open_bi().await.unwrap();
     send.write_all(&encoded(0, &hello)).await.unwrap();
     assert_eq!(code(&second).await, u64::from(Refusal::Unbound.code()));
@@ -65,16 +65,16 @@ async fn a_hello_of_another_connection_is_refused() {
     let (mut send, _receive) = first.open_bi().await.unwrap();
     send.write_all(&[encoded(0, &hello), encoded(0, b"")].concat()).await.unwrap();
     node.up().await;
-    assert_eq!(node.count(Count::RefusedUnbound), 1);
+    assert_eq!(node.stat(Stat::RefusedUnbound), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_first_and_is_no_hello_closes_the_connection() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
+    let raw = RawPeer::new(9);
     let hello = {
-        let connection = stranger.connect(node.address(), b"icn/1").await.unwrap();
-        stranger.hello(&connection, node.did())
+        let connection = raw.connect(node.address(), b"icn/1").await.unwrap();
+        raw.hello(&connection, node.did())
     };
     let firsts = [
         encoded(0, b"ICNh"),
@@ -85,87 +85,87 @@ async fn what_comes_first_and_is_no_hello_closes_the_connection() {
         encoded(0, &[0; 5000])[..4].to_vec(),
     ];
     for (count, first) in firsts.iter().enumerate() {
-        let connection = stranger.connect(node.address(), b"icn/1").await.unwrap();
+        let connection = raw.connect(node.address(), b"icn/1").await.unwrap();
         let (mut send, _receive) = connection.open_bi().await.unwrap();
         send.write_all(first).await.unwrap();
         assert_eq!(code(&connection).await, 0x10, "{count}");
     }
     // The stream ends within the Hello.
-    let connection = stranger.connect(node.address(), b"icn/1").await.unwrap();
+    let connection = raw.connect(node.address(), b"icn/1").await.unwrap();
     let (mut send, _receive) = connection.open_bi().await.unwrap();
     send.write_all(&encoded(0, &hello)[..50]).await.unwrap();
     send.finish().unwrap();
     assert_eq!(code(&connection).await, 0x10);
-    assert_eq!(node.count(Count::RefusedMalformed), firsts.len() as u64 + 1);
-    node.quiet(100).await;
+    assert_eq!(node.stat(Stat::RefusedMalformed), firsts.len() as u64 + 1);
+    node.expect_no_event(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_that_comes_too_late_or_is_never_confirmed_is_not_waited_for() {
     let hello = Duration::from_millis(300);
     let timing = Timing { hello, ..Timing::default() };
-    let mut node = Node::of(Config { timing, ..config(1) });
-    let stranger = Stranger::new(9);
-    let silent = stranger.connect(node.address(), b"icn/1").await.unwrap();
-    let half = stranger.connect(node.address(), b"icn/1").await.unwrap();
+    let mut node = Node::with(Config { timing, ..config(1) });
+    let raw = RawPeer::new(9);
+    let silent = raw.connect(node.address(), b"icn/1").await.unwrap();
+    let half = raw.connect(node.address(), b"icn/1").await.unwrap();
     let (mut send, _receive) = half.open_bi().await.unwrap();
-    send.write_all(&encoded(0, &stranger.hello(&half, node.did()))).await.unwrap();
+    send.write_all(&encoded(0, &raw.hello(&half, node.did()))).await.unwrap();
     assert_eq!((code(&silent).await, code(&half).await), (0x10, 0x10));
-    node.quiet(100).await;
-    assert_eq!(node.count(Count::RefusedLate), 2);
+    node.expect_no_event(100).await;
+    assert_eq!(node.stat(Stat::RefusedLate), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_breaks_the_rules_is_closed_with_its_code() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
+    let raw = RawPeer::new(9);
     // A frame above the limit, by its header; the frames before it have come.
-    let (connection, mut send, _receive) = stranger.join(node.address(), node.did()).await;
+    let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(7, b"before")).await.unwrap();
     send.write_all(&[7, 0xFF, 0xFF, 0xFF]).await.unwrap();
     assert_eq!(node.frame().await, frame(7, *b"before"));
     let why = node.down().await.1;
-    assert!(matches!(&why, Why::Ours { code: CLOSE_TOO_MANY, .. }), "{why}");
+    assert!(matches!(&why, CloseReason::Ours { code: CLOSE_TOO_MANY, .. }), "{why}");
     assert_eq!(code(&connection).await, u64::from(CLOSE_TOO_MANY));
 
     // Another Hello.
-    let (connection, mut send, _receive) = stranger.join(node.address(), node.did()).await;
+    let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(0, b"")).await.unwrap();
-    assert!(matches!(node.down().await.1, Why::Ours { code: CLOSE_MALFORMED, .. }));
+    assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
 
     // A stream that ends, in the middle of a frame, and a connection that does not.
-    let (connection, mut send, _receive) = stranger.join(node.address(), node.did()).await;
+    let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(7, b"cut")[..5]).await.unwrap();
     send.finish().unwrap();
-    assert!(matches!(node.down().await.1, Why::Ours { code: CLOSE_MALFORMED, .. }));
+    assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
 
     // A peer that wants to hear nothing.
-    let (connection, _send, mut receive) = stranger.join(node.address(), node.did()).await;
+    let (connection, _send, mut receive) = raw.join(node.address(), node.did()).await;
     let link = node.up().await.0;
     receive.stop(0_u32.into()).unwrap();
     while node.transport.send(link, frame(1, [])) {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        assert!(node.count(Count::FramesOut) < 1000, "nothing is noticed");
+        assert!(node.stat(Stat::FramesOut) < 1000, "nothing is noticed");
         while node.events.len() > 1 {
             node.next().await;
         }
     }
-    assert!(matches!(node.down().await.1, Why::Ours { code: CLOSE_MALFORMED, .. }));
+    assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
-    assert_eq!((node.count(Count::ClosedTooMany), node.count(Count::ClosedMalformed)), (1, 3));
-    node.quiet(100).await;
+    assert_eq!((node.stat(Stat::ClosedTooMany), node.stat(Stat::ClosedMalformed)), (1, 3));
+    node.expect_no_event(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_is_one_stream_and_no_datagram() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
-    let (connection, _send, _receive) = stranger.join(node.address(), node.did()).await;
+    let raw = RawPeer::new(9);
+    let (connection, _send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     let more = tokio::time::timeout(Duration::from_millis(300), connection.open_bi()).await;
     assert!(more.is_err(), "a second stream");
@@ -177,10 +177,10 @@ async fn there_is_one_stream_and_no_datagram() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_words_of_a_peer_reach_the_operator_on_one_line() {
     let mut node = Node::new(1);
-    let stranger = Stranger::new(9);
-    let (connection, _send, _receive) = stranger.join(node.address(), node.did()).await;
+    let raw = RawPeer::new(9);
+    let (connection, _send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     connection.close(0x2F_u32.into(), b"it is\nall\x1b[2J mine");
-    let Why::Theirs { code: 0x2F, reason } = node.down().await.1 else { panic!() };
+    let CloseReason::Theirs { code: 0x2F, reason } = node.down().await.1 else { panic!() };
     assert_eq!(reason, "it is\u{FFFD}all\u{FFFD}[2J mine");
 }

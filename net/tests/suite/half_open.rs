@@ -3,33 +3,33 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use icn_net::{Config, Count, Timing};
+use icn_net::{Config, Stat, Timing};
 
-use crate::rig::{Node, config};
-use crate::stranger::Stranger;
+use crate::harness::{Node, config};
+use crate::raw_peer::RawPeer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_only_knocks_shuts_out_itself_alone() {
     let timing = Timing { hello: Duration::from_secs(60), ..Timing::default() };
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
-    let mut node = Node::of(Config { timing, listen: any, ..config(1) });
+    let mut node = Node::with(Config { timing, listen: any, ..config(1) });
     let address = SocketAddr::from(([127, 0, 0, 1], node.address().port()));
-    let stranger = Stranger::new(9);
+    let raw = RawPeer::new(9);
     let mut held = Vec::new();
     for _ in 0..64 {
-        held.push(stranger.connect(address, b"icn/1").await.unwrap());
+        held.push(raw.connect(address, b"icn/1").await.unwrap());
     }
-    assert_eq!(node.count(Count::ProofDemanded), 0);
+    assert_eq!(node.stat(Stat::ProofDemanded), 0);
     for _ in 64..256 {
-        held.push(stranger.connect(address, b"icn/1").await.unwrap());
+        held.push(raw.connect(address, b"icn/1").await.unwrap());
     }
-    assert_eq!(node.count(Count::ProofDemanded), 256 - 64, "each has proven its address");
-    assert!(stranger.connect(address, b"icn/1").await.is_err());
-    assert!(node.count(Count::HalfOpenRefused) > 0);
+    assert_eq!(node.stat(Stat::ProofDemanded), 256 - 64, "each has proven its address");
+    assert!(raw.connect(address, b"icn/1").await.is_err());
+    assert!(node.stat(Stat::HalfOpenRefused) > 0);
 
     // Somebody from elsewhere.
     let listen = SocketAddr::from(([127, 0, 0, 2], 0));
-    let mut other = Node::of(Config { listen, ..config(2) });
+    let mut other = Node::with(Config { listen, ..config(2) });
     assert!(other.transport.dial(icn_net::Target::new(Some(node.did()), address)));
     tokio::join!(node.up(), other.up());
 

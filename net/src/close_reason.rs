@@ -4,7 +4,7 @@ use std::fmt;
 
 use quinn::{ConnectionError, VarInt};
 
-use crate::stats::Count;
+use crate::stats::Stat;
 
 /// The code of a body or a stream that makes no sense.
 pub const CLOSE_MALFORMED: u32 = 0x20;
@@ -20,7 +20,7 @@ const REASON_BYTES_MAX: usize = 200;
 
 /// Why a link has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum CloseReason {
     /// This node closed it.
     Ours {
         /// The code of `docs/PROTOCOL.md`.
@@ -46,10 +46,10 @@ pub enum Why {
     },
 }
 
-impl Why {
+impl CloseReason {
     /// It is nobody's fault: the same link may come about again at once.
     #[must_use]
-    pub fn ordinary(&self) -> bool {
+    pub fn is_ordinary(&self) -> bool {
         match self {
             Self::Ours { code, .. } | Self::Theirs { code, .. } => {
                 matches!(*code, CLOSE_REPLACED | CLOSE_STOPPING)
@@ -59,42 +59,43 @@ impl Why {
         }
     }
 
-    pub(crate) fn count(&self) -> Count {
+    pub(crate) fn stat(&self) -> Stat {
         match self {
             Self::Ours { code: CLOSE_REPLACED, .. } | Self::Theirs { code: CLOSE_REPLACED, .. } => {
-                Count::ClosedReplaced
+                Stat::ClosedReplaced
             }
             Self::Ours { code: CLOSE_STOPPING, .. } | Self::Theirs { code: CLOSE_STOPPING, .. } => {
-                Count::ClosedStopping
+                Stat::ClosedStopping
             }
-            Self::Ours { code: CLOSE_MALFORMED, .. } => Count::ClosedMalformed,
-            Self::Ours { code: CLOSE_TOO_MANY, .. } => Count::ClosedTooMany,
-            Self::Ours { .. } => Count::ClosedOurs,
-            Self::Theirs { .. } => Count::ClosedTheirs,
-            Self::Silent => Count::ClosedSilent,
-            Self::Reset => Count::ClosedReset,
-            Self::Broken { .. } => Count::ClosedBroken,
+            Self::Ours { code: CLOSE_MALFORMED, .. } => Stat::ClosedMalformed,
+            Self::Ours { code: CLOSE_TOO_MANY, .. } => Stat::ClosedTooMany,
+            Self::Ours { .. } => Stat::ClosedOurs,
+            Self::Theirs { .. } => Stat::ClosedTheirs,
+            Self::Silent => Stat::ClosedSilent,
+            Self::Reset => Stat::ClosedReset,
+            Self::Broken { .. } => Stat::ClosedBroken,
         }
     }
 
     /// `ours` is what this node closed it with, if it did.
-    pub(crate) fn of(error: ConnectionError, ours: Option<(u32, String)>) -> Self {
+    pub(crate) fn from_error(error: ConnectionError, ours: Option<(u32, String)>) -> Self {
         match error {
-            ConnectionError::ApplicationClosed(close) => {
-                Self::Theirs { code: code(close.error_code), reason: words(&close.reason) }
-            }
+            ConnectionError::ApplicationClosed(close) => Self::Theirs {
+                code: close_code(close.error_code),
+                reason: printable(&close.reason),
+            },
             ConnectionError::TimedOut => Self::Silent,
             ConnectionError::Reset => Self::Reset,
             ConnectionError::LocallyClosed => match ours {
                 Some((code, reason)) => Self::Ours { code, reason },
                 None => Self::Ours { code: CLOSE_STOPPING, reason: "stopping".into() },
             },
-            other => Self::Broken { reason: words(other.to_string().as_bytes()) },
+            other => Self::Broken { reason: printable(other.to_string().as_bytes()) },
         }
     }
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours { code, reason } => write!(f, "closed here: {reason} ({code:#x})"),
@@ -107,12 +108,12 @@ impl fmt::Display for Why {
 }
 
 /// A code as this protocol has them; `u32::MAX` stands for those it cannot have.
-pub(crate) fn code(code: VarInt) -> u32 {
+pub(crate) fn close_code(code: VarInt) -> u32 {
     u32::try_from(code.into_inner()).unwrap_or(u32::MAX)
 }
 
 /// What a peer said, fit for a log.
-pub(crate) fn words(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(REASON_BYTES_MAX)]);
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
 }
@@ -123,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_peer_fit_on_a_line() {
-        assert_eq!(words(b"no\nroot\x1b[31m"), "no\u{FFFD}root\u{FFFD}[31m");
-        assert!(words(&[b'x'; 5000]).len() <= REASON_BYTES_MAX);
+        assert_eq!(printable(b"no\nroot\x1b[31m"), "no\u{FFFD}root\u{FFFD}[31m");
+        assert!(printable(&[b'x'; 5000]).len() <= REASON_BYTES_MAX);
     }
 }

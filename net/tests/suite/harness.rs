@@ -5,23 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use icn_gossip::{Did, KeyCard, Keypair};
-use icn_net::{Config, Count, Event, Frame, LinkId, Target, Timing, Transport, Why};
+use icn_net::{CloseReason, Config, Frame, LinkEvent, LinkId, Stat, Target, Timing, Transport};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Nothing here takes as long as this unless it never happens.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What takes a tenth of a second may take this long on a busy machine: far less than the 45 s for which a
 /// dead link is believed in.
-pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const PROMPT_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) const NETWORK: &str = "test";
 
 pub(crate) struct Node {
     pub(crate) transport: Transport,
-    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) events: mpsc::Receiver<LinkEvent>,
 }
 
 pub(crate) fn keypair(seed: u8) -> Arc<Keypair> {
@@ -47,22 +47,22 @@ pub(crate) fn timing(idle_ms: u64) -> Timing {
 
 impl Node {
     pub(crate) fn new(seed: u8) -> Self {
-        Self::of(config(seed))
+        Self::with(config(seed))
     }
 
-    pub(crate) fn of(config: Config) -> Self {
+    pub(crate) fn with(config: Config) -> Self {
         let (sender, events) = mpsc::channel(64);
         Self { transport: Transport::bind(config, sender).unwrap(), events }
     }
 
     /// A node at an address that another one has just left.
-    pub(crate) async fn after(config: Config) -> Self {
+    pub(crate) async fn rebound(config: Config) -> Self {
         let since = Instant::now();
         let (sender, events) = mpsc::channel(64);
         loop {
             match Transport::bind(config.clone(), sender.clone()) {
                 Ok(transport) => return Self { transport, events },
-                Err(error) => assert!(since.elapsed() < PATIENCE, "{error}"),
+                Err(error) => assert!(since.elapsed() < TIME_MAX, "{error}"),
             }
             sleep(Duration::from_millis(5)).await;
         }
@@ -84,23 +84,23 @@ impl Node {
         assert!(self.transport.dial(other.target()));
     }
 
-    pub(crate) async fn next(&mut self) -> Event {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event").expect("a transport")
+    pub(crate) async fn next(&mut self) -> LinkEvent {
+        timeout(TIME_MAX, self.events.recv()).await.expect("an event").expect("a transport")
     }
 
     pub(crate) async fn up(&mut self) -> (LinkId, Did) {
         match self.next().await {
-            Event::Up { link, peer, .. } => (link, peer),
+            LinkEvent::Up { link, peer, .. } => (link, peer),
             other => panic!("{other:?} in place of Up"),
         }
     }
 
-    pub(crate) async fn down(&mut self) -> (LinkId, Why) {
+    pub(crate) async fn down(&mut self) -> (LinkId, CloseReason) {
         loop {
             match self.next().await {
-                Event::Down { link, why, .. } => return (link, why),
-                Event::Sent { .. } | Event::Frame { .. } => {}
-                other @ Event::Up { .. } => panic!("{other:?} in place of Down"),
+                LinkEvent::Down { link, reason, .. } => return (link, reason),
+                LinkEvent::Sent { .. } | LinkEvent::Frame { .. } => {}
+                other @ LinkEvent::Up { .. } => panic!("{other:?} in place of Down"),
             }
         }
     }
@@ -109,29 +109,29 @@ impl Node {
     pub(crate) async fn frame(&mut self) -> Frame {
         loop {
             match self.next().await {
-                Event::Frame { frame, .. } => return frame,
-                Event::Sent { .. } => {}
+                LinkEvent::Frame { frame, .. } => return frame,
+                LinkEvent::Sent { .. } => {}
                 other => panic!("{other:?} in place of a frame"),
             }
         }
     }
 
-    pub(crate) fn count(&self, count: Count) -> u64 {
-        self.transport.stats().get(count)
+    pub(crate) fn stat(&self, stat: Stat) -> u64 {
+        self.transport.stats().get(stat)
     }
 
     /// Waits until it was counted.
-    pub(crate) async fn counted(&self, count: Count, at_least: u64) {
+    pub(crate) async fn wait_for(&self, stat: Stat, at_least: u64) {
         let waiting = async {
-            while self.count(count) < at_least {
+            while self.stat(stat) < at_least {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        assert!(timeout(PATIENCE, waiting).await.is_ok(), "{count:?}: {}", self.count(count));
+        assert!(timeout(TIME_MAX, waiting).await.is_ok(), "{stat:?}: {}", self.stat(stat));
     }
 
     /// Nothing is told for a while.
-    pub(crate) async fn quiet(&mut self, ms: u64) {
+    pub(crate) async fn expect_no_event(&mut self, ms: u64) {
         if let Ok(event) = timeout(Duration::from_millis(ms), self.events.recv()).await {
             panic!("{event:?}");
         }
@@ -151,7 +151,7 @@ pub(crate) fn frame(kind: u8, body: impl Into<Vec<u8>>) -> Frame {
 }
 
 /// An address at which `to` is reached by one other node, with every packet late by `delay`.
-pub(crate) async fn far_away(to: SocketAddr, delay: Duration) -> SocketAddr {
+pub(crate) async fn delayed_path(to: SocketAddr, delay: Duration) -> SocketAddr {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let near = Arc::new(UdpSocket::bind(local).await.unwrap());
     let far = Arc::new(UdpSocket::bind(local).await.unwrap());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use icn_gossip::{Did, KeyCard, Keypair};
-use icn_net::{Frame, Hello, Local, Role, SPOKEN, Session};
+use icn_net::{Frame, Hello, LocalNode, Role, TlsSession, VERSIONS_SPOKEN};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use rustls::client::AlwaysResolvesClientRawPublicKeys;
@@ -14,15 +14,15 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::time::timeout;
 
-use crate::rig::{NETWORK, PATIENCE};
+use crate::harness::{NETWORK, TIME_MAX};
 
-pub(crate) struct Stranger {
+pub(crate) struct RawPeer {
     endpoint: Endpoint,
     seed: [u8; 32],
     pub(crate) keypair: Keypair,
 }
 
-impl Stranger {
+impl RawPeer {
     pub(crate) fn new(seed: u8) -> Self {
         let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let seed = [seed; 32];
@@ -57,7 +57,7 @@ impl Stranger {
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody));
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyKey));
         let mut config = if key {
             let resolver = AlwaysResolvesClientRawPublicKeys::new(Arc::new(self.certified()));
             builder.with_client_cert_resolver(Arc::new(resolver))
@@ -68,7 +68,7 @@ impl Stranger {
         let crypto = QuicClientConfig::try_from(config).unwrap();
         let config = quinn::ClientConfig::new(Arc::new(crypto));
         let connecting = self.endpoint.connect_with(config, to, "icn.invalid").unwrap();
-        timeout(PATIENCE, connecting).await.unwrap()
+        timeout(TIME_MAX, connecting).await.unwrap()
     }
 
     fn certified(&self) -> CertifiedKey {
@@ -88,14 +88,14 @@ impl Stranger {
         let mut binding = [0; 32];
         connection.export_keying_material(&mut binding, b"icn hello v0", b"").unwrap();
         let card = KeyCard::sign(&self.keypair, [7; 32], 1);
-        let local = Local {
+        let local = LocalNode {
             keypair: &self.keypair,
             card: &card,
             network: icn_net::network_id(NETWORK),
-            versions: SPOKEN,
+            versions: VERSIONS_SPOKEN,
             capabilities: 0,
         };
-        Hello::sign(&local, &Session { binding, role: Role::Dialer, peer })
+        Hello::sign(&local, &TlsSession { binding, role: Role::Dialler, peer })
     }
 
     /// Everything a node does to have a link.
@@ -120,16 +120,16 @@ pub(crate) fn encoded(kind: u8, body: &[u8]) -> Vec<u8> {
 
 /// The code a node closes the connection with.
 pub(crate) async fn code(connection: &Connection) -> u64 {
-    match timeout(PATIENCE, connection.closed()).await.expect("closed") {
+    match timeout(TIME_MAX, connection.closed()).await.expect("closed") {
         ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),
         other => panic!("{other}"),
     }
 }
 
 #[derive(Debug)]
-struct Anybody;
+struct AcceptAnyKey;
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyKey {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,
