@@ -1,4 +1,4 @@
-//! Why a link has ended.
+//! Why a link ended, and the codes that close one.
 
 use std::fmt;
 
@@ -6,48 +6,48 @@ use quinn::{ConnectionError, VarInt};
 
 use crate::stats::Stat;
 
-/// The code of a body or a stream that makes no sense.
+/// The close code for a malformed body or stream.
 pub const CLOSE_MALFORMED: u32 = 0x20;
-/// The code of what goes beyond a limit.
+/// The close code for a peer that exceeds a limit.
 pub const CLOSE_TOO_MANY: u32 = 0x24;
-/// The code of a link that a newer one of the same peer replaces. No fault.
+/// The close code of a link that a newer link of the same peer replaces; no fault.
 pub const CLOSE_REPLACED: u32 = 0x30;
-/// The code of a node that ends. No fault.
+/// The close code of a node that stops; no fault.
 pub const CLOSE_STOPPING: u32 = 0x31;
 
-/// What a peer may have us write into a log.
+/// The most bytes of a peer's text that reach a log line.
 const REASON_BYTES_MAX: usize = 200;
 
-/// Why a link has ended.
+/// Why a link ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// This node closed it.
     Ours {
-        /// The code of `docs/PROTOCOL.md`.
+        /// A close code of `docs/PROTOCOL.md`.
         code: u32,
-        /// In words.
+        /// The text that was sent with the code.
         reason: String,
     },
     /// The peer closed it.
     Theirs {
-        /// The code of `docs/PROTOCOL.md`, or anything else a peer may send.
+        /// A close code of `docs/PROTOCOL.md`, or any other number that a peer sent.
         code: u32,
-        /// Its words: printable, and not longer than 200 bytes.
+        /// The text of the peer: printable, at most 200 bytes.
         reason: String,
     },
-    /// Nothing was heard of the peer for as long as the idle timeout.
+    /// No packet of the peer arrived within the idle timeout.
     Silent,
-    /// The peer is there and knows nothing of the link: it was started again.
+    /// The peer does not know the link: it has restarted.
     Reset,
-    /// The connection broke.
+    /// The connection failed in another way.
     Broken {
-        /// What QUIC says of it.
+        /// The error text of QUIC.
         reason: String,
     },
 }
 
 impl CloseReason {
-    /// It is nobody's fault: the same link may come about again at once.
+    /// True iff neither end is at fault, so that this node may reconnect at once.
     #[must_use]
     pub fn is_ordinary(&self) -> bool {
         match self {
@@ -77,7 +77,8 @@ impl CloseReason {
         }
     }
 
-    /// `ours` is what this node closed it with, if it did.
+    /// Translates the error of a closed connection. `ours` is the code and text with which this
+    /// node closed it, if it did.
     pub(crate) fn from_error(error: ConnectionError, ours: Option<(u32, String)>) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => Self::Theirs {
@@ -100,19 +101,19 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Ours { code, reason } => write!(f, "closed here: {reason} ({code:#x})"),
             Self::Theirs { code, reason } => write!(f, "closed by the peer: {reason} ({code:#x})"),
-            Self::Silent => write!(f, "nothing is heard of the peer any more"),
-            Self::Reset => write!(f, "the peer knows nothing of the link any more"),
+            Self::Silent => write!(f, "the peer is silent"),
+            Self::Reset => write!(f, "the peer has restarted and does not know the link"),
             Self::Broken { reason } => write!(f, "broken: {reason}"),
         }
     }
 }
 
-/// A code as this protocol has them; `u32::MAX` stands for those it cannot have.
+/// The close code as a `u32`; larger codes, which this protocol never uses, become `u32::MAX`.
 pub(crate) fn close_code(code: VarInt) -> u32 {
     u32::try_from(code.into_inner()).unwrap_or(u32::MAX)
 }
 
-/// What a peer said, fit for a log.
+/// The text of a peer as one printable line of at most [`REASON_BYTES_MAX`].
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(REASON_BYTES_MAX)]);
     text.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_a_peer_fit_on_a_line() {
+    fn the_text_of_a_peer_fits_on_one_log_line() {
         assert_eq!(printable(b"no\nroot\x1b[31m"), "no\u{FFFD}root\u{FFFD}[31m");
         assert!(printable(&[b'x'; 5000]).len() <= REASON_BYTES_MAX);
     }

@@ -1,4 +1,4 @@
-//! What a transport is made of.
+//! The settings of a transport.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,35 +8,36 @@ use icn_gossip::{KeyCard, Keypair};
 
 use crate::hello::{CAPABILITIES_KNOWN, VERSIONS_SPOKEN, Versions};
 
-/// What a transport is made of.
+/// The settings of a transport.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The UDP address to listen at and to dial from; port 0 takes a free one.
+    /// The UDP address to listen on and to dial from; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Who this node is.
+    /// The identity of this node.
     pub keypair: Arc<Keypair>,
-    /// Its X25519 key.
+    /// This node's X25519 key, signed by its identity.
     pub card: KeyCard,
-    /// Its network, see [`network_id`](crate::network_id).
+    /// The id of this node's network, see [`network_id`](crate::network_id).
     pub network: [u8; 32],
-    /// The versions of the protocol it speaks.
+    /// The protocol versions this node speaks.
     pub versions: Versions,
-    /// What it offers and demands.
+    /// The capability bits this node offers and demands.
     pub capabilities: u64,
-    /// Whether to tell the local network of this node, and to dial who is heard there.
+    /// Whether to advertise this node on the local network and to dial the nodes advertised there.
     pub discovery: bool,
-    /// How long things may take.
+    /// The timeouts of handshakes and links.
     pub timing: Timing,
 }
 
-/// How long things may take. The defaults are for every network; tests have less patience.
+/// The timeouts of handshakes and links. The defaults fit every network; tests use shorter ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// From a TLS session to a link: 3 s.
+    /// The most time from a TLS session to a link: 3 s by default.
     pub hello: Duration,
-    /// How often a silent link is shown to live: 15 s.
+    /// How often a silent link sends a keep-alive: every 15 s by default.
     pub keep_alive: Duration,
-    /// How long a peer may be silent: 45 s. At least three times `keep_alive`.
+    /// How long a peer may be silent before its link is down: 45 s by default, at least three times
+    /// `keep_alive`.
     pub idle: Duration,
 }
 
@@ -51,7 +52,8 @@ impl Default for Timing {
 }
 
 impl Config {
-    /// What this build speaks, with the default timing and without discovery.
+    /// Settings with every version and capability of this build, the default timing, and no
+    /// discovery.
     #[must_use]
     pub fn new(
         listen: SocketAddr,
@@ -59,7 +61,8 @@ impl Config {
         card: KeyCard,
         network: [u8; 32],
     ) -> Self {
-        let (versions, capabilities) = (VERSIONS_SPOKEN, CAPABILITIES_KNOWN);
+        let versions = VERSIONS_SPOKEN;
+        let capabilities = CAPABILITIES_KNOWN;
         Self {
             listen,
             keypair,

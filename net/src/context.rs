@@ -1,4 +1,4 @@
-//! What all tasks of a transport share.
+//! The state that all tasks of a transport share.
 
 use std::sync::Arc;
 
@@ -16,27 +16,28 @@ use crate::link_table::LinkTable;
 use crate::stats::TransportStats;
 use crate::tls::TlsIdentity;
 
-/// What all tasks of a transport share.
+/// The state that all tasks of a transport share.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) did: Did,
     pub(crate) config: Config,
     pub(crate) endpoint: Endpoint,
     pub(crate) identity: TlsIdentity,
-    /// Of the connections that are dialled.
+    /// The QUIC settings of connections that this node dials.
     pub(crate) dialling: Arc<TransportConfig>,
     pub(crate) table: Arc<LinkTable>,
     pub(crate) stats: Arc<TransportStats>,
     pub(crate) tasks: TaskTracker,
-    /// No new links; those that are there say goodbye.
+    /// Cancelled when the node stops: no new link is accepted, and existing links are flushed and
+    /// closed.
     pub(crate) stopping: CancellationToken,
-    /// Nobody listens any more.
+    /// Cancelled when the last [`Transport`](crate::Transport) is dropped or has shut down.
     pub(crate) dead: CancellationToken,
     pub(crate) events: mpsc::Sender<LinkEvent>,
 }
 
 impl Context {
-    /// What this node says of itself.
+    /// The fields of this node's Hello.
     pub(crate) fn local(&self) -> LocalNode<'_> {
         LocalNode {
             keypair: &self.config.keypair,
@@ -47,7 +48,7 @@ impl Context {
         }
     }
 
-    /// Tells the caller, and waits until there is room.
+    /// Reports an event to the caller, and waits while the channel is full.
     pub(crate) async fn emit(&self, event: LinkEvent) {
         match self.events.try_send(event) {
             Ok(()) | Err(TrySendError::Closed(_)) => {}

@@ -1,4 +1,4 @@
-//! Keeps dialling what this node was told to reach: a table of targets, with a task for each.
+//! Dials the targets of this node: a table of targets, with a task for each.
 
 mod task;
 
@@ -16,29 +16,29 @@ use crate::limits::TARGETS_MAX;
 use crate::link::Link;
 use crate::target::Target;
 
-/// What a target is known from. It is dialled as long as one of them is left.
+/// The source of a target. A target is dialled as long as one source remains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetSource {
-    /// The caller.
+    /// The caller requested it.
     Requested,
-    /// A link that came about there.
+    /// A link was up there.
     Learnt,
-    /// Somebody on the local network says so.
+    /// A node on the local network advertises it.
     Hinted,
 }
 
-/// How a target fares.
+/// The status of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetStatus {
     /// The target.
     pub target: Target,
-    /// Whom it is known to be: the DID that was given, or that of the first key that answered.
+    /// The identity of the target: the given DID, or that of the first key that answered.
     pub did: Option<Did>,
-    /// There is a link to it.
+    /// True iff a link to this identity is up.
     pub connected: bool,
-    /// Failures since the last link that held.
+    /// Failures in a row since the last stable link.
     pub failures: u32,
-    /// What the last failure was, if there was one since the last link.
+    /// The text of the last failure since the last link, if any.
     pub failure: Option<String>,
 }
 
@@ -51,7 +51,8 @@ pub(crate) struct Dialler {
 #[derive(Debug, Default)]
 struct Inner {
     targets: HashMap<Target, TargetState>,
-    /// Whose key answered first where none was given: nobody else until the process ends.
+    /// The first identity that answered at a target without a DID; no other is accepted there until
+    /// the process ends.
     pins: HashMap<Target, Did>,
     own: HashSet<Target>,
 }
@@ -64,7 +65,7 @@ struct TargetState {
     failures: u32,
     failure: Option<String>,
     stop: CancellationToken,
-    /// Ends a pause.
+    /// Notified to end a backoff, and when an advertisement of the peer changes.
     wake: Arc<Notify>,
 }
 
@@ -77,8 +78,8 @@ impl Dialler {
         &self.context
     }
 
-    /// Starts to dial. Says whether the target is one: not if it is this node itself, or there are
-    /// too many.
+    /// Starts to dial a target. Returns false if it is this node itself, or there are already
+    /// [`TARGETS_MAX`].
     pub(crate) fn add(self: &Arc<Self>, target: Target, source: TargetSource) -> bool {
         let inner = &mut *self.inner.lock();
         if target.did() == Some(self.context.did) || inner.own.contains(&target) {
@@ -87,7 +88,7 @@ impl Dialler {
         if let Some(state) = inner.targets.get_mut(&target) {
             let known = std::mem::replace(state.flag(source), true);
             if source == TargetSource::Hinted && !known {
-                // It is there again: the pause after all the dials that nobody answered is over.
+                // The peer is back: the backoff of its failed dials is over.
                 state.failures = 0;
                 state.wake.notify_one();
             }
@@ -119,7 +120,8 @@ impl Dialler {
         true
     }
 
-    /// [`add`](Self::add) for where a peer was met. Where it was met before is known no more.
+    /// Adds the address at which a peer was linked, in place of its earlier one. Returns what
+    /// [`add`](Self::add) returns.
     pub(crate) fn learn(self: &Arc<Self>, target: Target) -> bool {
         let older: Vec<_> = {
             let inner = self.inner.lock();
@@ -132,7 +134,8 @@ impl Dialler {
         self.add(target, TargetSource::Learnt)
     }
 
-    /// Stops dialling, if there is no other source. A link that is there stays.
+    /// Removes a source of a target, and stops dialling it after the last one. An existing link
+    /// stays.
     pub(crate) fn remove(&self, target: &Target, source: TargetSource) {
         let inner = &mut *self.inner.lock();
         if let Some(state) = inner.targets.get_mut(target) {
@@ -143,7 +146,7 @@ impl Dialler {
             }
         }
         if source == TargetSource::Hinted {
-            // The link may be to where the peer is no more.
+            // The link may go to an address that the peer has left.
             let elsewhere = inner
                 .targets
                 .iter()
@@ -152,7 +155,8 @@ impl Dialler {
         }
     }
 
-    /// Whether the local network knows the peer of this link at the target, and not where the link is.
+    /// True iff the local network advertises the peer of this link at the target, and not at the
+    /// address of the link.
     fn has_moved(&self, target: &Target, link: &Link) -> bool {
         let inner = self.inner.lock();
         let hinted = |target: &Target| inner.targets.get(target).is_some_and(|state| state.hinted);
@@ -196,7 +200,7 @@ impl Dialler {
         inner.own.insert(target.clone());
     }
 
-    /// Notes a failure; the number of them.
+    /// Records a failure, and returns the number of failures in a row.
     fn record_failure(&self, target: &Target, text: Option<String>) -> u32 {
         match self.inner.lock().targets.get_mut(target) {
             Some(state) => {

@@ -1,7 +1,7 @@
-//! Nodes on the same local network, by multicast DNS (RFC 6762 and 6763).
+//! Discovers nodes on the same local network, by multicast DNS (RFC 6762 and 6763).
 //!
-//! What somebody says there is a hint: it names an identity and an address, and TLS shows whether
-//! the two belong together. A node hears itself, too, and takes no notice.
+//! An advertisement is a hint: it names an identity and an address, and TLS proves whether the two
+//! belong together. A node ignores its own advertisement.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,17 +21,18 @@ use crate::target::Target;
 
 const SERVICE: &str = "_icn._udp.local.";
 
-/// How much of the DID names the node: 12 characters of chance behind the `did:icn:z6Mk` of all.
+/// The part of the DID that names the service: 12 random characters after the common
+/// `did:icn:z6Mk`.
 const NAME_AT: usize = "did:icn:z6Mk".len();
 const NAME_CHARS: usize = 12;
 
-/// How long saying goodbye may take.
+/// The most time withdrawing the advertisement may take.
 const GOODBYE_TIME_MAX: Duration = Duration::from_millis(500);
 
-/// Advertises this node and turns what others say into targets, until the transport stops.
+/// Advertises this node and dials the nodes that others advertise, until the transport stops.
 pub(crate) async fn discover(dialler: Arc<Dialler>) {
     if let Err(error) = try_discover(&dialler).await {
-        tracing::warn!(%error, "nodes on the local network are not discovered");
+        tracing::warn!(%error, "discovery on the local network is off");
     }
 }
 
@@ -42,7 +43,8 @@ async fn try_discover(dialler: &Arc<Dialler>) -> Result<(), Error> {
     choose_interfaces(&daemon, listen.ip())?;
     let advertised = advertisement(context, listen)?;
     let name = advertised.get_fullname().to_owned();
-    let (errors, found) = (daemon.monitor()?, daemon.browse(SERVICE)?);
+    let errors = daemon.monitor()?;
+    let found = daemon.browse(SERVICE)?;
     daemon.register(advertised)?;
     let mut hints = Hints::default();
     tokio::select! {
@@ -56,7 +58,7 @@ async fn try_discover(dialler: &Arc<Dialler>) -> Result<(), Error> {
     daemon.shutdown().map(|_| ())
 }
 
-/// Only where this node can be reached.
+/// Advertises only on the interfaces where this node is reachable.
 fn choose_interfaces(daemon: &ServiceDaemon, listen: IpAddr) -> Result<(), Error> {
     match listen {
         address if address.is_unspecified() && address.is_ipv6() => Ok(()),
@@ -87,23 +89,23 @@ fn advertisement(context: &Context, listen: SocketAddr) -> Result<ServiceInfo, E
     }
 }
 
-/// A network without multicast fails again with every packet; the operator hears of it once.
+/// Warns the operator of the first error only: without multicast every packet fails.
 async fn warn_once(errors: &Receiver<DaemonEvent>) {
-    let mut told = false;
+    let mut warned = false;
     while let Ok(event) = errors.recv_async().await {
         match event {
-            DaemonEvent::Error(error) if !told => {
-                told = true;
+            DaemonEvent::Error(error) if !warned => {
+                warned = true;
                 tracing::warn!(%error, "discovery on the local network fails");
             }
             other => tracing::debug!(?other, "discovery"),
         }
     }
-    // The daemon has ended, which only this node makes it do.
+    // The daemon ends only when this node shuts it down.
     std::future::pending::<()>().await;
 }
 
-/// What was heard, by the name of who says it.
+/// The advertised targets of each node, by its service name.
 #[derive(Debug, Default)]
 struct Hints(HashMap<String, Vec<Target>>);
 
@@ -145,7 +147,7 @@ impl Hints {
     }
 }
 
-/// The addresses of somebody else that can be reached from where this node listens.
+/// The targets of another node's advertisement that are reachable from the listen address.
 fn targets(service: &ResolvedService, own: &Did, listen: IpAddr) -> Vec<Target> {
     let did = service.get_property_val_str("did").and_then(|did| did.parse::<Did>().ok());
     let Some(did) = did.filter(|did| did != own) else { return Vec::new() };
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_advertisement_is_a_target_unless_it_is_our_own_or_makes_no_sense() {
+    fn an_advertisement_is_a_target_unless_it_is_own_or_malformed() {
         let [own, other] = [1, 2].map(|seed| Keypair::from_seed([seed; 32]).did());
         let any = "0.0.0.0".parse().unwrap();
         let found = |did: &str, addresses, listen| {
@@ -191,9 +193,9 @@ mod tests {
         let text = other.to_string();
         assert_eq!(found(&text, "192.0.2.1", any), [format!("{other}@192.0.2.1:7000")]);
         assert!(found(&own.to_string(), "192.0.2.1", any).is_empty());
-        assert!(found("somebody", "192.0.2.1", any).is_empty());
+        assert!(found("no-did", "192.0.2.1", any).is_empty());
         assert!(targets(&service(&text, "192.0.2.1", 0), &own, any).is_empty());
-        // Nothing that the socket of this node cannot reach.
+        // No address that the socket of this node cannot reach.
         assert!(found(&text, "2001:db8::1", any).is_empty());
         assert!(found(&text, "192.0.2.1", "127.0.0.1".parse().unwrap()).is_empty());
         let both = "::".parse().unwrap();

@@ -1,29 +1,29 @@
-//! Why there is no transport.
+//! Why a transport cannot start.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// Why there is no transport.
+/// Why a transport cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The address cannot be listened at.
-    #[error("cannot listen at udp {address}: {source}")]
+    /// The UDP address cannot be bound.
+    #[error("cannot listen on udp {address}: {source}")]
     Listen {
-        /// The address.
+        /// The UDP address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The key card is that of another identity.
+    /// The key card belongs to another identity than the key pair.
     #[error("the key card belongs to another identity than the key pair")]
     Card,
-    /// The timing is impossible.
-    #[error("an idle timeout has to be at least three times the keep-alive, and below 2^62 ms")]
+    /// The idle timeout is shorter than three keep-alives, or longer than QUIC can express.
+    #[error("the idle timeout must be at least three times the keep-alive, and below 2^62 ms")]
     Timing,
-    /// Called without a tokio runtime.
-    #[error("there is no tokio runtime here")]
+    /// The caller is not on a tokio runtime.
+    #[error("the caller is not on a tokio runtime")]
     NoRuntime,
-    /// TLS cannot be set up.
+    /// The TLS configuration is invalid.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }

@@ -1,4 +1,4 @@
-//! What a transport reports of its links.
+//! The events that a transport reports about its links.
 
 use std::net::SocketAddr;
 
@@ -9,58 +9,60 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::close_reason::CloseReason;
 use crate::frame::Frame;
 
-/// What happens on links. Of one link: `Up`, then the others, and `Down` as the last. The link that
-/// replaces another is `Up` after that one is `Down`.
+/// An event of a link. `Up` is the first event of each link and `Down` the last. A link that
+/// replaces another is `Up` after the other is `Down`.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// A link came about: both ends have accepted each other's Hello.
+    /// The link is up: both ends have accepted each other's Hello.
     Up {
-        /// Which link.
+        /// The id of the link.
         link: LinkId,
-        /// Who is at the other end.
+        /// The identity of the peer.
         peer: Did,
-        /// Its X25519 key, under its identity.
+        /// The X25519 key of the peer, signed by its identity.
         card: KeyCard,
-        /// What only the two ends of this TLS session know.
+        /// 32 bytes exported from the TLS session; only its two ends know them.
         binding: [u8; 32],
-        /// The version of the protocol to speak.
+        /// The protocol version to speak: the newest that both ends know.
         version: u16,
-        /// What the peer offers and demands.
+        /// The capability bits that the peer offers and demands.
         capabilities: u64,
-        /// Where the peer is; others may reach it there, too.
+        /// The address of the peer; other nodes may reach the peer there, too.
         address: SocketAddr,
-        /// It was this node that dialled.
+        /// True iff this node dialled.
         dialled: bool,
     },
-    /// A frame came.
+    /// The peer sent a frame.
     Frame {
-        /// On which link.
+        /// The id of the link.
         link: LinkId,
-        /// The frame. Its kind is not 0.
+        /// The frame. Its kind is never 0, which is that of the Hello.
         frame: Frame,
-        /// To be dropped when what the frame was for is done.
+        /// The caller drops it when the frame is processed.
         credit: Credit,
     },
-    /// Frames were given to QUIC and are in no queue here any more.
+    /// Frames left the queue of the link for QUIC.
     Sent {
-        /// On which link.
+        /// The id of the link.
         link: LinkId,
-        /// Their bytes, headers included.
+        /// The size of these frames in bytes, headers included.
         bytes: usize,
     },
-    /// The link has ended. Frames that were not [`LinkEvent::Sent`] may be lost, and those before it too.
+    /// The link has ended. Frames that QUIC had not yet delivered are lost, even those that were
+    /// [`LinkEvent::Sent`].
     Down {
-        /// Which link.
+        /// The id of the link.
         link: LinkId,
-        /// Who was at the other end.
+        /// The identity of the peer.
         peer: Did,
-        /// Why.
+        /// Why the link ended.
         reason: CloseReason,
     },
 }
 
-/// A frame that came and is not settled. Dropping it lets the link go on reading: at most
-/// [`UNSETTLED_BYTES_MAX`](crate::limits::UNSETTLED_BYTES_MAX) of one peer are out at any time.
+/// The share of one received frame in the bytes that a peer may have unsettled. Dropping the credit
+/// settles the frame. A link reads on only while less than
+/// [`UNSETTLED_BYTES_MAX`](crate::limits::UNSETTLED_BYTES_MAX) is unsettled.
 #[derive(Debug)]
 pub struct Credit {
     _permit: OwnedSemaphorePermit,

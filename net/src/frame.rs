@@ -1,4 +1,4 @@
-//! One frame of a stream: what kind it is, how long it is, and its body.
+//! One frame of a stream: kind, length and body.
 //!
 //! ```text
 //! offset bytes field
@@ -7,35 +7,35 @@
 //!      4     n body
 //! ```
 //!
-//! There is no checksum: QUIC delivers what was sent, or nothing.
+//! A frame has no checksum: QUIC delivers exactly the bytes that were sent, or fails.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// The largest frame, header included: 256 KiB. A peer can make us hold no more than one of them
-/// per stream.
+/// The largest frame, header included: 256 KiB. Of each stream, this node buffers at most one
+/// incomplete frame.
 pub const FRAME_BYTES_MAX: usize = 256 << 10;
 
-/// The bytes before the body.
+/// The size of a frame header in bytes.
 pub const FRAME_HEADER_BYTES: usize = 4;
 
 const _: () = assert!(FRAME_BYTES_MAX < 1 << 24);
 const _: () = assert!(icn_gossip::limits::ENTRY_BYTES_MAX * 2 < FRAME_BYTES_MAX);
 
-/// A frame.
+/// One frame of a stream: a kind and a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     kind: u8,
     body: Bytes,
 }
 
-/// The frame is larger than may be sent at this point. A stream that announces one cannot be read
-/// any further.
+/// The frame is larger than the limit at this point of the stream. The stream cannot be read any
+/// further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {bytes} bytes, where at most {limit} are allowed")]
 pub struct TooLarge {
-    /// Its bytes, header included.
+    /// The size of the frame in bytes, header included.
     pub bytes: usize,
-    /// The most there may be.
+    /// The largest size allowed, in bytes.
     pub limit: usize,
 }
 
@@ -43,12 +43,12 @@ pub struct TooLarge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stream ended {bytes} bytes into a frame")]
 pub struct Truncated {
-    /// The bytes of the frame that had come.
+    /// How many bytes of the frame had arrived.
     pub bytes: usize,
 }
 
 impl Frame {
-    /// A frame to send.
+    /// A frame of this kind with this body.
     ///
     /// # Errors
     /// [`TooLarge`] above [`FRAME_BYTES_MAX`].
@@ -61,19 +61,19 @@ impl Frame {
         Ok(Self { kind, body })
     }
 
-    /// What the body is.
+    /// The kind, which says how to decode the body.
     #[must_use]
     pub fn kind(&self) -> u8 {
         self.kind
     }
 
-    /// What it carries.
+    /// The body.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// Appends the frame to what is to be sent.
+    /// Appends the encoded frame to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(FRAME_HEADER_BYTES + self.body.len());
         out.put_u8(self.kind);
@@ -82,8 +82,8 @@ impl Frame {
     }
 }
 
-/// Divides the bytes of a stream into frames, however they arrive. It holds at most one frame and
-/// what was pushed last.
+/// Splits the bytes of a stream into frames, whatever pieces they arrive in. It buffers at most one
+/// incomplete frame and the bytes of the last push.
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
@@ -97,28 +97,28 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that takes no frame of more than `limit` bytes, nor of more than
-    /// [`FRAME_BYTES_MAX`].
+    /// A decoder that refuses frames of more than `limit` bytes or [`FRAME_BYTES_MAX`], whichever
+    /// is smaller.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), limit: limit.min(FRAME_BYTES_MAX) }
     }
 
-    /// Changes the limit from the next frame on: it is low until a peer has said who it is.
+    /// Changes the limit from the next frame on. It is low until a peer has proven its identity.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit.min(FRAME_BYTES_MAX);
     }
 
-    /// Takes what has arrived. Take the frames out before pushing more.
+    /// Appends bytes that have arrived. The caller takes out all frames before the next push.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next frame; `None` until it has arrived whole. A decoder between two frames holds no
-    /// memory.
+    /// Returns the next frame, or `None` until it has arrived whole. Between two frames the decoder
+    /// holds no memory.
     ///
     /// # Errors
-    /// [`TooLarge`], as soon as its header says so and again on every later call.
+    /// [`TooLarge`] as soon as the header exceeds the limit, and again on every later call.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, TooLarge> {
         let Some(&[kind, low, middle, high]) = self.buffer.first_chunk() else {
             if self.buffer.is_empty() {
@@ -138,10 +138,10 @@ impl Decoder {
         Ok(Some(Frame { kind, body: frame.freeze() }))
     }
 
-    /// The stream has ended.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// [`Truncated`] when it ended within a frame.
+    /// [`Truncated`] if the stream ended within a frame.
     pub fn finish(self) -> Result<(), Truncated> {
         match self.buffer.len() {
             0 => Ok(()),
@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_come_out_as_they_went_in_however_they_are_cut(
+        fn frames_round_trip_whatever_pieces_they_arrive_in(
             frames in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..64)), 0..8),
             cuts in prop::collection::vec(1_usize..9, 1..20),
         ) {
@@ -167,7 +167,8 @@ mod tests {
             let mut wire = BytesMut::new();
             frames.iter().for_each(|frame| frame.encode(&mut wire));
             let mut decoder = Decoder::default();
-            let (mut out, mut cut) = (Vec::new(), cuts.iter().cycle());
+            let mut out = Vec::new();
+            let mut cut = cuts.iter().cycle();
             while !wire.is_empty() {
                 let count = cut.next().map_or(1, |&count| count).min(wire.len());
                 decoder.push(&wire.split_to(count));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_over_the_limit_is_refused_by_its_header_alone() {
+    fn a_frame_over_the_limit_is_refused_from_its_header_alone() {
         let largest = Frame::new(1, vec![0; FRAME_BYTES_MAX - FRAME_HEADER_BYTES]).unwrap();
         let mut wire = BytesMut::new();
         largest.encode(&mut wire);

@@ -1,4 +1,4 @@
-//! The frames of a stream, as they come.
+//! Reads frames from the stream of a connection.
 
 use bytes::Bytes;
 use quinn::{ReadError, RecvStream};
@@ -6,10 +6,10 @@ use quinn::{ReadError, RecvStream};
 use crate::frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge};
 use crate::hello::HELLO_BYTES_MAX;
 
-/// How many pieces are taken from QUIC at a time.
+/// The most chunks of bytes read from QUIC at a time.
 const READ_PIECES: usize = 32;
 
-/// Frames as they come.
+/// Reads frames from the stream of a connection.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     stream: RecvStream,
@@ -17,17 +17,17 @@ pub(crate) struct FrameReader {
     pieces: [Bytes; READ_PIECES],
 }
 
-/// What came of waiting for more.
+/// The outcome of waiting for more bytes.
 pub(crate) enum ReadOutcome {
-    /// There is more.
+    /// Bytes have arrived.
     Data,
-    /// The stream has ended.
+    /// The peer has ended the stream.
     End,
-    /// The connection is closed or about to be.
+    /// The connection is closed, or about to close.
     Lost,
 }
 
-/// Why no frame came.
+/// Why no frame was read.
 pub(crate) enum FrameReadError {
     TooLarge,
     End,
@@ -35,13 +35,13 @@ pub(crate) enum FrameReadError {
 }
 
 impl FrameReader {
-    /// Takes nothing larger than a Hello until [`FrameReader::lift_limit`].
+    /// A reader that refuses a frame larger than a Hello until [`FrameReader::lift_limit`].
     pub(crate) fn new(stream: RecvStream) -> Self {
         let decoder = Decoder::with_limit(FRAME_HEADER_BYTES + HELLO_BYTES_MAX);
         Self { stream, decoder, pieces: Default::default() }
     }
 
-    /// The peer has said who it is.
+    /// Accepts frames of any legal size: the peer has proven its identity.
     pub(crate) fn lift_limit(&mut self) {
         self.decoder.set_limit(FRAME_BYTES_MAX);
     }
@@ -69,7 +69,7 @@ impl FrameReader {
                 }
                 ReadOutcome::Data
             }
-            // A stream that is reset is one that ended where it should not.
+            // A reset ends the stream, too: the peer sends no more frames.
             Ok(None) | Err(ReadError::Reset(_)) => ReadOutcome::End,
             Err(_) => ReadOutcome::Lost,
         }

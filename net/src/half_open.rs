@@ -1,4 +1,4 @@
-//! Who may still shake hands: the handshakes under way are counted, by address.
+//! Limits how many handshakes are in progress, in total and per address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Half-open handshakes of one address, and of all, before an address has to prove itself.
+/// Handshakes in progress, per address and in total, above which a new address must prove itself.
 const UNPROVEN_PER_ADDRESS: usize = 64;
 const UNPROVEN: usize = 128;
-/// Half-open handshakes of one address that has proven itself, and of all.
+/// The most handshakes in progress, per proven address and in total.
 const HALF_OPEN_PER_ADDRESS_MAX: usize = 256;
 pub(crate) const HALF_OPEN_MAX: usize = 512;
 
-/// Counts the handshakes under way, by address: of IPv6 by its /64, which is what one host has.
+/// Counts the handshakes in progress per address. An IPv6 /64 counts as one address, since one host
+/// commonly has a whole /64.
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpen(Mutex<Counted>);
 
@@ -23,18 +24,18 @@ struct Counted {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// What is to be done with somebody who wants to connect.
+/// The decision on an incoming connection.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// Shake hands; the permit is held until this is dropped.
+    /// Start the handshake; it counts until the permit is dropped.
     Admit(HalfOpenPermit),
-    /// It has to show first that it receives what is sent to its address.
+    /// Demand a QUIC Retry first: the peer must prove that it receives packets at its address.
     Prove,
-    /// There are too many.
+    /// Refuse: too many handshakes are in progress.
     Refuse,
 }
 
-/// A handshake under way.
+/// The right to one handshake in progress, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct HalfOpenPermit {
     counted: Arc<HalfOpen>,
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_to_prove_itself_after_its_share() {
+    fn an_address_with_many_handshakes_must_prove_itself() {
         let half_open = Arc::default();
         let held: Vec<_> = (0..64).map(|_| take(&half_open, "192.0.2.1", false).unwrap()).collect();
         let admit = |address: &str, proven| half_open.admit(address.parse().unwrap(), proven);
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address() {
+    fn an_ipv6_64_counts_as_one_address() {
         let half_open = Arc::default();
         let _held: Vec<_> = (0..64)
             .map(|host| take(&half_open, &format!("2001:db8::{host:x}"), false).unwrap())
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_them_have_to_prove_themselves_and_in_the_end_nobody_gets_in() {
+    fn many_addresses_must_all_prove_themselves_until_the_limit_refuses_them() {
         let half_open = Arc::default();
         let mut held: Vec<_> = (0..128)
             .map(|host| take(&half_open, &format!("192.0.2.{host}"), false).unwrap())
@@ -125,7 +126,10 @@ mod tests {
         let admit = |address: &str, proven| half_open.admit(address.parse().unwrap(), proven);
         assert!(matches!(admit("198.51.100.1", false), Admission::Prove));
         held.extend((0..256).map(|_| take(&half_open, "198.51.100.1", true).unwrap()));
-        assert!(matches!(admit("198.51.100.1", true), Admission::Refuse), "one has it all");
+        assert!(
+            matches!(admit("198.51.100.1", true), Admission::Refuse),
+            "one address is at its limit"
+        );
         held.extend((0..128).map(|_| take(&half_open, "198.51.100.2", true).unwrap()));
         assert!(matches!(admit("198.51.100.3", true), Admission::Refuse));
     }

@@ -1,14 +1,15 @@
-//! From a connection to a link: both ends say who they are, and only then anybody hears of it.
+//! Turns a connection into a link: each end accepts the other's Hello before either reports the
+//! link.
 //!
 //! ```text
 //! dialler                         acceptor
 //! Hello                    ──►    accepts it, or closes
 //! accepts it, or closes    ◄──    Hello
-//! HELLO without a body     ──►    now both know that both have accepted
+//! HELLO without a body     ──►    both know that both have accepted
 //! ```
 //!
-//! The last one is needed: a connection that TLS calls established may still be refused by the
-//! other end, and a peer that was told of a link which then never was would route by it.
+//! The third frame is needed: the dialler may still refuse a connection that TLS calls established.
+//! Without it, the acceptor would report, and route by, a link that never comes up.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,24 +32,26 @@ use crate::link_task::{Handshaken, KIND_HELLO, LinkTask};
 use crate::stats::Stat;
 use crate::tls::{self, Verifier};
 
-/// What came of a dial.
+/// The outcome of a dial.
 #[derive(Debug)]
 pub(crate) enum DialOutcome {
+    /// The dial became a link.
     Up(Arc<Link>),
-    /// Another connection to the same peer is the link, or becomes it.
+    /// Another connection to the same peer is the link, or is about to be.
     Declined(Did),
-    /// It was this node that answered.
+    /// This node itself answered.
     Ourselves,
+    /// No link, for this reason.
     Failed(DialFailure),
 }
 
 #[derive(Debug)]
 pub(crate) struct DialFailure {
-    pub(crate) count: Stat,
+    pub(crate) stat: Stat,
     pub(crate) text: String,
 }
 
-/// Why no link came about.
+/// Why a handshake ended without a link.
 enum HandshakeError {
     Refused(Refusal),
     Declined(Declined),
@@ -56,14 +59,14 @@ enum HandshakeError {
     Lost,
 }
 
-/// Connects to an address. With `expected` nobody else may answer.
+/// Dials an address and shakes hands. With `expected`, only that identity may answer.
 pub(crate) async fn dial(
     context: &Arc<Context>,
     address: SocketAddr,
     expected: Option<Did>,
 ) -> DialOutcome {
     let verifier = Arc::new(Verifier::new(expected));
-    let failed = |count, text: String| DialOutcome::Failed(DialFailure { count, text });
+    let failed = |stat, text: String| DialOutcome::Failed(DialFailure { stat, text });
     let connecting = match context.identity.client(Arc::clone(&verifier)) {
         Ok(crypto) => {
             let mut config = ClientConfig::new(Arc::new(crypto));
@@ -79,7 +82,7 @@ pub(crate) async fn dial(
     let connection = match timeout(TLS_TIME_MAX, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(ConnectionError::TimedOut)) | Err(_) => {
-            return failed(Stat::DialUnreachable, "nobody answers".into());
+            return failed(Stat::DialUnreachable, "no answer".into());
         }
         Ok(Err(error)) => {
             let Some(seen) = verifier.seen().filter(|_| expected.is_some()) else {
@@ -121,12 +124,12 @@ pub(crate) async fn dial(
         (Some(CloseReason::Theirs { reason, .. }), _) => {
             failed(Stat::DialRefused, format!("refused by the other end: {reason}"))
         }
-        (Some(why), _) => failed(Stat::DialTransport, why.to_string()),
+        (Some(reason), _) => failed(Stat::DialTransport, reason.to_string()),
         (None, _) => failed(Stat::DialRefused, text),
     }
 }
 
-/// Takes a connection. `permit` is held until it is a link, or not.
+/// Accepts a connection and shakes hands. `permit` counts it as half-open until the handshake ends.
 pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, permit: HalfOpenPermit) {
     let from = incoming.remote_address();
     let connection = match incoming.accept() {
@@ -135,7 +138,7 @@ pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, permit: Ha
     };
     let Ok(Ok(connection)) = connection else {
         context.stats.add(Stat::HandshakeFailed, 1);
-        return tracing::debug!(%from, ?connection, "no session");
+        return tracing::debug!(%from, ?connection, "TLS handshake failed");
     };
     let Some(session) = tls_session(&connection, Role::Acceptor) else {
         return context.stats.add(Stat::HandshakeFailed, 1);
@@ -150,8 +153,8 @@ pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, permit: Ha
         Err(_) => HandshakeError::TimedOut,
     };
     let text = error.text(&context);
-    let why = close_failed(&context, &connection, &error).map(|why| why.to_string());
-    tracing::debug!(%from, peer = %session.peer, why = why.unwrap_or(text), "no link");
+    let reason = close_failed(&context, &connection, &error).map(|reason| reason.to_string());
+    tracing::debug!(%from, peer = %session.peer, reason = reason.unwrap_or(text), "no link");
 }
 
 fn tls_session(connection: &Connection, role: Role) -> Option<TlsSession> {
@@ -210,10 +213,10 @@ fn start_link(
     claim: Claim,
     handshaken: Handshaken,
 ) -> Result<Arc<Link>, Declined> {
-    let running = LinkTask::new(claim.id(), handshaken);
-    let link = Arc::clone(running.link());
+    let task = LinkTask::new(claim.id(), handshaken);
+    let link = Arc::clone(task.link());
     let old = claim.commit(&link)?;
-    context.tasks.spawn(running.run(Arc::clone(context), old));
+    context.tasks.spawn(task.run(Arc::clone(context), old));
     Ok(link)
 }
 
@@ -238,7 +241,8 @@ async fn write_hello(send: &mut SendStream, hello: Vec<u8>) -> Result<(), Handsh
     })
 }
 
-/// Closes the connection as it has to be, and counts it. If the connection is what ended, says how.
+/// Counts a failed handshake and closes its connection. Returns how the connection ended, if it
+/// ended by itself.
 fn close_failed(
     context: &Context,
     connection: &Connection,
@@ -246,11 +250,11 @@ fn close_failed(
 ) -> Option<CloseReason> {
     let (code, text) = match error {
         HandshakeError::Lost => {
-            let why = CloseReason::from_error(connection.close_reason()?, None);
-            if let CloseReason::Theirs { code, .. } = why {
+            let reason = CloseReason::from_error(connection.close_reason()?, None);
+            if let CloseReason::Theirs { code, .. } = reason {
                 context.stats.rejected_by_peer(code);
             }
-            return Some(why);
+            return Some(reason);
         }
         HandshakeError::Refused(refusal) => {
             context.stats.refused(*refusal);

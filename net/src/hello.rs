@@ -1,4 +1,4 @@
-//! The first frame both ways: who speaks, which versions, in which network, over this session only.
+//! The Hello: the first frame in each direction, which binds an identity to one TLS session.
 //!
 //! ```text
 //! offset bytes field             (little-endian)
@@ -8,13 +8,13 @@
 //!      8    32 network           id of the network
 //!     40     8 capabilities      bits 0..48 are offers, bits 48..64 are demands
 //!     48   136 key card          identity, X25519 key, time, signature of the identity
-//!    184     n                   room for what later versions add, at most 3840 bytes, ignored
+//!    184     n                   fields of later versions, at most 3840 bytes, ignored
 //!  184+n    64 signature         of the identity over the domain, the role of the sender, the
-//!                                binding of the TLS session and everything before
+//!                                binding of the TLS session and all bytes before
 //! ```
 //!
-//! Magic, versions and the signature at the end stay where they are in every version, so that two
-//! nodes that share no version can tell each other so.
+//! Magic, versions and the final signature have the same place in every version. So two nodes without
+//! a common version can report that to each other.
 
 use icn_gossip::{CARD_BYTES, Did, KeyCard, Keypair};
 
@@ -26,80 +26,81 @@ const CARD_END: usize = CARD_AT + CARD_BYTES;
 const SIGNATURE_BYTES: usize = 64;
 const EXTENSION_BYTES_MAX: usize = 3840;
 
-/// The largest Hello. Nothing larger is read from a peer that has not said who it is.
+/// The largest Hello in bytes. A peer without a proven identity can send no larger frame.
 pub const HELLO_BYTES_MAX: usize = CARD_END + EXTENSION_BYTES_MAX + SIGNATURE_BYTES;
 
-/// The capability bits this build knows.
+/// The capability bits that this build knows.
 pub const CAPABILITIES_KNOWN: u64 = 0;
 
-/// The capability bits a sender demands: whoever does not know one of them has to refuse.
+/// The capability bits that are demands: a peer that does not know one of them must refuse.
 pub const CAPABILITIES_REQUIRED: u64 = 0xFFFF << 48;
 
-/// The versions of the protocol this build speaks. 0 means: may still change.
+/// The protocol versions that this build speaks. Version 0 may still change.
 pub const VERSIONS_SPOKEN: Versions = Versions { oldest: 0, newest: 0 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
-    /// The oldest one.
+    /// The oldest version of the range.
     pub oldest: u16,
-    /// The newest one.
+    /// The newest version of the range.
     pub newest: u16,
 }
 
-/// Which end of the connection somebody is. A Hello that comes back to its sender is worthless.
+/// Which end of the connection a node is. The signature covers the role, so a Hello reflected to
+/// its sender is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It opened the connection.
+    /// The node that opened the connection.
     Dialler,
-    /// It took the connection.
+    /// The node that accepted the connection.
     Acceptor,
 }
 
-/// What a node says about itself on every connection.
+/// The fields of this node's Hello, the same on every connection.
 #[derive(Debug)]
 pub struct LocalNode<'a> {
-    /// Its signing key.
+    /// This node's signing key.
     pub keypair: &'a Keypair,
-    /// Its X25519 key.
+    /// This node's X25519 key, signed by its identity.
     pub card: &'a KeyCard,
-    /// Its network.
+    /// The id of this node's network.
     pub network: [u8; 32],
-    /// The versions it speaks.
+    /// The protocol versions this node speaks.
     pub versions: Versions,
-    /// What it offers and demands.
+    /// The capability bits this node offers and demands.
     pub capabilities: u64,
 }
 
 /// One TLS session, as this end sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct TlsSession {
-    /// 32 bytes exported from the session's secrets (RFC 5705), the same at both ends and at no
-    /// other session.
+    /// 32 bytes exported from the session's secrets (RFC 5705): the same at both ends, and
+    /// different in every other session.
     pub binding: [u8; 32],
-    /// Which end this is.
+    /// The end that this node is.
     pub role: Role,
-    /// Whose key the other end has proven to hold.
+    /// The identity whose key the peer has proven to hold.
     pub peer: Did,
 }
 
-/// Who is at the other end.
+/// The fields of a peer's Hello that this node has accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedHello {
-    /// Its X25519 key, under its identity.
+    /// The X25519 key of the peer, signed by its identity.
     pub card: KeyCard,
-    /// The version to speak: the newest that both know.
+    /// The protocol version to speak: the newest that both ends know.
     pub version: u16,
-    /// What it offers and demands.
+    /// The capability bits that the peer offers and demands.
     pub capabilities: u64,
 }
 
-/// Why a Hello is not accepted. Every reason has a code that closes the connection and a name that
-/// counts it; both only ever grow.
+/// Why a Hello is refused. Every refusal has a close code and a metric label; codes and labels are
+/// only ever added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It is no Hello.
-    #[error("what came first is no Hello")]
+    /// The first frame is not a Hello.
+    #[error("the first frame is not a Hello")]
     Malformed,
     /// The peer speaks older versions only.
     #[error("the peer speaks protocol {}–{}, this node {}–{}; the peer must be upgraded", .theirs.oldest, .theirs.newest, .ours.oldest, .ours.newest)]
@@ -117,10 +118,10 @@ pub enum Refusal {
         /// What the peer speaks.
         theirs: Versions,
     },
-    /// The peer demands what this node does not know.
-    #[error("the peer demands capabilities this node does not have ({bits:#x})")]
+    /// The peer demands a capability that this node does not know.
+    #[error("the peer demands capabilities that this node does not have ({bits:#x})")]
     Demands {
-        /// The demanded bits that are not known.
+        /// The demanded bits that this node does not know.
         bits: u64,
     },
     /// The peer belongs to another network.
@@ -129,16 +130,16 @@ pub enum Refusal {
     /// The peer is this node.
     #[error("the other end is this node itself")]
     Ourselves,
-    /// The identity or the key card is not that of the key the session was made with.
-    #[error("the Hello is not by the identity that holds the key of the session")]
+    /// The key card belongs to another identity than the key of the TLS session.
+    #[error("the Hello belongs to another identity than the key of the TLS session")]
     NotTheKey,
-    /// The signature is not over this session: a copy from another connection.
-    #[error("the Hello was not made for this session")]
+    /// The signature does not cover this TLS session: the Hello is a copy from another connection.
+    #[error("the Hello was made for another TLS session")]
     Unbound,
 }
 
 impl Refusal {
-    /// The code a connection is closed with.
+    /// The code with which the connection is closed.
     #[must_use]
     pub fn code(self) -> u32 {
         match self {
@@ -153,7 +154,7 @@ impl Refusal {
         }
     }
 
-    /// The name a counter carries.
+    /// The label of the metric that counts this refusal.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -170,10 +171,11 @@ impl Refusal {
 }
 
 impl Versions {
-    /// The newest version that both speak.
+    /// Returns the newest version that both nodes speak.
     ///
     /// # Errors
-    /// [`Refusal::TooOld`] or [`Refusal::TooNew`], as it is `theirs` that does not reach.
+    /// [`Refusal::TooOld`] if `theirs` ends before this range, [`Refusal::TooNew`] if it begins
+    /// after.
     pub fn common(self, theirs: Self) -> Result<u16, Refusal> {
         let ours = self;
         if theirs.newest < ours.oldest {
@@ -202,12 +204,12 @@ impl Role {
     }
 }
 
-/// What is said first.
+/// Signs and verifies the first frame of a stream.
 #[derive(Debug)]
 pub struct Hello;
 
 impl Hello {
-    /// The Hello of this node on `session`.
+    /// Encodes and signs this node's Hello for `session`.
     #[must_use]
     pub fn sign(local: &LocalNode<'_>, session: &TlsSession) -> Vec<u8> {
         let mut out = Vec::with_capacity(CARD_END + SIGNATURE_BYTES);
@@ -220,11 +222,11 @@ impl Hello {
         seal(out, local.keypair, session)
     }
 
-    /// Judges the Hello of the other end. What is refused without a doubt about the sender (version,
-    /// network) is told first, so that an operator reads the reason that helps.
+    /// Verifies the peer's Hello. Version and network are checked before the identity, so that an
+    /// operator reads the refusal that helps most.
     ///
     /// # Errors
-    /// A [`Refusal`]; the connection is then closed with its code.
+    /// A [`Refusal`]; the caller closes the connection with its code.
     pub fn accept(
         bytes: &[u8],
         local: &LocalNode<'_>,
@@ -244,7 +246,7 @@ impl Hello {
             return Err(Refusal::Malformed);
         }
         let version = local.versions.common(theirs)?;
-        // From here on the layout is that of a version both know.
+        // The layout from here on is that of a version both ends know.
         let body = signed.get(VERSIONS_END..CARD_END).ok_or(Refusal::Malformed)?;
         let (network, body) = body.split_first_chunk::<32>().ok_or(Refusal::Malformed)?;
         let (capabilities, card) = body.split_first_chunk::<8>().ok_or(Refusal::Malformed)?;
@@ -312,8 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_learn_who_the_other_is() {
-        let (ana, ben) = (Node::new(1), Node::new(2));
+    fn each_end_learns_the_identity_of_the_other() {
+        let ana = Node::new(1);
+        let ben = Node::new(2);
         for (role, other) in [(Role::Dialler, Role::Acceptor), (Role::Acceptor, Role::Dialler)] {
             let hello = Hello::sign(&ana.local(), &session(role, &ben));
             let local = LocalNode { versions: Versions { oldest: 1, newest: 3 }, ..ben.local() };
@@ -325,7 +328,8 @@ mod tests {
 
     #[test]
     fn a_changed_or_cut_hello_is_refused() {
-        let (ana, ben) = (Node::new(1), Node::new(2));
+        let ana = Node::new(1);
+        let ben = Node::new(2);
         let hello = Hello::sign(&ana.local(), &session(Role::Dialler, &ben));
         let accept =
             |bytes: &[u8]| Hello::accept(bytes, &ben.local(), &session(Role::Acceptor, &ana));
@@ -342,15 +346,17 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_is_worth_nothing_on_another_connection() {
-        let (ana, ben, eve) = (Node::new(1), Node::new(2), Node::new(3));
+    fn a_hello_is_valid_on_one_connection_only() {
+        let ana = Node::new(1);
+        let ben = Node::new(2);
+        let eve = Node::new(3);
         let hello = Hello::sign(&ana.local(), &session(Role::Dialler, &ben));
         let there = session(Role::Acceptor, &ana);
         let other_session = TlsSession { binding: [8; 32], ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &other_session), Err(Refusal::Unbound));
         let reflected = TlsSession { role: Role::Dialler, ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &reflected), Err(Refusal::Unbound));
-        // Eve holds the key of the session and shows what she has heard from Ana.
+        // Eve holds the key of the session and replays a Hello that she received from Ana.
         let heard = TlsSession { peer: eve.keypair.did(), ..there };
         assert_eq!(Hello::accept(&hello, &ben.local(), &heard), Err(Refusal::NotTheKey));
         let ourselves = session(Role::Acceptor, &ana);
@@ -358,8 +364,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_told_apart() {
-        let (ana, ben) = (Node::new(1), Node::new(2));
+    fn each_mismatch_has_its_own_refusal() {
+        let ana = Node::new(1);
+        let ben = Node::new(2);
         let ours = ben.local().versions;
         let judge = |local: LocalNode<'_>| {
             let hello = Hello::sign(&local, &session(Role::Dialler, &ben));
@@ -377,7 +384,8 @@ mod tests {
         assert_eq!(judge(speaking(4, 3)), Err(Refusal::Malformed));
         let network = crate::network_id("other");
         assert_eq!(judge(LocalNode { network, ..ana.local() }), Err(Refusal::OtherNetwork));
-        let (bits, capabilities) = (1 << 60, 1 << 60 | 3);
+        let bits = 1 << 60;
+        let capabilities = bits | 3;
         assert_eq!(
             judge(LocalNode { capabilities, ..ana.local() }),
             Err(Refusal::Demands { bits })
@@ -385,8 +393,9 @@ mod tests {
     }
 
     #[test]
-    fn a_later_hello_may_say_more() {
-        let (ana, ben) = (Node::new(1), Node::new(2));
+    fn a_hello_with_fields_of_a_later_version_is_accepted() {
+        let ana = Node::new(1);
+        let ben = Node::new(2);
         let here = session(Role::Dialler, &ben);
         let mut longer = Hello::sign(&ana.local(), &here);
         longer.truncate(CARD_END);

@@ -1,4 +1,4 @@
-//! Bytes on wires, and who is at the other end.
+//! Frames over QUIC links, and the proven identity of the peer at the other end.
 //!
 //! ```
 //! use bytes::BytesMut;
@@ -8,20 +8,20 @@
 //! Frame::new(7, &b"a body"[..])?.encode(&mut wire);
 //!
 //! let mut decoder = Decoder::default();
-//! decoder.push(&wire[..3]); // whatever has arrived
+//! decoder.push(&wire[..3]); // however many bytes have arrived
 //! assert_eq!(decoder.next_frame()?, None);
 //! decoder.push(&wire[3..]);
 //! assert_eq!(decoder.next_frame()?, Some(Frame::new(7, &b"a body"[..])?));
 //! # Ok::<(), icn_net::TooLarge>(())
 //! ```
 //!
-//! A stream of a connection is a sequence of [`Frame`]s. The first one both ways is a [`Hello`]:
-//! which versions of the protocol a node speaks, in which network, with which X25519 key, signed
-//! together with a secret of the TLS session, so that a Hello is worth nothing on any other
-//! connection. Until the [`Hello`] of the other side has been accepted nothing else is parsed.
+//! The stream of a connection is a sequence of [`Frame`]s. The first frame in each direction is a
+//! [`Hello`]: the sender's protocol versions, network and X25519 key. Its signature covers a secret
+//! of the TLS session, so a Hello is valid on no other connection. Until a node has accepted the
+//! peer's Hello, it parses no other frame.
 //!
-//! A [`Transport`] is the node's place on the network: it takes connections and keeps dialling its
-//! [`Target`]s, one QUIC connection is one link, and what happens on links comes as [`LinkEvent`]s.
+//! A [`Transport`] accepts connections and keeps dialling its [`Target`]s. One QUIC connection is
+//! one link; the transport reports each change of a link as a [`LinkEvent`].
 //!
 //! Invariant: this crate decides *who* a peer is, never *what* it may do.
 
@@ -64,7 +64,7 @@ pub use stats::{Stat, TransportStats};
 pub use target::{BadTarget, Target};
 pub use transport::Transport;
 
-/// The id of the network with this name. Nodes of different networks refuse each other.
+/// Returns the id of the network with this name. Nodes of different networks refuse each other.
 #[must_use]
 pub fn network_id(name: &str) -> [u8; 32] {
     *blake3::hash(name.as_bytes()).as_bytes()

@@ -1,4 +1,4 @@
-//! A link as the rest of the node sees it.
+//! The handle of a link: its identity, its queue and its state.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use crate::close_reason::CloseReason;
 use crate::frame::{FRAME_HEADER_BYTES, Frame};
 use crate::limits::QUEUED_BYTES_MAX;
 
-/// How often to look whether a peer answers, and how many times in a row it may not have.
+/// How often a link checks whether its peer answers, and how many checks in a row may fail.
 const ANSWER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const UNANSWERED_CHECKS_MAX: u32 = 3;
 
-/// What others know of a link.
+/// The handle of a link, shared by its task, the table and the dialler.
 #[derive(Debug)]
 pub(crate) struct Link {
     id: LinkId,
@@ -38,8 +38,17 @@ pub(crate) struct Link {
     gone: CancellationToken,
 }
 
+/// What a link has sent and received since it is up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activity {
+    /// The packets that have arrived.
+    pub(crate) received: u64,
+    /// The frames sent that the peer must acknowledge, probes and retransmissions included.
+    pub(crate) sent: u64,
+}
+
 impl Link {
-    /// A link, and the frames that are queued for it.
+    /// Returns the handle of a new link, and the receiver of its queued frames.
     pub(crate) fn new(
         id: LinkId,
         peer: Did,
@@ -75,7 +84,7 @@ impl Link {
         &self.connection
     }
 
-    /// It was this node that dialled.
+    /// True iff this node dialled.
     pub(crate) fn dialled(&self) -> bool {
         self.dialled
     }
@@ -84,13 +93,13 @@ impl Link {
         self.since.elapsed()
     }
 
-    /// Where the peer is, as far as its packets have told.
+    /// The address from which the packets of the peer come.
     pub(crate) fn address(&self) -> SocketAddr {
         let address = self.connection.remote_address();
         SocketAddr::new(address.ip().to_canonical(), address.port())
     }
 
-    /// Why it ended, once it has.
+    /// Why the link ended, or `None` while it is up.
     pub(crate) fn close_reason(&self) -> Option<&CloseReason> {
         self.reason.get()
     }
@@ -99,7 +108,7 @@ impl Link {
         let _ = self.reason.set(reason);
     }
 
-    /// What this node closed it with, if it did.
+    /// The code and text with which this node closed the link, if it did.
     pub(crate) fn local_close(&self) -> Option<(u32, String)> {
         self.closed.lock().clone()
     }
@@ -108,39 +117,42 @@ impl Link {
         self.gone.cancel();
     }
 
-    /// Waits until everybody has been told that it ended.
+    /// Waits until the caller has received [`LinkEvent::Down`](crate::LinkEvent::Down).
     pub(crate) async fn gone(&self) {
         self.gone.cancelled().await;
     }
 
-    /// How many packets have come, and how often something has gone that the peer must say has come. That
-    /// includes what asks again for it.
-    pub(crate) fn heard_and_asked(&self) -> (u64, u64) {
+    pub(crate) fn activity(&self) -> Activity {
         let stats = self.connection.stats();
         let sent = stats.frame_tx;
-        (stats.udp_rx.datagrams, sent.ping + sent.stream + sent.immediate_ack)
+        Activity {
+            received: stats.udp_rx.datagrams,
+            sent: sent.ping + sent.stream + sent.immediate_ack,
+        }
     }
 
-    /// Waits until the peer is overdue: it has been asked, and then was not heard of at [`UNANSWERED_CHECKS_MAX`] in a row.
-    /// An idle link says nothing of its peer until the next keep-alive.
+    /// Waits until the peer is overdue: in [`UNANSWERED_CHECKS_MAX`] checks in a row this node had
+    /// sent frames to acknowledge, and no packet had arrived. An idle link learns nothing about its
+    /// peer until the next keep-alive.
     pub(crate) async fn overdue(&self) {
-        let (mut heard, mut asked) = self.heard_and_asked();
+        let mut last = self.activity();
         let mut unanswered = 0;
         while unanswered < UNANSWERED_CHECKS_MAX {
             sleep(ANSWER_CHECK_INTERVAL).await;
-            let now = self.heard_and_asked();
-            if now.0 != heard {
-                ((heard, asked), unanswered) = (now, 0);
-            } else if now.1 != asked {
+            let now = self.activity();
+            if now.received != last.received {
+                last = now;
+                unanswered = 0;
+            } else if now.sent != last.sent {
                 unanswered += 1;
             }
         }
     }
 
-    /// Waits until the peer is heard of.
+    /// Waits for the next packet of the peer.
     pub(crate) async fn packet_received(&self) {
-        let (heard, _) = self.heard_and_asked();
-        while self.heard_and_asked().0 == heard {
+        let before = self.activity().received;
+        while self.activity().received == before {
             sleep(ANSWER_CHECK_INTERVAL).await;
         }
     }
@@ -160,12 +172,12 @@ impl Link {
         self.queued.load(Ordering::Acquire) > QUEUED_BYTES_MAX
     }
 
-    /// Waits until the queue is no longer too full.
+    /// Waits until the queue has shrunk below the limit.
     pub(crate) async fn queue_shrunk(&self) {
         self.shrunk.notified().await;
     }
 
-    /// Bytes have left the queue.
+    /// Takes bytes that were written off the size of the queue.
     pub(crate) fn shrink(&self, bytes: usize) {
         if self.queued.fetch_sub(bytes, Ordering::AcqRel) > QUEUED_BYTES_MAX {
             self.shrunk.notify_one();

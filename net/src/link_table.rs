@@ -1,13 +1,16 @@
-//! At most one link to every identity, whoever dials when.
+//! The links of a node: at most one per identity, whichever end dials and whenever.
 //!
-//! A connection whose Hello is under way has a [`Claim`]; with the last word it becomes the link,
-//! and an older link of the same identity ends. Two nodes that dial each other at once must agree
-//! which of the two connections stays, without asking: the one that the smaller identity dialled.
-//! Who accepts a Hello while its own dial is under way therefore declines it if it is the smaller
-//! one, and else gives up its own dial. That needs no clock. A clock decides one case only: a
-//! Hello that was sent before its sender knew that the other connection had come about looks like
-//! that of a node which has lost it. Within [`FRESH_AGE`] it is taken for the former; who really has
-//! lost the link dials again.
+//! A connection in its handshake holds a [`Claim`]. When the handshake completes, the connection
+//! becomes the link, and an older link of the same identity ends.
+//!
+//! Two nodes that dial each other at once must keep the same one of the two connections, without
+//! asking. They keep the one that the smaller identity dialled. So a node that receives a Hello during its
+//! own dial declines the Hello if its identity is the smaller one. Otherwise it gives up its own
+//! dial. This rule needs no clock.
+//!
+//! One case needs a clock. A Hello sent before its sender knew of the other connection looks like
+//! one of a sender that has lost that connection. Until a link is [`FRESH_AGE`] old, the acceptor
+//! assumes the former; a sender that has lost the link dials again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use crate::close_reason::{CLOSE_REPLACED, CLOSE_TOO_MANY};
 use crate::limits::LINKS_MAX;
 use crate::link::{Link, LinkId};
 
-/// How long a link is taken to be known at both ends only since a moment ago.
+/// The age up to which the other end may not know yet that the link is up.
 const FRESH_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -50,7 +53,7 @@ struct Attempt {
     connection: Connection,
 }
 
-/// A connection that may become the link of an identity, until this is dropped.
+/// The right of one connection to become the link of an identity, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Claim {
     table: Arc<LinkTable>,
@@ -61,9 +64,9 @@ pub(crate) struct Claim {
 /// Why a connection does not become a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Declined {
-    /// Another connection to the same identity is the link or becomes it.
+    /// Another connection to the same identity is the link, or is about to be.
     OtherLink,
-    /// There are as many links as there may be.
+    /// [`LINKS_MAX`] links are up or in their handshake.
     Full,
 }
 
@@ -78,7 +81,7 @@ impl Declined {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::OtherLink => "another link of the same two nodes stays",
-            Self::Full => "as many links as there may be",
+            Self::Full => "the limit of links is reached",
         }
     }
 }
@@ -88,7 +91,7 @@ impl LinkTable {
         Arc::new(Self { own, inner: Mutex::default() })
     }
 
-    /// The link of an identity.
+    /// The link to an identity, if one is up.
     pub(crate) fn link_of(&self, peer: &Did) -> Option<Arc<Link>> {
         self.inner.lock().slots.get(peer)?.up.clone()
     }
@@ -101,7 +104,7 @@ impl LinkTable {
         self.inner.lock().links.values().cloned().collect()
     }
 
-    /// Before the Hello of a connection that this node has dialled.
+    /// Claims a connection that this node dialled, before it sends its Hello.
     pub(crate) fn claim_dial(
         self: &Arc<Self>,
         peer: Did,
@@ -119,7 +122,7 @@ impl LinkTable {
         Ok(Claim { table: Arc::clone(self), peer, id })
     }
 
-    /// When the Hello of a peer that has dialled is accepted, before the answer.
+    /// Claims a connection that a peer dialled, after its Hello is accepted and before this node's.
     pub(crate) fn claim_accept(
         self: &Arc<Self>,
         peer: Did,
@@ -144,7 +147,7 @@ impl LinkTable {
         Ok(Claim { table: Arc::clone(self), peer, id })
     }
 
-    /// The link is no more.
+    /// Removes a link that has ended.
     pub(crate) fn remove(&self, link: &Link) {
         let inner = &mut *self.inner.lock();
         inner.links.remove(&link.id());
@@ -156,16 +159,16 @@ impl LinkTable {
 }
 
 impl Claim {
-    /// The id of the link to come.
+    /// The id that the link will have.
     pub(crate) fn id(&self) -> LinkId {
         self.id
     }
 
-    /// Both Hellos are accepted: `link` is the one of its peer from now on. The one before, which
-    /// is closed, has to be gone before anybody hears of the new one.
+    /// Makes `link` the link of its peer: both ends have accepted each other's Hello. Closes and
+    /// returns the link it replaces; that link must be Down before the new one is Up.
     ///
     /// # Errors
-    /// [`Declined::OtherLink`] when another connection came between.
+    /// [`Declined::OtherLink`] if another connection has taken over the claim.
     pub(crate) fn commit(self, link: &Arc<Link>) -> Result<Option<Arc<Link>>, Declined> {
         let inner = &mut *self.table.inner.lock();
         let slot = inner.slots.get_mut(&self.peer).ok_or(Declined::OtherLink)?;
@@ -173,7 +176,7 @@ impl Claim {
         let old = slot.up.replace(Arc::clone(link));
         inner.links.insert(self.id, Arc::clone(link));
         if let Some(old) = &old {
-            old.close(CLOSE_REPLACED, "a newer link of the same peer");
+            old.close(CLOSE_REPLACED, "a newer link of the same peer replaces it");
         }
         Ok(old)
     }

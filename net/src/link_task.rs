@@ -1,4 +1,4 @@
-//! What runs a link, from Up to Down: what is read from it, and what is written to it.
+//! The task that runs a link from Up to Down: one loop reads its frames, another writes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::limits::{FLUSH_TIME_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
 use crate::link::{Link, LinkId};
 use crate::stats::Stat;
 
-/// The kind of the frames that make a link: the Hello, and the dialler's word that it has accepted.
+/// The kind of the two handshake frames: the Hello, and the empty confirmation of the dialler.
 pub(crate) const KIND_HELLO: u8 = 0;
 
-/// How many queued frames are looked at, and how many bytes are put together, for one write.
+/// The most queued frames taken from the queue at a time, and about how many bytes one write has.
 const WRITE_FRAMES: usize = 128;
 const WRITE_BYTES: usize = 64 << 10;
 
-/// How long the code of a connection may take to follow the end of its stream.
+/// The most time between the end of a peer's stream and the close of its connection.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A connection over which both Hellos have gone.
+/// A connection whose handshake is complete at this end.
 pub(crate) struct Handshaken {
     pub(crate) connection: Connection,
     pub(crate) send: SendStream,
@@ -38,7 +38,7 @@ pub(crate) struct Handshaken {
     pub(crate) peer: AcceptedHello,
 }
 
-/// The two ends of a link's queue and everything that runs it.
+/// The task of one link: its handle, the receiver of its queue, and its connection.
 pub(crate) struct LinkTask {
     link: Arc<Link>,
     queue: mpsc::UnboundedReceiver<Frame>,
@@ -56,7 +56,8 @@ impl LinkTask {
         &self.link
     }
 
-    /// From Up to Down. `old` is the link that this one replaces.
+    /// Runs the link from Up to Down. `old` is the link that this one replaces; its Down comes
+    /// first.
     pub(crate) async fn run(self, context: Arc<Context>, old: Option<Arc<Link>>) {
         if let Some(old) = old {
             old.gone().await;
@@ -82,7 +83,7 @@ impl LinkTask {
             context.tasks.spawn(write(Arc::clone(&context), Arc::clone(&link), send, queue));
         read(&context, &link, reader).await;
         let error = connection.closed().await;
-        // Nobody may hear of what was sent after the link is down.
+        // No Sent may follow Down.
         writer.abort();
         let _ = writer.await;
         let reason = CloseReason::from_error(error, link.local_close());
@@ -95,7 +96,7 @@ impl LinkTask {
     }
 }
 
-/// Reads until the connection is closed, here or there.
+/// Reads frames until either end closes the connection.
 async fn read(context: &Context, link: &Link, mut reader: FrameReader) {
     let unsettled = Arc::new(Semaphore::new(UNSETTLED_BYTES_MAX));
     loop {
@@ -124,9 +125,9 @@ async fn read(context: &Context, link: &Link, mut reader: FrameReader) {
             tokio::select! {
                 () = link.queue_shrunk() => {}
                 _ = link.connection().closed() => return,
-                // Two that do this to each other would wait for ever.
+                // Two nodes whose queues are both full would wait for each other for ever.
                 () = sleep(context.config.timing.idle) => {
-                    return link.close(CLOSE_TOO_MANY, "nothing is taken of what is queued");
+                    return link.close(CLOSE_TOO_MANY, "the peer does not read its queued frames");
                 }
             }
         }
@@ -134,7 +135,7 @@ async fn read(context: &Context, link: &Link, mut reader: FrameReader) {
             ReadOutcome::Data => {}
             ReadOutcome::Lost => return,
             ReadOutcome::End => {
-                // Who stops ends its stream and then closes.
+                // A node that stops ends its stream first and then closes the connection.
                 if timeout(CLOSE_TIME_MAX, link.connection().closed()).await.is_err() {
                     link.close(CLOSE_MALFORMED, "the stream ended and the link did not");
                 }
@@ -149,7 +150,8 @@ async fn take(unsettled: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphore
     Arc::clone(unsettled).acquire_many_owned(count).await.ok()
 }
 
-/// Writes what is queued, as much as there is in one go; when the node stops, the rest and the end.
+/// Writes the queued frames in batches. When the node stops, it writes the rest and ends the
+/// stream.
 async fn write(
     context: Arc<Context>,
     link: Arc<Link>,

@@ -1,4 +1,4 @@
-//! How QUIC is set up: what a peer can make this node hold, and how it learns of a restart.
+//! The QUIC settings: bounds on what a peer can make this node buffer, and stateless resets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::config::Timing;
 use crate::error::BindError;
 use crate::limits::WINDOW_BYTES;
 
-/// The context of what keys the tokens by which a peer learns that this node was started again.
+/// The key derivation context of stateless reset tokens, from which a peer learns of a restart.
 const RESET_CONTEXT: &str = "icn v0 stateless reset";
 const RESET_DOMAIN: &[u8] = b"icn/reset/v0\0";
 
-/// One stream, no datagrams, and windows that bound what a peer can make this node hold.
+/// Settings of a connection: one stream, no datagrams, and windows that bound the buffered bytes.
 pub(crate) fn transport_config(
     timing: &Timing,
     streams: u32,
@@ -33,16 +33,16 @@ pub(crate) fn transport_config(
         .stream_receive_window(VarInt::from_u32(WINDOW_BYTES))
         .receive_window(VarInt::from_u32(WINDOW_BYTES))
         .send_window(WINDOW_BYTES.into())
-        // A first packet that nobody heard is sent again soon: a node that was started again is
-        // there before the next dial.
+        // A lost first packet is retransmitted early, so that a dial reaches a node that has just
+        // restarted, before the next dial is due.
         .initial_rtt(Duration::from_millis(100))
         .keep_alive_interval(Some(timing.keep_alive))
         .max_idle_timeout(Some(idle));
     Ok(config)
 }
 
-/// The same keys after every start of the same node: a peer that still holds a link to the process
-/// before learns from its next packet that nobody is there any more.
+/// Settings of the socket. The keys derive from the identity and survive a restart. So the restarted
+/// node answers a packet on a link of its earlier process with a valid stateless reset.
 pub(crate) fn endpoint_config(keypair: &Keypair) -> EndpointConfig {
     let secret = blake3::derive_key(RESET_CONTEXT, &keypair.sign(RESET_DOMAIN));
     let mut cid = [0; 8];
@@ -65,7 +65,8 @@ impl HmacKey for ResetKey {
     }
 
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        // The hashes compare in constant time.
+        // blake3 compares hashes in constant time: the time of a rejection says nothing about the
+        // token.
         let signature = <[u8; 32]>::try_from(signature).map_err(|_| CryptoError)?;
         let expected = blake3::keyed_hash(&self.0, data);
         if expected == signature { Ok(()) } else { Err(CryptoError) }

@@ -1,4 +1,4 @@
-//! Where somebody may be reached.
+//! The address of a peer to dial.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,8 +8,8 @@ use icn_gossip::Did;
 
 const HOST_BYTES_MAX: usize = 253;
 
-/// An address to dial: `[DID@]HOST:PORT`. With a DID nobody else is accepted there; without one
-/// the first key that answers is, and from then on no other until the process ends.
+/// An address to dial: `[DID@]HOST:PORT`. With a DID, only that identity is accepted there. Without
+/// one, the first identity that answers is pinned until the process ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     did: Option<Did>,
@@ -23,36 +23,36 @@ enum Host {
     Name(String),
 }
 
-/// The text is no [`Target`].
+/// Why a text is not a [`Target`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTarget {
-    /// What is before the `@` is no DID.
+    /// The part before the `@` is not a DID.
     #[error(
-        "what stands before the @ is no DID; `icnctl identity show` on the other node prints it"
+        "the part before the @ is not a DID; `icnctl identity show` on the other node prints its DID"
     )]
     Did,
-    /// There is no host, or something no host is called.
+    /// The host is missing or malformed.
     #[error("a peer is written [DID@]HOST:PORT, and an IPv6 address in brackets")]
     Host,
-    /// There is no port.
+    /// The port is missing or not a number from 1 to 65535.
     #[error("a peer is written [DID@]HOST:PORT, with a port from 1 to 65535")]
     Port,
 }
 
 impl Target {
-    /// Somebody at an address.
+    /// A target at an IP address, optionally with the identity expected there.
     #[must_use]
     pub fn new(did: Option<Did>, address: SocketAddr) -> Self {
         Self { did, host: Host::Address(address.ip().to_canonical()), port: address.port() }
     }
 
-    /// Who is expected there.
+    /// The identity expected there, if one was given.
     #[must_use]
     pub fn did(&self) -> Option<Did> {
         self.did
     }
 
-    /// The addresses this is now.
+    /// Resolves the host to its current addresses.
     pub(crate) async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
         match &self.host {
             Host::Address(address) => Ok(vec![SocketAddr::new(*address, self.port)]),
@@ -116,21 +116,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_written_as_it_is_read() {
+    fn a_target_prints_as_it_parses() {
         let did = Keypair::from_seed([1; 32]).did();
         for text in ["192.0.2.1:7000", "[2001:db8::1]:7000", "node-1.example.org:1"] {
             let target: Target = text.parse().unwrap();
-            assert_eq!((target.to_string().as_str(), target.did()), (text, None));
+            assert_eq!(target.to_string(), text);
+            assert_eq!(target.did(), None);
             let text = format!("{did}@{text}");
             let target: Target = text.parse().unwrap();
-            assert_eq!((target.to_string(), target.did()), (text, Some(did)));
+            assert_eq!(target.to_string(), text);
+            assert_eq!(target.did(), Some(did));
         }
         let address = "[::ffff:192.0.2.1]:7".parse().unwrap();
         assert_eq!(Target::new(None, address).to_string(), "192.0.2.1:7");
     }
 
     #[test]
-    fn what_is_no_target_says_which_part_is_wrong() {
+    fn an_invalid_target_names_the_wrong_part() {
         for (text, wrong) in [
             ("", BadTarget::Port),
             ("host", BadTarget::Port),
@@ -142,7 +144,7 @@ mod tests {
             ("[192.0.2.1]:7000", BadTarget::Host),
             ("[::1:7000", BadTarget::Host),
             ("a b:7000", BadTarget::Host),
-            ("somebody@host:7000", BadTarget::Did),
+            ("no-did@host:7000", BadTarget::Did),
             ("@host:7000", BadTarget::Did),
         ] {
             assert_eq!(text.parse::<Target>(), Err(wrong), "{text}");

@@ -1,7 +1,8 @@
-//! TLS 1.3 with raw Ed25519 keys both ways (RFC 7250): the session is the identity.
+//! TLS 1.3 with raw Ed25519 keys at both ends (RFC 7250): a session proves the identity of each
+//! end.
 //!
-//! No certificate, no name and no ticket: nothing expires, and nobody can go on with a session
-//! whose keys were not shown in it.
+//! There are no certificates, names or session tickets: no credential expires, and every session
+//! proves both keys anew.
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,17 +22,17 @@ use rustls::{
 
 const ALPN: &[u8] = b"icn/1";
 
-/// The label of the 32 bytes exported from a session that bind a Hello to it.
+/// The exporter label of the 32 bytes that bind a Hello to its session.
 pub(crate) const BINDING_LABEL: &[u8] = b"icn hello v0";
 
-/// What a dialler calls the other end; it is not sent.
+/// The server name that the TLS client API requires; it is not sent.
 pub(crate) const SERVER_NAME: &str = "icn.invalid";
 
-/// What precedes the key in the SubjectPublicKeyInfo of an Ed25519 key (RFC 8410).
+/// The bytes before the key in the SubjectPublicKeyInfo of an Ed25519 key (RFC 8410).
 const SPKI_PREFIX: [u8; 12] =
     [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// The key of this node as TLS wants it.
+/// The key of this node in the form that TLS needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsIdentity {
     certified: Arc<CertifiedKey>,
@@ -46,7 +47,7 @@ impl TlsIdentity {
         Self { certified: Arc::new(certified), provider: Arc::new(provider) }
     }
 
-    /// For whoever connects.
+    /// The TLS settings for incoming connections.
     pub(crate) fn server(&self) -> Result<QuicServerConfig, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])?
@@ -60,7 +61,8 @@ impl TlsIdentity {
         QuicServerConfig::try_from(config).map_err(|error| Error::General(error.to_string()))
     }
 
-    /// For one dial. Who answered is in `verifier` then, even if it was somebody else than expected.
+    /// The TLS settings for one dial. `verifier` records the identity that answers, expected or
+    /// not.
     pub(crate) fn client(&self, verifier: Arc<Verifier>) -> Result<QuicClientConfig, Error> {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_protocol_versions(&[&version::TLS13])?
@@ -77,14 +79,14 @@ impl TlsIdentity {
     }
 }
 
-/// Who is at the other end of a connection that is made.
+/// The identity of the peer of an established connection.
 pub(crate) fn peer_did(connection: &quinn::Connection) -> Option<Did> {
     let keys = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     did_from_spki(keys.first()?).ok()
 }
 
-/// Takes every key that can be an identity, or only that of one. What a peer may do is not decided
-/// here.
+/// Accepts the key of the expected identity, or of any identity if none is expected. Invariant: it
+/// never decides what a peer may do.
 #[derive(Debug, Default)]
 pub(crate) struct Verifier {
     expected: Option<Did>,
@@ -96,7 +98,7 @@ impl Verifier {
         Self { expected, seen: OnceLock::new() }
     }
 
-    /// Who answered.
+    /// The identity that answered the dial.
     pub(crate) fn seen(&self) -> Option<Did> {
         self.seen.get().copied()
     }
@@ -201,8 +203,9 @@ impl ClientCertVerifier for Verifier {
     }
 }
 
-/// The key pair signs for TLS itself, so that its secret stays where it is. TLS puts 64 spaces and
-/// its own words before what is signed: no such signature is one of an entry or a Hello.
+/// Signs for TLS with the key pair itself, so that the secret is never copied. TLS prefixes 64
+/// spaces and a context string to the signed bytes, so no TLS signature is valid for an entry or a
+/// Hello.
 #[derive(Clone, Debug)]
 struct TlsKey(Arc<Keypair>);
 
@@ -239,7 +242,7 @@ fn did_from_spki(spki: &CertificateDer<'_>) -> Result<Did, Error> {
     Did::from_key(key.try_into().map_err(|_| unusable())?).map_err(|_| unusable())
 }
 
-/// This error alone is told to the other end without words of ours.
+/// The one error that rustls sends to the peer without a text of this node.
 fn unusable() -> Error {
     Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
 }
@@ -249,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_keys_that_can_be_an_identity_are_taken() {
+    fn only_keys_that_can_be_an_identity_are_accepted() {
         let ana = Keypair::from_seed([1; 32]).did();
         let take = |bytes: Vec<u8>| did_from_spki(&CertificateDer::from(bytes));
         assert_eq!(take(spki(&ana)), Ok(ana));

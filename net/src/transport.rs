@@ -1,4 +1,4 @@
-//! A node's place on the network.
+//! The transport: one UDP socket, its links, and the targets it dials.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -30,8 +30,8 @@ use crate::stats::{Stat, TransportStats};
 use crate::target::Target;
 use crate::tls::TlsIdentity;
 
-/// A node's place on the network: one UDP socket, and the links over it. Cheap to clone; when the
-/// last clone is dropped, everything ends at once.
+/// One UDP socket, the links over it, and the targets it dials. Cheap to clone; dropping the last
+/// clone closes every link at once.
 #[derive(Clone, Debug)]
 pub struct Transport {
     pub(crate) context: Arc<Context>,
@@ -40,8 +40,8 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Listens, on the tokio runtime of the caller. What happens is told through `events`; while
-    /// they are not taken, nothing is read from anybody.
+    /// Listens, on the tokio runtime of the caller, and reports on `events`. While that channel is
+    /// full, no link reads from its peer.
     ///
     /// # Errors
     /// [`BindError`].
@@ -61,9 +61,9 @@ impl Transport {
         let address = config.listen;
         let listen = |source| BindError::Listen { address, source };
         let socket = UdpSocket::bind(address).map_err(listen)?;
-        // As much as the system grants; with less, what a link sends at once is lost and sent again.
+        // A smaller buffer only loses packets of a burst, which QUIC retransmits.
         if let Err(error) = SockRef::from(&socket).set_recv_buffer_size(SOCKET_BYTES) {
-            tracing::warn!(%error, "the socket keeps the buffer it has");
+            tracing::warn!(%error, "the receive buffer of the socket keeps its size");
         }
         let endpoint = Endpoint::new(
             quic::endpoint_config(&config.keypair),
@@ -95,28 +95,28 @@ impl Transport {
         Ok(Self { context, dialler, _dead: Arc::new(dead.drop_guard()) })
     }
 
-    /// Where this listens.
+    /// The UDP address this transport listens on.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.context.endpoint.local_addr()
     }
 
-    /// Who this is.
+    /// The identity of this node.
     #[must_use]
     pub fn did(&self) -> Did {
         self.context.did
     }
 
-    /// Queues a frame and returns at once. Says whether the link is still there; if it is not, the
-    /// frame is dropped. Nothing bounds the queue but the caller, who counts what it has queued
-    /// against [`LinkEvent::Sent`].
+    /// Queues a frame and returns at once. Returns false, and drops the frame, iff the link has
+    /// ended. The queue is unbounded: the caller bounds it by subtracting the bytes of
+    /// [`LinkEvent::Sent`] from the bytes it has queued.
     pub fn send(&self, link: LinkId, frame: Frame) -> bool {
         self.context.table.link(link).is_some_and(|link| link.send(frame))
     }
 
-    /// Closes a link at once: what is queued is not sent any more. The peer is told both, and
+    /// Closes a link at once and drops its queued frames. The peer receives code and reason;
     /// [`LinkEvent::Down`] follows.
     pub fn close(&self, link: LinkId, code: u32, reason: &str) {
         if let Some(link) = self.context.table.link(link) {
@@ -124,38 +124,38 @@ impl Transport {
         }
     }
 
-    /// Keeps a link to this target from now on. Says whether it will: not to this node itself, and
-    /// not beyond [`TARGETS_MAX`](crate::limits::TARGETS_MAX).
+    /// Maintains a link to this target from now on. Returns false if the target is this node
+    /// itself, or there are already [`TARGETS_MAX`](crate::limits::TARGETS_MAX) targets.
     pub fn dial(&self, target: Target) -> bool {
         self.dialler.add(target, TargetSource::Requested)
     }
 
-    /// Keeps a link to a peer at the address where it was met, and no longer where it was met
-    /// before: of a peer that moves often one address is known. Targets that were asked for by
-    /// [`Transport::dial`] stay. Says what that says.
+    /// Maintains a link to a peer at the address of its last link. This address replaces the one
+    /// learnt before, so that a peer that moves often has one learnt target. Targets of
+    /// [`Transport::dial`] stay. Returns what [`Transport::dial`] returns.
     pub fn learn(&self, peer: Did, address: SocketAddr) -> bool {
         self.dialler.learn(Target::new(Some(peer), address))
     }
 
-    /// Does not dial this target any more. A link that is there stays.
+    /// Stops dialling a target of [`Transport::dial`]. An existing link stays up.
     pub fn forget(&self, target: &Target) {
         self.dialler.remove(target, TargetSource::Requested);
     }
 
-    /// How the targets fare, in no order.
+    /// The status of each target, in no order.
     #[must_use]
     pub fn targets(&self) -> Vec<TargetStatus> {
         self.dialler.status()
     }
 
-    /// What happened, counted.
+    /// The counters of this transport.
     #[must_use]
     pub fn stats(&self) -> &Arc<TransportStats> {
         &self.context.stats
     }
 
-    /// Sends what is queued, closes every link with the code of a node that stops, and ends all
-    /// tasks. Takes some seconds at most, however peers behave; events go on until then.
+    /// Sends the queued frames, closes every link with [`CLOSE_STOPPING`] and ends all tasks.
+    /// Returns within a few seconds whatever peers do, and reports events until then.
     pub async fn shutdown(&self) {
         let context = &self.context;
         context.stopping.cancel();
@@ -196,7 +196,7 @@ async fn take_connections(context: Arc<Context>) {
     }
 }
 
-/// Not one of the tasks: those are waited for before anybody is dead.
+/// Closes the socket when the transport ends. Not a tracked task: shutdown waits for those first.
 async fn close_when_dead(endpoint: Endpoint, dead: CancellationToken) {
     dead.cancelled().await;
     endpoint.close(CLOSE_STOPPING.into(), b"this node stops");

@@ -1,6 +1,6 @@
-//! What a link costs that only idles, and how many there may be.
+//! The memory of an idle link, and the limit of links.
 //!
-//! The peers are in a process of their own, so that only the cost of one end is measured.
+//! The peers run in another process, so that the test measures one end only.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command};
@@ -27,7 +27,7 @@ fn bind(seed: u64) -> (Transport, mpsc::Receiver<LinkEvent>) {
     (Transport::bind(config, sender).unwrap(), events)
 }
 
-/// Not a test by itself: the peers of the one below.
+/// Not a test by itself: the process of the peers of the test below.
 #[test]
 fn peers() {
     let Some(address) = std::env::var_os(ADDRESS) else { return };
@@ -39,7 +39,7 @@ fn peers() {
             let (transport, mut events) = bind(seed);
             transport.dial(Target::new(None, address));
             assert!(matches!(events.recv().await, Some(LinkEvent::Up { .. })));
-            // What comes is settled at once.
+            // Each frame is settled at once.
             tokio::spawn(async move { while events.recv().await.is_some() {} });
             nodes.push(transport);
         }
@@ -74,7 +74,7 @@ async fn ups(events: &mut mpsc::Receiver<LinkEvent>, count: usize) -> Vec<LinkId
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
+async fn idle_links_are_cheap_and_limited_in_number() {
     if std::env::var_os(ADDRESS).is_some() {
         return;
     }
@@ -87,13 +87,13 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
             .spawn()
             .unwrap(),
     );
-    // The first links pay for what all share.
+    // The first links pay for memory that all links share.
     let mut links = ups(&mut events, 16).await;
     let before = resident_bytes();
     links.extend(ups(&mut events, LINKS_MAX - 16).await);
     let after = resident_bytes();
 
-    // One more is refused, and keeps nobody from dialling again.
+    // One more link is refused; its peer goes on dialling.
     let (one_more, _events) = bind(1 << 32);
     assert!(one_more.dial(Target::new(None, address)));
     let refused = async {
@@ -103,7 +103,7 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
     };
     assert!(timeout(TIME_MAX, refused).await.is_ok());
 
-    // A link that has carried something and is idle again.
+    // Each link carries frames and is idle again.
     for &link in &links {
         for _ in 0..8 {
             assert!(node.send(link, Frame::new(1, vec![0; 60_000]).unwrap()));
@@ -115,10 +115,10 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
                 other => panic!("{other:?}"),
             }
         }
-        // Not all at once: what is under way is not what a link keeps.
+        // One link after the other: memory in flight is not memory of an idle link.
         sleep(Duration::from_millis(20)).await;
     }
-    // Until all of it has arrived.
+    // Wait until all frames have arrived.
     let mut used = resident_bytes();
     for _ in 0..20 {
         sleep(Duration::from_millis(100)).await;
@@ -126,7 +126,7 @@ async fn an_idle_link_is_cheap_and_there_are_no_more_than_allowed() {
     }
 
     let (Some(before), Some(after), Some(used)) = (before, after, used) else {
-        eprintln!("skipped: this system does not tell the memory of a process");
+        eprintln!("skipped: this system does not report the memory of a process");
         return;
     };
     let each = |now: u64| now.saturating_sub(before) / (LINKS_MAX as u64 - 16);

@@ -44,7 +44,7 @@ fn survive(site: &Site, hosts: &[usize], links: &[usize], heal: impl Fn()) {
     let (since, spent) = (Watch::start(), site.spent(0));
     site.wait_for_links(links);
     since.tell("the links are down");
-    until("a dial that fails", || site.log(0).contains("nobody answers").then_some(()));
+    until("a dial that fails", || site.log(0).contains("no answer").then_some(()));
     spent.check_idle(&site.spent(0));
     assert_eq!(site.houses[0].texts(TOPIC).len(), 11);
 

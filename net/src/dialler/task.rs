@@ -1,10 +1,19 @@
-//! The task of a target. It does nothing while there is a link to the identity behind the target, unless
-//! the local network says that this is elsewhere by now, or has heard of it here while it does not answer
-//! on the link: a node that has moved does not answer where it was, nor hears an answer that comes from
-//! elsewhere, and the link would be dead until the silence is too long. What the local network said before
-//! can hold for two minutes more. Otherwise it dials: at once at first, within [`RECONNECT_DELAY_MAX`] after a link that
-//! ended by nobody's fault, and after a failure with growing pauses, of which a random part is left out so
-//! that nodes that lost each other together do not meet at the same moment for ever.
+//! The task of one target: dials, backs off after failures, and watches the link.
+//!
+//! | there is a link to the peer | the task |
+//! |---|---|
+//! | no, none was up before | dials at once |
+//! | no, the last one ended without a fault | dials within [`RECONNECT_DELAY_MAX`] |
+//! | no, the last dial or link failed | dials after a growing, jittered backoff |
+//! | yes | waits |
+//! | yes, and the local network advertises the peer here and no longer at the link's address | dials |
+//! | yes, the peer is overdue on it, and the local network advertises the peer here | dials |
+//!
+//! The last two rows serve a peer that has moved. A node that has moved neither answers at its old
+//! address nor accepts an answer from an unknown one. Its link would be dead until the idle timeout. An old advertisement can stay valid for two minutes more, hence the last row.
+//!
+//! The jitter keeps nodes that lost each other at the same moment from retrying at the same
+//! moments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,20 +31,21 @@ use crate::link::Link;
 use crate::stats::Stat;
 use crate::target::Target;
 
-/// The longest pause after a link that ended by nobody's fault.
+/// The longest delay before a reconnect after a link that ended without a fault.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(250);
-/// The first pause after a failure, and the longest.
+/// The longest first backoff after a failure, and the longest backoff.
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// A link that lived this long is a success; one shorter than that is no reason to hurry.
+/// The age of a link that resets the count of failures.
 const STABLE_AGE: Duration = Duration::from_secs(30);
+/// The age below which even a faultless end of a link counts as a failure.
 const PROMPT_AGE_MIN: Duration = Duration::from_secs(1);
 
-/// Keeps a link to a target until it is dropped.
+/// Maintains a link to a target until the future is dropped.
 pub(super) async fn maintain(dialler: &Dialler, target: &Target, wake: &Notify) {
     let context = &dialler.context;
     let mut declined = 0;
-    // The link beside which this was dialled: once is enough, until there is news.
+    // The link during which the target was already dialled: one dial is enough until an event.
     let mut alongside = None;
     loop {
         let expected = dialler.expected(target);
@@ -59,7 +69,7 @@ pub(super) async fn maintain(dialler: &Dialler, target: &Target, wake: &Notify) 
                 alongside = Some(link.id());
                 tokio::select! {
                     dialled = dial(context, target, expected) => dialled,
-                    // A newer link, or the one there is, makes this one needless.
+                    // A newer link, or an answer on this one, makes the dial needless.
                     () = link.gone() => continue,
                     () = link.packet_received(), if !dialler.has_moved(target, link) => continue,
                 }
@@ -77,29 +87,29 @@ pub(super) async fn maintain(dialler: &Dialler, target: &Target, wake: &Notify) 
                 declined
             }
             DialOutcome::Ourselves => {
-                tracing::info!(%target, "this is the node itself: not dialled again");
+                tracing::info!(%target, "the target is this node itself; it is not dialled again");
                 return dialler.mark_own(target);
             }
-            DialOutcome::Failed(DialFailure { count, text }) => {
-                tracing::info!(%target, why = text, "not connected");
-                context.stats.add(count, 1);
+            DialOutcome::Failed(DialFailure { stat, text }) => {
+                tracing::info!(%target, reason = text, "not connected");
+                context.stats.add(stat, 1);
                 dialler.record_failure(target, Some(text))
             }
         };
-        // Beside a link it waits for news of that.
+        // With a link, the next event decides, not the backoff.
         if link.is_none() {
             sleep_or_wake(backoff(failures), wake).await;
         }
     }
 }
 
-/// What may happen while there is a link to the peer.
+/// What ends the wait while there is a link to the peer.
 enum LinkedEvent {
-    /// The link has gone.
+    /// The link has ended.
     Ended,
-    /// What is known of the peer, or of the link, is no longer what it was.
+    /// The advertisements of the peer changed, or the link answers again.
     Changed,
-    /// It is worth a dial beside the link.
+    /// The peer has moved or is overdue: dial this target, too.
     DialElsewhere,
 }
 
@@ -118,7 +128,9 @@ async fn next_event(
         () = link.gone() => LinkedEvent::Ended,
         () = wake.notified() => LinkedEvent::Changed,
         () = link.packet_received(), if was_dialled && !moved => LinkedEvent::Changed,
-        () = link.overdue(), if !was_dialled && dialler.is_hinted(target) => LinkedEvent::DialElsewhere,
+        () = link.overdue(), if !was_dialled && dialler.is_hinted(target) => {
+            LinkedEvent::DialElsewhere
+        }
     }
 }
 
@@ -129,53 +141,53 @@ async fn sleep_or_wake(pause: Duration, wake: &Notify) {
     }
 }
 
-/// Dials the addresses of a target, one after the other, until somebody is there.
+/// Dials the addresses of a target in turn, until a node answers.
 async fn dial(context: &Arc<Context>, target: &Target, expected: Option<Did>) -> DialOutcome {
     let addresses = target.resolve().await.unwrap_or_default();
     let mut dialled = DialOutcome::Failed(DialFailure {
-        count: Stat::DialResolve,
-        text: "the name of the host is not known".into(),
+        stat: Stat::DialResolve,
+        text: "the host name does not resolve".into(),
     });
     for address in addresses.into_iter().take(ADDRESSES_MAX) {
         dialled = handshake::dial(context, address, expected).await;
         match &dialled {
             DialOutcome::Failed(failure)
-                if matches!(failure.count, Stat::DialUnreachable | Stat::DialTransport) => {}
+                if matches!(failure.stat, Stat::DialUnreachable | Stat::DialTransport) => {}
             _ => break,
         }
     }
     dialled
 }
 
-/// How long to wait after the end of a link.
+/// How long to wait after the end of a link before the next dial.
 fn backoff_after(dialler: &Dialler, target: &Target, link: &Link) -> Duration {
     let lived = link.age();
     if lived >= STABLE_AGE {
         dialler.reset_failures(target);
     }
-    let hurry = match link.close_reason() {
-        // Without a newer link here it was somebody else with the same key.
+    let faultless = match link.close_reason() {
+        // The newer link is not here: another process with this node's key has it.
         Some(CloseReason::Theirs { code: CLOSE_REPLACED, .. }) | None => false,
         Some(reason) => reason.is_ordinary(),
     };
-    if hurry && lived >= PROMPT_AGE_MIN {
+    if faultless && lived >= PROMPT_AGE_MIN {
         return jitter(RECONNECT_DELAY_MAX);
     }
     backoff(dialler.record_failure(target, None))
 }
 
-/// The pause after so many failures in a row: twice the one before, of which up to half is left out.
+/// The backoff after this many failures in a row: twice the one before, less up to half of it.
 fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    let pause = BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX);
-    pause / 2 + jitter(pause / 2)
+    let longest = BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+    longest / 2 + jitter(longest / 2)
 }
 
-/// A random part of it.
+/// A random duration of at most `duration`.
 fn jitter(duration: Duration) -> Duration {
-    // Without randomness the pause is only less well spread.
-    let chance = getrandom::u32().unwrap_or(u32::MAX);
-    duration.mul_f64(f64::from(chance) / f64::from(u32::MAX))
+    // Without randomness the backoff is merely not spread.
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    duration.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

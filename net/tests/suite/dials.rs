@@ -1,3 +1,5 @@
+//! Which dials become links, and what a target reports of the others.
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -8,14 +10,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{Node, PROMPT_MAX, config, delayed_path, frame, keypair, pair};
 
-/// With 20 ms between the nodes everything of the two handshakes crosses; the offsets go from at
-/// once to after the first handshake.
+/// With 20 ms between the nodes the frames of the two handshakes cross. The offsets between the two
+/// dials range from none to longer than a handshake.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_dial_each_other_have_one_link_and_keep_it() {
+async fn nodes_that_dial_each_other_at_once_keep_one_link() {
     const DELAY: Duration = Duration::from_millis(20);
     for offset in (0..150).step_by(15) {
         let pairs = (0..10_u8).map(|pair| async move {
-            let (mut a, mut b) = (Node::new(2 * pair + 1), Node::new(2 * pair + 2));
+            let mut a = Node::new(2 * pair + 1);
+            let mut b = Node::new(2 * pair + 2);
             let to_a = Target::new(Some(a.did()), delayed_path(a.address(), DELAY).await);
             let to_b = Target::new(Some(b.did()), delayed_path(b.address(), DELAY).await);
             assert!(a.transport.dial(to_b));
@@ -25,8 +28,9 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
             a.transport.send(to_b, frame(1, *b"to b"));
             b.transport.send(to_a, frame(1, *b"to a"));
             let (at_a, at_b) = tokio::join!(a.frame(), b.frame());
-            assert_eq!((&at_a.body()[..], &at_b.body()[..]), (&b"to a"[..], &b"to b"[..]));
-            // As long as a link is fresh, and a dial that was declined comes again.
+            assert_eq!(&at_a.body()[..], &b"to a"[..]);
+            assert_eq!(&at_b.body()[..], &b"to b"[..]);
+            // Longer than a link is fresh and than the backoff of a declined dial.
             sleep(Duration::from_millis(1200)).await;
             for node in [&mut a, &mut b] {
                 while let Ok(event) = node.events.try_recv() {
@@ -35,7 +39,7 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
                 assert_eq!(node.stat(Stat::LinksUp), 1);
             }
             let declined = [&a, &b].map(|node| node.stat(Stat::DialDeclined));
-            assert!(declined.contains(&0), "both gave way at {offset} ms");
+            assert!(declined.contains(&0), "both dials were declined at {offset} ms");
         });
         for pair in pairs.map(tokio::spawn).collect::<Vec<_>>() {
             pair.await.unwrap();
@@ -44,14 +48,15 @@ async fn two_that_dial_each_other_have_one_link_and_keep_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_lose_each_other_meet_again_once() {
+async fn nodes_that_lose_their_link_get_exactly_one_new_link() {
     let pairs = (0..8_u8).map(|pair| async move {
-        let (mut a, mut b) = (Node::new(2 * pair + 1), Node::new(2 * pair + 2));
+        let mut a = Node::new(2 * pair + 1);
+        let mut b = Node::new(2 * pair + 2);
         a.dial(&b);
         b.dial(&a);
         let (mut to_b, _) = tokio::join!(a.up(), b.up()).0;
         for round in 1..=4 {
-            // Longer than what is too short to hurry after.
+            // Older than a link whose end delays the next dial.
             tokio::join!(a.expect_no_event(1100), b.expect_no_event(1100));
             a.transport.close(to_b, CLOSE_STOPPING, "lost");
             let since = Instant::now();
@@ -68,13 +73,14 @@ async fn two_that_lose_each_other_meet_again_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_link_of_an_identity_replaces_the_one_before() {
+async fn the_newest_link_of_an_identity_replaces_the_older_one() {
     let mut node = Node::new(1);
-    let (mut old, mut new) = (Node::new(2), Node::new(2));
+    let mut old = Node::new(2);
+    let mut new = Node::new(2);
     let (_, old_link) = pair(&mut old, &mut node).await;
     new.dial(&node);
     let (ended, why) = node.down().await;
-    assert_eq!(ended, old_link, "the old link ends before the new one is told");
+    assert_eq!(ended, old_link, "the old link is down before the new one is up");
     assert!(matches!(why, CloseReason::Ours { code: CLOSE_REPLACED, .. }), "{why}");
     let new_link = node.up().await.0;
     new.up().await;
@@ -87,27 +93,31 @@ async fn the_newest_link_of_an_identity_replaces_the_one_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_is_connected_is_not_dialled() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     pair(&mut a, &mut b).await;
     b.dial(&a);
     b.dial(&a);
-    // Whose key it is turns out with the first answer.
+    // The first answer shows the identity of this target.
     assert!(b.transport.dial(Target::new(None, a.address())));
     tokio::join!(a.expect_no_event(1500), b.expect_no_event(1500));
-    assert_eq!((a.stat(Stat::LinksUp), b.stat(Stat::LinksUp)), (1, 1));
+    assert_eq!(a.stat(Stat::LinksUp), 1);
+    assert_eq!(b.stat(Stat::LinksUp), 1);
     assert!(b.transport.targets().iter().all(|target| target.connected));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_may_answer_for_a_target_with_a_did() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn only_the_expected_identity_may_answer_at_a_target_with_a_did() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let wrong = Target::new(Some(keypair(3).did()), b.address());
     assert!(a.transport.dial(wrong.clone()));
     a.wait_for(Stat::DialWrongKey, 2).await;
     let failure = a.transport.targets().remove(0).failure.unwrap();
     assert!(failure.contains(&b.did().to_string()), "{failure}");
-    assert_eq!((a.stat(Stat::LinksUp), b.stat(Stat::LinksUp)), (0, 0));
-    // And this node answers for itself only.
+    assert_eq!(a.stat(Stat::LinksUp), 0);
+    assert_eq!(b.stat(Stat::LinksUp), 0);
+    // This node does not answer for another identity, either.
     a.transport.forget(&wrong);
     assert!(a.transport.targets().is_empty());
     let other = Target::new(Some(keypair(3).did()), a.address());
@@ -119,7 +129,7 @@ async fn nobody_else_may_answer_for_a_target_with_a_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_without_a_did_is_whoever_answers_first() {
+async fn a_target_without_a_did_pins_the_first_identity_that_answers() {
     let mut a = Node::new(1);
     let mut b = Node::new(2);
     let address = b.address();
@@ -136,8 +146,9 @@ async fn a_target_without_a_did_is_whoever_answers_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_by_name_is_resolved_and_an_unknown_one_is_told() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn a_host_name_is_resolved_and_an_unknown_one_is_reported() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let named = |host: &str| format!("{}@{host}:{}", b.did(), b.address().port());
     assert!(a.transport.dial(named("no-such-host.invalid").parse().unwrap()));
     a.wait_for(Stat::DialResolve, 1).await;
@@ -146,25 +157,26 @@ async fn a_target_by_name_is_resolved_and_an_unknown_one_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_there_is_counted_and_told() {
+async fn a_dial_without_an_answer_is_counted_and_reported() {
     let a = Node::new(1);
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(a.transport.dial(Target::new(None, nobody.local_addr().unwrap())));
+    let unanswering = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(a.transport.dial(Target::new(None, unanswering.local_addr().unwrap())));
     a.wait_for(Stat::DialUnreachable, 1).await;
-    assert!(a.transport.targets().remove(0).failure.unwrap().contains("nobody answers"));
+    assert!(a.transport.targets().remove(0).failure.unwrap().contains("no answer"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_address_is_learnt_of_a_peer_however_often_it_moves() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn a_peer_that_moves_often_has_one_learnt_address() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let elsewhere = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let asked = Target::new(Some(b.did()), elsewhere(1));
     assert!(a.transport.dial(asked.clone()));
-    // Of which one is known from both.
+    // The first of these addresses equals the requested target.
     for port in 1..=2 * TARGETS_MAX {
         assert!(a.transport.learn(b.did(), elsewhere(u16::try_from(port).unwrap())));
     }
-    assert!(a.transport.learn(keypair(3).did(), elsewhere(2)), "of another peer");
+    assert!(a.transport.learn(keypair(3).did(), elsewhere(2)), "a target of another peer");
     assert!(a.transport.learn(b.did(), b.address()));
     let known: HashSet<_> = a.transport.targets().into_iter().map(|status| status.target).collect();
     let other = Target::new(Some(keypair(3).did()), elsewhere(2));

@@ -1,3 +1,5 @@
+//! Discovery by multicast DNS.
+
 use std::time::Duration;
 
 use icn_net::Config;
@@ -6,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::harness::{Node, TIME_MAX, config};
 
-/// Says whether multicast DNS works here at all, with nothing of ours in it.
+/// True iff multicast DNS works on this machine, tested without the code of this crate.
 async fn multicast_works() -> bool {
     let daemon = || -> Result<ServiceDaemon, mdns_sd::Error> {
         let daemon = ServiceDaemon::new()?;
@@ -34,15 +36,17 @@ async fn multicast_works() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
+async fn nodes_on_one_network_find_each_other_and_forget_a_node_that_leaves() {
     if !multicast_works().await {
-        println!("skipped: there is no multicast on the loopback interface");
+        println!("skipped: the loopback interface has no multicast");
         return;
     }
     let discovering = |seed| Config { discovery: true, ..config(seed) };
-    let (mut a, mut b) = (Node::with(discovering(1)), Node::with(discovering(2)));
+    let mut a = Node::with(discovering(1));
+    let mut b = Node::with(discovering(2));
     let (in_a, in_b) = tokio::join!(a.up(), b.up());
-    assert_eq!((in_a.1, in_b.1), (b.did(), a.did()));
+    assert_eq!(in_a.1, b.did());
+    assert_eq!(in_b.1, a.did());
     b.transport.shutdown().await;
     a.down().await;
     let forgotten = async {
@@ -50,5 +54,8 @@ async fn nodes_on_one_network_find_each_other_and_notice_who_leaves() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(timeout(TIME_MAX, forgotten).await.is_ok(), "it has said goodbye");
+    assert!(
+        timeout(TIME_MAX, forgotten).await.is_ok(),
+        "the target of a node that has left remains"
+    );
 }

@@ -1,3 +1,5 @@
+//! Frames, flow control and the end of links.
+
 use std::time::Duration;
 
 use icn_net::limits::{QUEUED_BYTES_MAX, UNSETTLED_BYTES_MAX, UNSETTLED_FRAME_BYTES};
@@ -9,25 +11,31 @@ use tokio::time::{Instant, timeout};
 use crate::harness::{Node, TIME_MAX, config, frame, pair, timing};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_ends_know_the_same_of_a_link() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn both_ends_report_the_same_link() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     a.dial(&b);
     let (in_a, in_b) = tokio::join!(a.next(), b.next());
     let LinkEvent::Up { binding, card, dialled: true, address, version: 0, .. } = in_a else {
         panic!("{in_a:?}")
     };
-    assert_eq!((card.did, card.x25519, address), (b.did(), [2; 32], b.address()));
+    assert_eq!(card.did, b.did());
+    assert_eq!(card.x25519, [2; 32]);
+    assert_eq!(address, b.address());
     let LinkEvent::Up { binding: there, card, dialled: false, address, .. } = in_b else {
         panic!("{in_b:?}")
     };
-    assert_eq!((card.did, card.x25519, address), (a.did(), [1; 32], a.address()));
+    assert_eq!(card.did, a.did());
+    assert_eq!(card.x25519, [1; 32]);
+    assert_eq!(address, a.address());
     assert_eq!(binding, there);
     assert_ne!(binding, [0; 32]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_come_in_order_both_ways() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn frames_arrive_in_order_in_both_directions() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, to_a) = pair(&mut a, &mut b).await;
     let body = |number: u32, from: u8| {
         let mut body = number.to_le_bytes().to_vec();
@@ -52,13 +60,16 @@ async fn frames_come_in_order_both_ways() {
         }
     };
     tokio::join!(a_reads, b_reads);
-    assert_eq!((a.stat(Stat::FramesOut), b.stat(Stat::FramesIn)), (2001, 2001));
+    assert_eq!(a.stat(Stat::FramesOut), 2001);
+    assert_eq!(b.stat(Stat::FramesIn), 2001);
     assert_eq!(a.stat(Stat::BytesOut), b.stat(Stat::BytesIn));
 }
 
-/// Takes events until nothing more comes for a while, and keeps the frames with their credits.
+/// Receives events until none arrives for 500 ms, and keeps the frames with their credits.
 async fn collect_until_quiet(node: &mut Node) -> (Vec<LinkEvent>, usize, usize) {
-    let (mut kept, mut bytes, mut sent) = (Vec::new(), 0, 0);
+    let mut kept = Vec::new();
+    let mut bytes = 0;
+    let mut sent = 0;
     while let Ok(Some(event)) = timeout(Duration::from_millis(500), node.events.recv()).await {
         match &event {
             LinkEvent::Frame { frame, .. } => bytes += 4 + frame.body().len(),
@@ -71,8 +82,9 @@ async fn collect_until_quiet(node: &mut Node) -> (Vec<LinkEvent>, usize, usize) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_settle_stalls_the_sender_and_not_the_memory() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn unsettled_frames_stall_the_sender_and_bound_the_memory() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, _) = pair(&mut a, &mut b).await;
     const FRAMES: usize = 500;
     const BYTES: usize = 20_000;
@@ -82,9 +94,9 @@ async fn who_does_not_settle_stalls_the_sender_and_not_the_memory() {
     let ((kept, received, _), (_, _, sent)) =
         tokio::join!(collect_until_quiet(&mut b), collect_until_quiet(&mut a));
     let most = UNSETTLED_BYTES_MAX / (BYTES + UNSETTLED_FRAME_BYTES) * BYTES;
-    assert_eq!(received, most, "all that may be unsettled");
+    assert_eq!(received, most, "the limit of unsettled bytes");
     assert!(sent >= received && sent < received + (4 << 20), "{sent} sent, {received} received");
-    assert!(sent < FRAMES * BYTES / 2, "nothing stalled");
+    assert!(sent < FRAMES * BYTES / 2, "the sender did not stall");
     drop(kept);
     let mut sent = sent;
     let a_counts = async {
@@ -105,10 +117,11 @@ async fn who_does_not_settle_stalls_the_sender_and_not_the_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_and_never_reads_is_not_listened_to() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn a_peer_that_sends_and_never_reads_is_not_read_from() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, to_a) = pair(&mut a, &mut b).await;
-    // B keeps all credits, so that what A answers stays in A's queue.
+    // B settles no frame, so that the answers of A stay in A's queue.
     const BYTES: usize = 100_000;
     let answers = (QUEUED_BYTES_MAX + (6 << 20)) / BYTES;
     for _ in 0..answers {
@@ -116,20 +129,20 @@ async fn who_asks_and_never_reads_is_not_listened_to() {
     }
     let ((kept, answered, _), _) =
         tokio::join!(collect_until_quiet(&mut b), collect_until_quiet(&mut a));
-    // A reads what it was waiting for, and then no more.
+    // A finishes the read in progress, and reads no further.
     const QUESTIONS: usize = 15;
     for _ in 0..QUESTIONS {
         assert!(b.transport.send(to_a, frame(2, vec![0; BYTES - 4])));
     }
     let (asked, bytes, _) = collect_until_quiet(&mut a).await;
-    assert!(bytes < 4 * BYTES, "{bytes} bytes of questions were taken");
+    assert!(bytes < 4 * BYTES, "{bytes} bytes of questions were read");
     drop((kept, asked));
     let answered = async {
         for _ in 0..answers - answered / BYTES {
             b.frame().await;
         }
     };
-    // What A is told has to be taken for A to go on.
+    // A goes on only while its events are received.
     let mut questions = QUESTIONS - bytes / BYTES;
     let asked = async {
         loop {
@@ -146,9 +159,10 @@ async fn who_asks_and_never_reads_is_not_listened_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_only_talk_do_not_wait_for_each_other_for_ever() {
+async fn nodes_that_only_send_close_the_link_instead_of_deadlocking() {
     let impatient = |seed| Node::with(Config { timing: timing(2000), ..config(seed) });
-    let (mut a, mut b) = (impatient(1), impatient(2));
+    let mut a = impatient(1);
+    let mut b = impatient(2);
     let (to_b, to_a) = pair(&mut a, &mut b).await;
     for _ in 0..100 {
         assert!(a.transport.send(to_b, frame(1, vec![0; 100_000])));
@@ -165,21 +179,24 @@ async fn two_that_only_talk_do_not_wait_for_each_other_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reason_of_a_close_is_told_at_both_ends() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn both_ends_report_the_reason_of_a_close() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, to_a) = pair(&mut a, &mut b).await;
-    a.transport.close(to_b, 0x22, "an entry nobody signed");
-    let reason = "an entry nobody signed".to_owned();
+    a.transport.close(to_b, 0x22, "an unsigned entry");
+    let reason = "an unsigned entry".to_owned();
     let (in_a, in_b) = tokio::join!(a.down(), b.down());
     assert_eq!(in_a, (to_b, CloseReason::Ours { code: 0x22, reason: reason.clone() }));
     assert_eq!(in_b, (to_a, CloseReason::Theirs { code: 0x22, reason }));
     assert!(!a.transport.send(to_b, frame(1, [])));
-    assert_eq!((a.stat(Stat::ClosedOurs), b.stat(Stat::ClosedTheirs)), (1, 1));
+    assert_eq!(a.stat(Stat::ClosedOurs), 1);
+    assert_eq!(b.stat(Stat::ClosedTheirs), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_queued_arrives_before_a_node_stops() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn queued_frames_arrive_before_a_node_stops() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, _) = pair(&mut a, &mut b).await;
     let frames: Vec<Frame> = (0..100).map(|number| frame(1, vec![number; 9000])).collect();
     for frame in &frames {
@@ -212,14 +229,15 @@ async fn what_was_queued_arrives_before_a_node_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transport_that_is_dropped_says_goodbye() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn a_dropped_transport_closes_its_links() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     pair(&mut a, &mut b).await;
     let Node { transport, mut events } = a;
     drop(transport);
     let why = b.down().await.1;
     assert!(matches!(why, CloseReason::Theirs { code: CLOSE_STOPPING, .. }), "{why:?}");
-    // The tasks are gone with it: nobody holds the other end of the events.
+    // Every task has ended and dropped its sender of events.
     let ended = async { while events.recv().await.is_some() {} };
     assert!(timeout(TIME_MAX, ended).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Many handshakes in progress at once.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::harness::{Node, config};
 use crate::raw_peer::RawPeer;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_only_knocks_shuts_out_itself_alone() {
+async fn an_address_full_of_half_open_handshakes_shuts_out_only_itself() {
     let timing = Timing { hello: Duration::from_secs(60), ..Timing::default() };
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let mut node = Node::with(Config { timing, listen: any, ..config(1) });
@@ -23,17 +23,17 @@ async fn an_address_that_only_knocks_shuts_out_itself_alone() {
     for _ in 64..256 {
         held.push(raw.connect(address, b"icn/1").await.unwrap());
     }
-    assert_eq!(node.stat(Stat::ProofDemanded), 256 - 64, "each has proven its address");
+    assert_eq!(node.stat(Stat::ProofDemanded), 256 - 64, "each further one has proven its address");
     assert!(raw.connect(address, b"icn/1").await.is_err());
     assert!(node.stat(Stat::HalfOpenRefused) > 0);
 
-    // Somebody from elsewhere.
+    // A node at another address still gets a link.
     let listen = SocketAddr::from(([127, 0, 0, 2], 0));
     let mut other = Node::with(Config { listen, ..config(2) });
     assert!(other.transport.dial(icn_net::Target::new(Some(node.did()), address)));
     tokio::join!(node.up(), other.up());
 
-    // Who has gone makes room.
+    // Closed handshakes make room.
     held.clear();
     let mut late = Node::new(3);
     assert!(late.transport.dial(icn_net::Target::new(Some(node.did()), address)));

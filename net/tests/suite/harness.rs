@@ -1,4 +1,4 @@
-//! Nodes to talk to each other, and waiting for what they tell.
+//! Nodes on loopback, and waits for their events.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Nothing here takes as long as this unless it never happens.
+/// A wait of this length means that the event never happens.
 pub(crate) const TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What takes a tenth of a second may take this long on a busy machine: far less than the 45 s for which a
-/// dead link is believed in.
+/// The limit for an event that usually takes 0.1 s, on a busy machine. It is far below the 45 s
+/// after which a dead link is down.
 pub(crate) const PROMPT_MAX: Duration = Duration::from_secs(10);
 
 pub(crate) const NETWORK: &str = "test";
@@ -28,7 +28,7 @@ pub(crate) fn keypair(seed: u8) -> Arc<Keypair> {
     Arc::new(Keypair::from_seed([seed; 32]))
 }
 
-/// Two seeds, so that the first one's identity is the smaller.
+/// Orders two seeds so that the identity of the first is the smaller one.
 pub(crate) fn ordered(a: u8, b: u8) -> (u8, u8) {
     if keypair(a).did() < keypair(b).did() { (a, b) } else { (b, a) }
 }
@@ -55,7 +55,7 @@ impl Node {
         Self { transport: Transport::bind(config, sender).unwrap(), events }
     }
 
-    /// A node at an address that another one has just left.
+    /// A node at an address that another node has just left.
     pub(crate) async fn rebound(config: Config) -> Self {
         let since = Instant::now();
         let (sender, events) = mpsc::channel(64);
@@ -120,7 +120,7 @@ impl Node {
         self.transport.stats().get(stat)
     }
 
-    /// Waits until it was counted.
+    /// Waits until a counter reaches a value.
     pub(crate) async fn wait_for(&self, stat: Stat, at_least: u64) {
         let waiting = async {
             while self.stat(stat) < at_least {
@@ -130,7 +130,7 @@ impl Node {
         assert!(timeout(TIME_MAX, waiting).await.is_ok(), "{stat:?}: {}", self.stat(stat));
     }
 
-    /// Nothing is told for a while.
+    /// Fails on any event within `ms`.
     pub(crate) async fn expect_no_event(&mut self, ms: u64) {
         if let Ok(event) = timeout(Duration::from_millis(ms), self.events.recv()).await {
             panic!("{event:?}");
@@ -138,11 +138,12 @@ impl Node {
     }
 }
 
-/// Two nodes with a link, which the first has dialled.
+/// Links two nodes; the first one dials.
 pub(crate) async fn pair(a: &mut Node, b: &mut Node) -> (LinkId, LinkId) {
     a.dial(b);
     let ((in_a, peer_of_a), (in_b, peer_of_b)) = tokio::join!(a.up(), b.up());
-    assert_eq!((peer_of_a, peer_of_b), (b.did(), a.did()));
+    assert_eq!(peer_of_a, b.did());
+    assert_eq!(peer_of_b, a.did());
     (in_a, in_b)
 }
 
@@ -150,22 +151,22 @@ pub(crate) fn frame(kind: u8, body: impl Into<Vec<u8>>) -> Frame {
     Frame::new(kind, body.into()).unwrap()
 }
 
-/// An address at which `to` is reached by one other node, with every packet late by `delay`.
+/// Returns an address that relays to `to`, for one other node, with a delay for every packet.
 pub(crate) async fn delayed_path(to: SocketAddr, delay: Duration) -> SocketAddr {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     let near = Arc::new(UdpSocket::bind(local).await.unwrap());
     let far = Arc::new(UdpSocket::bind(local).await.unwrap());
     let address = near.local_addr().unwrap();
     let caller = Arc::new(std::sync::OnceLock::new());
-    let late = move |from: Arc<UdpSocket>, via: Arc<UdpSocket>, there: bool| {
+    let relay = move |from: Arc<UdpSocket>, via: Arc<UdpSocket>, there: bool| {
         let caller = Arc::clone(&caller);
         let (sender, mut packets) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
-        let who = Arc::clone(&caller);
+        let first_caller = Arc::clone(&caller);
         tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((bytes, address)) = from.recv_from(&mut buffer).await {
                 if there {
-                    who.get_or_init(|| address);
+                    first_caller.get_or_init(|| address);
                 }
                 let _ = sender.send((Instant::now() + delay, buffer[..bytes].to_vec()));
             }
@@ -178,7 +179,7 @@ pub(crate) async fn delayed_path(to: SocketAddr, delay: Duration) -> SocketAddr 
             }
         });
     };
-    late(Arc::clone(&near), Arc::clone(&far), true);
-    late(far, near, false);
+    relay(Arc::clone(&near), Arc::clone(&far), true);
+    relay(far, near, false);
     address
 }

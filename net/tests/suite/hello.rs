@@ -1,10 +1,13 @@
+//! Refused Hellos.
+
 use icn_net::{Config, Stat, Target, Versions};
 
 use crate::harness::{Node, config};
 
-/// `a` dials `b`, and no link comes about.
+/// `a` dials `b`, and the handshake is refused.
 async fn refused(a: Config, b: Config) -> (Node, Node) {
-    let (a, b) = (Node::with(a), Node::with(b));
+    let a = Node::with(a);
+    let b = Node::with(b);
     a.dial(&b);
     a.wait_for(Stat::DialRefused, 1).await;
     for node in [&a, &b] {
@@ -26,7 +29,7 @@ async fn nodes_of_different_networks_refuse_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_that_do_not_meet_are_told_to_both() {
+async fn a_missing_common_version_is_reported_at_both_ends() {
     let speaking =
         |seed, oldest, newest| Config { versions: Versions { oldest, newest }, ..config(seed) };
     let (old, new) = refused(speaking(1, 0, 1), speaking(2, 2, 3)).await;
@@ -44,8 +47,8 @@ async fn versions_that_do_not_meet_are_told_to_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dialler_refuses_what_only_it_objects_to_and_nobody_was_connected() {
-    // B offers what A must know and does not; B itself would take A.
+async fn a_refusal_by_the_dialler_alone_leaves_no_link_at_either_end() {
+    // B demands a capability that A does not know. B itself would accept A.
     let demanding = Config { capabilities: 1 << 63, ..config(2) };
     let (mut a, mut b) = refused(config(1), demanding).await;
     a.wait_for(Stat::RefusedDemands, 1).await;
@@ -56,7 +59,7 @@ async fn the_dialler_refuses_what_only_it_objects_to_and_nobody_was_connected() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_never_connects_to_itself() {
     let mut node = Node::new(1);
-    assert!(!node.transport.dial(node.target()), "its own DID");
+    assert!(!node.transport.dial(node.target()), "a target with its own DID");
     let address = Target::new(None, node.address());
     assert!(node.transport.dial(address.clone()));
     node.wait_for(Stat::RefusedOurselves, 1).await;
@@ -64,5 +67,5 @@ async fn a_node_never_connects_to_itself() {
     node.expect_no_event(1500).await;
     assert_eq!(node.stat(Stat::RefusedOurselves), 1, "dialled again");
     assert!(node.transport.targets().is_empty());
-    assert!(!node.transport.dial(address), "known to be itself");
+    assert!(!node.transport.dial(address), "a target known to be itself");
 }

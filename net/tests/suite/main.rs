@@ -1,4 +1,4 @@
-//! Real endpoints on loopback.
+//! Links between real endpoints on loopback.
 
 mod dials;
 mod discovery;

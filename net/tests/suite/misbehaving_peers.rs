@@ -1,4 +1,4 @@
-//! Peers that break the rules, each of which costs only their own link.
+//! Peers that violate the protocol: each violation costs only the peer's own link.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::{Node, config, frame, pair};
 use crate::raw_peer::{RawPeer, code, encoded};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_that_does_all_right_has_a_link() {
+async fn a_raw_peer_that_follows_the_protocol_gets_a_link() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
     let (_connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
@@ -20,12 +20,12 @@ async fn a_stranger_that_does_all_right_has_a_link() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_protocol_or_a_key_there_is_no_session() {
+async fn a_peer_without_the_alpn_protocol_or_a_key_gets_no_session() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
     let error = raw.connect(node.address(), b"h3").await.unwrap_err();
     assert!(matches!(error, ConnectionError::ConnectionClosed(_)), "{error}");
-    // TLS lets the client believe that it is connected, until the node has looked.
+    // A TLS client counts as connected before the node has checked its key.
     if let Ok(connection) = raw.connect_without_key(node.address()).await {
         let error = connection.closed().await;
         assert!(matches!(error, ConnectionError::ConnectionClosed(_)), "{error}");
@@ -35,14 +35,15 @@ async fn without_the_protocol_or_a_key_there_is_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_disturbs_nobody() {
-    let (mut a, mut b) = (Node::new(1), Node::new(2));
+async fn garbage_packets_disturb_no_link() {
+    let mut a = Node::new(1);
+    let mut b = Node::new(2);
     let (to_b, _) = pair(&mut a, &mut b).await;
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for number in 0..2000_u64 {
         let mut packet = blake3::hash(&number.to_le_bytes()).as_bytes().repeat(40);
         if number % 2 == 0 {
-            // The first packet of a connection, by its first bytes.
+            // The first bytes of a QUIC Initial packet.
             packet[..6].copy_from_slice(&[0xC3, 0, 0, 0, 1, 8]);
         }
         socket.send_to(&packet[..1200.min(packet.len())], b.address()).unwrap();
@@ -61,7 +62,7 @@ async fn a_hello_of_another_connection_is_refused() {
     let (mut send, _receive) = second.open_bi().await.unwrap();
     send.write_all(&encoded(0, &hello)).await.unwrap();
     assert_eq!(code(&second).await, u64::from(Refusal::Unbound.code()));
-    // On the connection it was made for it is good.
+    // The Hello is valid on the connection it was made for.
     let (mut send, _receive) = first.open_bi().await.unwrap();
     send.write_all(&[encoded(0, &hello), encoded(0, b"")].concat()).await.unwrap();
     node.up().await;
@@ -69,7 +70,7 @@ async fn a_hello_of_another_connection_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_first_and_is_no_hello_closes_the_connection() {
+async fn a_first_frame_that_is_not_a_hello_closes_the_connection() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
     let hello = {
@@ -81,7 +82,7 @@ async fn what_comes_first_and_is_no_hello_closes_the_connection() {
         encoded(0, b""),
         encoded(1, &hello),
         encoded(0, &hello[..hello.len() - 1]),
-        // Larger than a Hello, by its header alone.
+        // A header that announces more than a Hello.
         encoded(0, &[0; 5000])[..4].to_vec(),
     ];
     for (count, first) in firsts.iter().enumerate() {
@@ -101,7 +102,7 @@ async fn what_comes_first_and_is_no_hello_closes_the_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hello_that_comes_too_late_or_is_never_confirmed_is_not_waited_for() {
+async fn a_late_or_unconfirmed_hello_closes_the_connection() {
     let hello = Duration::from_millis(300);
     let timing = Timing { hello, ..Timing::default() };
     let mut node = Node::with(Config { timing, ..config(1) });
@@ -110,16 +111,17 @@ async fn a_hello_that_comes_too_late_or_is_never_confirmed_is_not_waited_for() {
     let half = raw.connect(node.address(), b"icn/1").await.unwrap();
     let (mut send, _receive) = half.open_bi().await.unwrap();
     send.write_all(&encoded(0, &raw.hello(&half, node.did()))).await.unwrap();
-    assert_eq!((code(&silent).await, code(&half).await), (0x10, 0x10));
+    assert_eq!(code(&silent).await, 0x10);
+    assert_eq!(code(&half).await, 0x10);
     node.expect_no_event(100).await;
     assert_eq!(node.stat(Stat::RefusedLate), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_breaks_the_rules_is_closed_with_its_code() {
+async fn each_protocol_violation_closes_the_link_with_its_code() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
-    // A frame above the limit, by its header; the frames before it have come.
+    // A header that announces more than the limit; the frames before it arrive.
     let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(7, b"before")).await.unwrap();
@@ -129,14 +131,14 @@ async fn a_link_that_breaks_the_rules_is_closed_with_its_code() {
     assert!(matches!(&why, CloseReason::Ours { code: CLOSE_TOO_MANY, .. }), "{why}");
     assert_eq!(code(&connection).await, u64::from(CLOSE_TOO_MANY));
 
-    // Another Hello.
+    // A second Hello.
     let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(0, b"")).await.unwrap();
     assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
 
-    // A stream that ends, in the middle of a frame, and a connection that does not.
+    // A stream that ends within a frame, on a connection that stays open.
     let (connection, mut send, _receive) = raw.join(node.address(), node.did()).await;
     node.up().await;
     send.write_all(&encoded(7, b"cut")[..5]).await.unwrap();
@@ -144,25 +146,26 @@ async fn a_link_that_breaks_the_rules_is_closed_with_its_code() {
     assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
 
-    // A peer that wants to hear nothing.
+    // A peer that stops the stream of the node.
     let (connection, _send, mut receive) = raw.join(node.address(), node.did()).await;
     let link = node.up().await.0;
     receive.stop(0_u32.into()).unwrap();
     while node.transport.send(link, frame(1, [])) {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        assert!(node.stat(Stat::FramesOut) < 1000, "nothing is noticed");
+        assert!(node.stat(Stat::FramesOut) < 1000, "the node does not notice");
         while node.events.len() > 1 {
             node.next().await;
         }
     }
     assert!(matches!(node.down().await.1, CloseReason::Ours { code: CLOSE_MALFORMED, .. }));
     assert_eq!(code(&connection).await, u64::from(CLOSE_MALFORMED));
-    assert_eq!((node.stat(Stat::ClosedTooMany), node.stat(Stat::ClosedMalformed)), (1, 3));
+    assert_eq!(node.stat(Stat::ClosedTooMany), 1);
+    assert_eq!(node.stat(Stat::ClosedMalformed), 3);
     node.expect_no_event(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn there_is_one_stream_and_no_datagram() {
+async fn a_link_has_one_stream_and_no_datagrams() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
     let (connection, _send, _receive) = raw.join(node.address(), node.did()).await;
@@ -175,7 +178,7 @@ async fn there_is_one_stream_and_no_datagram() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_words_of_a_peer_reach_the_operator_on_one_line() {
+async fn the_close_text_of_a_peer_is_reported_as_one_line() {
     let mut node = Node::new(1);
     let raw = RawPeer::new(9);
     let (connection, _send, _receive) = raw.join(node.address(), node.did()).await;

@@ -1,4 +1,4 @@
-//! Somebody who speaks QUIC and TLS as a node does, and then says what it likes.
+//! A peer that speaks QUIC and TLS as a node does, and then sends any bytes the test likes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl RawPeer {
         Self { endpoint, seed, keypair: Keypair::from_seed(seed) }
     }
 
-    /// A session as nodes make it, but for the protocol it asks for.
+    /// Opens a session as a node does, with the given ALPN protocol.
     pub(crate) async fn connect(
         &self,
         to: SocketAddr,
@@ -38,7 +38,7 @@ impl RawPeer {
         self.with(to, protocol, true).await
     }
 
-    /// A session without a key of its own.
+    /// Opens a session without a client key.
     pub(crate) async fn connect_without_key(
         &self,
         to: SocketAddr,
@@ -83,7 +83,7 @@ impl RawPeer {
         CertifiedKey::new(vec![CertificateDer::from(spki)], key)
     }
 
-    /// What it has to say on this connection to be taken for a node.
+    /// The Hello that a node would send on this connection.
     pub(crate) fn hello(&self, connection: &Connection, peer: Did) -> Vec<u8> {
         let mut binding = [0; 32];
         connection.export_keying_material(&mut binding, b"icn hello v0", b"").unwrap();
@@ -98,7 +98,7 @@ impl RawPeer {
         Hello::sign(&local, &TlsSession { binding, role: Role::Dialler, peer })
     }
 
-    /// Everything a node does to have a link.
+    /// Connects and shakes hands as a node does.
     pub(crate) async fn join(
         &self,
         to: SocketAddr,
@@ -118,7 +118,7 @@ pub(crate) fn encoded(kind: u8, body: &[u8]) -> Vec<u8> {
     out.to_vec()
 }
 
-/// The code a node closes the connection with.
+/// The code with which the node closes the connection.
 pub(crate) async fn code(connection: &Connection) -> u64 {
     match timeout(TIME_MAX, connection.closed()).await.expect("closed") {
         ConnectionError::ApplicationClosed(close) => close.error_code.into_inner(),

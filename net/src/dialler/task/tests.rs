@@ -30,11 +30,11 @@ fn bind_with(seed: u8, events: mpsc::Sender<LinkEvent>, keep_alive: Duration) ->
 }
 
 #[tokio::test]
-async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
+async fn a_peer_advertised_again_is_dialled_without_backoff() {
     let transport = bind(1, mpsc::channel(1).0);
     let dialler = &transport.dialler;
     let failures = async |is: u32| {
-        // Shorter than any pause after fifty failures.
+        // Shorter than any backoff after fifty failures.
         let counted = async {
             while transport.targets()[0].failures != is {
                 sleep(Duration::from_millis(5)).await;
@@ -52,19 +52,19 @@ async fn whoever_is_heard_of_again_is_dialled_without_a_pause() {
 }
 
 #[tokio::test]
-async fn who_is_heard_of_elsewhere_than_the_link_goes_is_dialled_there() {
+async fn a_peer_advertised_elsewhere_than_its_link_is_dialled_there() {
     let (sender, mut events) = mpsc::channel(64);
     let node = bind(1, sender);
     let context = &node.context;
     let dialler = &node.dialler;
-    // One peer, where it was and where it is: nothing there says that the first is no more.
+    // One peer at its old and at its new address; the old one stays reachable.
     let [was, is] = [2, 2].map(|seed| bind(seed, mpsc::channel(64).0));
     let [was, is] = [&was, &is].map(|at| Target::new(Some(at.did()), at.local_addr().unwrap()));
     assert!(dialler.add(was.clone(), TargetSource::Hinted));
     linked_to(&mut events, &was).await;
     let link = context.table.link_of(&was.did().unwrap()).unwrap();
     assert!(dialler.add(is.clone(), TargetSource::Hinted));
-    assert!(!dialler.has_moved(&is, &link), "it is still where it was");
+    assert!(!dialler.has_moved(&is, &link), "the old address is still advertised");
     while link.age() < PROMPT_AGE_MIN + RECONNECT_DELAY_MAX {
         sleep(Duration::from_millis(20)).await;
     }
@@ -72,7 +72,7 @@ async fn who_is_heard_of_elsewhere_than_the_link_goes_is_dialled_there() {
     linked_to(&mut events, &is).await;
 }
 
-/// Waits for the next link, which must go there.
+/// Waits for the next link, which must go to `target`.
 async fn linked_to(events: &mut mpsc::Receiver<LinkEvent>, target: &Target) {
     let up = async {
         while let Some(event) = events.recv().await {
@@ -85,7 +85,7 @@ async fn linked_to(events: &mut mpsc::Receiver<LinkEvent>, target: &Target) {
     assert!(timeout(BACKOFF_MAX / 2, up).await == Ok(true), "no link to {target}");
 }
 
-/// A node with a link to a peer, through something that passes on what comes unless it is cut.
+/// A node with a link to a peer through a relay, which forwards packets unless it is cut.
 struct Relayed {
     node: Transport,
     events: mpsc::Receiver<LinkEvent>,
@@ -98,7 +98,8 @@ struct Relayed {
 impl Relayed {
     async fn new(keep_alive: Duration) -> Self {
         let (sender, mut events) = mpsc::channel(64);
-        let (node, peer) = (bind_with(1, sender, keep_alive), bind(2, mpsc::channel(64).0));
+        let node = bind_with(1, sender, keep_alive);
+        let peer = bind(2, mpsc::channel(64).0);
         let far = peer.local_addr().unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let there = Target::new(Some(peer.did()), socket.local_addr().unwrap());
@@ -124,7 +125,7 @@ impl Relayed {
         self.cut.store(cut, Ordering::Relaxed);
     }
 
-    /// The local network has heard of the peer here, too.
+    /// Adds a hint that the peer is reachable at `at`, too.
     fn hint(&self, at: SocketAddr) -> Target {
         let target = Target::new(Some(self.peer.did()), at);
         assert!(self.node.dialler.add(target.clone(), TargetSource::Hinted));
@@ -143,34 +144,34 @@ impl Drop for Relayed {
     }
 }
 
-const OFTEN: Duration = Duration::from_millis(200);
+const KEEP_ALIVE: Duration = Duration::from_millis(200);
 
 #[tokio::test]
-async fn who_does_not_answer_is_dialled_wherever_else_the_local_network_has_heard_of_it() {
-    let mut relayed = Relayed::new(OFTEN).await;
+async fn a_silent_peer_is_dialled_at_its_other_advertised_address() {
+    let mut relayed = Relayed::new(KEEP_ALIVE).await;
     let is = bind(2, mpsc::channel(64).0);
     let elsewhere = relayed.hint(is.local_addr().unwrap());
-    // It answers for longer than it may be silent.
-    while relayed.link.heard_and_asked().1 < 25 {
+    // The peer answers for longer than it may be silent.
+    while relayed.link.activity().sent < 25 {
         sleep(Duration::from_millis(20)).await;
     }
     assert!(
         relayed.link.close_reason().is_none(),
-        "several addresses are no reason to leave one that answers"
+        "a further address does not end a link that answers"
     );
     relayed.set_cut(true);
     linked_to(&mut relayed.events, &elsewhere).await;
 }
 
 #[tokio::test]
-async fn who_was_asked_before_it_was_heard_of_elsewhere_is_overdue_as_well() {
+async fn a_peer_probed_before_it_is_advertised_elsewhere_is_overdue_too() {
     let mut relayed = Relayed::new(Timing::default().keep_alive).await;
     let is = bind(2, mpsc::channel(64).0);
     relayed.set_cut(true);
-    let (_, asked) = relayed.link.heard_and_asked();
+    let before = relayed.link.activity().sent;
     let frame = Frame::new(1, b"are you there".to_vec()).unwrap();
     assert!(relayed.node.send(relayed.link.id(), frame));
-    while relayed.link.heard_and_asked().1 == asked {
+    while relayed.link.activity().sent == before {
         sleep(Duration::from_millis(5)).await;
     }
     let elsewhere = relayed.hint(is.local_addr().unwrap());
@@ -178,21 +179,21 @@ async fn who_was_asked_before_it_was_heard_of_elsewhere_is_overdue_as_well() {
 }
 
 #[tokio::test]
-async fn a_dial_beside_a_link_is_let_go_when_that_answers_and_made_again_when_it_does_not() {
-    let relayed = Relayed::new(OFTEN).await;
-    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let at = nobody.local_addr().unwrap();
+async fn a_dial_during_a_link_ends_when_it_answers_and_repeats_when_it_stops() {
+    let relayed = Relayed::new(KEEP_ALIVE).await;
+    let unanswering = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = unanswering.local_addr().unwrap();
     let elsewhere = relayed.hint(at);
     relayed.set_cut(true);
-    timeout(BACKOFF_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+    timeout(BACKOFF_MAX / 2, unanswering.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
     relayed.set_cut(false);
-    // Longer than a dial takes that nobody lets go.
+    // Longer than a dial takes that is not cancelled.
     sleep(TLS_TIME_MAX + 2 * PROMPT_AGE_MIN).await;
     assert_eq!(relayed.failures(&elsewhere), 0);
     relayed.set_cut(true);
     timeout(BACKOFF_MAX / 2, async {
         while relayed.failures(&elsewhere) == 0 {
-            sleep(OFTEN).await;
+            sleep(KEEP_ALIVE).await;
         }
     })
     .await
@@ -200,12 +201,12 @@ async fn a_dial_beside_a_link_is_let_go_when_that_answers_and_made_again_when_it
 }
 
 #[tokio::test]
-async fn a_dial_beside_a_link_is_let_go_when_there_is_a_newer_one() {
-    let mut relayed = Relayed::new(OFTEN).await;
-    let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let elsewhere = relayed.hint(nobody.local_addr().unwrap());
+async fn a_dial_during_a_link_ends_when_a_newer_link_is_up() {
+    let mut relayed = Relayed::new(KEEP_ALIVE).await;
+    let unanswering = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = relayed.hint(unanswering.local_addr().unwrap());
     relayed.set_cut(true);
-    timeout(BACKOFF_MAX / 2, nobody.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
+    timeout(BACKOFF_MAX / 2, unanswering.recv_from(&mut [0; 2000])).await.unwrap().unwrap();
     let is = bind(2, mpsc::channel(64).0);
     let there = relayed.hint(is.local_addr().unwrap());
     assert!(is.dial(Target::new(Some(relayed.node.did()), relayed.node.local_addr().unwrap())));
@@ -215,9 +216,10 @@ async fn a_dial_beside_a_link_is_let_go_when_there_is_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_hint_beside_a_link_is_dialled_once() {
-    let (node, peer) = (bind(1, mpsc::channel(64).0), bind(2, mpsc::channel(64).0));
-    // Who is there is somebody else.
+async fn a_hint_during_a_link_is_dialled_once() {
+    let node = bind(1, mpsc::channel(64).0);
+    let peer = bind(2, mpsc::channel(64).0);
+    // Another identity answers at the second address.
     let other = bind(3, mpsc::channel(64).0);
     let target = |at: &Transport| Target::new(Some(peer.did()), at.local_addr().unwrap());
     let context = &node.context;
@@ -246,19 +248,19 @@ async fn a_hint_beside_a_link_is_dialled_once() {
         }
     };
     assert!(timeout(BACKOFF_MAX / 2, failed).await.is_ok(), "never dialled");
-    // If it were dialled again, four of the first pauses would show it.
+    // A second dial would happen within four first backoffs.
     sleep(4 * BACKOFF_MIN).await;
     assert_eq!(failures(), 1);
-    assert!(link.close_reason().is_none(), "a link is no worse for what is said of its peer");
+    assert!(link.close_reason().is_none(), "a hint does not end a link");
 }
 
 #[test]
-fn pauses_grow_up_to_a_minute() {
+fn backoff_grows_up_to_a_minute() {
     for (failures, longest) in [(1, 250), (2, 500), (3, 1000), (9, 60_000), (9999, 60_000)] {
         let longest = Duration::from_millis(longest);
-        let pauses: Vec<_> = (0..200).map(|_| backoff(failures)).collect();
-        assert!(pauses.iter().all(|&pause| pause >= longest / 2 && pause <= longest));
-        assert!(pauses.iter().any(|&pause| pause < longest * 5 / 8), "no chance in it");
-        assert!(pauses.iter().any(|&pause| pause > longest * 7 / 8), "no chance in it");
+        let backoffs: Vec<_> = (0..200).map(|_| backoff(failures)).collect();
+        assert!(backoffs.iter().all(|&backoff| backoff >= longest / 2 && backoff <= longest));
+        assert!(backoffs.iter().any(|&backoff| backoff < longest * 5 / 8), "no jitter");
+        assert!(backoffs.iter().any(|&backoff| backoff > longest * 7 / 8), "no jitter");
     }
 }
