@@ -92,8 +92,9 @@ pub(super) async fn maintain(dialler: &Dialler, target: &Target, wake: &Notify) 
             }
             DialOutcome::Failed(DialFailure { stat, text }) => {
                 tracing::info!(%target, reason = text, "not connected");
+                let failures = dialler.record_failure(target, Some(text));
                 context.stats.add(stat, 1);
-                dialler.record_failure(target, Some(text))
+                failures
             }
         };
         // With a link, the next event decides, not the backoff.
