@@ -10,7 +10,7 @@ use icn_gossip::TopicId;
 use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
-use crate::net::{Pace, World};
+use crate::world::{Pace, World};
 
 /// What has happened in histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,10 +5,10 @@ mod dice;
 pub mod history;
 pub mod hostile;
 pub mod life;
-pub mod net;
 mod rig;
 pub mod script;
 mod sweep;
+pub mod world;
 
 pub use dice::Dice;
 pub use rig::{Rig, request};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use icn_daemon::node::Rng;
 use icn_gossip::TopicId;
 use icn_tests::hostile::{ATTACKS, Attack, Hostile};
-use icn_tests::net::{Pace, World};
+use icn_tests::world::{Pace, World};
 use serde_json::json;
 
 /// The member that keeps to no rule.

@@ -2,7 +2,7 @@
 
 use icn_gossip::TopicId;
 use icn_tests::history;
-use icn_tests::net::{Pace, World};
+use icn_tests::world::{Pace, World};
 use serde_json::{Value, json};
 
 fn create(world: &mut World, index: usize, line: Value) -> TopicId {

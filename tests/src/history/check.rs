@@ -6,7 +6,7 @@ use icn_gossip::{LogKey, Provenance};
 use icn_wal::disk::Faults;
 
 use super::{History, Subject, Tally};
-use crate::net::World;
+use crate::world::World;
 
 /// How long a network has to become equal once nothing is wrong any more: before a node takes a log with a
 /// hole it asks everybody for 30 s, and tells of it in the next round, within 15 s; and in a chain of six

@@ -8,7 +8,8 @@ use icn_daemon::node::PeerEvent;
 use icn_gossip::KeyCard;
 use icn_gossip::mesh::LinkId;
 
-use super::{Event, World, keypair};
+use super::event::Event;
+use super::{World, keypair};
 use crate::script::Heard;
 
 /// The bytes under way to a peer above which nothing more is read from it.

@@ -3,23 +3,26 @@
 //! A link is what QUIC makes of a network: frames come in order or the link is gone. So loss and
 //! reordering on the wire are links that end, with everything that was under way on them.
 
-mod wire;
+mod event;
+mod link;
+mod member;
+mod turn;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use icn_daemon::control::request::{Reply, Request};
-use icn_daemon::failure::Failure;
-use icn_daemon::node::{Effect, Identity, Inputs, Node, Output, PeerEvent, Rng, Turn};
-use icn_gossip::mesh::{Batch, LinkId, Root};
+use icn_daemon::control::request::Reply;
+use icn_daemon::node::{Identity, Node, Rng};
+use icn_gossip::mesh::{LinkId, Root};
 use icn_gossip::{Did, KeyCard, Keypair, TopicId};
 use icn_snapshot::Policy;
-use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde_json::Value;
 
-use self::wire::Way;
-use crate::script::{Heard, Script};
+use self::event::Event;
+use self::link::Way;
+pub use self::member::Member;
+use crate::script::Script;
 use crate::{Dice, request};
 
 /// The network they are all in.
@@ -54,37 +57,6 @@ impl Default for Pace {
             turn_ms: 0,
         }
     }
-}
-
-/// One node, its disk, and whatever of it survives a crash.
-pub struct Member {
-    /// What it is stored on.
-    pub disk: SimDisk,
-    /// Its node, while it runs.
-    pub node: Option<Node<SimDisk>>,
-    /// What speaks in place of a node.
-    pub script: Option<Box<dyn Script>>,
-    seed: u8,
-    starts: u64,
-    /// How far its clock is off.
-    pub skew_ms: i64,
-    /// Outputs that wait for the disk, each with the time it will be done.
-    waiting: VecDeque<(u64, Output<u64>)>,
-    /// When the last signatures are checked: one batch after the other.
-    verified_ms: u64,
-    /// What has come in since the last turn.
-    inbox: Inputs<u64>,
-    links: BTreeMap<LinkId, usize>,
-}
-
-enum Event {
-    Frame { to: usize, link: LinkId },
-    Sent { to: usize, link: LinkId, bytes: usize },
-    Verified { to: usize, start: u64, batch: Batch, valid: bool },
-    Synced { to: usize, start: u64 },
-    Turn { to: usize, start: u64 },
-    Tick { to: usize, start: u64 },
-    Dial { from: usize, to: usize },
 }
 
 /// All of them.
@@ -325,163 +297,6 @@ impl World {
 
     fn clock(&self, index: usize) -> u64 {
         self.now_ms.saturating_add_signed(self.members[index].skew_ms)
-    }
-
-    fn after(&mut self, ms: u64, event: Event) {
-        self.at(self.now_ms + ms, event);
-    }
-
-    fn at(&mut self, at: u64, event: Event) {
-        self.next_event += 1;
-        self.content.insert(self.next_event, event);
-        self.events.push(Reverse((at, self.next_event)));
-    }
-
-    fn happen(&mut self, event: Event) {
-        match event {
-            Event::Frame { to, link } => self.arrive(link, to),
-            Event::Sent { to, link, bytes } => self.sent(to, link, bytes),
-            Event::Verified { to, start, batch, valid } => {
-                if self.is_the_same(to, start) {
-                    self.come(to, Some(PeerEvent::Verified { batch, valid }), None);
-                }
-            }
-            Event::Synced { to, start } => {
-                if self.is_the_same(to, start) {
-                    self.release(to);
-                }
-            }
-            Event::Turn { to, start } => {
-                if self.is_the_same(to, start) {
-                    self.turn(to);
-                }
-            }
-            Event::Tick { to, start } => {
-                if self.is_the_same(to, start) {
-                    let now_ms = self.clock(to);
-                    let node = self.members[to].node.as_mut();
-                    if let Some(turn) = node.map(|node| node.step(now_ms, Inputs::tick())) {
-                        self.wait(to, turn);
-                    }
-                    self.act(to, Heard::Tick);
-                    self.after(500, Event::Tick { to, start });
-                }
-            }
-            Event::Dial { from, to } => self.dial(from, to),
-        }
-    }
-
-    fn is_the_same(&self, index: usize, start: u64) -> bool {
-        self.runs(index) && self.members[index].starts == start
-    }
-
-    /// Something comes in at a node.
-    fn come(&mut self, index: usize, event: Option<PeerEvent>, asked: Option<(u64, Request)>) {
-        let member = &mut self.members[index];
-        if member.node.is_none() {
-            return;
-        }
-        let inbox = &mut member.inbox;
-        let is_first = inbox.events.is_empty() && inbox.requests.is_empty();
-        inbox.events.extend(event);
-        inbox.requests.extend(asked);
-        if self.pace.turn_ms == 0 {
-            self.turn(index);
-        } else if is_first {
-            let start = member.starts;
-            let delay = self.dice.below(self.pace.turn_ms);
-            self.after(delay, Event::Turn { to: index, start });
-        }
-    }
-
-    fn turn(&mut self, index: usize) {
-        let now_ms = self.clock(index);
-        let member = &mut self.members[index];
-        let inputs = std::mem::take(&mut member.inbox);
-        let Some(node) = member.node.as_mut() else { return };
-        let turn = node.step(now_ms, inputs);
-        self.wait(index, turn);
-    }
-
-    fn wait(&mut self, index: usize, turn: Turn<u64>) {
-        let start = self.members[index].starts;
-        for batch in turn.to_verify {
-            let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-            let delay = self.dice.below(self.pace.verify_ms) + 1;
-            let member = &mut self.members[index];
-            let at = member.verified_ms.max(self.now_ms + delay);
-            member.verified_ms = at;
-            self.at(at, Event::Verified { to: index, start, batch, valid });
-        }
-        let shown = self.members[index].node.as_ref().map_or(0, |node| node.store().lsn());
-        for output in turn.outputs {
-            if let Effect::Send { kind, .. } = output.effect {
-                let after = output.after;
-                assert!(
-                    after >= shown,
-                    "a frame of kind {kind} shows {shown} and waits for {after}"
-                );
-            }
-            let delay = self.dice.below(self.pace.sync_ms) + 1;
-            let member = &mut self.members[index];
-            // Outputs leave in order, as through the release gate.
-            let before = member.waiting.back().map_or(0, |(at, _)| *at);
-            let at = before.max(self.now_ms + delay);
-            member.waiting.push_back((at, output));
-            self.at(at, Event::Synced { to: index, start });
-        }
-    }
-
-    fn release(&mut self, index: usize) {
-        while let Some((at, _)) = self.members[index].waiting.front()
-            && *at <= self.now_ms
-        {
-            let now_ms = self.clock(index);
-            let member = &mut self.members[index];
-            let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
-            let Some(node) = member.node.as_mut() else { return };
-            if let Some(lsn) = Lsn::new(after) {
-                node.store().wal().wait(lsn).expect("a disk that syncs");
-            }
-            match effect {
-                Effect::Reply(question, reply) => self.reply(index, question, reply),
-                Effect::Send { link, kind, body } => self.send(index, link, kind, body),
-                Effect::Close { link, name, .. } => {
-                    if let Some(peer) = member.links.get(&link) {
-                        *self.closed.entry((index, *peer, name)).or_default() += 1;
-                        self.trace.update(name.as_bytes());
-                    }
-                    self.end_link(link);
-                }
-                Effect::Save(draft, asker) => {
-                    let saved = node.store().compactor().save(draft.image);
-                    node.saved(now_ms, saved.is_ok());
-                    if let Some(question) = asker {
-                        let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
-                        self.reply(index, question, id.map_err(Failure::from));
-                    }
-                }
-                Effect::Work(work, asker) => {
-                    let compactor = node.store().compactor().clone();
-                    let reply = work.perform(&compactor, |prepared| {
-                        let (after, reply) = node.settle(now_ms, prepared);
-                        if let Some(lsn) = Lsn::new(after) {
-                            node.store().wal().wait(lsn)?;
-                        }
-                        reply
-                    });
-                    if let Some(question) = asker {
-                        self.reply(index, question, reply);
-                    }
-                }
-            }
-        }
-    }
-
-    fn reply(&mut self, index: usize, question: u64, reply: Reply) {
-        let told = reply.as_ref().map_or_else(|failure| failure.code.clone(), Value::to_string);
-        self.trace.update(&[self.members[index].seed]).update(told.as_bytes());
-        self.replies.insert(question, reply);
     }
 }
 

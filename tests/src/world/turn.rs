@@ -1,0 +1,126 @@
+//! The turns of the nodes: what comes in, and what leaves when the disk has it.
+
+use icn_daemon::control::request::{Reply, Request};
+use icn_daemon::failure::Failure;
+use icn_daemon::node::{Effect, Output, PeerEvent, Turn};
+use icn_wal::Lsn;
+use serde_json::Value;
+
+use super::World;
+use super::event::Event;
+
+impl World {
+    /// Something comes in at a node.
+    pub(super) fn come(
+        &mut self,
+        index: usize,
+        event: Option<PeerEvent>,
+        asked: Option<(u64, Request)>,
+    ) {
+        let member = &mut self.members[index];
+        if member.node.is_none() {
+            return;
+        }
+        let inbox = &mut member.inbox;
+        let is_first = inbox.events.is_empty() && inbox.requests.is_empty();
+        inbox.events.extend(event);
+        inbox.requests.extend(asked);
+        if self.pace.turn_ms == 0 {
+            self.turn(index);
+        } else if is_first {
+            let start = member.starts;
+            let delay = self.dice.below(self.pace.turn_ms);
+            self.after(delay, Event::Turn { to: index, start });
+        }
+    }
+
+    pub(super) fn turn(&mut self, index: usize) {
+        let now_ms = self.clock(index);
+        let member = &mut self.members[index];
+        let inputs = std::mem::take(&mut member.inbox);
+        let Some(node) = member.node.as_mut() else { return };
+        let turn = node.step(now_ms, inputs);
+        self.wait(index, turn);
+    }
+
+    pub(super) fn wait(&mut self, index: usize, turn: Turn<u64>) {
+        let start = self.members[index].starts;
+        for batch in turn.to_verify {
+            let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
+            let delay = self.dice.below(self.pace.verify_ms) + 1;
+            let member = &mut self.members[index];
+            let at = member.verified_ms.max(self.now_ms + delay);
+            member.verified_ms = at;
+            self.at(at, Event::Verified { to: index, start, batch, valid });
+        }
+        let shown = self.members[index].node.as_ref().map_or(0, |node| node.store().lsn());
+        for output in turn.outputs {
+            if let Effect::Send { kind, .. } = output.effect {
+                let after = output.after;
+                assert!(
+                    after >= shown,
+                    "a frame of kind {kind} shows {shown} and waits for {after}"
+                );
+            }
+            let delay = self.dice.below(self.pace.sync_ms) + 1;
+            let member = &mut self.members[index];
+            // Outputs leave in order, as through the release gate.
+            let before = member.waiting.back().map_or(0, |(at, _)| *at);
+            let at = before.max(self.now_ms + delay);
+            member.waiting.push_back((at, output));
+            self.at(at, Event::Synced { to: index, start });
+        }
+    }
+
+    pub(super) fn release(&mut self, index: usize) {
+        while let Some((at, _)) = self.members[index].waiting.front()
+            && *at <= self.now_ms
+        {
+            let now_ms = self.clock(index);
+            let member = &mut self.members[index];
+            let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
+            let Some(node) = member.node.as_mut() else { return };
+            if let Some(lsn) = Lsn::new(after) {
+                node.store().wal().wait(lsn).expect("a disk that syncs");
+            }
+            match effect {
+                Effect::Reply(question, reply) => self.reply(index, question, reply),
+                Effect::Send { link, kind, body } => self.send(index, link, kind, body),
+                Effect::Close { link, name, .. } => {
+                    if let Some(peer) = member.links.get(&link) {
+                        *self.closed.entry((index, *peer, name)).or_default() += 1;
+                        self.trace.update(name.as_bytes());
+                    }
+                    self.end_link(link);
+                }
+                Effect::Save(draft, asker) => {
+                    let saved = node.store().compactor().save(draft.image);
+                    node.saved(now_ms, saved.is_ok());
+                    if let Some(question) = asker {
+                        let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
+                        self.reply(index, question, id.map_err(Failure::from));
+                    }
+                }
+                Effect::Work(work, asker) => {
+                    let compactor = node.store().compactor().clone();
+                    let reply = work.perform(&compactor, |prepared| {
+                        let (after, reply) = node.settle(now_ms, prepared);
+                        if let Some(lsn) = Lsn::new(after) {
+                            node.store().wal().wait(lsn)?;
+                        }
+                        reply
+                    });
+                    if let Some(question) = asker {
+                        self.reply(index, question, reply);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn reply(&mut self, index: usize, question: u64, reply: Reply) {
+        let told = reply.as_ref().map_or_else(|failure| failure.code.clone(), Value::to_string);
+        self.trace.update(&[self.members[index].seed]).update(told.as_bytes());
+        self.replies.insert(question, reply);
+    }
+}
