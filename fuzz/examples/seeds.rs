@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
-use icn_fuzz::life::Witness;
+use icn_fuzz::workload::Oracle;
 use icn_fuzz::{Edit, End, Log, Ops, edit, headers, mesh, replay, segments, snapshot};
 use icn_gossip::mesh::{
     Ask, Digests, Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry,
@@ -102,7 +102,7 @@ fn ops(input: &[u8]) -> Option<String> {
     ];
     let mut planned = faults.iter().filter(|(_, planned)| *planned).map(|(name, _)| *name);
     let (fault, None) = (planned.next().unwrap_or("none"), planned.next()) else { return None };
-    let end = Witness::default().live(&disk, &ops.plan);
+    let end = Oracle::default().run(&disk, &ops.plan);
     let end = end.map_or_else(|error| variant(&error), |()| "done".into());
     Some(format!("{fault}-{end}-{}", ops.plan.len() / 8).to_lowercase())
 }

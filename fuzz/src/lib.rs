@@ -4,8 +4,8 @@
 mod edit;
 mod forged;
 mod layout;
-#[path = "../../tests/src/life.rs"]
-pub mod life;
+#[path = "../../tests/src/workload.rs"]
+pub mod workload;
 mod log;
 pub mod mesh;
 mod ops;
@@ -15,5 +15,5 @@ pub use edit::{Edit, edit};
 pub use forged::Forged;
 pub use layout::{Header, headers};
 pub use log::{End, Log, Replayed, replay, segments};
-pub use ops::{Dice, Ops};
+pub use ops::{Ops, TestRng};
 pub use words::{Words, overwrite, repair, snapshot};

@@ -3,12 +3,12 @@
 use arbitrary::Unstructured;
 use icn_wal::disk::Faults;
 
-use crate::life::{Step, plan};
+use crate::workload::{Step, random_steps};
 
 /// The input as a source of numbers; zeros behind its end.
-pub struct Dice<'a>(Unstructured<'a>);
+pub struct TestRng<'a>(Unstructured<'a>);
 
-impl Dice<'_> {
+impl TestRng<'_> {
     /// A number below `end`, which must not be 0.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0.int_in_range(0..=end - 1).unwrap_or(0)
@@ -35,21 +35,21 @@ pub struct Ops {
 impl Ops {
     /// What `input` says.
     pub fn new(input: &[u8]) -> Self {
-        let mut dice = Dice(Unstructured::new(input));
+        let mut rng = TestRng(Unstructured::new(input));
         let mut faults = Faults {
-            power_loss_at: dice.maybe(250),
-            sync_error_at: dice.maybe(100),
-            sync_error_keeps: dice.below(2) == 1,
-            write_error_at: dice.maybe(100),
-            open_error_at: dice.maybe(50),
-            read_error_at: dice.maybe(50),
-            room: dice.maybe(16 << 20),
+            power_loss_at: rng.maybe(250),
+            sync_error_at: rng.maybe(100),
+            sync_error_keeps: rng.below(2) == 1,
+            write_error_at: rng.maybe(100),
+            open_error_at: rng.maybe(50),
+            read_error_at: rng.maybe(50),
+            room: rng.maybe(16 << 20),
             full: 0..0,
         };
-        let (seed, inside) = (dice.below(1 << 16), dice.maybe(40));
-        let plan = plan(&mut dice, input.len().min(120) / 4, true);
-        if let Some(at) = dice.maybe(100) {
-            faults.full = at..if dice.below(2) == 1 { u64::MAX } else { at + 1 };
+        let (seed, inside) = (rng.below(1 << 16), rng.maybe(40));
+        let plan = random_steps(&mut rng, input.len().min(120) / 4, true);
+        if let Some(at) = rng.maybe(100) {
+            faults.full = at..if rng.below(2) == 1 { u64::MAX } else { at + 1 };
         }
         Self { faults, seed, inside, plan }
     }

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use icn_wal::disk::{Faults, SimDisk};
 use icn_wal::limits::SEGMENT_BYTES_MIN;
 
-use crate::life::{Step, Witness};
+use crate::workload::{Oracle, Step};
 
 /// What has been looked at.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Coverage {
     /// Moments at which the power went.
     pub points: u64,
     /// Those of them whose every legal loss was looked at.
@@ -22,7 +22,7 @@ pub struct Tally {
     pub inside: u64,
 }
 
-impl Tally {
+impl Coverage {
     /// Adds what somebody else has looked at.
     pub fn add(&mut self, other: &Self) {
         self.points += other.points;
@@ -35,7 +35,7 @@ impl Tally {
 
 /// How far to go.
 #[derive(Clone, Copy, Debug)]
-pub struct Effort {
+pub struct Budget {
     /// Losses per moment: if there are no more all of them, else so many by seed.
     pub losses: u64,
     /// Of how many different disks one is crashed inside its recovery, and in the recovery from
@@ -47,69 +47,69 @@ pub struct Effort {
 ///
 /// # Errors
 /// The broken promise, and how to see it again.
-pub fn explore(seed: u64, plan: &[Step], effort: Effort) -> Result<Tally, String> {
+pub fn explore(seed: u64, plan: &[Step], budget: Budget) -> Result<Coverage, String> {
     // Segments that do not grow are used again after they are dropped.
     let disk = || SimDisk::new(seed).with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let whole = disk();
-    Witness::default().live(&whole, plan).map_err(|error| format!("seed {seed}: {error}"))?;
-    let mut tally = Tally::default();
+    Oracle::default().run(&whole, plan).map_err(|error| format!("seed {seed}: {error}"))?;
+    let mut coverage = Coverage::default();
     let mut seen = HashSet::new();
     for power in 1..=whole.operations() {
         let disk = disk();
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
-        let mut witness = Witness::default();
+        let mut oracle = Oracle::default();
         // Ends with an error, or the last operation was the last thing that happened.
-        let _ = witness.live(&disk, plan);
+        let _ = oracle.run(&disk, plan);
         let what = |why| format!("seed {seed}, power gone at operation {power}: {why}; {plan:?}");
         let losses = disk.losses();
-        tally.points += 1;
-        tally.exhausted += u64::from(losses.count().is_some_and(|count| count <= effort.losses));
-        for image in losses.images(effort.losses, power) {
-            tally.images += 1;
-            if seen.insert((image.image_hash(), witness.acknowledged())) {
-                tally.distinct += 1;
-                let inside = tally.distinct.is_multiple_of(effort.inside_every);
+        coverage.points += 1;
+        coverage.exhausted += u64::from(losses.count().is_some_and(|count| count <= budget.losses));
+        for image in losses.images(budget.losses, power) {
+            coverage.images += 1;
+            if seen.insert((image.image_hash(), oracle.acknowledged())) {
+                coverage.distinct += 1;
+                let inside = coverage.distinct.is_multiple_of(budget.inside_every);
                 let twice = if inside { Some(image.fork()) } else { None };
-                witness.check(&image).map_err(what)?;
+                oracle.check(&image).map_err(what)?;
                 if let Some(image) = twice {
-                    tally.inside += crash_inside(&image, &witness, 2, power).map_err(what)?;
+                    coverage.inside += crash_inside(&image, &oracle, 2, power).map_err(what)?;
                 }
             }
         }
         let killed = disk.kill();
-        witness.check(&killed.fork()).map_err(|why| what(format!("killed: {why}")))?;
+        oracle.check(&killed.fork()).map_err(|why| what(format!("killed: {why}")))?;
         // What the next process has shown or removed must not depend on what only memory knows.
-        Witness::default().live(&killed, &[]).map_err(|why| what(why.to_string()))?;
+        Oracle::default().run(&killed, &[]).map_err(|why| what(why.to_string()))?;
         for loss in 0..4 {
             let image = killed.power_loss(power + loss);
-            if seen.insert((image.image_hash(), witness.acknowledged())) {
+            if seen.insert((image.image_hash(), oracle.acknowledged())) {
                 let told = |why| what(format!("killed, then power loss {loss}: {why}"));
-                witness.check(&image).map_err(told)?;
+                oracle.check(&image).map_err(told)?;
             }
         }
     }
-    Ok(tally)
+    Ok(coverage)
 }
 
 /// What follows an open that nobody appends to: the housekeeper prepares, and proves the end.
 const RECOVERY: [Step; 2] = [Step::Prepare, Step::Note];
 
 /// Crashes each operation of the recovery of `image`, and `deep` times in a row.
-fn crash_inside(image: &SimDisk, witness: &Witness, deep: u32, seed: u64) -> Result<u64, String> {
+fn crash_inside(image: &SimDisk, oracle: &Oracle, deep: u32, seed: u64) -> Result<u64, String> {
     let probe = image.fork();
-    Witness::default().live(&probe, &RECOVERY).map_err(|error| format!("refused: {error}"))?;
+    Oracle::default().run(&probe, &RECOVERY).map_err(|error| format!("refused: {error}"))?;
     let mut crashes = 0;
     for at in image.operations() + 1..=probe.operations() {
         let disk = image.fork();
         disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
-        let _ = Witness::default().live(&disk, &RECOVERY);
+        let _ = Oracle::default().run(&disk, &RECOVERY);
         for loss in 0..4 {
             let left = disk.power_loss(seed + loss);
             crashes += 1;
             if deep > 1 && loss == 3 {
-                crashes += crash_inside(&left, witness, deep - 1, seed + at)?;
+                crashes += crash_inside(&left, oracle, deep - 1, seed + at)?;
             }
-            witness.check(&left).map_err(|why| format!("and again in recovery, {at}: {why}"))?;
+            oracle.check(&left).map_err(|why| format!("and again in recovery, {at}: {why}"))?;
         }
     }
     Ok(crashes)

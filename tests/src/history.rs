@@ -10,7 +10,7 @@ use icn_gossip::TopicId;
 use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
-use crate::world::{Pace, World};
+use crate::world::{Delays, World};
 
 /// What has happened in histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Tally {
     /// Restores of a snapshot.
     pub restores: u64,
     /// Topics that were deleted, and subscriptions that were given up.
-    pub farewells: u64,
+    pub removals: u64,
     /// Disks that were full for a while.
     pub full_disks: u64,
 }
@@ -49,13 +49,13 @@ impl Tally {
         self.cuts += cuts;
         self.copies += more.copies;
         self.restores += more.restores;
-        self.farewells += more.farewells;
+        self.removals += more.removals;
         self.full_disks += more.full_disks;
     }
 }
 
 /// One topic of the history.
-struct Subject {
+struct TopicModel {
     name: &'static str,
     id: TopicId,
     /// Who may know it.
@@ -66,10 +66,10 @@ struct Subject {
 
 /// What may happen besides crashes and cuts: each history has some of it.
 #[derive(Clone, Copy, Debug)]
-struct Bent {
+struct FaultMix {
     copies: bool,
     restores: bool,
-    farewells: bool,
+    removals: bool,
     full_disks: bool,
     large: bool,
 }
@@ -81,7 +81,7 @@ struct Bent {
 pub fn run(seed: u64) -> (Tally, [u8; 32]) {
     let mut history = History::begin(seed);
     for _ in 0..200 {
-        history.happen();
+        history.step();
         history.check();
     }
     history.end()
@@ -89,8 +89,8 @@ pub fn run(seed: u64) -> (Tally, [u8; 32]) {
 
 struct History {
     world: World,
-    bent: Bent,
-    subjects: Vec<Subject>,
+    mix: FaultMix,
+    topics: Vec<TopicModel>,
     /// What was acknowledged: topic and text.
     acknowledged: BTreeMap<(TopicId, String), usize>,
     /// Questions whose answer has not come: topic, author and text.
@@ -98,7 +98,7 @@ struct History {
     /// Where entries were let go on purpose.
     forgotten: BTreeSet<(usize, TopicId)>,
     /// Who has gone back to an earlier state, and may lack what it had.
-    gone_back: BTreeSet<usize>,
+    rolled_back: BTreeSet<usize>,
     /// Whose disk is or was full: what it refuses is no fault.
     full: BTreeSet<usize>,
     /// Copies of disks, as they were.
@@ -114,34 +114,34 @@ impl History {
         let count = if seed % 7 == 5 { 6 } else { 4 };
         // In some the nodes are slow to turn to what comes in.
         let turn_ms = if seed % 11 < 5 { 30 } else { 0 };
-        let mut world = World::new(seed, count, Pace { turn_ms, ..Pace::default() });
+        let mut world = World::new(seed, count, Delays { turn_ms, ..Delays::default() });
         // All with all; a line; a star around one who may not read everything; a ring; two circles with
         // one node in common.
         match seed % 6 {
-            2 => world.wires = (1..count).map(|to| (to - 1, to)).collect(),
-            3 => world.wires = [(0, 2), (1, 2), (2, 3), (0, 1)].into(),
-            4 => world.wires = (0..count).map(|one| order(one, (one + 1) % count)).collect(),
-            5 => world.wires = [(0, 1), (0, 2), (1, 2), (2, 3)].into(),
+            2 => world.topology = (1..count).map(|to| (to - 1, to)).collect(),
+            3 => world.topology = [(0, 2), (1, 2), (2, 3), (0, 1)].into(),
+            4 => world.topology = (0..count).map(|one| order(one, (one + 1) % count)).collect(),
+            5 => world.topology = [(0, 1), (0, 2), (1, 2), (2, 3)].into(),
             _ => {}
         }
         if matches!(seed % 6, 3 | 5) {
-            world.wires.extend((4..count).map(|to| (2, to)));
+            world.topology.extend((4..count).map(|to| (2, to)));
         }
-        let bent = Bent {
+        let mix = FaultMix {
             copies: seed % 5 == 1,
             restores: seed % 5 == 2,
-            farewells: seed % 5 == 3,
+            removals: seed % 5 == 3,
             full_disks: seed % 5 == 4,
             large: seed % 8 == 6,
         };
         let mut history = Self {
             world,
-            bent,
-            subjects: Vec::new(),
+            mix,
+            topics: Vec::new(),
             acknowledged: BTreeMap::new(),
             asked: BTreeMap::new(),
             forgotten: BTreeSet::new(),
-            gone_back: BTreeSet::new(),
+            rolled_back: BTreeSet::new(),
             full: BTreeSet::new(),
             copies: Vec::new(),
             snapshots: Vec::new(),
@@ -167,30 +167,35 @@ impl History {
         for (key, value) in more.as_object().into_iter().flatten() {
             line[key] = value.clone();
         }
-        let created = self.world.answer(0, line).expect("a topic");
+        let created = self.world.ask_and_wait(0, line).expect("a topic");
         let id = created["topic"]["id"].as_str().expect("an id").parse().expect("an id");
-        self.subjects.push(Subject { name, id, members: members.iter().copied().collect(), whole });
+        self.topics.push(TopicModel {
+            name,
+            id,
+            members: members.iter().copied().collect(),
+            whole,
+        });
     }
 
     fn subscribe(&mut self, index: usize, topic: &str) {
         let wish = json!({ "cmd": "subscribe", "topic": topic });
-        self.world.answer(index, wish).expect("subscribed");
+        self.world.ask_and_wait(index, wish).expect("subscribed");
     }
 
-    fn happen(&mut self) {
+    fn step(&mut self) {
         self.tally.steps += 1;
         let count = self.world.members.len();
         let index = self.below(count);
         let other = (index + 1 + self.below(count - 1)) % count;
         let running = self.world.members[index].node.is_some();
-        match self.world.dice.below(24) {
+        match self.world.rng.below(24) {
             0 if running => {
                 self.tally.crashes += 1;
                 self.world.crash(index, None);
             }
             1 if running => {
                 self.tally.power_losses += 1;
-                let seed = self.world.dice.next();
+                let seed = self.world.rng.next();
                 self.world.crash(index, Some(seed));
             }
             0..6 if !running => self.start(index),
@@ -201,46 +206,46 @@ impl History {
             4 | 5 => self.world.heal(),
             6 => self.world.members[index].skew_ms = 0,
             7 => {
-                let skew = self.world.dice.below(400_000);
+                let skew = self.world.rng.below(400_000);
                 self.world.members[index].skew_ms = i64::try_from(skew).unwrap_or(0) - 200_000;
             }
-            8..12 => self.misfortune(index),
+            8..12 => self.inject_fault(index),
             _ => {}
         }
-        for _ in 0..self.world.dice.below(4) {
+        for _ in 0..self.world.rng.below(4) {
             self.publish(index);
         }
-        let pause = self.world.dice.below(2000);
+        let pause = self.world.rng.below(2000);
         self.world.run(pause);
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.world.dice.below(end as u64)).unwrap_or(0)
+        usize::try_from(self.world.rng.below(end as u64)).unwrap_or(0)
     }
 
     fn publish(&mut self, index: usize) {
-        let at = self.below(self.subjects.len());
-        let subject = &self.subjects[at];
+        let at = self.below(self.topics.len());
+        let model = &self.topics[at];
         let known = self.world.members[index]
             .node
             .as_ref()
-            .is_some_and(|node| node.state().topic(&subject.id).is_some());
-        if !known || !subject.members.contains(&index) {
+            .is_some_and(|node| node.state().topic(&model.id).is_some());
+        if !known || !model.members.contains(&index) {
             return;
         }
         self.texts += 1;
         let mut text = format!("{} ", self.texts);
-        if self.bent.large && self.world.dice.below(4) == 0 {
+        if self.mix.large && self.world.rng.below(4) == 0 {
             text.push_str(&".".repeat(60_000));
         }
-        let id = subject.id;
+        let id = model.id;
         let line = json!({ "cmd": "publish", "topic": id.to_string(), "text": text });
-        let question = self.world.ask(index, line);
-        self.asked.insert(question, (id, text, index));
+        let request_id = self.world.ask(index, line);
+        self.asked.insert(request_id, (id, text, index));
     }
 
-    fn subject(&self, topic: &TopicId) -> &Subject {
-        self.subjects.iter().find(|subject| subject.id == *topic).expect("a subject")
+    fn model(&self, topic: &TopicId) -> &TopicModel {
+        self.topics.iter().find(|model| model.id == *topic).expect("a topic")
     }
 }
 

@@ -11,8 +11,8 @@ use icn_gossip::mesh::{Head, Interest, LinkId, Message, Root, Tag, Want};
 use icn_gossip::{Did, Keypair, LogKey, TopicId};
 
 pub use self::attack::{ATTACKS, Attack};
-use crate::Dice;
-use crate::script::{Frames, Heard, Script};
+use crate::TestRng;
+use crate::script::{Frames, Script, ScriptEvent};
 
 /// Frames that are kept for a replay.
 const KEPT_FRAMES: usize = 300;
@@ -20,16 +20,16 @@ const KEPT_FRAMES: usize = 300;
 /// The peer from hell.
 pub struct Hostile {
     keypair: Keypair,
-    dice: Dice,
+    rng: TestRng,
     attacks: Vec<Attack>,
     /// What it knows to be there, also what it may not read.
     topics: Vec<TopicId>,
     names: Vec<String>,
-    links: BTreeMap<LinkId, Side>,
+    links: BTreeMap<LinkId, PeerLink>,
     /// All it has ever met.
     peers: Vec<Did>,
     frames: Vec<(u8, Bytes)>,
-    /// Logs it has heard of.
+    /// Logs it has event of.
     logs: Vec<LogKey>,
     epoch: u64,
     /// A topic it may not read, and how often it was told of it.
@@ -37,7 +37,7 @@ pub struct Hostile {
     leaks: Arc<AtomicUsize>,
 }
 
-struct Side {
+struct PeerLink {
     peer: Did,
     binding: [u8; 32],
     /// The history it is shown.
@@ -61,7 +61,7 @@ impl Hostile {
     ) -> Self {
         Self {
             keypair,
-            dice: Dice::new(seed),
+            rng: TestRng::new(seed),
             attacks: attacks.to_vec(),
             topics: topics.iter().map(|(id, _)| *id).collect(),
             names: topics.iter().map(|(_, name)| (*name).to_owned()).collect(),
@@ -76,12 +76,12 @@ impl Hostile {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.dice.below(end.max(1) as u64)).unwrap_or(0)
+        usize::try_from(self.rng.below(end.max(1) as u64)).unwrap_or(0)
     }
 
     /// What every member says first.
-    fn greet(&self, side: &Side) -> Vec<Message> {
-        let tags = || self.topics.iter().map(|topic| Tag::of_topic(&side.binding, topic));
+    fn greeting(&self, peer_link: &PeerLink) -> Vec<Message> {
+        let tags = || self.topics.iter().map(|topic| Tag::of_topic(&peer_link.binding, topic));
         let interest = |tag| Interest { tag, missing: false, named: false };
         vec![
             Message::Interests { more: false, list: tags().map(interest).collect() },
@@ -89,7 +89,7 @@ impl Hostile {
         ]
     }
 
-    fn remember(&mut self, link: LinkId, kind: u8, body: &[u8]) {
+    fn record_frame(&mut self, link: LinkId, kind: u8, body: &[u8]) {
         if self.frames.len() < KEPT_FRAMES {
             self.frames.push((kind, Bytes::copy_from_slice(body)));
         } else {
@@ -97,12 +97,12 @@ impl Hostile {
             self.frames[at] = (kind, Bytes::copy_from_slice(body));
         }
         let Ok(Some(message)) = Message::decode(kind, body) else { return };
-        let Some(side) = self.links.get_mut(&link) else { return };
+        let Some(peer_link) = self.links.get_mut(&link) else { return };
         let topic = |tag: Tag| {
             let mut topics = self.topics.iter();
-            topics.find(|topic| Tag::of_topic(&side.binding, topic) == tag).copied()
+            topics.find(|topic| Tag::of_topic(&peer_link.binding, topic) == tag).copied()
         };
-        if is_about(&message, &self.secret, Tag::of_topic(&side.binding, &self.secret)) {
+        if is_about(&message, &self.secret, Tag::of_topic(&peer_link.binding, &self.secret)) {
             self.leaks.fetch_add(1, Ordering::Relaxed);
         }
         let mut keys = Vec::new();
@@ -111,7 +111,7 @@ impl Hostile {
                 for want in list {
                     let (author, epoch) = (want.author, want.epoch);
                     keys.extend(topic(want.tag).map(|topic| LogKey { topic, author, epoch }));
-                    side.wants.push(want);
+                    peer_link.wants.push(want);
                 }
             }
             Message::Heads { tag, list, .. } => {
@@ -132,36 +132,36 @@ impl Hostile {
 }
 
 impl Script for Hostile {
-    fn hear(&mut self, _: u64, heard: Heard<'_>) -> Frames {
-        match heard {
-            Heard::Up { link, peer, binding } => {
+    fn handle(&mut self, _: u64, event: ScriptEvent<'_>) -> Frames {
+        match event {
+            ScriptEvent::Up { link, peer, binding } => {
                 let known = self.peers.iter().position(|known| *known == peer);
                 let which = known.unwrap_or(self.peers.len());
                 if known.is_none() {
                     self.peers.push(peer);
                 }
                 let which = which % 2;
-                let side = Side { peer, binding, which, wants: Vec::new(), handle: 0 };
-                let greeting = self.greet(&side);
-                self.links.insert(link, side);
+                let peer_link = PeerLink { peer, binding, which, wants: Vec::new(), handle: 0 };
+                let greeting = self.greeting(&peer_link);
+                self.links.insert(link, peer_link);
                 frames(link, &greeting)
             }
-            Heard::Down { link } => {
+            ScriptEvent::Down { link } => {
                 self.links.remove(&link);
                 Frames::new()
             }
-            Heard::Frame { link, kind, body } => {
-                self.remember(link, kind, body);
+            ScriptEvent::Frame { link, kind, body } => {
+                self.record_frame(link, kind, body);
                 Frames::new()
             }
-            Heard::Tick => {
+            ScriptEvent::Tick => {
                 let links: Vec<LinkId> = self.links.keys().copied().collect();
                 let mut out = Frames::new();
                 for link in links {
                     let at = self.below(self.attacks.len());
                     let attack = self.attacks[at];
                     out.extend(frames(link, &self.attack(link, attack)));
-                    let raw = self.raw(attack);
+                    let raw = self.raw_frames(attack);
                     out.extend(raw.into_iter().map(|(kind, body)| (link, kind, body)));
                 }
                 out

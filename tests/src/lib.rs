@@ -1,15 +1,15 @@
 //! Checks that span the crates: real nodes and logs on simulated disks, repeatable by seed.
 
 pub mod crash;
-mod dice;
 pub mod history;
 pub mod hostile;
-pub mod life;
-mod rig;
+mod rng;
 pub mod script;
+mod sim_node;
 mod sweep;
+pub mod workload;
 pub mod world;
 
-pub use dice::Dice;
-pub use rig::{Rig, request};
-pub use sweep::{Sweep, at_every_operation};
+pub use rng::TestRng;
+pub use sim_node::{SimNode, request};
+pub use sweep::{Sweep, sweep_power_losses};

@@ -5,7 +5,7 @@ use icn_gossip::Did;
 use icn_gossip::mesh::LinkId;
 
 /// What a script sees.
-pub enum Heard<'a> {
+pub enum ScriptEvent<'a> {
     /// A peer is there.
     Up {
         /// What the link is called.
@@ -39,5 +39,5 @@ pub type Frames = Vec<(LinkId, u8, Bytes)>;
 /// Speaks in the name of a member, with its key and no rules.
 pub trait Script {
     /// Something has happened; what it says to that.
-    fn hear(&mut self, now_ms: u64, heard: Heard<'_>) -> Frames;
+    fn handle(&mut self, now_ms: u64, event: ScriptEvent<'_>) -> Frames;
 }

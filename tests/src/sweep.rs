@@ -17,7 +17,7 @@ pub struct Sweep {
 /// after the last, and shows `check` so many of the `losses` that are legal then. What `life` returns is
 /// what the outside has seen by then, and `known` how much of that must be there: the same disk is looked
 /// at again when more must.
-pub fn at_every_operation<T>(
+pub fn sweep_power_losses<T>(
     seed: u64,
     losses: u64,
     life: impl Fn(&SimDisk) -> T,

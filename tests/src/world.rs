@@ -20,17 +20,17 @@ use icn_wal::disk::SimDisk;
 use serde_json::Value;
 
 use self::event::Event;
-use self::link::Way;
+use self::link::Direction;
 pub use self::member::Member;
 use crate::script::Script;
-use crate::{Dice, request};
+use crate::{TestRng, request};
 
 /// The network they are all in.
 pub const NETWORK: [u8; 32] = [9; 32];
 
 /// How long nodes, disks and links take.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Delays {
     /// The longest way of a frame, in ms.
     pub link_ms: u64,
     /// The longest sync, in ms.
@@ -46,7 +46,7 @@ pub struct Pace {
     pub turn_ms: u64,
 }
 
-impl Default for Pace {
+impl Default for Delays {
     fn default() -> Self {
         Self {
             link_ms: 20,
@@ -66,23 +66,23 @@ pub struct World {
     /// Now, in ms.
     pub now_ms: u64,
     /// What decides.
-    pub dice: Dice,
-    pace: Pace,
+    pub rng: TestRng,
+    delays: Delays,
     events: BinaryHeap<Reverse<(u64, u64)>>,
     content: BTreeMap<u64, Event>,
     next_event: u64,
     next_link: u64,
     /// The two directions of every link, by who receives.
-    ways: BTreeMap<(LinkId, usize), Way>,
+    directions: BTreeMap<(LinkId, usize), Direction>,
     /// Pairs that are to have a link.
-    pub wires: BTreeSet<(usize, usize)>,
+    pub topology: BTreeSet<(usize, usize)>,
     /// Pairs between which nothing passes.
     pub cut: BTreeSet<(usize, usize)>,
     /// Those who read nothing of what is sent to them.
-    pub deaf: BTreeSet<usize>,
-    /// What was answered, by the number of the question.
+    pub not_reading: BTreeSet<usize>,
+    /// What was answered, by the number of the request_id.
     pub replies: BTreeMap<u64, Reply>,
-    next_question: u64,
+    next_request: u64,
     trace: blake3::Hasher,
     /// Bytes of frames that have arrived, by node.
     pub received: Vec<u64>,
@@ -96,22 +96,22 @@ impl World {
     /// # Panics
     /// When a node does not start: nothing here may go wrong without a planted reason.
     #[must_use]
-    pub fn new(seed: u64, count: usize, pace: Pace) -> Self {
+    pub fn new(seed: u64, count: usize, delays: Delays) -> Self {
         let mut world = Self {
             members: Vec::new(),
             now_ms: 1_000_000,
-            dice: Dice::new(seed),
-            pace,
+            rng: TestRng::new(seed),
+            delays,
             events: BinaryHeap::new(),
             content: BTreeMap::new(),
             next_event: 0,
             next_link: 0,
-            ways: BTreeMap::new(),
-            wires: BTreeSet::new(),
+            directions: BTreeMap::new(),
+            topology: BTreeSet::new(),
             cut: BTreeSet::new(),
-            deaf: BTreeSet::new(),
+            not_reading: BTreeSet::new(),
             replies: BTreeMap::new(),
-            next_question: 0,
+            next_request: 0,
             trace: blake3::Hasher::new(),
             received: vec![0; count],
             closed: BTreeMap::new(),
@@ -133,7 +133,7 @@ impl World {
             });
         }
         for from in 0..count {
-            world.wires.extend((from + 1..count).map(|to| (from, to)));
+            world.topology.extend((from + 1..count).map(|to| (from, to)));
         }
         (0..count).for_each(|index| world.start(index));
         world
@@ -153,7 +153,7 @@ impl World {
 
     /// Whether somebody speaks there.
     #[must_use]
-    pub fn runs(&self, index: usize) -> bool {
+    pub fn is_running(&self, index: usize) -> bool {
         self.members[index].node.is_some() || self.members[index].script.is_some()
     }
 
@@ -177,14 +177,14 @@ impl World {
         let keypair = keypair(member.seed);
         let card = KeyCard::sign(&keypair, [member.seed; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
-        let chance = Box::new(Dice::new(self.dice.next()));
+        let chance = Box::new(TestRng::new(self.rng.next()));
         let node = Node::open(&member.disk, Policy::default(), identity, chance, now_ms);
         member.node = Some(node.unwrap_or_else(|failure| panic!("node {index}: {failure:?}")));
         let start = member.starts;
         self.after(1, Event::Tick { to: index, start });
-        for (from, to) in self.wires.clone() {
+        for (from, to) in self.topology.clone() {
             if from == index || to == index {
-                let delay = self.dice.below(self.pace.redial_ms) + 1;
+                let delay = self.rng.below(self.delays.redial_ms) + 1;
                 self.after(delay, Event::Dial { from, to });
             }
         }
@@ -210,7 +210,7 @@ impl World {
         member.starts += 1;
         let start = member.starts;
         self.after(1, Event::Tick { to: index, start });
-        for (from, to) in self.wires.clone() {
+        for (from, to) in self.topology.clone() {
             if from == index || to == index {
                 self.after(1, Event::Dial { from, to });
             }
@@ -229,27 +229,27 @@ impl World {
     /// Lets everything pass again.
     pub fn heal(&mut self) {
         self.cut.clear();
-        for (from, to) in self.wires.clone() {
+        for (from, to) in self.topology.clone() {
             self.after(1, Event::Dial { from, to });
         }
     }
 
     /// Asks a node; its answer, once it has left the node, is in `replies` under the number.
     pub fn ask(&mut self, index: usize, line: Value) -> u64 {
-        self.next_question += 1;
-        let question = self.next_question;
-        self.come(index, None, Some((question, request(line))));
-        question
+        self.next_request += 1;
+        let request_id = self.next_request;
+        self.receive(index, None, Some((request_id, request(line))));
+        request_id
     }
 
     /// Asks a node and lets time pass until it has answered.
     ///
     /// # Panics
     /// When it does not within a minute.
-    pub fn answer(&mut self, index: usize, line: Value) -> Reply {
-        let question = self.ask(index, line);
+    pub fn ask_and_wait(&mut self, index: usize, line: Value) -> Reply {
+        let request_id = self.ask(index, line);
         for _ in 0..60_000 {
-            if let Some(reply) = self.replies.remove(&question) {
+            if let Some(reply) = self.replies.remove(&request_id) {
                 return reply;
             }
             self.run(1);
@@ -266,7 +266,7 @@ impl World {
             self.events.pop();
             self.now_ms = at;
             if let Some(event) = self.content.remove(&number) {
-                self.happen(event);
+                self.handle(event);
             }
         }
         self.now_ms = end;

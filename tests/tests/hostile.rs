@@ -8,19 +8,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use icn_daemon::node::Rng;
 use icn_gossip::TopicId;
 use icn_tests::hostile::{ATTACKS, Attack, Hostile};
-use icn_tests::world::{Pace, World};
+use icn_tests::world::{Delays, World};
 use serde_json::json;
 
 /// The member that keeps to no rule.
 const HOSTILE: usize = 3;
 
 /// How long the honest ones have to become equal.
-const BOUND_MS: u64 = 120_000;
+const CONVERGENCE_MS_MAX: u64 = 120_000;
 
 /// What may be remembered for a peer that tells of as many logs as it likes.
 const REMEMBERED: usize = 8000;
 
-struct Siege {
+struct AttackedNetwork {
     world: World,
     open: TopicId,
     closed: TopicId,
@@ -29,21 +29,21 @@ struct Siege {
     leaks: Arc<AtomicUsize>,
 }
 
-impl Siege {
+impl AttackedNetwork {
     fn begin(seed: u64, attacks: &[Attack]) -> Self {
-        Self::of(World::new(seed, 4, Pace::default()), seed, attacks)
+        Self::of(World::new(seed, 4, Delays::default()), seed, attacks)
     }
 
     /// Among nodes that take together what has come in meanwhile.
     fn of_busy(seed: u64, attacks: &[Attack]) -> Self {
-        let pace = Pace { turn_ms: 30, ..Pace::default() };
-        Self::of(World::new(seed, 4, pace), seed, attacks)
+        let delays = Delays { turn_ms: 30, ..Delays::default() };
+        Self::of(World::new(seed, 4, delays), seed, attacks)
     }
 
     fn of(mut world: World, seed: u64, attacks: &[Attack]) -> Self {
         let members: Vec<String> = [1, 2].map(|index| world.did(index).to_string()).into();
         let mut create = |line| {
-            let created = world.answer(0, line).expect("a topic");
+            let created = world.ask_and_wait(0, line).expect("a topic");
             created["topic"]["id"].as_str().expect("an id").parse().expect("an id")
         };
         let open = create(json!({ "cmd": "topic_create", "name": "open" }));
@@ -52,7 +52,7 @@ impl Siege {
         for index in 0..3 {
             for name in ["open", "closed", "missing"] {
                 let wish = json!({ "cmd": "subscribe", "topic": name });
-                world.answer(index, wish).expect("subscribed");
+                world.ask_and_wait(index, wish).expect("subscribed");
             }
         }
         let topics = [(open, "open"), (closed, "closed"), (closed, "missing")];
@@ -62,12 +62,12 @@ impl Siege {
         Self { world, open, closed, published: 0, leaks }
     }
 
-    fn live(&mut self, steps: usize) {
+    fn run(&mut self, steps: usize) {
         for _ in 0..steps {
-            let index = usize::try_from(self.world.dice.below(3)).unwrap_or(0);
-            match self.world.dice.below(20) {
+            let index = usize::try_from(self.world.rng.below(3)).unwrap_or(0);
+            match self.world.rng.below(20) {
                 0 => {
-                    let seed = self.world.dice.next();
+                    let seed = self.world.rng.next();
                     self.world.crash(index, Some(seed));
                     self.world.start(index);
                 }
@@ -75,14 +75,14 @@ impl Siege {
                 2 => self.world.heal(),
                 _ => {}
             }
-            let name = if self.world.dice.below(2) == 0 { "open" } else { "closed" };
+            let name = if self.world.rng.below(2) == 0 { "open" } else { "closed" };
             let known = self.world.node(index).state().resolve(name).is_ok();
             if known {
                 self.published += 1;
                 let text = self.published.to_string();
                 self.world.ask(index, json!({ "cmd": "publish", "topic": name, "text": text }));
             }
-            let pause = self.world.dice.below(1000);
+            let pause = self.world.rng.below(1000);
             self.world.run(pause);
             self.check();
         }
@@ -114,7 +114,7 @@ impl Siege {
     fn end(mut self) -> BTreeSet<&'static str> {
         self.world.heal();
         let (open, closed) = (self.open, self.closed);
-        let equal = self.world.run_until(BOUND_MS, |world| {
+        let equal = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
             [open, closed].iter().all(|topic| {
                 let [one, two, three] = [0, 1, 2].map(|index| world.root(index, *topic));
                 one == two && two == three
@@ -156,12 +156,12 @@ fn reasons(attack: Attack) -> &'static [&'static str] {
     match attack {
         Attack::Replay => &["unasked", "malformed", "too_many", "bad_signature"],
         Attack::Forge => &["bad_signature"],
-        Attack::Disorder | Attack::Unasked => &["unasked"],
-        Attack::Nonsense => &["malformed", "unknown_kind", "unasked", "too_many", "bad_signature"],
+        Attack::Disorder | Attack::Unsolicited => &["unasked"],
+        Attack::Malformed => &["malformed", "unknown_kind", "unasked", "too_many", "bad_signature"],
         Attack::Flood => &["too_many"],
         // What is asked for again with a handle that is in use.
-        Attack::Boast | Attack::Gap | Attack::Storm | Attack::Greed => &[],
-        Attack::Offer | Attack::Equivocate => &[],
+        Attack::FalseHeads | Attack::FalseGap | Attack::StopStorm | Attack::OverRequest => &[],
+        Attack::TopicClones | Attack::Equivocate => &[],
     }
 }
 
@@ -170,9 +170,11 @@ fn every_attack_alone_hurts_nobody_else() {
     for (seed, attack) in (0..).zip(ATTACKS) {
         println!("{attack:?}");
         // Seeds with which something comes of it; a replay often has no effect at all.
-        for mut siege in [Siege::begin(seed, &[attack]), Siege::of_busy(seed + 5, &[attack])] {
-            siege.live(40);
-            let closed = siege.end();
+        for mut network in
+            [AttackedNetwork::begin(seed, &[attack]), AttackedNetwork::of_busy(seed + 5, &[attack])]
+        {
+            network.run(40);
+            let closed = network.end();
             let expected = reasons(attack);
             assert!(closed.iter().all(|name| expected.contains(name)), "{attack:?}: {closed:?}");
             assert_eq!(closed.is_empty(), expected.is_empty(), "{attack:?}: {closed:?}");
@@ -185,27 +187,27 @@ fn all_attacks_together_hurt_nobody_else() {
     let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
     for seed in 100..100 + seeds {
         println!("seed {seed}");
-        let begin = if seed % 2 == 0 { Siege::begin } else { Siege::of_busy };
-        let mut siege = begin(seed, &ATTACKS);
-        siege.live(60);
-        siege.end();
+        let begin = if seed % 2 == 0 { AttackedNetwork::begin } else { AttackedNetwork::of_busy };
+        let mut network = begin(seed, &ATTACKS);
+        network.run(60);
+        network.end();
     }
 }
 
 #[test]
 fn two_histories_freeze_the_log_everywhere_and_nothing_else() {
-    let mut siege = Siege::begin(7, &[Attack::Equivocate]);
-    siege.live(40);
-    let (open, hostile) = (siege.open, siege.world.did(HOSTILE));
-    let frozen = siege.world.run_until(BOUND_MS, |world| {
+    let mut network = AttackedNetwork::begin(7, &[Attack::Equivocate]);
+    network.run(40);
+    let (open, hostile) = (network.open, network.world.did(HOSTILE));
+    let frozen = network.world.run_until(CONVERGENCE_MS_MAX, |world| {
         (0..3).all(|index| {
             let state = world.node(index).state();
             let mut logs = state.heads(open).filter(|(key, _)| key.author == hostile);
             logs.all(|(_, log)| log.proof.is_some())
         })
     });
-    assert!(frozen, "{}", siege.describe());
-    let state = siege.world.node(0).state();
+    assert!(frozen, "{}", network.describe());
+    let state = network.world.node(0).state();
     let proofs = state.heads(open).filter_map(|(_, log)| log.proof.as_deref());
     let mut count = 0;
     for (one, other) in proofs {
@@ -216,5 +218,5 @@ fn two_histories_freeze_the_log_everywhere_and_nothing_else() {
         count += 1;
     }
     assert!(count >= 3, "{count} logs");
-    siege.end();
+    network.end();
 }

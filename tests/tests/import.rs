@@ -5,7 +5,7 @@ use std::path::Path;
 use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
 use icn_snapshot::Policy;
-use icn_tests::{Rig, at_every_operation, request};
+use icn_tests::{SimNode, request, sweep_power_losses};
 use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
@@ -18,19 +18,19 @@ fn import(path: &Path) -> Request {
 
 /// Shows `check` every disk that a power loss in `life` may leave, with what that came to, if it was told.
 fn sweep<T>(
-    life: impl Fn(&mut Rig) -> Result<T, Failure>,
-    check: impl Fn(&mut Rig, Option<&T>, &str),
+    life: impl Fn(&mut SimNode) -> Result<T, Failure>,
+    check: impl Fn(&mut SimNode, Option<&T>, &str),
 ) {
-    let open = |disk: &SimDisk, seed| Rig::open(disk, Policy::default(), seed);
-    open(&SimDisk::new(1), 1).and_then(|mut rig| life(&mut rig)).expect("a life without faults");
-    let sweep = at_every_operation(
+    let open = |disk: &SimDisk, seed| SimNode::open(disk, Policy::default(), seed);
+    open(&SimDisk::new(1), 1).and_then(|mut sim| life(&mut sim)).expect("a life without faults");
+    let sweep = sweep_power_losses(
         1,
         LOSSES,
-        |disk| open(disk, 1).and_then(|mut rig| life(&mut rig)).ok(),
+        |disk| open(disk, 1).and_then(|mut sim| life(&mut sim)).ok(),
         |told| u64::from(told.is_some()),
         |image, told, what| {
-            let mut rig = open(image, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
-            check(&mut rig, told.as_ref(), what);
+            let mut sim = open(image, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+            check(&mut sim, told.as_ref(), what);
         },
     );
     assert!(sweep.images > 15, "{sweep:?}: the life has become trivial");
@@ -58,14 +58,14 @@ fn legacy() -> Value {
 }
 
 /// Names with their access, and subscriptions. The ids of topics are made by chance.
-fn taken(rig: &mut Rig) -> (Vec<(String, String)>, Vec<String>) {
-    let list = rig.ask(request(json!({ "cmd": "topic_list" }))).expect("topics");
+fn taken(sim: &mut SimNode) -> (Vec<(String, String)>, Vec<String>) {
+    let list = sim.ask(request(json!({ "cmd": "topic_list" }))).expect("topics");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let topics = list["topics"].as_array().expect("topics").iter();
     let mut topics: Vec<_> =
         topics.map(|topic| (text(&topic["name"]), text(&topic["access"]["kind"]))).collect();
     topics.sort_unstable();
-    let wishes = rig.node.state().subscriptions().map(|(topic, ..)| topic.to_owned());
+    let wishes = sim.node.state().subscriptions().map(|(topic, ..)| topic.to_owned());
     (topics, wishes.collect())
 }
 
@@ -79,15 +79,15 @@ fn an_import_that_loses_power_is_completed_by_importing_again() {
         vec!["coop:later".into(), "coop:open".into(), "coop:shut".into()],
     );
     sweep(
-        |rig| rig.ask(import(&path)),
-        |rig, acknowledged, what| {
-            let (topics, wishes) = taken(rig);
+        |sim| sim.ask(import(&path)),
+        |sim, acknowledged, what| {
+            let (topics, wishes) = taken(sim);
             assert!(topics.iter().all(|topic| whole.0.contains(topic)), "{what}: {topics:?}");
             assert!(wishes.iter().all(|wish| whole.1.contains(wish)), "{what}: {wishes:?}");
             let again =
-                rig.ask(import(&path)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                sim.ask(import(&path)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
             assert!(acknowledged.is_none() || again["mutations"] == 0, "{what}: {again}");
-            assert_eq!(taken(rig), whole, "{what}");
+            assert_eq!(taken(sim), whole, "{what}");
         },
     );
 }
@@ -96,46 +96,46 @@ fn an_import_that_loses_power_is_completed_by_importing_again() {
 fn a_state_whose_import_loses_power_is_a_whole_snapshot_or_none() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("exported.json");
-    let publish = |rig: &mut Rig, text: &str| {
-        rig.ask(request(json!({ "cmd": "publish", "topic": "a", "text": text })))
+    let publish = |sim: &mut SimNode, text: &str| {
+        sim.ask(request(json!({ "cmd": "publish", "topic": "a", "text": text })))
     };
-    let create = |rig: &mut Rig| {
-        rig.ask(request(json!({ "cmd": "topic_create", "name": "a" })))?;
-        publish(rig, "one")
+    let create = |sim: &mut SimNode| {
+        sim.ask(request(json!({ "cmd": "topic_create", "name": "a" })))?;
+        publish(sim, "one")
     };
-    let mut rig = Rig::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
-    create(&mut rig).expect("a topic");
-    rig.node.state().export(std::fs::File::create(&path).expect("create")).expect("export");
-    let list = |rig: &mut Rig| {
-        let list = rig.ask(request(json!({ "cmd": "snapshot_list" }))).expect("a list");
+    let mut sim = SimNode::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
+    create(&mut sim).expect("a topic");
+    sim.node.state().export(std::fs::File::create(&path).expect("create")).expect("export");
+    let list = |sim: &mut SimNode| {
+        let list = sim.ask(request(json!({ "cmd": "snapshot_list" }))).expect("a list");
         list["snapshots"].as_array().expect("snapshots").clone()
     };
     sweep(
-        |rig| {
-            create(rig)?;
-            publish(rig, "two")?;
-            let before = rig.digest();
-            let imported = rig.ask(import(&path))?;
+        |sim| {
+            create(sim)?;
+            publish(sim, "two")?;
+            let before = sim.digest();
+            let imported = sim.ask(import(&path))?;
             Ok((before, imported))
         },
-        |rig, acknowledged, what| {
-            let kept = list(rig);
+        |sim, acknowledged, what| {
+            let kept = list(sim);
             assert!(kept.len() <= 1, "{what}: {kept:?}");
             for snapshot in &kept {
                 assert_eq!(snapshot["origin"], "imported", "{what}");
                 let id = &snapshot["id"];
                 let verify = json!({ "cmd": "snapshot_verify", "id": id });
-                rig.ask(request(verify)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                sim.ask(request(verify)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
             }
             if let Some((before, imported)) = acknowledged {
-                assert_eq!(rig.digest(), *before, "{what}: an import is no restore");
+                assert_eq!(sim.digest(), *before, "{what}: an import is no restore");
                 assert_eq!(kept[0]["id"], imported["id"], "{what}");
             }
             let again =
-                rig.ask(import(&path)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+                sim.ask(import(&path)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
             let restore = json!({ "cmd": "snapshot_restore", "to": { "id": again["id"] } });
-            rig.ask(request(restore)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
-            let state = rig.node.state();
+            sim.ask(request(restore)).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+            let state = sim.node.state();
             let entries = state.entries(state.resolve("a").expect("the topic"), 0);
             assert_eq!(entries.count(), 1, "{what}: what was exported");
         },

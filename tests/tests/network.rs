@@ -2,21 +2,21 @@
 
 use icn_gossip::TopicId;
 use icn_tests::history;
-use icn_tests::world::{Pace, World};
+use icn_tests::world::{Delays, World};
 use serde_json::{Value, json};
 
 fn create(world: &mut World, index: usize, line: Value) -> TopicId {
-    let created = world.answer(index, line).expect("a topic");
+    let created = world.ask_and_wait(index, line).expect("a topic");
     created["topic"]["id"].as_str().expect("an id").parse().expect("an id")
 }
 
 fn publish(world: &mut World, index: usize, topic: &str, text: &str) -> Value {
     let line = json!({ "cmd": "publish", "topic": topic, "text": text });
-    world.answer(index, line).expect("published")
+    world.ask_and_wait(index, line).expect("published")
 }
 
 fn subscribe(world: &mut World, index: usize, topic: &str) {
-    world.answer(index, json!({ "cmd": "subscribe", "topic": topic })).expect("subscribed");
+    world.ask_and_wait(index, json!({ "cmd": "subscribe", "topic": topic })).expect("subscribed");
 }
 
 fn texts(world: &World, index: usize, topic: TopicId) -> Vec<String> {
@@ -26,7 +26,7 @@ fn texts(world: &World, index: usize, topic: TopicId) -> Vec<String> {
 
 #[test]
 fn what_one_publishes_the_other_gets() {
-    let mut world = World::new(1, 2, Pace::default());
+    let mut world = World::new(1, 2, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     subscribe(&mut world, 0, "a");
     subscribe(&mut world, 1, "a");
@@ -42,8 +42,8 @@ fn what_one_publishes_the_other_gets() {
 
 #[test]
 fn a_burst_over_slow_links_arrives_in_order_and_holds_up_nothing() {
-    let pace = Pace { link_bytes: 300, ..Pace::default() };
-    let mut world = World::new(2, 3, pace);
+    let delays = Delays { link_bytes: 300, ..Delays::default() };
+    let mut world = World::new(2, 3, delays);
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     let small = (0..2000).map(|number: u32| number.to_string());
@@ -68,19 +68,19 @@ fn a_burst_over_slow_links_arrives_in_order_and_holds_up_nothing() {
 
 #[test]
 fn a_peer_that_never_reads_costs_the_others_nothing() {
-    let mut world = World::new(3, 3, Pace::default());
+    let mut world = World::new(3, 3, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     publish(&mut world, 0, "a", "first");
     assert!(world.run_until(10_000, |world| texts(world, 2, topic) == ["first"]));
     publish(&mut world, 2, "a", "second");
     assert!(world.run_until(10_000, |world| (0..3).all(|at| texts(world, at, topic).len() == 2)));
-    world.deaf.insert(2);
+    world.not_reading.insert(2);
     for number in 0..100 {
         let text = format!("{number} {}", ".".repeat(60_000));
         publish(&mut world, 0, "a", &text);
         // It goes on to speak.
-        publish(&mut world, 2, "a", &format!("deaf {number}"));
+        publish(&mut world, 2, "a", &format!("not reading {number}"));
         subscribe(&mut world, 0, &format!("t{number}"));
         world.run(1000);
         for (link, view) in (0..2).flat_map(|index| world.node(index).mesh().links()) {
@@ -94,7 +94,7 @@ fn a_peer_that_never_reads_costs_the_others_nothing() {
 
 #[test]
 fn a_clock_an_hour_ahead_holds_up_only_what_it_has_written() {
-    let mut world = World::new(4, 3, Pace::default());
+    let mut world = World::new(4, 3, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     world.run(2000);
@@ -125,7 +125,7 @@ fn a_clock_an_hour_ahead_holds_up_only_what_it_has_written() {
 }
 
 /// Histories that once broke a promise, and why.
-const KEPT: &[(u64, &str)] = &[
+const REGRESSIONS: &[(u64, &str)] = &[
     (7, "after a restore an author with a gap was preferred to a peer without"),
     (18, "a clock put back stopped the list of interests"),
     (60, "of a topic that lets entries go, a source with a gap was left and taken for ever"),
@@ -146,7 +146,7 @@ fn histories_of_faults_end_well() {
 
 #[test]
 fn histories_that_once_failed_end_well() {
-    for (seed, why) in KEPT {
+    for (seed, why) in REGRESSIONS {
         println!("seed {seed}: {why}");
         history::run(*seed);
     }

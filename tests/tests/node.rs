@@ -7,7 +7,7 @@ use icn_daemon::failure::{Failure, exit};
 use icn_daemon::node::{Effect, Inputs, Rng};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Check, Due, Policy, Rotation};
-use icn_tests::{Dice, Rig, at_every_operation, request};
+use icn_tests::{SimNode, TestRng, request, sweep_power_losses};
 use icn_wal::disk::{Faults, SimDisk};
 use serde_json::json;
 
@@ -22,9 +22,9 @@ fn publish(text: &str) -> Request {
 }
 
 /// The messages that are there; none when the topic is not.
-fn texts(rig: &mut Rig) -> Vec<String> {
+fn texts(sim: &mut SimNode) -> Vec<String> {
     let question = request(json!({"cmd": "entries", "topic": "coop:ledger"}));
-    let page = match rig.ask(question) {
+    let page = match sim.ask(question) {
         Err(refusal) if refusal.code == "ICN-E0302" => return Vec::new(),
         page => page.expect("a page"),
     };
@@ -47,57 +47,56 @@ struct Seen {
 
 impl Seen {
     /// The node has come to a state; whether it is durable is another question.
-    fn state(&mut self, rig: &Rig) {
-        let (lsn, digest) = rig.digest();
+    fn state(&mut self, sim: &SimNode) {
+        let (lsn, digest) = sim.digest();
         self.digests.insert(lsn, digest);
     }
 
     /// Asks for a change; its answer says that it is durable.
-    fn ask(&mut self, rig: &mut Rig, request: Request) -> Result<(), Failure> {
-        let reply = rig.ask(request);
-        self.state(rig);
+    fn ask(&mut self, sim: &mut SimNode, request: Request) -> Result<(), Failure> {
+        let reply = sim.ask(request);
+        self.state(sim);
         self.durable = self.durable.max(reply?["lsn"].as_u64().expect("an LSN"));
         Ok(())
     }
 }
 
 /// A life by `seed`, until it ends or the disk does.
-fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
-    let mut dice = Dice::new(seed);
-    seen.state(rig);
+fn live(sim: &mut SimNode, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
+    let mut rng = TestRng::new(seed);
+    seen.state(sim);
     let create = json!({"cmd": "topic_create", "name": "coop:ledger", "private": true});
-    seen.ask(rig, request(create))?;
+    seen.ask(sim, request(create))?;
     seen.private = true;
-    seen.ask(rig, request(json!({"cmd": "subscribe", "topic": "coop:ledger"})))?;
+    seen.ask(sim, request(json!({"cmd": "subscribe", "topic": "coop:ledger"})))?;
     seen.subscribed = true;
     let card = KeyCard::sign(&Keypair::from_seed([5; 32]), [6; 32], 1).to_string();
-    seen.ask(rig, request(json!({"cmd": "peer_add", "card": card})))?;
+    seen.ask(sim, request(json!({"cmd": "peer_add", "card": card})))?;
     seen.peer = true;
     let follow = json!({"cmd": "follow", "topic": "coop:ledger", "cursor": "app"});
-    seen.ask(rig, request(follow))?;
+    seen.ask(sim, request(follow))?;
     seen.cursor = Some(0);
     for number in 0..40 {
-        let text =
-            format!("{number} {}", "x".repeat(usize::try_from(dice.below(300)).unwrap_or(0)));
-        match dice.below(8) {
+        let text = format!("{number} {}", "x".repeat(usize::try_from(rng.below(300)).unwrap_or(0)));
+        match rng.below(8) {
             0 => {
                 // Accepted, and never let out: it may be there after the crash or not.
-                rig.ask_without_waiting(publish(&text));
-                seen.state(rig);
+                sim.ask_unreleased(publish(&text));
+                seen.state(sim);
             }
-            1 => rig.tick()?,
+            1 => sim.tick()?,
             _ => {
-                seen.ask(rig, publish(&text))?;
+                seen.ask(sim, publish(&text))?;
                 seen.acknowledged.push(text);
             }
         }
         if number % 5 == 4 {
-            let page = rig.ask(request(json!({"cmd": "entries", "topic": "coop:ledger"})))?;
+            let page = sim.ask(request(json!({"cmd": "entries", "topic": "coop:ledger"})))?;
             let arrival = page["arrived"].as_u64().expect("a number");
             let moved = json!({
                 "cmd": "cursor_move", "topic": "coop:ledger", "cursor": "app", "arrival": arrival,
             });
-            seen.ask(rig, request(moved))?;
+            seen.ask(sim, request(moved))?;
             seen.cursor = Some(arrival);
         }
     }
@@ -106,9 +105,9 @@ fn live(rig: &mut Rig, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
 
 /// The node as it comes back is the node that was.
 fn check(image: &SimDisk, seen: &Seen, what: &str) {
-    let mut rig =
-        Rig::open(image, POLICY, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
-    let (lsn, digest) = rig.digest();
+    let mut sim =
+        SimNode::open(image, POLICY, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+    let (lsn, digest) = sim.digest();
     if let Some(before) = seen.digests.get(&lsn) {
         assert_eq!(digest, *before, "{what}: another state at #{lsn}");
     } else {
@@ -116,28 +115,28 @@ fn check(image: &SimDisk, seen: &Seen, what: &str) {
         assert!(seen.digests.is_empty(), "{what}: #{lsn} never was");
     }
     assert!(lsn >= seen.durable, "{what}: #{} was acknowledged, #{lsn} is there", seen.durable);
-    let found = texts(&mut rig);
+    let found = texts(&mut sim);
     let mut rest = found.iter();
     for text in &seen.acknowledged {
         assert!(rest.any(|found| found == text), "{what}: {text:?} is lost or out of order");
     }
     assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "{what}: delivered twice");
     if seen.private {
-        let topic = rig.ask(request(json!({"cmd": "topic_show", "topic": "coop:ledger"})));
+        let topic = sim.ask(request(json!({"cmd": "topic_show", "topic": "coop:ledger"})));
         let access = &topic.expect("the topic")["topic"]["access"];
         assert_eq!(access["kind"], "participants", "{what}");
-        assert_eq!(access["members"], json!([rig.node.did().to_string()]), "{what}");
+        assert_eq!(access["members"], json!([sim.node.did().to_string()]), "{what}");
     }
-    let counts = rig.node.state().counts();
+    let counts = sim.node.state().counts();
     assert!(counts.subscriptions >= usize::from(seen.subscribed), "{what}: subscription");
     assert!(counts.peers >= usize::from(seen.peer), "{what}: peer key");
-    let cursor = rig.node.state().cursors().next();
-    let stands = cursor.map(|(id, _, arrival)| (arrival, rig.node.state().last_arrival(&id)));
+    let cursor = sim.node.state().cursors().next();
+    let stands = cursor.map(|(id, _, arrival)| (arrival, sim.node.state().last_arrival(&id)));
     assert!(stands.map(|(stands, _)| stands) >= seen.cursor, "{what}: the cursor has gone back");
     assert!(stands.is_none_or(|(stands, last)| stands <= last), "{what}: {stands:?}");
     // It goes on where it stopped.
     if seen.private {
-        rig.ask(publish("afterwards")).unwrap_or_else(|failure| panic!("{what}: {failure}"));
+        sim.ask(publish("afterwards")).unwrap_or_else(|failure| panic!("{what}: {failure}"));
     }
 }
 
@@ -146,18 +145,18 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
     let (mut points, mut images) = (0, 0);
     for seed in 0..4 {
         let whole = |disk: &SimDisk| {
-            let mut rig = Rig::open(disk, POLICY, seed)?;
-            live(&mut rig, seed, &mut Seen::default())
+            let mut sim = SimNode::open(disk, POLICY, seed)?;
+            live(&mut sim, seed, &mut Seen::default())
         };
         whole(&SimDisk::new(seed)).expect("a life without faults");
         let life = |disk: &SimDisk| {
             let mut seen = Seen::default();
-            if let Ok(mut rig) = Rig::open(disk, POLICY, seed) {
-                let _ = live(&mut rig, seed, &mut seen);
+            if let Ok(mut sim) = SimNode::open(disk, POLICY, seed) {
+                let _ = live(&mut sim, seed, &mut seen);
             }
             seen
         };
-        let sweep = at_every_operation(seed, 4, life, |seen| seen.durable, check);
+        let sweep = sweep_power_losses(seed, 4, life, |seen| seen.durable, check);
         points += sweep.points;
         images += sweep.images;
     }
@@ -168,14 +167,14 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
 #[test]
 fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
-    rig.ask(request(json!({"cmd": "topic_create", "name": "coop:ledger"}))).expect("create");
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
+    sim.ask(request(json!({"cmd": "topic_create", "name": "coop:ledger"}))).expect("create");
     disk.set_faults(Faults { room: Some(0), ..Faults::default() });
     let large = "x".repeat(50_000);
     let mut published = Vec::new();
     let refusal = loop {
         let text = format!("{} {large}", published.len());
-        match rig.ask(publish(&text)) {
+        match sim.ask(publish(&text)) {
             Ok(_) => published.push(text),
             Err(refusal) => break refusal,
         }
@@ -183,34 +182,34 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     };
     assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
     // It reads on, a small refusal changes nothing, and with room everything works again.
-    let page = texts(&mut rig);
+    let page = texts(&mut sim);
     assert_eq!(page, published[..page.len()]);
-    let before = rig.digest();
-    assert_eq!(rig.ask(publish(&large)).expect_err("still full").code, "ICN-E0203");
-    assert_eq!(rig.digest(), before);
+    let before = sim.digest();
+    assert_eq!(sim.ask(publish(&large)).expect_err("still full").code, "ICN-E0203");
+    assert_eq!(sim.digest(), before);
     disk.set_faults(Faults::default());
-    assert_eq!(rig.ask(publish(&large)).expect_err("not tried at once").code, "ICN-E0203");
-    rig.node.store().wal().prepare().expect("room again");
-    let last = rig.ask(publish("room again")).expect("publish");
+    assert_eq!(sim.ask(publish(&large)).expect_err("not tried at once").code, "ICN-E0203");
+    sim.node.store().wal().prepare().expect("room again");
+    let last = sim.ask(publish("room again")).expect("publish");
     assert_eq!(last["seq"], published.len() as u64 + 1);
-    let live = rig.digest();
-    drop(rig);
+    let live = sim.digest();
+    drop(sim);
     let image = disk.power_loss(0);
     // A start needs no room, nor does reading or a stop.
     image.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
-    let mut again = Rig::open(&image, Policy::default(), 2).expect("recover");
+    let mut again = SimNode::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
     assert_eq!(texts(&mut again), page);
     assert_eq!(again.ask(publish("no room")).expect_err("full").code, "ICN-E0203");
     again.node.close().expect("a stop");
     image.set_faults(Faults::default());
-    let mut again = Rig::open(&image, Policy::default(), 2).expect("recover");
+    let mut again = SimNode::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
     again.ask(publish("room again")).expect("publish");
     // Only a new node needs some: its first record is who it is.
     let empty = SimDisk::new(1);
     empty.set_faults(Faults { room: Some(500_000), ..Faults::default() });
-    let refusal = Rig::open(&empty, Policy::default(), 2).err().expect("no room for a node");
+    let refusal = SimNode::open(&empty, Policy::default(), 2).err().expect("no room for a node");
     assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
 }
 
@@ -220,11 +219,11 @@ fn after_a_failed_sync_nothing_leaves_the_node() {
         let disk = SimDisk::new(failing);
         let mut seen = Seen::default();
         disk.set_faults(Faults { sync_error_at: Some(failing), ..Faults::default() });
-        let ended = Rig::open(&disk, POLICY, failing).and_then(|mut rig| {
-            let ended = live(&mut rig, failing, &mut seen);
-            if rig.node.store().wal().stats().poisoned {
-                assert!(rig.ask(publish("too late")).is_err(), "sync {failing}");
-                let status = rig.ask(request(json!({"cmd": "status"})));
+        let ended = SimNode::open(&disk, POLICY, failing).and_then(|mut sim| {
+            let ended = live(&mut sim, failing, &mut seen);
+            if sim.node.store().wal().stats().poisoned {
+                assert!(sim.ask(publish("too late")).is_err(), "sync {failing}");
+                let status = sim.ask(request(json!({"cmd": "status"})));
                 assert!(status.is_err(), "sync {failing}: an answer left a poisoned node");
             }
             ended
@@ -242,9 +241,9 @@ fn after_a_failed_sync_nothing_leaves_the_node() {
 fn the_same_seed_is_the_same_life() {
     let life = |seed| {
         let disk = SimDisk::new(seed);
-        let mut rig = Rig::open(&disk, POLICY, seed).expect("open");
-        live(&mut rig, seed, &mut Seen::default()).expect("a life without faults");
-        (rig.digest(), disk.operations(), Dice::new(seed).next())
+        let mut sim = SimNode::open(&disk, POLICY, seed).expect("open");
+        live(&mut sim, seed, &mut Seen::default()).expect("a life without faults");
+        (sim.digest(), disk.operations(), TestRng::new(seed).next())
     };
     assert_eq!(life(3), life(3));
     assert_ne!(life(3).0, life(4).0);
@@ -252,48 +251,48 @@ fn the_same_seed_is_the_same_life() {
 
 #[test]
 fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
-    let mut rig = Rig::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
+    let mut sim = SimNode::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
-    let turn = rig.node.step(2, Inputs::requests(vec![create(), create(), create()]));
+    let turn = sim.node.step(2, Inputs::requests(vec![create(), create(), create()]));
     let outputs = turn.outputs;
     let [first, second, third] = outputs.try_into().expect("three effects");
     let Effect::Reply((), Err(refusal)) = third.effect else { panic!("{:?}", third.effect) };
     assert_eq!(refusal.code, "ICN-E0215", "two images at once are enough");
     for output in [first, second] {
         let Effect::Save(draft, Some(())) = output.effect else { panic!("{:?}", output.effect) };
-        rig.node.store().compactor().save(draft.image).expect("save");
-        rig.node.saved(1, true);
+        sim.node.store().compactor().save(draft.image).expect("save");
+        sim.node.saved(1, true);
     }
-    assert_eq!(rig.node.store().compactor().list().len(), 2);
-    rig.ask(create().1).expect("there is room again");
+    assert_eq!(sim.node.store().compactor().list().len(), 2);
+    sim.ask(create().1).expect("there is room again");
 }
 
 #[test]
 fn snapshots_are_read_over_in_turn_and_one_that_has_gone_bad_is_replaced() {
     const HOUR_MS: u64 = 60 * 60 * 1000;
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
     for name in ["a", "b", "c"] {
         let create = json!({ "cmd": "topic_create", "name": name });
-        rig.ask(request(create)).expect("a topic");
-        rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+        sim.ask(request(create)).expect("a topic");
+        sim.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
     }
-    let kept = rig.node.store().compactor().list();
+    let kept = sim.node.store().compactor().list();
     let bad = kept[1].id;
     let name = format!("snapshots/{}", bad.file_name());
     let mut bytes = disk.read_file(&name).expect("a snapshot");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 2;
     disk.write_file(&name, &bytes);
-    rig.pass(HOUR_MS);
-    rig.tick().expect("the oldest is whole");
-    rig.tick().expect("nothing more within the hour");
-    rig.pass(HOUR_MS);
-    let found = rig.tick().expect_err("the next is damaged");
+    sim.advance(HOUR_MS);
+    sim.tick().expect("the oldest is whole");
+    sim.tick().expect("nothing more within the hour");
+    sim.advance(HOUR_MS);
+    let found = sim.tick().expect_err("the next is damaged");
     assert_eq!(found.exit, exit::DAMAGE);
-    rig.node.found_damage(0);
-    rig.tick().expect("another takes its place");
-    let kept = rig.node.store().compactor().list();
+    sim.node.found_damage(0);
+    sim.tick().expect("another takes its place");
+    let kept = sim.node.store().compactor().list();
     let whole = kept.iter().filter(|kept| kept.check == Check::Whole);
     assert_eq!(whole.count(), 3);
     assert!(kept.iter().all(|kept| kept.id != bad), "{kept:?}");
@@ -302,71 +301,71 @@ fn snapshots_are_read_over_in_turn_and_one_that_has_gone_bad_is_replaced() {
 #[test]
 fn save_and_load_snapshot() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
-    rig.ask(request(json!({ "cmd": "topic_create", "name": "coop:ledger" }))).expect("a topic");
-    rig.ask(publish("hello")).expect("a message");
-    let saved = rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
-    let digest = rig.digest();
-    drop(rig);
-    let mut rig = Rig::open(&disk.kill(), Policy::default(), 2).expect("open");
-    let recovery = rig.node.recovery();
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
+    sim.ask(request(json!({ "cmd": "topic_create", "name": "coop:ledger" }))).expect("a topic");
+    sim.ask(publish("hello")).expect("a message");
+    let saved = sim.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+    let digest = sim.digest();
+    drop(sim);
+    let mut sim = SimNode::open(&disk.kill(), Policy::default(), 2).expect("open");
+    let recovery = sim.node.recovery();
     assert_eq!(recovery.snapshot.map(|id| id.to_string()).as_deref(), saved.as_str());
     assert_eq!(recovery.log.replayed, 0);
-    assert_eq!(rig.digest(), digest);
-    assert_eq!(texts(&mut rig), ["hello"]);
+    assert_eq!(sim.digest(), digest);
+    assert_eq!(texts(&mut sim), ["hello"]);
 }
 
 #[test]
 fn load_nonexistent_snapshot() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("a new node");
-    assert_eq!(rig.node.recovery().snapshot, None);
-    let digest = rig.digest();
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("a new node");
+    assert_eq!(sim.node.recovery().snapshot, None);
+    let digest = sim.digest();
     let restore = json!({ "cmd": "snapshot_restore", "to": { "id": "77-77" } });
-    assert_eq!(rig.ask(request(restore)).expect_err("none").code, "ICN-E0212");
-    assert_eq!(rig.digest(), digest);
+    assert_eq!(sim.ask(request(restore)).expect_err("none").code, "ICN-E0212");
+    assert_eq!(sim.digest(), digest);
 }
 
 #[test]
 fn delete_snapshot() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
     let mut taken = Vec::new();
     for name in ["a", "b"] {
-        rig.ask(request(json!({ "cmd": "topic_create", "name": name }))).expect("a topic");
-        taken.push(rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot"));
+        sim.ask(request(json!({ "cmd": "topic_create", "name": name }))).expect("a topic");
+        taken.push(sim.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot"));
     }
-    let digest = rig.digest();
+    let digest = sim.digest();
     let mut delete =
-        |id: &serde_json::Value| rig.ask(request(json!({ "cmd": "snapshot_delete", "id": id })));
+        |id: &serde_json::Value| sim.ask(request(json!({ "cmd": "snapshot_delete", "id": id })));
     delete(&taken[0]).expect("an old one");
     assert_eq!(delete(&taken[0]).expect_err("it is gone").code, "ICN-E0212");
     assert_eq!(delete(&taken[1]).expect_err("the newest").code, "ICN-E0213");
     assert_eq!(delete(&"../identity.key".into()).expect_err("no id").code, "ICN-E0216");
-    drop(rig);
-    let rig = Rig::open(&disk.kill(), Policy::default(), 2).expect("open");
-    assert_eq!(rig.digest(), digest);
-    assert_eq!(rig.node.store().compactor().list().len(), 1);
+    drop(sim);
+    let sim = SimNode::open(&disk.kill(), Policy::default(), 2).expect("open");
+    assert_eq!(sim.digest(), digest);
+    assert_eq!(sim.node.store().compactor().list().len(), 1);
 }
 
 #[test]
 fn network_state() {
     let disk = SimDisk::new(1);
-    let mut rig = Rig::open(&disk, Policy::default(), 1).expect("open");
+    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
     let card = KeyCard::sign(&Keypair::from_seed([5; 32]), [6; 32], 1);
     let add = json!({ "cmd": "peer_add", "card": card.to_string() });
-    rig.ask(request(add)).expect("a peer");
-    rig.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
-    drop(rig);
+    sim.ask(request(add)).expect("a peer");
+    sim.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
+    drop(sim);
     // From the snapshot alone, and from the log when the snapshot is gone bad.
     let whole = disk.kill();
     let damaged = whole.fork();
     let name = damaged.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");
     damaged.write_file(&name, b"nothing");
     for (disk, passed_over) in [(whole, 0), (damaged, 1)] {
-        let rig = Rig::open(&disk, Policy::default(), 2).expect("open");
-        assert_eq!(rig.node.recovery().passed_over.len(), passed_over);
-        let peers: Vec<_> = rig.node.state().peers().map(|(_, peer)| peer.card.clone()).collect();
+        let sim = SimNode::open(&disk, Policy::default(), 2).expect("open");
+        assert_eq!(sim.node.recovery().passed_over.len(), passed_over);
+        let peers: Vec<_> = sim.node.state().peers().map(|(_, peer)| peer.card.clone()).collect();
         assert_eq!(peers, std::slice::from_ref(&card));
     }
 }

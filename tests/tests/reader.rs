@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use icn_tests::Dice;
-use icn_tests::life::{Witness, plan};
+use icn_tests::TestRng;
+use icn_tests::workload::{Oracle, random_steps};
 use icn_wal::disk::SimDisk;
 use icn_wal::salvage::salvage;
 use icn_wal::{Error, From, FsDisk, Lsn, Wal, read};
@@ -73,18 +73,18 @@ fn another_reader_finds_the_same_records_and_the_same_damage() {
     let (mut whole, mut refused) = (0, 0);
     for seed in 0..24 {
         let disk = SimDisk::new(seed);
-        let plan = plan(&mut Dice::new(seed), 16, seed % 4 == 3);
-        Witness::default().live(&disk, &plan).expect("a life");
+        let plan = random_steps(&mut TestRng::new(seed), 16, seed % 4 == 3);
+        Oracle::default().run(&disk, &plan).expect("a life");
         let image = disk.power_loss(seed);
         if seed % 2 == 1 {
             // Damage anywhere in what is written, by seed.
             let mut files = image.files();
             files.retain(|name| !name.ends_with(".tmp"));
-            let mut dice = Dice::new(seed);
-            let name = &files[usize::try_from(dice.below(files.len() as u64)).expect("an index")];
+            let mut rng = TestRng::new(seed);
+            let name = &files[usize::try_from(rng.below(files.len() as u64)).expect("an index")];
             let mut bytes = image.read_file(name).expect("bytes");
             let used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0) as u64 + 1;
-            bytes[usize::try_from(dice.below(used)).expect("a place")] ^= 0x10;
+            bytes[usize::try_from(rng.below(used)).expect("a place")] ^= 0x10;
             image.write_file(name, &bytes);
         }
         let directory = around.path().join(seed.to_string());

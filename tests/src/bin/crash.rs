@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use icn_tests::Dice;
-use icn_tests::crash::{Effort, Tally, explore};
-use icn_tests::life::plan;
+use icn_tests::TestRng;
+use icn_tests::crash::{Budget, Coverage, explore};
+use icn_tests::workload::random_steps;
 
 /// Crashes lives of the log at every operation.
 #[derive(Parser)]
@@ -30,25 +30,25 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn life(seed: u64) -> Result<Tally, String> {
+fn life(seed: u64) -> Result<Coverage, String> {
     let large = seed % 4 == 3;
     let steps = if large { 40 } else { 8 + usize::try_from(seed % 3).unwrap_or(0) * 4 };
     let losses = if large { 32 } else { 4096 };
-    let plan = plan(&mut Dice::new(seed), steps, large);
-    explore(seed, &plan, Effort { losses, inside_every: 300 })
+    let plan = random_steps(&mut TestRng::new(seed), steps, large);
+    explore(seed, &plan, Budget { losses, inside_every: 300 })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let deadline = now() + Duration::from_secs(arguments.minutes * 60);
     let seeds = AtomicU64::new(arguments.seed);
-    let outcome = Mutex::new(Ok(Tally::default()));
+    let outcome = Mutex::new(Ok(Coverage::default()));
     let work = || {
         loop {
             let life = life(seeds.fetch_add(1, Ordering::Relaxed));
             let Ok(mut outcome) = outcome.lock() else { return };
             match (&mut *outcome, life) {
-                (Ok(tally), Ok(more)) => tally.add(&more),
+                (Ok(coverage), Ok(more)) => coverage.add(&more),
                 (Ok(_), Err(broken)) => *outcome = Err(broken),
                 (Err(_), _) => return,
             }
@@ -59,9 +59,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let threads = if arguments.once { 1 } else { std::thread::available_parallelism()?.get() };
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    let tally = outcome.into_inner()??;
+    let coverage = outcome.into_inner()??;
     let lives = seeds.into_inner() - arguments.seed;
-    let Tally { points, exhausted, distinct, images, inside } = tally;
+    let Coverage { points, exhausted, distinct, images, inside } = coverage;
     writeln!(
         std::io::stdout(),
         "{lives} lives, {points} moments at which the power went ({exhausted} with every legal \

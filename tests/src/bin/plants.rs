@@ -29,7 +29,7 @@ const LAYERS: [(&str, &str, &str, &str); 12] = [
 ];
 
 /// A bug may make a test wait for ever: that is seen too.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIME_MAX: Duration = Duration::from_secs(300);
 
 const BEGIN: &str = "<!-- written by the program plants -->";
 const END: &str = "<!-- end -->";
@@ -106,7 +106,7 @@ fn start(program: &Path, filter: &str, bug: &str) -> Outcome<Child> {
 /// Whether the tests are content.
 fn passes(program: &Path, filter: &str, bug: &str) -> Outcome<bool> {
     let mut child = start(program, filter, bug)?;
-    let deadline = now() + PATIENCE;
+    let deadline = now() + TIME_MAX;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());

@@ -5,25 +5,25 @@ use std::collections::BTreeSet;
 use icn_gossip::{LogKey, Provenance};
 use icn_wal::disk::Faults;
 
-use super::{History, Subject, Tally};
+use super::{History, Tally, TopicModel};
 use crate::world::World;
 
 /// How long a network has to become equal once nothing is wrong any more: before a node takes a log with a
 /// hole it asks everybody for 30 s, and tells of it in the next round, within 15 s; and in a chain of six
 /// nodes the last is five links away.
-const BOUND_MS: u64 = 5 * (30_000 + 15_000) + 15_000;
+const CONVERGENCE_MS_MAX: u64 = 5 * (30_000 + 15_000) + 15_000;
 
 /// The exit code of what has no room.
 const NO_SPACE: u8 = 18;
 
 /// Somebody who lacks what a neighbour has: from whom, who, which log.
-fn lacking(world: &World, subject: &Subject) -> Option<(usize, usize, LogKey)> {
-    let ways = world.wires.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
-    let known = |at: &usize| subject.members.contains(at);
-    let mut ways = ways.filter(|(from, to)| known(from) && known(to));
-    ways.find_map(|(from, to)| {
+fn find_missing(world: &World, model: &TopicModel) -> Option<(usize, usize, LogKey)> {
+    let directions = world.topology.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
+    let known = |at: &usize| model.members.contains(at);
+    let mut directions = directions.filter(|(from, to)| known(from) && known(to));
+    directions.find_map(|(from, to)| {
         let (has, lacks) = (world.node(from).state(), world.node(to).state());
-        let mut heads = has.heads(subject.id).map(|(key, _)| *key);
+        let mut heads = has.heads(model.id).map(|(key, _)| *key);
         let log = heads.find(|key| has.next_entry(key, lacks.head(key).head + 1).is_some())?;
         Some((from, to, log))
     })
@@ -32,8 +32,8 @@ fn lacking(world: &World, subject: &Subject) -> Option<(usize, usize, LogKey)> {
 impl History {
     /// Takes in the answers that have come.
     pub(super) fn collect(&mut self) {
-        for (question, (topic, text, author)) in std::mem::take(&mut self.asked) {
-            match self.world.replies.remove(&question) {
+        for (request_id, (topic, text, author)) in std::mem::take(&mut self.asked) {
+            match self.world.replies.remove(&request_id) {
                 Some(Ok(_)) => {
                     self.tally.messages += 1;
                     self.acknowledged.insert((topic, text), author);
@@ -42,7 +42,7 @@ impl History {
                     assert_eq!(failure.exit, NO_SPACE, "{failure:?}");
                 }
                 Some(Err(failure)) => panic!("{failure:?}"),
-                None => drop(self.asked.insert(question, (topic, text, author))),
+                None => drop(self.asked.insert(request_id, (topic, text, author))),
             }
         }
     }
@@ -53,17 +53,17 @@ impl History {
         for index in 0..self.world.members.len() {
             let Some(node) = &self.world.members[index].node else { continue };
             let state = node.state();
-            for subject in &self.subjects {
+            for model in &self.topics {
                 let mut places = BTreeSet::new();
-                for (_, stored) in state.entries(subject.id, 0) {
+                for (_, stored) in state.entries(model.id, 0) {
                     let place = (LogKey::of(&stored.entry), stored.entry.header().seq);
                     assert!(places.insert(place), "{place:?} twice at node {index}");
                 }
-                if !subject.members.contains(&index) {
-                    assert!(state.topic(&subject.id).is_none(), "{index} knows {}", subject.name);
+                if !model.members.contains(&index) {
+                    assert!(state.topic(&model.id).is_none(), "{index} knows {}", model.name);
                     assert_eq!(places.len(), 0, "node {index} holds what is private");
                 }
-                for (key, log) in state.heads(subject.id) {
+                for (key, log) in state.heads(model.id) {
                     assert!(log.proof.is_none(), "a fork of {key:?} at node {index}");
                 }
             }
@@ -85,11 +85,11 @@ impl History {
         let nodes = || self.world.members.iter().enumerate();
         let states =
             || nodes().filter_map(|(at, member)| Some((at, member.node.as_ref()?.state())));
-        for subject in &self.subjects {
-            for (author, own) in states().filter(|(at, _)| !self.gone_back.contains(at)) {
+        for model in &self.topics {
+            for (author, own) in states().filter(|(at, _)| !self.rolled_back.contains(at)) {
                 let did = self.world.did(author);
                 for (_, held) in states() {
-                    for (key, log) in held.heads(subject.id).filter(|(key, _)| key.author == did) {
+                    for (key, log) in held.heads(model.id).filter(|(key, _)| key.author == did) {
                         let head = own.head(key).head;
                         assert!(head >= log.head, "{author} lacks {} of {key:?}", log.head);
                     }
@@ -109,52 +109,53 @@ impl History {
         }
         self.world.heal();
         for index in self.forgotten.iter().map(|(index, _)| *index).collect::<BTreeSet<_>>() {
-            self.come_back(index);
+            self.resubscribe(index);
         }
-        if self.bent.farewells {
-            (1..self.world.members.len()).for_each(|index| self.come_back(index));
+        if self.mix.removals {
+            (1..self.world.members.len()).for_each(|index| self.resubscribe(index));
         }
-        let subjects = std::mem::take(&mut self.subjects);
+        let topics = std::mem::take(&mut self.topics);
         // Whoever let go of entries is no way for them any more.
-        let lossy = self.bent.restores || self.bent.farewells;
-        let equal = self.world.run_until(BOUND_MS, |world| {
-            subjects.iter().all(|subject| {
-                let mut roots = subject.members.iter().map(|index| world.root(*index, subject.id));
+        let lossy = self.mix.restores || self.mix.removals;
+        let equal = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
+            topics.iter().all(|model| {
+                let mut roots = model.members.iter().map(|index| world.root(*index, model.id));
                 let first = roots.next();
                 // What is let go everywhere else never comes.
-                let any = lossy || !subject.whole;
-                (any || roots.all(|root| Some(root) == first)) && lacking(world, subject).is_none()
+                let any = lossy || !model.whole;
+                (any || roots.all(|root| Some(root) == first))
+                    && find_missing(world, model).is_none()
             })
         });
-        self.subjects = subjects;
+        self.topics = topics;
         self.check();
-        assert!(equal, "not equal after {BOUND_MS} ms: {}", self.describe());
+        assert!(equal, "not equal after {CONVERGENCE_MS_MAX} ms: {}", self.describe());
         self.check_acknowledged();
         // Whoever subscribes is remembered, if not at once.
-        let remembered = self.world.run_until(BOUND_MS, |world| {
+        let remembered = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
             let state = world.node(0).state();
             let of = |did| state.subscriptions().any(|(_, by, _)| by == Provenance::Peer(did));
-            let mut linked = world.wires.iter().filter(|(from, _)| *from == 0);
+            let mut linked = world.topology.iter().filter(|(from, _)| *from == 0);
             linked.all(|(_, index)| of(world.did(*index)))
         });
         assert!(remembered, "somebody is forgotten: {}", self.describe());
         (self.tally, self.world.trace())
     }
 
-    fn come_back(&mut self, index: usize) {
-        let wanted = self.subjects.iter().filter(|subject| subject.members.contains(&index));
-        let ids: Vec<String> = wanted.map(|subject| subject.id.to_string()).collect();
+    fn resubscribe(&mut self, index: usize) {
+        let wanted = self.topics.iter().filter(|model| model.members.contains(&index));
+        let ids: Vec<String> = wanted.map(|model| model.id.to_string()).collect();
         ids.iter().for_each(|id| self.subscribe(index, id));
     }
 
     fn check_acknowledged(&self) {
         for ((topic, text), author) in &self.acknowledged {
-            let subject = self.subject(topic);
-            let lossy = self.bent.restores || self.bent.farewells;
+            let model = self.model(topic);
+            let lossy = self.mix.restores || self.mix.removals;
             let holds = |index: &usize| {
                 !self.forgotten.contains(&(*index, *topic)) && (!lossy || index == author)
             };
-            for index in subject.members.iter().filter(|index| subject.whole && holds(index)) {
+            for index in model.members.iter().filter(|index| model.whole && holds(index)) {
                 let mut entries = self.world.node(*index).state().entries(*topic, 0);
                 let there = entries.any(|(_, stored)| stored.entry.payload() == text.as_bytes());
                 let text = &text[..text.len().min(20)];
@@ -166,17 +167,17 @@ impl History {
     fn describe(&self) -> String {
         let mut out = String::new();
         let whose = |did| (0..self.world.members.len()).find(|at| self.world.did(*at) == did);
-        for subject in &self.subjects {
-            if let Some((from, to, log)) = lacking(&self.world, subject) {
+        for model in &self.topics {
+            if let Some((from, to, log)) = find_missing(&self.world, model) {
                 out += &format!(
                     "\n{to} lacks what {from} has of {:?}/{:x}",
                     whose(log.author),
                     log.epoch >> 48
                 );
             }
-            for index in &subject.members {
-                out += &format!("\n{} at {index}:", subject.name);
-                for (key, log) in self.world.node(*index).state().heads(subject.id) {
+            for index in &model.members {
+                out += &format!("\n{} at {index}:", model.name);
+                for (key, log) in self.world.node(*index).state().heads(model.id) {
                     out += &format!(" {:?}/{:x}={}", whose(key.author), key.epoch >> 48, log.head);
                 }
             }

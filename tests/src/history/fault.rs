@@ -1,4 +1,4 @@
-//! What befalls a node besides crashes: old copies, restores, full disks, farewells.
+//! What befalls a node besides crashes: old copies, restores, full disks, removals.
 
 use icn_gossip::{Did, Provenance, TopicId};
 use icn_wal::disk::Faults;
@@ -7,16 +7,16 @@ use serde_json::json;
 use super::History;
 
 impl History {
-    pub(super) fn misfortune(&mut self, index: usize) {
+    pub(super) fn inject_fault(&mut self, index: usize) {
         let running = self.world.members[index].node.is_some();
         let taken = self.copies.len() < 4 && self.tally.copies == 0;
-        if self.bent.copies && taken && running && self.knows_its_subscribers(index) {
+        if self.mix.copies && taken && running && self.knows_its_subscribers(index) {
             self.copies.push((index, self.world.members[index].disk.kill()));
-        } else if self.bent.restores && running && index == 1 {
+        } else if self.mix.restores && running && index == 1 {
             self.snapshot_or_restore(index);
-        } else if self.bent.farewells && running && index > 0 {
-            self.farewell(index);
-        } else if self.bent.full_disks && running && index == 1 {
+        } else if self.mix.removals && running && index > 0 {
+            self.remove_or_subscribe(index);
+        } else if self.mix.full_disks && running && index == 1 {
             self.fill_or_clear(index);
         }
     }
@@ -24,18 +24,18 @@ impl History {
     /// Whether every neighbour is known to follow: a copy from before that cannot know that it is one.
     fn knows_its_subscribers(&self, index: usize) -> bool {
         let state = self.world.node(index).state();
-        self.subjects.iter().filter(|subject| subject.members.contains(&index)).all(|subject| {
-            let ends = self.world.wires.iter();
+        self.topics.iter().filter(|model| model.members.contains(&index)).all(|model| {
+            let ends = self.world.topology.iter();
             let others = ends.filter_map(|&(one, other)| match index {
                 _ if one == index => Some(other),
                 _ if other == index => Some(one),
                 _ => None,
             });
-            let mut readers = others.filter(|other| subject.members.contains(other));
+            let mut readers = others.filter(|other| model.members.contains(other));
             readers.all(|other| {
                 let by = Provenance::Peer(self.world.did(other));
                 let mut wishes = state.subscriptions();
-                wishes.any(|(_, whose, wish)| whose == by && wish.topic == Some(subject.id))
+                wishes.any(|(_, whose, wish)| whose == by && wish.topic == Some(model.id))
             })
         })
     }
@@ -49,16 +49,16 @@ impl History {
         {
             self.world.members[index].disk = copy.kill();
             self.tally.copies += 1;
-            self.gone_back.insert(index);
+            self.rolled_back.insert(index);
             self.world.start(index);
-            self.forgive(index, None);
+            self.forget_unreplicated(index, None);
             return;
         }
         self.world.start(index);
     }
 
     /// What an author had and nobody else has got, a step back takes with it.
-    fn forgive(&mut self, author: usize, topic: Option<TopicId>) {
+    fn forget_unreplicated(&mut self, author: usize, topic: Option<TopicId>) {
         // Answers that are under way are about a state that is gone.
         self.collect();
         let did = self.world.did(author);
@@ -84,28 +84,29 @@ impl History {
 
     fn snapshot_or_restore(&mut self, index: usize) {
         let taken: Vec<String> = self.snapshots.iter().map(|(_, id)| id.clone()).collect();
-        if taken.is_empty() || self.world.dice.below(2) == 0 {
-            let answer = self.world.answer(index, json!({ "cmd": "snapshot_create", "pin": true }));
+        if taken.is_empty() || self.world.rng.below(2) == 0 {
+            let answer =
+                self.world.ask_and_wait(index, json!({ "cmd": "snapshot_create", "pin": true }));
             let id = answer.expect("a snapshot");
             self.snapshots.push((index, id.as_str().expect("an id").to_owned()));
             return;
         }
         let at = self.below(taken.len());
         let to = json!({ "id": taken[at] });
-        let answer = self.world.answer(index, json!({ "cmd": "snapshot_restore", "to": to }));
+        let answer = self.world.ask_and_wait(index, json!({ "cmd": "snapshot_restore", "to": to }));
         answer.expect("restored");
         self.tally.restores += 1;
-        self.gone_back.insert(index);
-        let ids: Vec<TopicId> = self.subjects.iter().map(|subject| subject.id).collect();
+        self.rolled_back.insert(index);
+        let ids: Vec<TopicId> = self.topics.iter().map(|model| model.id).collect();
         self.forgotten.extend(ids.iter().map(|id| (index, *id)));
-        self.forgive(index, None);
+        self.forget_unreplicated(index, None);
     }
 
     /// Deletes a topic or only gives up the subscription; or comes back.
-    fn farewell(&mut self, index: usize) {
-        let at = self.below(self.subjects.len());
-        let (id, name) = (self.subjects[at].id, self.subjects[at].name);
-        if !self.subjects[at].members.contains(&index) {
+    fn remove_or_subscribe(&mut self, index: usize) {
+        let at = self.below(self.topics.len());
+        let (id, name) = (self.topics[at].id, self.topics[at].name);
+        if !self.topics[at].members.contains(&index) {
             return;
         }
         let state = self.world.node(index).state();
@@ -118,16 +119,16 @@ impl History {
             self.subscribe(index, &id.to_string());
             return;
         }
-        self.tally.farewells += 1;
-        if self.world.dice.below(2) == 0 {
+        self.tally.removals += 1;
+        if self.world.rng.below(2) == 0 {
             let delete = json!({ "cmd": "topic_delete", "topic": name });
-            self.world.answer(index, delete).expect("deleted");
+            self.world.ask_and_wait(index, delete).expect("deleted");
             self.forgotten.insert((index, id));
-            self.forgive(index, Some(id));
+            self.forget_unreplicated(index, Some(id));
         } else {
             for topic in ours {
                 let line = json!({ "cmd": "unsubscribe", "topic": topic });
-                self.world.answer(index, line).expect("unsubscribed");
+                self.world.ask_and_wait(index, line).expect("unsubscribed");
             }
         }
     }
@@ -137,7 +138,7 @@ impl History {
         if self.full.insert(index) {
             disk.set_faults(Faults { room: Some(0), ..Faults::default() });
             self.tally.full_disks += 1;
-        } else if self.world.dice.below(2) == 0 {
+        } else if self.world.rng.below(2) == 0 {
             disk.set_faults(Faults::default());
         } else {
             disk.set_faults(Faults { room: Some(100_000), ..Faults::default() });

@@ -20,21 +20,21 @@ pub enum Attack {
     /// Answers wants with a later place.
     Disorder,
     /// Sends entries and bases for handles that nobody gave.
-    Unasked,
+    Unsolicited,
     /// Sends bytes that are no message, or the beginning of one.
-    Nonsense,
+    Malformed,
     /// Tells of logs and places that are not there, also of the victim's own.
-    Boast,
+    FalseHeads,
     /// Says that all before a far place is gone.
-    Gap,
+    FalseGap,
     /// Stops and ceases what it likes.
-    Storm,
+    StopStorm,
     /// Sends too much of everything.
     Flood,
     /// Asks for everything, over and over, also for what it may not read.
-    Greed,
+    OverRequest,
     /// Offers other topics of the same names.
-    Offer,
+    TopicClones,
     /// Shows one history of its own log to one peer, and another one to the next.
     Equivocate,
 }
@@ -44,14 +44,14 @@ pub const ATTACKS: [Attack; 12] = [
     Attack::Replay,
     Attack::Forge,
     Attack::Disorder,
-    Attack::Unasked,
-    Attack::Nonsense,
-    Attack::Boast,
-    Attack::Gap,
-    Attack::Storm,
+    Attack::Unsolicited,
+    Attack::Malformed,
+    Attack::FalseHeads,
+    Attack::FalseGap,
+    Attack::StopStorm,
     Attack::Flood,
-    Attack::Greed,
-    Attack::Offer,
+    Attack::OverRequest,
+    Attack::TopicClones,
     Attack::Equivocate,
 ];
 
@@ -62,37 +62,37 @@ impl Hostile {
     pub(super) fn attack(&mut self, link: LinkId, attack: Attack) -> Vec<Message> {
         let at = self.below(self.topics.len());
         let topic = self.topics[at];
-        let random = self.dice.next();
-        let Some(side) = self.links.get_mut(&link) else { return Vec::new() };
-        let tag = Tag::of_topic(&side.binding, &topic);
-        let handle = side.handle + random % 3;
+        let random = self.rng.next();
+        let Some(peer_link) = self.links.get_mut(&link) else { return Vec::new() };
+        let tag = Tag::of_topic(&peer_link.binding, &topic);
+        let handle = peer_link.handle + random % 3;
         match attack {
-            Attack::Replay | Attack::Nonsense => Vec::new(),
+            Attack::Replay | Attack::Malformed => Vec::new(),
             Attack::Forge => {
                 let forge = |want: Want| Message::Entries {
                     handle: want.handle,
                     first: want.after + 1,
-                    list: vec![nothing(random)],
+                    list: vec![forged_entry(random)],
                 };
-                side.wants.drain(..).map(forge).collect()
+                peer_link.wants.drain(..).map(forge).collect()
             }
             Attack::Disorder => {
                 let skip = |want: Want| Message::Entries {
                     handle: want.handle,
                     first: want.after + 2 + random % 9,
-                    list: vec![nothing(random)],
+                    list: vec![forged_entry(random)],
                 };
-                side.wants.drain(..).map(skip).collect()
+                peer_link.wants.drain(..).map(skip).collect()
             }
-            Attack::Unasked => {
+            Attack::Unsolicited => {
                 let handle = 1_000_000 + random % 1000;
                 vec![match random % 2 {
-                    0 => Message::Entries { handle, first: 1, list: vec![nothing(random)] },
+                    0 => Message::Entries { handle, first: 1, list: vec![forged_entry(random)] },
                     _ => Message::Base { handle, seq: 5, hash: [1; 32] },
                 }]
             }
-            Attack::Boast => {
-                let peer = side.peer;
+            Attack::FalseHeads => {
+                let peer = peer_link.peer;
                 let own = self.logs.iter().filter(|key| key.author == peer);
                 let keys = own.chain(&self.logs).take(50).copied();
                 let lie = |author, epoch| Head { author, epoch, seq: u64::MAX, hash: [3; 16] };
@@ -106,15 +106,15 @@ impl Hostile {
                     list,
                 }]
             }
-            Attack::Gap => {
+            Attack::FalseGap => {
                 let far = |want: Want| Message::Base {
                     handle: want.handle,
                     seq: want.after + 1 + (1 << (random % 60)),
                     hash: [5; 32],
                 };
-                side.wants.drain(..).map(far).collect()
+                peer_link.wants.drain(..).map(far).collect()
             }
-            Attack::Storm => (0..FLOOD as u64)
+            Attack::StopStorm => (0..FLOOD as u64)
                 .map(|at| match (random + at) % 4 {
                     0 => Message::Cease(at),
                     1 => Message::Stop { handle: at, reason: StopReason::NoSource },
@@ -135,12 +135,12 @@ impl Hostile {
                 };
                 vec![message; FLOOD]
             }
-            Attack::Greed => {
+            Attack::OverRequest => {
                 let want = |key: &LogKey| {
-                    side.handle += 1;
+                    peer_link.handle += 1;
                     let (author, epoch) = (key.author, key.epoch);
                     let after = random % 4;
-                    Want { handle: side.handle, tag, author, epoch, after, hash: [0; 16] }
+                    Want { handle: peer_link.handle, tag, author, epoch, after, hash: [0; 16] }
                 };
                 let wants: Vec<Want> = self.logs.iter().take(50).map(want).collect();
                 let ceased = wants.iter().take(10).map(|want| Message::Cease(want.handle));
@@ -149,7 +149,7 @@ impl Hostile {
                 out.push(Message::Cease(handle));
                 out
             }
-            Attack::Offer => {
+            Attack::TopicClones => {
                 let name = self.names[at].clone();
                 let access = Access::public().encode();
                 let spec = TopicSpec::new(name, access, 1);
@@ -158,9 +158,9 @@ impl Hostile {
             Attack::Equivocate => {
                 let author = self.keypair.did();
                 let asked =
-                    side.wants.extract_if(.., |want| want.author == author && want.tag == tag);
+                    peer_link.wants.extract_if(.., |want| want.author == author && want.tag == tag);
                 let asked: Vec<Want> = asked.collect();
-                let which = side.which;
+                let which = peer_link.which;
                 let mut out = Vec::new();
                 for want in asked {
                     let epoch = want.epoch;
@@ -209,18 +209,18 @@ impl Hostile {
     }
 
     /// Bytes that are no message, or that are one of somebody else.
-    pub(super) fn raw(&mut self, attack: Attack) -> Vec<(u8, Bytes)> {
+    pub(super) fn raw_frames(&mut self, attack: Attack) -> Vec<(u8, Bytes)> {
         let at = self.below(self.frames.len());
         let Some((kind, body)) = self.frames.get(at).cloned() else { return Vec::new() };
         match attack {
             Attack::Replay => vec![(kind, body); 3],
-            Attack::Nonsense => {
+            Attack::Malformed => {
                 let cut = self.below(body.len());
-                let noise: Vec<u8> = (0..64).map(|_| self.dice.byte()).collect();
-                vec![match self.dice.below(4) {
+                let noise: Vec<u8> = (0..64).map(|_| self.rng.byte()).collect();
+                vec![match self.rng.below(4) {
                     0 => (kind, body.slice(..cut)),
-                    1 => (self.dice.byte(), body),
-                    2 => (self.dice.byte() % 14, noise.into()),
+                    1 => (self.rng.byte(), body),
+                    2 => (self.rng.byte() % 14, noise.into()),
                     _ => (kind, [&body[..], &noise].concat().into()),
                 }]
             }
@@ -229,7 +229,7 @@ impl Hostile {
     }
 }
 
-fn nothing(random: u64) -> WireEntry {
+fn forged_entry(random: u64) -> WireEntry {
     let mut signature = [0; 64];
     signature[..8].copy_from_slice(&random.to_le_bytes());
     let payload = Bytes::from_static(b"forged");

@@ -6,7 +6,7 @@ use icn_daemon::node::{Inputs, PeerEvent};
 use icn_gossip::mesh::{Batch, LinkId};
 
 use super::World;
-use crate::script::Heard;
+use crate::script::ScriptEvent;
 
 /// Something that happens at a member.
 pub(super) enum Event {
@@ -30,33 +30,33 @@ impl World {
         self.events.push(Reverse((at, self.next_event)));
     }
 
-    pub(super) fn happen(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         match event {
-            Event::Frame { to, link } => self.arrive(link, to),
+            Event::Frame { to, link } => self.frame_arrived(link, to),
             Event::Sent { to, link, bytes } => self.sent(to, link, bytes),
             Event::Verified { to, start, batch, valid } => {
-                if self.is_the_same(to, start) {
-                    self.come(to, Some(PeerEvent::Verified { batch, valid }), None);
+                if self.is_same_run(to, start) {
+                    self.receive(to, Some(PeerEvent::Verified { batch, valid }), None);
                 }
             }
             Event::Synced { to, start } => {
-                if self.is_the_same(to, start) {
+                if self.is_same_run(to, start) {
                     self.release(to);
                 }
             }
             Event::Turn { to, start } => {
-                if self.is_the_same(to, start) {
-                    self.turn(to);
+                if self.is_same_run(to, start) {
+                    self.run_turn(to);
                 }
             }
             Event::Tick { to, start } => {
-                if self.is_the_same(to, start) {
+                if self.is_same_run(to, start) {
                     let now_ms = self.clock(to);
                     let node = self.members[to].node.as_mut();
                     if let Some(turn) = node.map(|node| node.step(now_ms, Inputs::tick())) {
-                        self.wait(to, turn);
+                        self.enqueue(to, turn);
                     }
-                    self.act(to, Heard::Tick);
+                    self.run_script(to, ScriptEvent::Tick);
                     self.after(500, Event::Tick { to, start });
                 }
             }
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    pub(super) fn is_the_same(&self, index: usize, start: u64) -> bool {
-        self.runs(index) && self.members[index].starts == start
+    pub(super) fn is_same_run(&self, index: usize, start: u64) -> bool {
+        self.is_running(index) && self.members[index].starts == start
     }
 }

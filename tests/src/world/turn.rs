@@ -11,7 +11,7 @@ use super::event::Event;
 
 impl World {
     /// Something comes in at a node.
-    pub(super) fn come(
+    pub(super) fn receive(
         &mut self,
         index: usize,
         event: Option<PeerEvent>,
@@ -25,29 +25,29 @@ impl World {
         let is_first = inbox.events.is_empty() && inbox.requests.is_empty();
         inbox.events.extend(event);
         inbox.requests.extend(asked);
-        if self.pace.turn_ms == 0 {
-            self.turn(index);
+        if self.delays.turn_ms == 0 {
+            self.run_turn(index);
         } else if is_first {
             let start = member.starts;
-            let delay = self.dice.below(self.pace.turn_ms);
+            let delay = self.rng.below(self.delays.turn_ms);
             self.after(delay, Event::Turn { to: index, start });
         }
     }
 
-    pub(super) fn turn(&mut self, index: usize) {
+    pub(super) fn run_turn(&mut self, index: usize) {
         let now_ms = self.clock(index);
         let member = &mut self.members[index];
         let inputs = std::mem::take(&mut member.inbox);
         let Some(node) = member.node.as_mut() else { return };
         let turn = node.step(now_ms, inputs);
-        self.wait(index, turn);
+        self.enqueue(index, turn);
     }
 
-    pub(super) fn wait(&mut self, index: usize, turn: Turn<u64>) {
+    pub(super) fn enqueue(&mut self, index: usize, turn: Turn<u64>) {
         let start = self.members[index].starts;
         for batch in turn.to_verify {
             let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-            let delay = self.dice.below(self.pace.verify_ms) + 1;
+            let delay = self.rng.below(self.delays.verify_ms) + 1;
             let member = &mut self.members[index];
             let at = member.verified_ms.max(self.now_ms + delay);
             member.verified_ms = at;
@@ -62,7 +62,7 @@ impl World {
                     "a frame of kind {kind} shows {shown} and waits for {after}"
                 );
             }
-            let delay = self.dice.below(self.pace.sync_ms) + 1;
+            let delay = self.rng.below(self.delays.sync_ms) + 1;
             let member = &mut self.members[index];
             // Outputs leave in order, as through the release gate.
             let before = member.waiting.back().map_or(0, |(at, _)| *at);
@@ -84,7 +84,7 @@ impl World {
                 node.store().wal().wait(lsn).expect("a disk that syncs");
             }
             match effect {
-                Effect::Reply(question, reply) => self.reply(index, question, reply),
+                Effect::Reply(request_id, reply) => self.reply(index, request_id, reply),
                 Effect::Send { link, kind, body } => self.send(index, link, kind, body),
                 Effect::Close { link, name, .. } => {
                     if let Some(peer) = member.links.get(&link) {
@@ -96,9 +96,9 @@ impl World {
                 Effect::Save(draft, asker) => {
                     let saved = node.store().compactor().save(draft.image);
                     node.saved(now_ms, saved.is_ok());
-                    if let Some(question) = asker {
+                    if let Some(request_id) = asker {
                         let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
-                        self.reply(index, question, id.map_err(Failure::from));
+                        self.reply(index, request_id, id.map_err(Failure::from));
                     }
                 }
                 Effect::Work(work, asker) => {
@@ -110,17 +110,17 @@ impl World {
                         }
                         reply
                     });
-                    if let Some(question) = asker {
-                        self.reply(index, question, reply);
+                    if let Some(request_id) = asker {
+                        self.reply(index, request_id, reply);
                     }
                 }
             }
         }
     }
 
-    pub(super) fn reply(&mut self, index: usize, question: u64, reply: Reply) {
+    pub(super) fn reply(&mut self, index: usize, request_id: u64, reply: Reply) {
         let told = reply.as_ref().map_or_else(|failure| failure.code.clone(), Value::to_string);
         self.trace.update(&[self.members[index].seed]).update(told.as_bytes());
-        self.replies.insert(question, reply);
+        self.replies.insert(request_id, reply);
     }
 }

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use icn_wal::disk::SimDisk;
 use icn_wal::{Error, From, Lsn, Wal};
 
-use crate::Dice;
+use crate::TestRng;
 
 /// One thing that happens in a life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Step {
     /// What is durable and lies before the last append may go.
     Drop,
     /// The log is closed, or only dropped, and opened again.
-    Again {
+    Reopen {
         /// Whether it is closed.
         close: bool,
     },
@@ -31,33 +31,33 @@ pub enum Step {
 
 /// A plan of `steps` steps. A `large` one has records that fill segments.
 #[must_use]
-pub fn plan(dice: &mut Dice, steps: usize, large: bool) -> Vec<Step> {
-    let size = |dice: &mut Dice| {
-        let most = match dice.below(8) {
+pub fn random_steps(rng: &mut TestRng, steps: usize, large: bool) -> Vec<Step> {
+    let size = |rng: &mut TestRng| {
+        let most = match rng.below(8) {
             0 if large => 900_000,
             0 | 1 => 2000,
             _ => 60,
         };
-        usize::try_from(dice.below(most)).unwrap_or(0)
+        usize::try_from(rng.below(most)).unwrap_or(0)
     };
-    let step = |dice: &mut Dice| match dice.below(16) {
-        0..7 => Step::Append((0..=dice.below(3)).map(|_| size(dice)).collect()),
+    let step = |rng: &mut TestRng| match rng.below(16) {
+        0..7 => Step::Append((0..=rng.below(3)).map(|_| size(rng)).collect()),
         7..11 => Step::Wait,
         11 => Step::Note,
         12 => Step::Prepare,
         13 => Step::Drop,
-        other => Step::Again { close: other == 14 },
+        other => Step::Reopen { close: other == 14 },
     };
-    (0..steps).map(|_| step(dice)).collect()
+    (0..steps).map(|_| step(rng)).collect()
 }
 
 /// What somebody outside has seen of a log.
 #[derive(Clone, Debug, Default)]
-pub struct Witness {
+pub struct Oracle {
     /// The records whose append returned, by LSN.
     appended: BTreeMap<u64, Vec<u8>>,
     /// The appends they came in: all of one are there or none.
-    units: Vec<RangeInclusive<u64>>,
+    batches: Vec<RangeInclusive<u64>>,
     /// The last LSN that was called durable.
     acknowledged: u64,
     /// The last LSN that was allowed to go.
@@ -76,12 +76,12 @@ fn open(disk: &SimDisk) -> Result<(Wal<SimDisk>, Found), Error> {
     Ok((wal, found))
 }
 
-impl Witness {
+impl Oracle {
     /// Lives `plan` on `disk`, until it ends or something fails.
     ///
     /// # Errors
     /// Those of the log.
-    pub fn live(&mut self, disk: &SimDisk, plan: &[Step]) -> Result<(), Error> {
+    pub fn run(&mut self, disk: &SimDisk, plan: &[Step]) -> Result<(), Error> {
         let (mut wal, _) = open(disk)?;
         for (time, step) in plan.iter().enumerate() {
             match step {
@@ -95,21 +95,21 @@ impl Witness {
                     let records: Vec<_> = sizes.iter().enumerate().map(record).collect();
                     let lsns = wal.append(time as u64, &records)?;
                     let (first, last) = (lsns.start().get(), lsns.end().get());
-                    self.units.push(first..=last);
+                    self.batches.push(first..=last);
                     self.appended.extend((first..=last).zip(records));
                 }
                 Step::Wait => self.wait(&wal)?,
                 Step::Note => wal.note()?,
                 Step::Prepare => wal.prepare()?,
                 Step::Drop => {
-                    if let Some(last) = self.units.last()
+                    if let Some(last) = self.batches.last()
                         && let Some(through) = Lsn::new(self.acknowledged.min(last.start() - 1))
                     {
                         self.dropped = self.dropped.max(through.get());
                         wal.drop_through(through)?;
                     }
                 }
-                Step::Again { close } => {
+                Step::Reopen { close } => {
                     if *close {
                         wal.close()?;
                         self.acknowledged = wal.last().map_or(self.acknowledged, Lsn::get);
@@ -186,11 +186,13 @@ impl Witness {
         {
             return Err(format!("#{lsn} is missing in the middle"));
         }
-        for unit in &self.units {
-            let there = found.range(unit.clone()).count() as u64;
-            if *unit.start() > self.dropped && there != 0 && there != unit.end() - unit.start() + 1
+        for batch in &self.batches {
+            let there = found.range(batch.clone()).count() as u64;
+            if *batch.start() > self.dropped
+                && there != 0
+                && there != batch.end() - batch.start() + 1
             {
-                return Err(format!("{there} of {unit:?} are there"));
+                return Err(format!("{there} of {batch:?} are there"));
             }
         }
         Ok(())

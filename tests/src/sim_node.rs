@@ -10,7 +10,7 @@ use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde_json::Value;
 
-use crate::Dice;
+use crate::TestRng;
 
 /// A request in the words of the control socket.
 ///
@@ -22,13 +22,13 @@ pub fn request(line: Value) -> Request {
 }
 
 /// A node that is asked one thing at a time.
-pub struct Rig {
+pub struct SimNode {
     /// The node.
     pub node: Node<SimDisk>,
     now_ms: u64,
 }
 
-impl Rig {
+impl SimNode {
     /// Recovers the node on `disk`. The same identity every time; `seed` is for its random numbers.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Rig {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(disk, policy, identity, Box::new(Dice::new(seed)), 1)?;
+        let node = Node::open(disk, policy, identity, Box::new(TestRng::new(seed)), 1)?;
         Ok(Self { node, now_ms: 1 })
     }
 
@@ -55,7 +55,7 @@ impl Rig {
     }
 
     /// Asks, and lets no answer out.
-    pub fn ask_without_waiting(&mut self, request: Request) {
+    pub fn ask_unreleased(&mut self, request: Request) {
         self.now_ms += 1;
         drop(self.node.step(self.now_ms, Inputs::requests(vec![((), request)])));
     }
@@ -70,7 +70,7 @@ impl Rig {
     }
 
     /// Lets so many ms pass.
-    pub fn pass(&mut self, ms: u64) {
+    pub fn advance(&mut self, ms: u64) {
         self.now_ms += ms;
     }
 

@@ -4,9 +4,9 @@ use icn_daemon::node::Rng;
 
 /// A repeatable source of numbers (xorshift64*, Vigna 2016).
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub struct TestRng(u64);
 
-impl Dice {
+impl TestRng {
     /// The dice of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -25,7 +25,7 @@ impl Dice {
     }
 }
 
-impl Rng for Dice {
+impl Rng for TestRng {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
