@@ -1,7 +1,7 @@
 //! Writes the seeds of every target: `cargo run --release --example seeds` in this directory.
 //!
-//! Where a target reads bytes, what the crates themselves write; where it reads a script, the
-//! shortest random one for each verdict that a script can lead to.
+//! For a target that reads bytes, a seed is what the crates themselves write. For a target that
+//! reads a script, it is the shortest random script for each possible verdict.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Of `tries` random inputs, ever longer ones, the first for each name that `name` gives.
+/// Of `tries` random inputs of growing length, the first one for each name that `name` returns.
 fn shortest(tries: usize, name: fn(&[u8]) -> Option<String>) -> Seeds {
     let mut seeds = Seeds::new();
     let mut random = 1_u64;
@@ -107,7 +107,7 @@ fn ops(input: &[u8]) -> Option<String> {
     Some(format!("{fault}-{end}-{}", ops.plan.len() / 8).to_lowercase())
 }
 
-/// Frames of real logs: as they are, and with every field of their own.
+/// Frames of real logs, unchanged and with each field replaced.
 fn frame() -> Seeds {
     let mut seeds = Seeds::new();
     for end in [End::Note, End::Close] {
@@ -125,7 +125,7 @@ fn frame() -> Seeds {
     seeds
 }
 
-/// One changed byte in each field of a snapshot, with and without right checksums; cuts.
+/// One changed byte in each field of a snapshot, with and without valid checksums; truncations.
 fn snapshots() -> Seeds {
     let (disk, name) = snapshot();
     let length = disk.read_file(&name).expect("a snapshot").len();
@@ -205,7 +205,7 @@ fn entry() -> Seeds {
     seeds
 }
 
-/// States that each have a little of everything, with their digest and without.
+/// States with some of every kind of data, with their digest and without.
 fn export() -> Seeds {
     let (did, network) = (keypair().did(), icn_net::network_id("icn"));
     let init = Mutation::Init { did, network, epoch: 1 };
@@ -260,7 +260,7 @@ fn export() -> Seeds {
     seeds
 }
 
-/// Conversations: each kind of message alone, and those that lead to an entry.
+/// Sequences of messages: each kind alone, and those that lead to an entry.
 fn messages() -> Seeds {
     let (topic, entry) = (mesh::topic(), mesh::entry());
     let tag = Tag::of_topic(&mesh::BINDING, &topic);
@@ -298,7 +298,7 @@ fn messages() -> Seeds {
     all.into_iter().map(|(name, messages)| (name.into(), seed(messages))).collect()
 }
 
-/// One document with everything, and parts of it.
+/// One document with every field, and parts of it.
 fn legacy() -> Seeds {
     let own = keypair().did();
     let peer = Keypair::from_seed([3; 32]).did();

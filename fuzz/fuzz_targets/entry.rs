@@ -1,4 +1,5 @@
-//! What a peer sends and what a log holds: an error, or something with one encoding.
+//! Entries and mutations of a peer or a log: each decodes to an error, or to a value with one
+//! encoding.
 #![no_main]
 
 use icn_gossip::{AccessBytes, Entry, Mutation};

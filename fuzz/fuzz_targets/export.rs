@@ -1,4 +1,4 @@
-//! A document from anywhere: an error, or a state that can be used and written out again.
+//! An exported document from anywhere: an error, or a usable state that can be exported again.
 #![no_main]
 
 use icn_gossip::State;

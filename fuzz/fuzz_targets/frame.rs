@@ -1,5 +1,5 @@
-//! A frame with right checksums and any content, as a faulty writer would make it: recovery makes of
-//! it what `docs/FORMAT.md` says.
+//! A frame with valid checksums and any content, as a faulty writer would write it: recovery judges
+//! it as `docs/FORMAT.md` says.
 #![no_main]
 
 use icn_fuzz::{End, Forged, Log, replay};

@@ -1,5 +1,5 @@
-//! A `state.snapshot` from anywhere: an error, or mutations that make the state they are said to
-//! make, in which nothing is open that did not say so.
+//! A `state.snapshot` from anywhere: an error, or mutations that make the reported state. A topic
+//! is open there only if the document says so.
 #![no_main]
 
 use icn_gossip::legacy::{self, Importer};

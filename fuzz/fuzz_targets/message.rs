@@ -1,5 +1,5 @@
-//! What a peer says after the Hello: an error, nothing, or a message with one encoding; and whatever it
-//! is, a node that hears it goes on.
+//! A frame of a peer after the Hello: an error, an ignored kind, or a message with one encoding. A
+//! node that receives it goes on in each case.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
     let (state, mut mesh) = node();
-    // Frames one after the other: kind, length u16, body.
+    // A sequence of frames: kind, length u16, body.
     let mut rest = input;
     while let &[kind, low, high, ref more @ ..] = rest {
         let length = usize::from(u16::from_le_bytes([low, high]));

@@ -1,5 +1,5 @@
-//! Any life of a log on a disk that fails, then a power cut, also one inside the recovery: what was
-//! promised is there.
+//! Any workload of a log on a failing disk, then a power cut, and one inside the recovery: every
+//! promise holds.
 #![no_main]
 
 use icn_fuzz::Ops;

@@ -1,6 +1,5 @@
-//! A log with damage of any kind, some of it with right checksums: refused, or everything is there
-//! but what nothing on the disk can prove.
-#![no_main]
+//! A log with any damage, some of it with valid checksums: recovery refuses it, or loses only
+//! records that nothing on the disk proves durable.
 
 use icn_fuzz::{Edit, End, Log, edit};
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! A snapshot with damage of any kind is passed over, and the log behind it makes the same state.
-//! With its chunk's checksum made right the damage reaches zstd and msgpack, and the hash of the
-//! file stops it.
+//! A snapshot with any damage is passed over, and the log after it makes the same state. With a
+//! valid checksum of its chunk the damage reaches zstd and msgpack, and the hash of the file
+//! detects it.
 #![no_main]
 
 use icn_fuzz::{Words, overwrite, repair, snapshot};
@@ -23,6 +23,6 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     assert_eq!(recovery.snapshot.is_none(), changed, "damage was not noticed");
-    // The log reaches back: a damaged snapshot costs time and nothing else.
+    // The log reaches back far enough: a damaged snapshot costs only time.
     assert_eq!(store.state().0.len(), 40);
 });

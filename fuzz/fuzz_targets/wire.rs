@@ -1,5 +1,5 @@
-//! Bytes from a stranger: frames are the same however they arrive, and no Hello is accepted that
-//! was not signed for this session.
+//! Bytes from an unknown peer: frames are the same whatever pieces they arrive in, and only a Hello
+//! signed for this session is accepted.
 #![no_main]
 
 use icn_gossip::{KeyCard, Keypair};

@@ -8,7 +8,7 @@ use crate::layout::{
 };
 use crate::log::segments;
 
-/// One change. Files, frames and places are taken modulo what there is.
+/// One change. Indices of files, frames and bytes are taken modulo their number.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum Edit {
     /// Bits of one byte of a file are flipped.
@@ -19,22 +19,22 @@ pub enum Edit {
     Zero { file: u8, sector: u8 },
     /// A file ends early.
     Cut { file: u8, at: u16 },
-    /// A file is gone.
+    /// A file is removed.
     Remove { file: u8 },
-    /// A file stands under the number of a segment too, instead of it if there is one.
+    /// A file is copied to the name of a segment, and replaces it if it exists.
     Double { file: u8, number: u8 },
-    /// Two files change places.
+    /// Two files swap their names.
     Swap { file: u8, other: u8 },
-    /// The bytes of a frame stand in the place of another too.
+    /// The bytes of a frame overwrite another frame.
     Copy { from: (u8, u8), to: (u8, u8) },
-    /// A field of a frame's header is another, with right checksums. Only the first forgery counts:
-    /// two of them can agree with each other, and then there is nothing to notice.
+    /// A field of a frame's header changes, with valid checksums. Only the first forgery is
+    /// applied: two of them can agree with each other, and are then undetectable.
     ForgeFrame { segment: u8, frame: u8, field: FrameField, by: i16 },
-    /// A field of a segment's header is another, with the right checksum.
+    /// A field of a segment's header changes, with a valid checksum.
     ForgeSegment { segment: u8, field: u8, by: i16 },
 }
 
-/// A field of a frame's header that says nothing about the bytes of the body.
+/// A field of a frame's header that does not depend on the bytes of the body.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub enum FrameField {
     Records,
@@ -58,7 +58,7 @@ impl FrameField {
     }
 }
 
-/// Changes `disk` as the edits say.
+/// Applies the edits to `disk`.
 pub fn edit(disk: &SimDisk, edits: &[Edit]) {
     let mut forged = false;
     for edit in edits.iter().take(8) {
@@ -67,7 +67,7 @@ pub fn edit(disk: &SimDisk, edits: &[Edit]) {
         {
             continue;
         }
-        // Without the edit there is nothing to do: no file, no frame.
+        // An edit without its file or frame has no effect.
         let _ = apply(disk, *edit);
     }
 }
@@ -128,13 +128,13 @@ fn apply(disk: &SimDisk, edit: Edit) -> Option<()> {
             let (name, header) = frame_of(disk, segment, frame)?;
             change(disk, &name, |bytes| {
                 add(&mut bytes[header.offset..][field.place()], by);
-                // With a right checksum over a damaged body there would be nothing to notice.
+                // A valid checksum over a damaged body would be undetectable.
                 header.whole.then(|| seal(bytes, header.offset, header.end))
             })
         }
         Edit::ForgeSegment { segment, field, by } => {
             let name = pick(&segments(disk), segment)?;
-            // Number to previous LSN, time, bytes; not the salt, which is what frames are known by.
+            // Number to previous LSN, time, bytes; not the salt, which identifies the frames.
             let fields = [32, 40, 48, 56, 64, 72, 80, 104, 112];
             change(disk, &name, |bytes| {
                 let sound = is_sound(bytes);

@@ -1,23 +1,23 @@
-//! A frame as a faulty writer would make it.
+//! A frame as a faulty writer would write it.
 
 use icn_wal::disk::SimDisk;
 
 use crate::layout::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal};
 use crate::log::segments;
 
-/// A frame of any content for the place of the first one of the newest segment.
+/// A frame of any content that replaces the first one of the newest segment.
 pub struct Forged {
     name: String,
     segment: Vec<u8>,
-    /// The header of the frame that was there.
+    /// The header of the replaced frame.
     written: Vec<u8>,
     header: Vec<u8>,
     body: Vec<u8>,
 }
 
 impl Forged {
-    /// The frame that `input` is, header and body, but for the checksums and the length; and each
-    /// bit of the first byte that is not set leaves one field as it was.
+    /// Takes header and body from `input`, except for the checksums and the length. Each unset bit
+    /// of the first byte keeps one field of the replaced frame.
     pub fn new(disk: &SimDisk, input: &[u8]) -> Option<Self> {
         let (header, body) = input.split_at_checked(FRAME_HEADER_BYTES)?;
         let name = segments(disk).pop()?;
@@ -35,7 +35,7 @@ impl Forged {
         Some(Self { name, segment, written, header, body })
     }
 
-    /// Writes it, with right checksums and nothing behind it.
+    /// Writes the frame with valid checksums, and zeros after it.
     pub fn put(&self, disk: &SimDisk) {
         let mut segment = self.segment.clone();
         let end = SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES + self.body.len();
@@ -46,7 +46,7 @@ impl Forged {
         disk.write_file(&self.name, &segment);
     }
 
-    /// Whether it is a frame at all.
+    /// True iff the frame is valid.
     pub fn is_valid(&self) -> bool {
         number(&self.header[32..40]) <= SEGMENT_HEADER_BYTES as u64
             && (1..=3).contains(&self.header[52])
@@ -54,14 +54,14 @@ impl Forged {
             && number(&self.header[12..16]) <= 1 << 20
     }
 
-    /// Whether it goes on where the segment before has ended.
+    /// True iff the frame continues the previous segment.
     pub fn continues(&self) -> bool {
         self.header[16..32] == self.written[16..32]
             && number(&self.header[32..40]) >= SEGMENT_HEADER_BYTES as u64
             && number(&self.header[40..48]) >= number(&self.segment[104..112])
     }
 
-    /// The records that it divides into, if it does and if they are as many as it says.
+    /// The records of the body, if it divides into as many as the header says.
     pub fn records(&self) -> Option<Vec<Vec<u8>>> {
         let (mut records, mut rest) = (Vec::new(), &self.body[..]);
         while !rest.is_empty() {

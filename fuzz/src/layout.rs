@@ -1,34 +1,34 @@
-//! The bytes of a segment, read and written as `docs/FORMAT.md` says and not as the log does it.
+//! The bytes of a segment, read and written from `docs/FORMAT.md`, independently of the log.
 
 use crc32fast::Hasher;
 
-/// Where the first frame starts.
+/// The offset of the first frame.
 pub const SEGMENT_HEADER_BYTES: usize = 512;
-/// Where the body of a frame starts.
+/// The offset of the body in a frame.
 pub const FRAME_HEADER_BYTES: usize = 64;
 
-/// What a frame header with a right checksum says.
+/// A frame header with a valid checksum.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
-    /// Where it stands.
+    /// The offset of the frame.
     pub offset: usize,
-    /// Where its frame ends.
+    /// The end of the frame.
     pub end: usize,
-    /// Up to where the segment was durable.
+    /// The offset up to which the segment was durable.
     pub durable: u64,
     /// The kind of the frame.
     pub kind: u8,
-    /// Whether the checksum of the body is right too.
+    /// True iff the checksum of the body is valid, too.
     pub whole: bool,
 }
 
-/// Whether a segment's header has a right checksum.
+/// True iff a segment's header has a valid checksum.
 pub fn is_sound(segment: &[u8]) -> bool {
     let header = segment.first_chunk::<SEGMENT_HEADER_BYTES>();
     header.is_some_and(|header| crc32fast::hash(&header[..508]).to_le_bytes() == header[508..])
 }
 
-/// Every frame header with a right checksum, wherever it stands.
+/// Every frame header with a valid checksum, at any offset.
 pub fn headers(segment: &[u8]) -> Vec<Header> {
     let places = (SEGMENT_HEADER_BYTES..used(segment)).step_by(8);
     places.filter_map(|at| header(segment, at)).collect()
@@ -36,7 +36,7 @@ pub fn headers(segment: &[u8]) -> Vec<Header> {
 
 /// The bytes up to the last one that is not zero.
 pub fn used(bytes: &[u8]) -> usize {
-    // A segment is mostly zeros: whole blocks of them are passed at once.
+    // A segment is mostly zeros: whole blocks of zeros are skipped at once.
     static ZEROS: [u8; 4096] = [0; 4096];
     let blank = bytes.rchunks_exact(ZEROS.len()).take_while(|block| **block == ZEROS).count();
     let rest = &bytes[..bytes.len() - blank * ZEROS.len()];
@@ -58,7 +58,7 @@ fn header(segment: &[u8], offset: usize) -> Option<Header> {
     possible.then_some(Header { offset, end, durable, kind: header[52], whole })
 }
 
-/// Makes the checksums of the frame from `offset` to `end` right.
+/// Writes valid checksums into the frame from `offset` to `end`.
 pub fn seal(segment: &mut [u8], offset: usize, end: usize) {
     let body = crc(segment, offset, &segment[offset + FRAME_HEADER_BYTES..end]);
     segment[offset + 48..offset + 52].copy_from_slice(&body);

@@ -1,15 +1,15 @@
-//! What the targets share: logs on a simulated disk, their bytes read as `docs/FORMAT.md` says, and
-//! changes to them by a fuzzer's will.
+//! The shared parts of the fuzz targets: logs on a simulated disk, their bytes read as
+//! `docs/FORMAT.md` says, and changes that the fuzzer chooses.
 
 mod edit;
 mod forged;
 mod layout;
-#[path = "../../tests/src/workload.rs"]
-pub mod workload;
 mod log;
 pub mod mesh;
 mod ops;
 mod words;
+#[path = "../../tests/src/workload.rs"]
+pub mod workload;
 
 pub use edit::{Edit, edit};
 pub use forged::Forged;

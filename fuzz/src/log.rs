@@ -1,29 +1,29 @@
-//! The logs that are damaged, and what recovery may make of them.
+//! The logs to damage, and the promises that their recovery must keep.
 
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
-use icn_wal::{Error, From, Wal};
 use icn_wal::disk::SimDisk;
+use icn_wal::{Error, From, Wal};
 
 use crate::layout::{headers, is_sound, used};
 
-/// How the last life of a log ended.
+/// How the last incarnation of a log ended.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In the middle.
+    /// By a kill.
     Kill,
-    /// In the middle, when everything had been proved durable.
+    /// By a kill after a NOTE had proven every record durable.
     Note,
-    /// In order.
+    /// By a close.
     Close,
 }
 
-/// A log of three lives in three segments.
+/// A log of three incarnations in three segments.
 pub struct Log {
     disk: SimDisk,
-    /// What it holds, the record of LSN 1 first.
+    /// The records of the log, from LSN 1.
     pub records: Vec<Replayed>,
     end: End,
 }
@@ -31,18 +31,18 @@ pub struct Log {
 /// One record, and the segment and the frame it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// Its number.
+    /// The LSN of the record.
     pub lsn: u64,
-    /// The number of its segment.
+    /// The number of the record's segment.
     pub segment: u64,
-    /// Where its frame starts.
+    /// The offset of the record's frame.
     pub offset: u64,
-    /// What was appended.
+    /// The bytes of the record.
     pub bytes: Vec<u8>,
 }
 
 impl Log {
-    /// The log that ended so.
+    /// The log whose last incarnation ended in this way.
     pub fn that_ended(end: End) -> &'static Self {
         static LOGS: LazyLock<[Log; 3]> =
             LazyLock::new(|| [End::Kill, End::Note, End::Close].map(Log::new));
@@ -71,16 +71,16 @@ impl Log {
         Self { disk, records, end }
     }
 
-    /// A copy of the disk.
+    /// A copy of the disk of the log.
     pub fn disk(&self) -> SimDisk {
         self.disk.fork()
     }
 
-    /// Recovers `disk`, a damaged copy of this log, goes on with it, and holds the verdict against
-    /// the promises.
+    /// Recovers `disk`, a damaged copy of this log, appends to it, and checks the promises of the
+    /// recovery.
     ///
     /// # Panics
-    /// When one is broken.
+    /// If a promise is broken.
     pub fn check(&self, disk: &SimDisk) {
         let before = disk.fork();
         let mut read = Vec::new();
@@ -89,30 +89,29 @@ impl Log {
             ControlFlow::Continue(())
         });
         let Ok(found) = replay(disk) else {
-            assert!(disk.image_hash() == before.image_hash(), "what was refused has changed");
+            assert!(disk.image_hash() == before.image_hash(), "a refused log has changed");
             return;
         };
         beside.expect("refused beside a writer, but not alone");
         assert!(read.iter().eq(found.iter().map(|record| &record.bytes)), "two verdicts");
-        assert!(self.records.starts_with(&found), "not what was written");
+        assert!(self.records.starts_with(&found), "other records than were written");
         if let Some(lost) = self.records.get(found.len()) {
             assert!(self.excuses(&before, lost), "silent loss from {lost:?} on");
         }
         assert_eq!(replay(disk).expect("a second recovery"), found);
         let wal = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
         let lsns = wal.expect("a third").0.commit(99, &["afterwards"]).expect("commit");
-        assert!(lsns.end().get() > found.len() as u64, "a number given out twice");
+        assert!(lsns.end().get() > found.len() as u64, "an LSN assigned twice");
         let mut after = replay(&disk.power_loss(0)).expect("a fourth");
         assert_eq!(after.pop().expect("what was committed").bytes, b"afterwards");
         assert_eq!(after, found);
     }
 
-    /// Whether the loss of `lost` and of everything behind it is one that nothing on the disk can
-    /// speak against.
+    /// True iff nothing on the disk proves that `lost` or a later record was durable.
     fn excuses(&self, disk: &SimDisk, lost: &Replayed) -> bool {
         let segments = segments(disk);
         if !manifest_stands(disk) {
-            // Without a manifest a log is new unless a segment holds something.
+            // Without a manifest a log is new, unless a segment has a frame.
             return segments.iter().all(|name| {
                 let bytes = disk.read_file(name).expect("a segment");
                 if is_sound(&bytes) { headers(&bytes).is_empty() } else { used(&bytes) <= 512 }
@@ -123,7 +122,7 @@ impl Log {
             return false;
         };
         let valid = headers(&disk.read_file(name).expect("a segment"));
-        // A frame that claims to be the end is believed: no medium makes one.
+        // A frame that claims to be the end is believed: no fault of a disk makes one.
         let sealed = valid
             .iter()
             .any(|frame| frame.kind == 3 && frame.whole && frame.offset < lost.offset as usize);
@@ -147,7 +146,7 @@ pub fn segments(disk: &SimDisk) -> Vec<String> {
     disk.files().into_iter().filter(|name| name.ends_with(".wal")).collect()
 }
 
-/// The records that opening the log gives.
+/// The records that a recovery replays.
 pub fn replay(disk: &SimDisk) -> Result<Vec<Replayed>, Error> {
     let mut found = Vec::new();
     Wal::open(disk.clone(), From::Beginning, |record| {

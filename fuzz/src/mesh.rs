@@ -1,4 +1,4 @@
-//! A node with a topic, an entry and a link, that hears whatever comes.
+//! A node with a topic, an entry and a link, which receives the fuzzed frames.
 
 use bytes::Bytes;
 use icn_gossip::mesh::{Action, LinkId, Mesh, Message, Root, Tag};
@@ -6,13 +6,13 @@ use icn_gossip::{
     Access, Entry, Genesis, Keypair, Mutation, Position, Provenance, State, TopicId, TopicSpec,
 };
 
-/// The link.
+/// The id of the link.
 pub const LINK: LinkId = LinkId(1);
 
-/// What the two ends of it have in common.
+/// The secret that the two ends of the link share.
 pub const BINDING: [u8; 32] = [5; 32];
 
-/// The time.
+/// The current time.
 pub const NOW_MS: u64 = 1_000_000;
 
 const NETWORK: [u8; 32] = [1; 32];

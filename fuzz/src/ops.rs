@@ -1,11 +1,11 @@
-//! Choices made by the fuzzer: a life, and what goes wrong in it.
+//! A workload of a log and its faults, as the fuzzer chooses them.
 
 use arbitrary::Unstructured;
 use icn_wal::disk::Faults;
 
 use crate::workload::{Step, random_steps};
 
-/// The input as a source of numbers; zeros behind its end.
+/// The fuzz input as a source of numbers; zeros after its end.
 pub struct TestRng<'a>(Unstructured<'a>);
 
 impl TestRng<'_> {
@@ -19,21 +19,21 @@ impl TestRng<'_> {
     }
 }
 
-/// One life of a log and its end.
+/// One workload of a log, its faults and its end.
 #[derive(Debug)]
 pub struct Ops {
-    /// What goes wrong.
+    /// The injected faults.
     pub faults: Faults,
-    /// Which losses of power are looked at.
+    /// The seed that picks the checked losses of a power cut.
     pub seed: u64,
-    /// The operation of the recovery at which the power goes again.
+    /// The operation of the recovery at which the power is cut again.
     pub inside: Option<u64>,
-    /// What is done.
+    /// The steps of the workload.
     pub plan: Vec<Step>,
 }
 
 impl Ops {
-    /// What `input` says.
+    /// Decodes a workload from `input`.
     pub fn new(input: &[u8]) -> Self {
         let mut rng = TestRng(Unstructured::new(input));
         let mut faults = Faults {

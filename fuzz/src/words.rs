@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 const HEADER_BYTES: usize = 96;
 const CHUNK_HEADER_BYTES: usize = 12;
 
-/// A state that is easy to recognise.
+/// A state whose values are easy to recognise.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Words(pub BTreeMap<u8, String>);
 
@@ -33,7 +33,7 @@ impl StateMachine for Words {
     }
 }
 
-/// A store of 40 words with a snapshot of them, and the name of that.
+/// A store of 40 words with a snapshot of them, and the name of the snapshot.
 pub fn snapshot() -> (SimDisk, String) {
     static DISK: LazyLock<SimDisk> = LazyLock::new(|| {
         let disk = SimDisk::new(1);
@@ -50,8 +50,8 @@ pub fn snapshot() -> (SimDisk, String) {
     (DISK.fork(), name)
 }
 
-/// Changes `bytes` as `script` says, in steps of four bytes: a place (3) and what it becomes (1).
-/// The place 0xFFFFFF cuts the end off.
+/// Changes `bytes` as `script` says, in steps of four bytes: an offset (3) and the new byte (1).
+/// The offset 0xFFFFFF truncates the end.
 pub fn overwrite(bytes: &mut Vec<u8>, script: &[u8]) {
     for step in script.chunks_exact(4) {
         if bytes.is_empty() {
@@ -67,7 +67,7 @@ pub fn overwrite(bytes: &mut Vec<u8>, script: &[u8]) {
     }
 }
 
-/// Makes the checksums of the header and of the first chunk right.
+/// Writes valid checksums into the header and the first chunk.
 pub fn repair(bytes: &mut [u8]) {
     let Some((header, rest)) = bytes.split_at_mut_checked(HEADER_BYTES) else { return };
     let crc = crc32fast::hash(&header[..HEADER_BYTES - 4]);

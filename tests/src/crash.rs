@@ -1,4 +1,4 @@
-//! Every crash of a life: at each operation, with each legal loss; and again inside the recovery.
+//! Crashes a workload at each disk operation, with each legal loss, and again inside the recovery.
 
 use std::collections::HashSet;
 
@@ -7,23 +7,23 @@ use icn_wal::limits::SEGMENT_BYTES_MIN;
 
 use crate::workload::{Oracle, Step};
 
-/// What has been looked at.
+/// The crashes that have been checked.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
-    /// Moments at which the power went.
+    /// Operations at which the power was cut.
     pub points: u64,
-    /// Those of them whose every legal loss was looked at.
+    /// Those of them of which every legal loss was checked.
     pub exhausted: u64,
-    /// Disks that were left, those told apart by nothing counted once.
+    /// Distinct disks left by a power cut.
     pub distinct: u64,
-    /// Disks that were left, all of them.
+    /// All disks left by a power cut.
     pub images: u64,
     /// Crashes inside a recovery.
     pub inside: u64,
 }
 
 impl Coverage {
-    /// Adds what somebody else has looked at.
+    /// Adds the crashes of another run.
     pub fn add(&mut self, other: &Self) {
         self.points += other.points;
         self.exhausted += other.exhausted;
@@ -33,12 +33,12 @@ impl Coverage {
     }
 }
 
-/// How far to go.
+/// How many crashes to check.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Losses per moment: if there are no more all of them, else so many by seed.
+    /// Losses per operation: all of them if there are no more, else so many by seed.
     pub losses: u64,
-    /// Of how many different disks one is crashed inside its recovery, and in the recovery from
+    /// One of so many distinct disks is crashed inside its recovery, and inside the recovery from
     /// that.
     pub inside_every: u64,
 }
@@ -46,9 +46,9 @@ pub struct Budget {
 /// Cuts the power at each operation of `plan` on the disk of `seed`.
 ///
 /// # Errors
-/// The broken promise, and how to see it again.
+/// The broken promise, and how to reproduce it.
 pub fn explore(seed: u64, plan: &[Step], budget: Budget) -> Result<Coverage, String> {
-    // Segments that do not grow are used again after they are dropped.
+    // Segments of one size are reused after they are dropped.
     let disk = || SimDisk::new(seed).with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let whole = disk();
     Oracle::default().run(&whole, plan).map_err(|error| format!("seed {seed}: {error}"))?;
@@ -58,7 +58,7 @@ pub fn explore(seed: u64, plan: &[Step], budget: Budget) -> Result<Coverage, Str
         let disk = disk();
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
         let mut oracle = Oracle::default();
-        // Ends with an error, or the last operation was the last thing that happened.
+        // Ends with an error, unless the last operation was the last one of the plan.
         let _ = oracle.run(&disk, plan);
         let what = |why| format!("seed {seed}, power gone at operation {power}: {why}; {plan:?}");
         let losses = disk.losses();
@@ -78,7 +78,8 @@ pub fn explore(seed: u64, plan: &[Step], budget: Budget) -> Result<Coverage, Str
         }
         let killed = disk.kill();
         oracle.check(&killed.fork()).map_err(|why| what(format!("killed: {why}")))?;
-        // What the next process has shown or removed must not depend on what only memory knows.
+        // The next process must not show or remove records because of data known only to the page
+        // cache.
         Oracle::default().run(&killed, &[]).map_err(|why| what(why.to_string()))?;
         for loss in 0..4 {
             let image = killed.power_loss(power + loss);
@@ -91,10 +92,10 @@ pub fn explore(seed: u64, plan: &[Step], budget: Budget) -> Result<Coverage, Str
     Ok(coverage)
 }
 
-/// What follows an open that nobody appends to: the housekeeper prepares, and proves the end.
+/// The work after an open without an append: the housekeeper prepares a segment and proves the end.
 const RECOVERY: [Step; 2] = [Step::Prepare, Step::Note];
 
-/// Crashes each operation of the recovery of `image`, and `deep` times in a row.
+/// Crashes the recovery of `image` at each operation, up to `deep` recoveries in a row.
 fn crash_inside(image: &SimDisk, oracle: &Oracle, deep: u32, seed: u64) -> Result<u64, String> {
     let probe = image.fork();
     Oracle::default().run(&probe, &RECOVERY).map_err(|error| format!("refused: {error}"))?;

@@ -1,4 +1,4 @@
-//! A random history of a network, and what must be true at its end.
+//! Random histories of a network with faults, and the promises that must hold in them.
 
 mod check;
 mod fault;
@@ -12,33 +12,33 @@ use serde_json::{Value, json};
 
 use crate::world::{Delays, World};
 
-/// What has happened in histories.
+/// The counts of what histories contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Histories.
     pub histories: u64,
-    /// Steps of them.
+    /// Steps of histories.
     pub steps: u64,
-    /// Messages that were acknowledged.
+    /// Acknowledged messages.
     pub messages: u64,
-    /// Processes that were killed.
+    /// Killed processes.
     pub crashes: u64,
-    /// Times the power went.
+    /// Power losses.
     pub power_losses: u64,
-    /// Links that were cut.
+    /// Cut links.
     pub cuts: u64,
-    /// Old copies of a disk that were put back.
+    /// Disks replaced by an old copy.
     pub copies: u64,
-    /// Restores of a snapshot.
+    /// Restored snapshots.
     pub restores: u64,
-    /// Topics that were deleted, and subscriptions that were given up.
+    /// Deleted topics and ended subscriptions.
     pub removals: u64,
-    /// Disks that were full for a while.
+    /// Disks that were full for some time.
     pub full_disks: u64,
 }
 
 impl Tally {
-    /// Counts another one in.
+    /// Adds the counts of another history.
     pub fn add(&mut self, more: &Self) {
         let Self { histories, steps, messages, crashes, power_losses, cuts, .. } = more;
         self.histories += histories;
@@ -58,13 +58,13 @@ impl Tally {
 struct TopicModel {
     name: &'static str,
     id: TopicId,
-    /// Who may know it.
+    /// The members that may know the topic.
     members: BTreeSet<usize>,
-    /// It retains everything.
+    /// True iff the topic retains every entry.
     whole: bool,
 }
 
-/// What may happen besides crashes and cuts: each history has some of it.
+/// The faults of a history in addition to crashes and cuts.
 #[derive(Clone, Copy, Debug)]
 struct FaultMix {
     copies: bool,
@@ -74,10 +74,10 @@ struct FaultMix {
     large: bool,
 }
 
-/// The history of a seed, and the hash over everything that happens in it.
+/// Runs the history of a seed. Returns its counts, and the hash over all its events.
 ///
 /// # Panics
-/// When something is not as it must be.
+/// If a promise is broken.
 pub fn run(seed: u64) -> (Tally, [u8; 32]) {
     let mut history = History::begin(seed);
     for _ in 0..200 {
@@ -91,19 +91,19 @@ struct History {
     world: World,
     mix: FaultMix,
     topics: Vec<TopicModel>,
-    /// What was acknowledged: topic and text.
+    /// The acknowledged messages by topic and text, with their author.
     acknowledged: BTreeMap<(TopicId, String), usize>,
-    /// Questions whose answer has not come: topic, author and text.
+    /// Publications without a reply yet: topic, text and author.
     asked: BTreeMap<u64, (TopicId, String, usize)>,
-    /// Where entries were let go on purpose.
+    /// Members and topics whose entries were removed by a request.
     forgotten: BTreeSet<(usize, TopicId)>,
-    /// Who has gone back to an earlier state, and may lack what it had.
+    /// Members that have gone back to an earlier state, and may lack entries they had.
     rolled_back: BTreeSet<usize>,
-    /// Whose disk is or was full: what it refuses is no fault.
+    /// Members whose disk is or was full, so that a refusal for want of room is no fault.
     full: BTreeSet<usize>,
-    /// Copies of disks, as they were.
+    /// Earlier copies of disks, by member.
     copies: Vec<(usize, SimDisk)>,
-    /// Snapshots that were taken, by node.
+    /// Snapshots taken by a request, by member.
     snapshots: Vec<(usize, String)>,
     texts: u64,
     tally: Tally,
@@ -112,11 +112,11 @@ struct History {
 impl History {
     fn begin(seed: u64) -> Self {
         let count = if seed % 7 == 5 { 6 } else { 4 };
-        // In some the nodes are slow to turn to what comes in.
+        // In some histories nodes are busy, and gather inputs for a turn.
         let turn_ms = if seed % 11 < 5 { 30 } else { 0 };
         let mut world = World::new(seed, count, Delays { turn_ms, ..Delays::default() });
-        // All with all; a line; a star around one who may not read everything; a ring; two circles with
-        // one node in common.
+        // A full mesh; a line; a star around a member that may not read every topic; a ring; two
+        // rings with one common member.
         match seed % 6 {
             2 => world.topology = (1..count).map(|to| (to - 1, to)).collect(),
             3 => world.topology = [(0, 2), (1, 2), (2, 3), (0, 1)].into(),

@@ -1,4 +1,4 @@
-//! A member with a valid key that keeps to no rule.
+//! A hostile member: it has a valid key and violates the protocol.
 
 mod attack;
 
@@ -14,25 +14,25 @@ pub use self::attack::{ATTACKS, Attack};
 use crate::TestRng;
 use crate::script::{Frames, Script, ScriptEvent};
 
-/// Frames that are kept for a replay.
+/// The most recorded frames for a replay.
 const KEPT_FRAMES: usize = 300;
 
-/// The peer from hell.
+/// The script of the hostile member.
 pub struct Hostile {
     keypair: Keypair,
     rng: TestRng,
     attacks: Vec<Attack>,
-    /// What it knows to be there, also what it may not read.
+    /// The topics it knows, with those it may not read.
     topics: Vec<TopicId>,
     names: Vec<String>,
     links: BTreeMap<LinkId, PeerLink>,
-    /// All it has ever met.
+    /// All peers it has been linked to.
     peers: Vec<Did>,
     frames: Vec<(u8, Bytes)>,
-    /// Logs it has event of.
+    /// The logs it has received heads of.
     logs: Vec<LogKey>,
     epoch: u64,
-    /// A topic it may not read, and how often it was told of it.
+    /// A topic it may not read, and the number of messages about it.
     secret: TopicId,
     leaks: Arc<AtomicUsize>,
 }
@@ -40,16 +40,16 @@ pub struct Hostile {
 struct PeerLink {
     peer: Did,
     binding: [u8; 32],
-    /// The history it is shown.
+    /// Which of the two histories this peer is shown.
     which: usize,
-    /// What it was asked for and has not answered.
+    /// The wants of the peer without an answer.
     wants: Vec<Want>,
     handle: u64,
 }
 
 impl Hostile {
-    /// One that knows these topics and does these things. It may not read the `secret` one; `leaks` counts
-    /// the messages about that.
+    /// A hostile member that knows these topics and makes these attacks. It may not read `secret`;
+    /// `leaks` counts the messages about that topic.
     #[must_use]
     pub fn new(
         keypair: Keypair,
@@ -79,7 +79,7 @@ impl Hostile {
         usize::try_from(self.rng.below(end.max(1) as u64)).unwrap_or(0)
     }
 
-    /// What every member says first.
+    /// The first messages of every member.
     fn greeting(&self, peer_link: &PeerLink) -> Vec<Message> {
         let tags = || self.topics.iter().map(|topic| Tag::of_topic(&peer_link.binding, topic));
         let interest = |tag| Interest { tag, missing: false, named: false };
@@ -109,14 +109,16 @@ impl Hostile {
         match message {
             Message::Want(list) => {
                 for want in list {
-                    let (author, epoch) = (want.author, want.epoch);
+                    let author = want.author;
+                    let epoch = want.epoch;
                     keys.extend(topic(want.tag).map(|topic| LogKey { topic, author, epoch }));
                     peer_link.wants.push(want);
                 }
             }
             Message::Heads { tag, list, .. } => {
                 let log = |head: Head| {
-                    let (author, epoch) = (head.author, head.epoch);
+                    let author = head.author;
+                    let epoch = head.epoch;
                     topic(tag).map(|topic| LogKey { topic, author, epoch })
                 };
                 keys.extend(list.into_iter().filter_map(log));
@@ -175,10 +177,11 @@ fn frames(link: LinkId, messages: &[Message]) -> Frames {
     encoded.map(|(kind, body)| (link, kind, body)).collect()
 }
 
-/// Whether a message tells of a topic.
+/// True iff a message mentions a topic.
 fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
     match message {
-        // What a node subscribes to it says on every link, in words that only a member understands.
+        // A node sends its interests on every link, under tags that only a member of the topic can
+        // read.
         Message::Interests { .. } => false,
         Message::Topics(list) => list.iter().any(|genesis| genesis.id() == *topic),
         Message::Roots(list) => list.iter().any(|(told, _)| *told == tag),
@@ -187,7 +190,7 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         Message::Want(list) => list.iter().any(|want| want.tag == tag),
         Message::Dispute(entry) => entry.header().topic == *topic,
         Message::Proof(entries) => entries.0.header().topic == *topic,
-        // They carry a handle of its own.
+        // These carry a handle that this member chose.
         Message::Entries { .. } | Message::Base { .. } => false,
         Message::Cease(_) | Message::Stop { .. } => false,
     }

@@ -1,4 +1,4 @@
-//! Checks that span the crates: real nodes and logs on simulated disks, repeatable by seed.
+//! Tests across the crates: real nodes and logs on simulated disks and links, repeatable by seed.
 
 pub mod crash;
 pub mod history;

@@ -1,16 +1,16 @@
-//! Numbers by seed.
+//! Repeatable random numbers.
 
 use icn_daemon::node::Rng;
 
-/// A repeatable source of numbers (xorshift64*, Vigna 2016).
+/// A generator of repeatable random numbers (xorshift64*, Vigna 2016).
 #[derive(Clone, Debug)]
 pub struct TestRng(u64);
 
 impl TestRng {
-    /// The dice of a seed.
+    /// The generator of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Zero would stay zero.
+        // A state of zero would stay zero.
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -19,7 +19,7 @@ impl TestRng {
         self.next() % end
     }
 
-    /// A byte.
+    /// A random byte.
     pub fn byte(&mut self) -> u8 {
         self.next().to_le_bytes()[7]
     }

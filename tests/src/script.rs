@@ -1,43 +1,43 @@
-//! Members of a world that are no nodes.
+//! Members of a world that run a script in place of a node.
 
 use bytes::Bytes;
 use icn_gossip::Did;
 use icn_gossip::mesh::LinkId;
 
-/// What a script sees.
+/// An event that a script handles.
 pub enum ScriptEvent<'a> {
-    /// A peer is there.
+    /// A link is up.
     Up {
-        /// What the link is called.
+        /// The id of the link.
         link: LinkId,
-        /// Who is at the other end.
+        /// The identity of the peer.
         peer: Did,
-        /// What the two ends have in common.
+        /// The secret that the two ends share.
         binding: [u8; 32],
     },
-    /// A frame has come.
+    /// A frame has arrived.
     Frame {
-        /// Over which link.
+        /// The id of the link that carried the frame.
         link: LinkId,
-        /// Its kind.
+        /// The kind of the frame.
         kind: u8,
-        /// Its body.
+        /// The body of the frame.
         body: &'a [u8],
     },
-    /// A link has gone.
+    /// A link is down.
     Down {
-        /// Which.
+        /// The id of the link that ended.
         link: LinkId,
     },
-    /// Half a second has passed.
+    /// Half a second has passed since the last tick.
     Tick,
 }
 
-/// Frames that leave, each with its link and kind.
+/// Frames to send, each with its link and kind.
 pub type Frames = Vec<(LinkId, u8, Bytes)>;
 
-/// Speaks in the name of a member, with its key and no rules.
+/// Speaks for a member, with its key and without the rules of the protocol.
 pub trait Script {
-    /// Something has happened; what it says to that.
+    /// Handles an event, and returns the frames to send.
     fn handle(&mut self, now_ms: u64, event: ScriptEvent<'_>) -> Frames;
 }

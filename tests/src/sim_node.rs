@@ -1,4 +1,4 @@
-//! A real [`Node`] on a simulated disk, with what its shell would have let out.
+//! A real [`Node`] on a simulated disk, with a release that waits for the disk as its shell does.
 
 use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
@@ -12,16 +12,16 @@ use serde_json::Value;
 
 use crate::TestRng;
 
-/// A request in the words of the control socket.
+/// Parses a request of the control socket.
 ///
 /// # Panics
-/// When it is none: a mistake in a test.
+/// If the line is not a request, which is a mistake in a test.
 #[must_use]
 pub fn request(line: Value) -> Request {
     serde_json::from_value(line).expect("a request")
 }
 
-/// A node that is asked one thing at a time.
+/// A node that handles one request at a time.
 pub struct SimNode {
     /// The node.
     pub node: Node<SimDisk>,
@@ -29,10 +29,11 @@ pub struct SimNode {
 }
 
 impl SimNode {
-    /// Recovers the node on `disk`. The same identity every time; `seed` is for its random numbers.
+    /// Recovers the node on `disk`. The identity is always the same; `seed` drives the random
+    /// numbers.
     ///
     /// # Errors
-    /// Those of [`Node::open`].
+    /// The errors of [`Node::open`].
     pub fn open(disk: &SimDisk, policy: Policy, seed: u64) -> Result<Self, Failure> {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
@@ -41,40 +42,41 @@ impl SimNode {
         Ok(Self { node, now_ms: 1 })
     }
 
-    /// Asks, and waits as the shell's release does: what this returns, somebody outside has seen.
+    /// Sends a request, and waits for the disk as the shell's release does: a client has seen the
+    /// reply.
     ///
     /// # Errors
-    /// The node's refusal; or the log's, when the answer never leaves the node.
+    /// The refusal of the node, or the error of the log if the reply never leaves the node.
     ///
     /// # Panics
-    /// When the node does not answer.
+    /// If the node does not reply.
     pub fn ask(&mut self, request: Request) -> Reply {
         self.now_ms += 1;
         let turn = self.node.step(self.now_ms, Inputs::requests(vec![((), request)]));
         self.release(turn).expect("an answer")
     }
 
-    /// Asks, and lets no answer out.
+    /// Sends a request, and releases no reply.
     pub fn ask_unreleased(&mut self, request: Request) {
         self.now_ms += 1;
         drop(self.node.step(self.now_ms, Inputs::requests(vec![((), request)])));
     }
 
-    /// Lets time pass, and writes a snapshot if one is due.
+    /// Ticks the node, which writes a snapshot if one is due.
     ///
     /// # Errors
-    /// When the snapshot cannot be written.
+    /// If the snapshot cannot be written.
     pub fn tick(&mut self) -> Result<(), Failure> {
         let turn = self.node.step(self.now_ms, Inputs::tick());
         self.release(turn).transpose().map(drop)
     }
 
-    /// Lets so many ms pass.
+    /// Advances the clock of the node.
     pub fn advance(&mut self, ms: u64) {
         self.now_ms += ms;
     }
 
-    /// The digest of the state, and the LSN it is of.
+    /// The LSN of the state, and its digest.
     #[must_use]
     pub fn digest(&self) -> (u64, [u8; 32]) {
         (self.node.store().lsn(), digest(&Machine(self.node.state().clone())))
@@ -96,11 +98,12 @@ impl SimNode {
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }
-                // There are no peers.
+                // The node has no peers.
                 Effect::Send { .. } | Effect::Close { .. } => continue,
                 Effect::Work(work, _) => {
                     let compactor = self.node.store().compactor().clone();
-                    let (node, now_ms) = (&mut self.node, self.now_ms);
+                    let node = &mut self.node;
+                    let now_ms = self.now_ms;
                     Some(work.perform(&compactor, |prepared| {
                         let (after, reply) = node.settle(now_ms, prepared);
                         if let Some(lsn) = Lsn::new(after) {

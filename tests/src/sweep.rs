@@ -1,22 +1,23 @@
-//! The power goes at each moment of a life.
+//! Cuts the power at each disk operation of a run.
 
 use std::collections::BTreeSet;
 
 use icn_wal::disk::{Faults, SimDisk};
 
-/// What a sweep has looked at.
+/// The size of a sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sweep {
-    /// Moments.
+    /// Operations at which the power was cut, and the end of the run.
     pub points: u64,
-    /// Distinct disks, each with what was known outside.
+    /// Distinct pairs of a disk and what its client knew.
     pub images: usize,
 }
 
-/// Runs `life` on a new disk of `seed` to its end, then with the power gone at each of its operations and
-/// after the last, and shows `check` so many of the `losses` that are legal then. What `life` returns is
-/// what the outside has seen by then, and `known` how much of that must be there: the same disk is looked
-/// at again when more must.
+/// Runs `life` on a new disk of `seed` to its end. Then cuts the power at each of its operations
+/// and after the last one. Calls `check` with `losses` of the disks that each cut may leave.
+///
+/// `life` returns what its client has observed, and `known` how much of that must have survived. A
+/// disk is checked again if more must have survived.
 pub fn sweep_power_losses<T>(
     seed: u64,
     losses: u64,
@@ -26,7 +27,8 @@ pub fn sweep_power_losses<T>(
 ) -> Sweep {
     let disk = SimDisk::new(seed);
     life(&disk);
-    let (points, mut images) = (disk.operations() + 1, BTreeSet::new());
+    let points = disk.operations() + 1;
+    let mut images = BTreeSet::new();
     for power in 1..=points {
         let disk = SimDisk::new(seed);
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });

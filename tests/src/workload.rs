@@ -1,5 +1,4 @@
-//! Lives of a log: what is done in one, what somebody outside saw of it, and whether the log that
-//! comes back is the one that was.
+//! Random workloads of a log, and the oracle that checks what a recovery returns.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
@@ -9,27 +8,27 @@ use icn_wal::{Error, From, Lsn, Wal};
 
 use crate::TestRng;
 
-/// One thing that happens in a life.
+/// One step of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// One append of records of these sizes.
+    /// Appends records of these sizes in one call.
     Append(Vec<usize>),
-    /// Everything appended becomes durable.
+    /// Waits until every appended record is durable.
     Wait,
-    /// A frame says what is durable.
+    /// Writes a NOTE frame, which proves what is durable.
     Note,
-    /// The next segment is made ready.
+    /// Prepares the next segment.
     Prepare,
-    /// What is durable and lies before the last append may go.
+    /// Allows the log to drop the durable records before the last append.
     Drop,
-    /// The log is closed, or only dropped, and opened again.
+    /// Closes the log, or only drops its handle, and opens it again.
     Reopen {
-        /// Whether it is closed.
+        /// True iff the log is closed.
         close: bool,
     },
 }
 
-/// A plan of `steps` steps. A `large` one has records that fill segments.
+/// Random steps of a workload. A `large` workload has records that fill segments.
 #[must_use]
 pub fn random_steps(rng: &mut TestRng, steps: usize, large: bool) -> Vec<Step> {
     let size = |rng: &mut TestRng| {
@@ -51,16 +50,16 @@ pub fn random_steps(rng: &mut TestRng, steps: usize, large: bool) -> Vec<Step> {
     (0..steps).map(|_| step(rng)).collect()
 }
 
-/// What somebody outside has seen of a log.
+/// What a client has observed of a log, against which a recovery is checked.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
     /// The records whose append returned, by LSN.
     appended: BTreeMap<u64, Vec<u8>>,
     /// The appends they came in: all of one are there or none.
     batches: Vec<RangeInclusive<u64>>,
-    /// The last LSN that was called durable.
+    /// The last LSN that the log reported as durable.
     acknowledged: u64,
-    /// The last LSN that was allowed to go.
+    /// The last LSN that the log was allowed to drop.
     dropped: u64,
 }
 
@@ -77,10 +76,10 @@ fn open(disk: &SimDisk) -> Result<(Wal<SimDisk>, Found), Error> {
 }
 
 impl Oracle {
-    /// Lives `plan` on `disk`, until it ends or something fails.
+    /// Runs `plan` on `disk`, to its end or to the first error.
     ///
     /// # Errors
-    /// Those of the log.
+    /// The errors of the log.
     pub fn run(&mut self, disk: &SimDisk, plan: &[Step]) -> Result<(), Error> {
         let (mut wal, _) = open(disk)?;
         for (time, step) in plan.iter().enumerate() {
@@ -94,7 +93,8 @@ impl Oracle {
                     };
                     let records: Vec<_> = sizes.iter().enumerate().map(record).collect();
                     let lsns = wal.append(time as u64, &records)?;
-                    let (first, last) = (lsns.start().get(), lsns.end().get());
+                    let first = lsns.start().get();
+                    let last = lsns.end().get();
                     self.batches.push(first..=last);
                     self.appended.extend((first..=last).zip(records));
                 }
@@ -132,16 +132,16 @@ impl Oracle {
         Ok(())
     }
 
-    /// The last LSN that was called durable.
+    /// The last LSN that the log reported as durable.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// Recovers `image` and goes on with it: the promises of the log, one by one.
+    /// Recovers `image`, appends to it, and checks the promises of the log one by one.
     ///
     /// # Errors
-    /// The promise that is broken.
+    /// The broken promise.
     pub fn check(&self, image: &SimDisk) -> Result<(), String> {
         let (wal, found) = open(image).map_err(|error| format!("refused: {error}"))?;
         drop(wal);
@@ -149,19 +149,19 @@ impl Oracle {
         let (wal, again) =
             open(image).map_err(|error| format!("refused the second time: {error}"))?;
         if again != found {
-            return Err("the second recovery found something else".into());
+            return Err("the second recovery found other records".into());
         }
         let last = found.keys().next_back().copied().unwrap_or(0);
         let lsns = wal.commit(0, &["afterwards"]).map_err(|error| format!("stuck: {error}"))?;
         let lsn = lsns.end().get();
         if lsn <= last.max(self.acknowledged) {
-            return Err(format!("#{lsn} was given out twice"));
+            return Err(format!("#{lsn} was assigned twice"));
         }
         drop(wal);
         let (_, mut after) =
             open(&image.power_loss(0)).map_err(|error| format!("then: {error}"))?;
         if after.remove(&lsn).as_deref() != Some(b"afterwards") || after != found {
-            return Err("what was appended afterwards is not there, or something else is".into());
+            return Err("after the append the log has other records".into());
         }
         Ok(())
     }
@@ -170,11 +170,14 @@ impl Oracle {
         for (lsn, bytes) in found {
             match self.appended.get(lsn) {
                 None => return Err(format!("#{lsn} was never appended")),
-                Some(appended) if appended != bytes => return Err(format!("#{lsn} is another")),
+                Some(appended) if appended != bytes => {
+                    return Err(format!("#{lsn} has other bytes"));
+                }
                 Some(_) => {}
             }
         }
-        let (dropped, acknowledged) = (self.dropped, self.acknowledged);
+        let dropped = self.dropped;
+        let acknowledged = self.acknowledged;
         let mut kept = self.appended.range(dropped + 1..).take_while(|(l, _)| **l <= acknowledged);
         if let Some((lsn, _)) = kept.find(|(lsn, _)| !found.contains_key(lsn)) {
             return Err(format!("#{lsn} is lost: #{dropped} dropped, #{acknowledged} durable"));

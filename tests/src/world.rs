@@ -1,7 +1,7 @@
 //! Many real nodes on simulated disks and links, in simulated time: one seed, one history.
 //!
-//! A link is what QUIC makes of a network: frames come in order or the link is gone. So loss and
-//! reordering on the wire are links that end, with everything that was under way on them.
+//! A link behaves as over QUIC: frames arrive in order, or the link ends. So loss and reordering on
+//! the network appear as links that end, with all frames in flight on them.
 
 mod event;
 mod link;
@@ -25,24 +25,24 @@ pub use self::member::Member;
 use crate::script::Script;
 use crate::{TestRng, request};
 
-/// The network they are all in.
+/// The id of the network of all members.
 pub const NETWORK: [u8; 32] = [9; 32];
 
-/// How long nodes, disks and links take.
+/// The delays of nodes, disks and links.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
-    /// The longest way of a frame, in ms.
+    /// The longest delay of a frame, in ms.
     pub link_ms: u64,
-    /// The longest sync, in ms.
+    /// The longest delay of a sync, in ms.
     pub sync_ms: u64,
-    /// The pause before a lost link is tried again, in ms.
+    /// The pause before a lost link is dialled again, in ms.
     pub redial_ms: u64,
-    /// The longest check of signatures, in ms.
+    /// The longest time to verify signatures, in ms.
     pub verify_ms: u64,
-    /// The bytes that a link takes in a ms.
+    /// The throughput of a link, in bytes per ms.
     pub link_bytes: u64,
-    /// How long a node that is busy gathers what comes in for one turn, in ms; if 0, everything that
-    /// comes has a turn of its own.
+    /// How long a busy node gathers inputs for one turn, in ms. If 0, each input has a turn of its
+    /// own.
     pub turn_ms: u64,
 }
 
@@ -59,42 +59,42 @@ impl Default for Delays {
     }
 }
 
-/// All of them.
+/// All members, with their links, at one simulated time.
 pub struct World {
-    /// The nodes.
+    /// The members, by index.
     pub members: Vec<Member>,
-    /// Now, in ms.
+    /// The current time, in ms.
     pub now_ms: u64,
-    /// What decides.
+    /// The source of every random decision.
     pub rng: TestRng,
     delays: Delays,
     events: BinaryHeap<Reverse<(u64, u64)>>,
     content: BTreeMap<u64, Event>,
     next_event: u64,
     next_link: u64,
-    /// The two directions of every link, by who receives.
+    /// The two directions of every link, by the member that receives.
     directions: BTreeMap<(LinkId, usize), Direction>,
-    /// Pairs that are to have a link.
+    /// Pairs of members that keep a link.
     pub topology: BTreeSet<(usize, usize)>,
-    /// Pairs between which nothing passes.
+    /// Pairs of members between which the network is cut.
     pub cut: BTreeSet<(usize, usize)>,
-    /// Those who read nothing of what is sent to them.
+    /// Members that read no frame.
     pub not_reading: BTreeSet<usize>,
-    /// What was answered, by the number of the request_id.
+    /// The released replies, by the number of the request.
     pub replies: BTreeMap<u64, Reply>,
     next_request: u64,
     trace: blake3::Hasher,
     /// Bytes of frames that have arrived, by node.
     pub received: Vec<u64>,
-    /// How often who has closed a link to whom, and why.
+    /// How often a member has closed a link to another one, and why.
     pub closed: BTreeMap<(usize, usize, &'static str), u64>,
 }
 
 impl World {
-    /// `count` new nodes that all have links to each other.
+    /// A world of `count` new nodes, each linked to every other.
     ///
     /// # Panics
-    /// When a node does not start: nothing here may go wrong without a planted reason.
+    /// If a node does not start: no fault is injected yet.
     #[must_use]
     pub fn new(seed: u64, count: usize, delays: Delays) -> Self {
         let mut world = Self {
@@ -139,37 +139,37 @@ impl World {
         world
     }
 
-    /// Who a node is.
+    /// The identity of a member.
     #[must_use]
     pub fn did(&self, index: usize) -> Did {
         self.keypair(index).did()
     }
 
-    /// What it signs with.
+    /// The key pair of a member.
     #[must_use]
     pub fn keypair(&self, index: usize) -> Keypair {
         keypair(self.members[index].seed)
     }
 
-    /// Whether somebody speaks there.
+    /// True iff the member runs a node or a script.
     #[must_use]
     pub fn is_running(&self, index: usize) -> bool {
         self.members[index].node.is_some() || self.members[index].script.is_some()
     }
 
-    /// The node, which must be running.
+    /// The node of a member that runs one.
     ///
     /// # Panics
-    /// When it is not.
+    /// If the member runs no node.
     #[must_use]
     pub fn node(&self, index: usize) -> &Node<SimDisk> {
         self.members[index].node.as_ref().expect("a node that runs")
     }
 
-    /// Starts a node on what its disk has.
+    /// Starts the node of a member on its disk.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the node does not start.
     pub fn start(&mut self, index: usize) {
         let now_ms = self.clock(index);
         let member = &mut self.members[index];
@@ -190,8 +190,8 @@ impl World {
         }
     }
 
-    /// Ends a node at once. `power` decides what of the unsynced data is on its disk; without it the
-    /// process alone has ended, and all of it is.
+    /// Ends a node at once. `power` is the seed of a power loss, which loses unsynced data. Without
+    /// it, only the process ends, and the disk keeps all data.
     pub fn crash(&mut self, index: usize, power: Option<u64>) {
         let links: Vec<LinkId> = self.members[index].links.keys().copied().collect();
         let member = &mut self.members[index];
@@ -202,7 +202,7 @@ impl World {
         links.into_iter().for_each(|link| self.end_link(link));
     }
 
-    /// Ends a node, and has a script speak in its name from now on.
+    /// Ends a node, and runs a script in its place from now on.
     pub fn replace(&mut self, index: usize, script: Box<dyn Script>) {
         self.crash(index, None);
         let member = &mut self.members[index];
@@ -217,7 +217,7 @@ impl World {
         }
     }
 
-    /// Lets nothing pass between two nodes from now on.
+    /// Cuts the network between two members.
     pub fn cut(&mut self, a: usize, b: usize) {
         let pair = (a.min(b), a.max(b));
         self.cut.insert(pair);
@@ -226,7 +226,7 @@ impl World {
         links.into_iter().for_each(|link| self.end_link(link));
     }
 
-    /// Lets everything pass again.
+    /// Ends every cut of the network.
     pub fn heal(&mut self) {
         self.cut.clear();
         for (from, to) in self.topology.clone() {
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Asks a node; its answer, once it has left the node, is in `replies` under the number.
+    /// Sends a request to a node. Its reply appears in `replies` under the returned number.
     pub fn ask(&mut self, index: usize, line: Value) -> u64 {
         self.next_request += 1;
         let request_id = self.next_request;
@@ -242,10 +242,10 @@ impl World {
         request_id
     }
 
-    /// Asks a node and lets time pass until it has answered.
+    /// Sends a request to a node, and runs until it has replied.
     ///
     /// # Panics
-    /// When it does not within a minute.
+    /// If the node does not reply within a minute.
     pub fn ask_and_wait(&mut self, index: usize, line: Value) -> Reply {
         let request_id = self.ask(index, line);
         for _ in 0..60_000 {
@@ -257,7 +257,7 @@ impl World {
         panic!("no answer");
     }
 
-    /// Lets so many ms pass.
+    /// Runs for so many ms.
     pub fn run(&mut self, ms: u64) {
         let end = self.now_ms + ms;
         while let Some(&Reverse((at, number))) = self.events.peek()
@@ -272,7 +272,7 @@ impl World {
         self.now_ms = end;
     }
 
-    /// Lets time pass until `done`, for `ms` at most; whether it was.
+    /// Runs until `done`, for at most `ms`. Returns whether it was done.
     pub fn run_until(&mut self, ms: u64, done: impl Fn(&Self) -> bool) -> bool {
         for _ in 0..ms.div_ceil(10) {
             if done(self) {
@@ -283,13 +283,13 @@ impl World {
         done(self)
     }
 
-    /// What the logs of a topic hash to at a node.
+    /// The hash over the logs of a topic at a node.
     #[must_use]
     pub fn root(&self, index: usize, topic: TopicId) -> Root {
         Root::of(self.node(index).state(), topic)
     }
 
-    /// A hash over everything that has happened.
+    /// The hash over the whole history: equal iff two histories are the same.
     #[must_use]
     pub fn trace(&self) -> [u8; 32] {
         *self.trace.finalize().as_bytes()

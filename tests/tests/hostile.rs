@@ -1,5 +1,7 @@
-//! Honest nodes with one among them that keeps to no rule: they become equal, no link between two of
-//! them is closed, nothing private is known, and what is remembered for a peer stays within bounds.
+//! Honest nodes linked with one hostile member.
+//!
+//! The honest nodes converge, no link between them is closed, and no private topic becomes known.
+//! The memory for each peer stays bounded.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,13 +13,13 @@ use icn_tests::hostile::{ATTACKS, Attack, Hostile};
 use icn_tests::world::{Delays, World};
 use serde_json::json;
 
-/// The member that keeps to no rule.
+/// The index of the hostile member.
 const HOSTILE: usize = 3;
 
-/// How long the honest ones have to become equal.
+/// The most time the honest nodes need to converge, in ms.
 const CONVERGENCE_MS_MAX: u64 = 120_000;
 
-/// What may be remembered for a peer that tells of as many logs as it likes.
+/// The most entries remembered for a peer that announces any number of logs.
 const REMEMBERED: usize = 8000;
 
 struct AttackedNetwork {
@@ -25,7 +27,7 @@ struct AttackedNetwork {
     open: TopicId,
     closed: TopicId,
     published: u64,
-    /// How often the hostile one was told of what it may not read.
+    /// The messages to the hostile member about the topic it may not read.
     leaks: Arc<AtomicUsize>,
 }
 
@@ -34,7 +36,7 @@ impl AttackedNetwork {
         Self::of(World::new(seed, 4, Delays::default()), seed, attacks)
     }
 
-    /// Among nodes that take together what has come in meanwhile.
+    /// A network of busy nodes, which gather inputs for a turn.
     fn of_busy(seed: u64, attacks: &[Attack]) -> Self {
         let delays = Delays { turn_ms: 30, ..Delays::default() };
         Self::of(World::new(seed, 4, delays), seed, attacks)
@@ -56,7 +58,8 @@ impl AttackedNetwork {
             }
         }
         let topics = [(open, "open"), (closed, "closed"), (closed, "missing")];
-        let (keypair, leaks) = (world.keypair(HOSTILE), Arc::default());
+        let keypair = world.keypair(HOSTILE);
+        let leaks = Arc::default();
         let script = Hostile::new(keypair, seed, attacks, &topics, closed, Arc::clone(&leaks));
         world.replace(HOSTILE, Box::new(script));
         Self { world, open, closed, published: 0, leaks }
@@ -102,18 +105,22 @@ impl AttackedNetwork {
                 }
             }
             let mut others = node.state().heads(self.closed);
-            assert!(others.all(|(key, _)| key.author != hostile), "{index} took what it may not");
+            assert!(
+                others.all(|(key, _)| key.author != hostile),
+                "{index} accepted entries it may not have"
+            );
         }
-        assert_eq!(self.leaks.load(Ordering::Relaxed), 0, "a private topic is told of");
+        assert_eq!(self.leaks.load(Ordering::Relaxed), 0, "a message mentions a private topic");
         let between = |(one, other, _): &&(usize, usize, &str)| *one < HOSTILE && *other < HOSTILE;
         let closed: Vec<_> = self.world.closed.keys().filter(between).collect();
         assert!(closed.is_empty(), "honest links closed: {closed:?}");
     }
 
-    /// Why links with the hostile one were closed.
+    /// Ends the faults, and returns why links with the hostile member were closed.
     fn end(mut self) -> BTreeSet<&'static str> {
         self.world.heal();
-        let (open, closed) = (self.open, self.closed);
+        let open = self.open;
+        let closed = self.closed;
         let equal = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
             [open, closed].iter().all(|topic| {
                 let [one, two, three] = [0, 1, 2].map(|index| world.root(index, *topic));
@@ -141,7 +148,9 @@ impl AttackedNetwork {
             for topic in [self.open, self.closed] {
                 for (key, log) in self.world.node(index).state().heads(topic) {
                     let author = (0..4).find(|at| self.world.did(*at) == key.author);
-                    let (epoch, head, frozen) = (key.epoch, log.head, log.proof.is_some());
+                    let epoch = key.epoch;
+                    let head = log.head;
+                    let frozen = log.proof.is_some();
                     let hash = log.head_hash[0];
                     out += &format!("\n{index}: {author:?}/{epoch:x}={head}/{hash:x} {frozen}");
                 }
@@ -151,7 +160,7 @@ impl AttackedNetwork {
     }
 }
 
-/// What a link may be closed for when only this is done.
+/// The reasons for which a link may be closed under this attack alone.
 fn reasons(attack: Attack) -> &'static [&'static str] {
     match attack {
         Attack::Replay => &["unasked", "malformed", "too_many", "bad_signature"],
@@ -159,17 +168,17 @@ fn reasons(attack: Attack) -> &'static [&'static str] {
         Attack::Disorder | Attack::Unsolicited => &["unasked"],
         Attack::Malformed => &["malformed", "unknown_kind", "unasked", "too_many", "bad_signature"],
         Attack::Flood => &["too_many"],
-        // What is asked for again with a handle that is in use.
+        // A repeated request with a handle in use is no fault.
         Attack::FalseHeads | Attack::FalseGap | Attack::StopStorm | Attack::OverRequest => &[],
         Attack::TopicClones | Attack::Equivocate => &[],
     }
 }
 
 #[test]
-fn every_attack_alone_hurts_nobody_else() {
+fn every_attack_alone_harms_no_other_link() {
     for (seed, attack) in (0..).zip(ATTACKS) {
         println!("{attack:?}");
-        // Seeds with which something comes of it; a replay often has no effect at all.
+        // Seeds with which the attack has an effect; a replay often has none.
         for mut network in
             [AttackedNetwork::begin(seed, &[attack]), AttackedNetwork::of_busy(seed + 5, &[attack])]
         {
@@ -183,7 +192,7 @@ fn every_attack_alone_hurts_nobody_else() {
 }
 
 #[test]
-fn all_attacks_together_hurt_nobody_else() {
+fn all_attacks_together_harm_no_other_link() {
     let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(6);
     for seed in 100..100 + seeds {
         println!("seed {seed}");
@@ -195,10 +204,11 @@ fn all_attacks_together_hurt_nobody_else() {
 }
 
 #[test]
-fn two_histories_freeze_the_log_everywhere_and_nothing_else() {
+fn two_histories_freeze_that_log_at_every_node_and_no_other() {
     let mut network = AttackedNetwork::begin(7, &[Attack::Equivocate]);
     network.run(40);
-    let (open, hostile) = (network.open, network.world.did(HOSTILE));
+    let open = network.open;
+    let hostile = network.world.did(HOSTILE);
     let frozen = network.world.run_until(CONVERGENCE_MS_MAX, |world| {
         (0..3).all(|index| {
             let state = world.node(index).state();

@@ -1,4 +1,4 @@
-//! Imports on a disk that loses power: what the earlier implementation left, and exported states.
+//! Imports on a disk that loses power: states of the earlier implementation, and exported states.
 
 use std::path::Path;
 
@@ -9,14 +9,15 @@ use icn_tests::{SimNode, request, sweep_power_losses};
 use icn_wal::disk::SimDisk;
 use serde_json::{Value, json};
 
-/// Of the legal losses of each moment.
+/// How many legal losses of each power cut are checked.
 const LOSSES: u64 = 32;
 
 fn import(path: &Path) -> Request {
     request(json!({ "cmd": "snapshot_import", "path": path }))
 }
 
-/// Shows `check` every disk that a power loss in `life` may leave, with what that came to, if it was told.
+/// Calls `check` with disks that a power loss in `life` may leave, and with the result of `life` if
+/// it was acknowledged.
 fn sweep<T>(
     life: impl Fn(&mut SimNode) -> Result<T, Failure>,
     check: impl Fn(&mut SimNode, Option<&T>, &str),
@@ -57,7 +58,7 @@ fn legacy() -> Value {
     })
 }
 
-/// Names with their access, and subscriptions. The ids of topics are made by chance.
+/// The names of topics with their access, and the subscriptions. Ids are left out: they are random.
 fn taken(sim: &mut SimNode) -> (Vec<(String, String)>, Vec<String>) {
     let list = sim.ask(request(json!({ "cmd": "topic_list" }))).expect("topics");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -70,7 +71,7 @@ fn taken(sim: &mut SimNode) -> (Vec<(String, String)>, Vec<String>) {
 }
 
 #[test]
-fn an_import_that_loses_power_is_completed_by_importing_again() {
+fn a_second_import_completes_one_that_lost_power() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("state.snapshot");
     std::fs::write(&path, legacy().to_string()).expect("write");
@@ -93,7 +94,7 @@ fn an_import_that_loses_power_is_completed_by_importing_again() {
 }
 
 #[test]
-fn a_state_whose_import_loses_power_is_a_whole_snapshot_or_none() {
+fn an_import_of_a_state_is_a_whole_snapshot_or_none_after_power_loss() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("exported.json");
     let publish = |sim: &mut SimNode, text: &str| {

@@ -1,4 +1,4 @@
-//! The log against power loss: every moment, every legal loss.
+//! The log against power loss: every operation, every legal loss.
 
 use icn_tests::TestRng;
 use std::io::Write;
@@ -17,21 +17,21 @@ fn lives(seeds: std::ops::Range<u64>, steps: usize, large: bool, budget: Budget)
 }
 
 #[test]
-fn every_legal_loss_at_every_operation_of_short_lives() {
+fn log_survives_every_legal_loss_at_every_operation_of_short_workloads() {
     let coverage = lives(0..40, 10, false, Budget { losses: 4096, inside_every: 1000 });
     assert!(coverage.distinct > 10_000 && coverage.inside > 1000, "{coverage:?}");
-    // Only where many writes are under way at once is the number of losses too large for all.
+    // Only where many writes are in flight at once are there too many losses to check them all.
     assert!(coverage.exhausted * 10 > coverage.points * 9, "{coverage:?}");
 }
 
 #[test]
-fn sampled_losses_of_lives_that_fill_segments() {
+fn log_survives_sampled_losses_of_workloads_that_fill_segments() {
     let coverage = lives(100..116, 40, true, Budget { losses: 48, inside_every: 1000 });
     assert!(coverage.distinct > 2000, "{coverage:?}");
 }
 
 #[test]
-fn a_plan_has_every_kind_of_step() {
+fn a_workload_has_every_kind_of_step() {
     let plan = random_steps(&mut TestRng::new(1), 200, true);
     for kind in [Step::Wait, Step::Note, Step::Prepare, Step::Drop, Step::Reopen { close: true }] {
         assert!(plan.contains(&kind), "{kind:?}");

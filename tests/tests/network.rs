@@ -1,4 +1,4 @@
-//! Nodes among each other, on simulated disks and links.
+//! Networks of real nodes on simulated disks and links.
 
 use icn_gossip::TopicId;
 use icn_tests::history;
@@ -25,7 +25,7 @@ fn texts(world: &World, index: usize, topic: TopicId) -> Vec<String> {
 }
 
 #[test]
-fn what_one_publishes_the_other_gets() {
+fn a_subscriber_gets_what_a_peer_publishes() {
     let mut world = World::new(1, 2, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     subscribe(&mut world, 0, "a");
@@ -41,7 +41,7 @@ fn what_one_publishes_the_other_gets() {
 }
 
 #[test]
-fn a_burst_over_slow_links_arrives_in_order_and_holds_up_nothing() {
+fn a_burst_over_slow_links_arrives_in_order_within_bounds() {
     let delays = Delays { link_bytes: 300, ..Delays::default() };
     let mut world = World::new(2, 3, delays);
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
@@ -61,13 +61,13 @@ fn a_burst_over_slow_links_arrives_in_order_and_holds_up_nothing() {
     assert!(there, "{:?}", world.closed);
     assert!((1..3).all(|index| texts(&world, index, topic) == all));
     assert!(world.closed.is_empty(), "{:?}", world.closed);
-    // Each entry crossed one link to a node.
+    // Each entry crossed one link to each node.
     let payload: u64 = all.iter().map(|text| text.len() as u64 + 90).sum();
     assert!(world.received[1] < payload * 13 / 10, "{} of {payload}", world.received[1]);
 }
 
 #[test]
-fn a_peer_that_never_reads_costs_the_others_nothing() {
+fn a_peer_that_never_reads_does_not_slow_the_others() {
     let mut world = World::new(3, 3, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
@@ -79,7 +79,7 @@ fn a_peer_that_never_reads_costs_the_others_nothing() {
     for number in 0..100 {
         let text = format!("{number} {}", ".".repeat(60_000));
         publish(&mut world, 0, "a", &text);
-        // It goes on to speak.
+        // The peer that never reads goes on publishing.
         publish(&mut world, 2, "a", &format!("not reading {number}"));
         subscribe(&mut world, 0, &format!("t{number}"));
         world.run(1000);
@@ -93,7 +93,7 @@ fn a_peer_that_never_reads_costs_the_others_nothing() {
 }
 
 #[test]
-fn a_clock_an_hour_ahead_holds_up_only_what_it_has_written() {
+fn a_clock_an_hour_ahead_delays_only_its_own_entries() {
     let mut world = World::new(4, 3, Delays::default());
     let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
@@ -116,7 +116,7 @@ fn a_clock_an_hour_ahead_holds_up_only_what_it_has_written() {
     };
     assert!((1..10).contains(&counted("future")), "{}", counted("future"));
     assert!(world.run_until(25 * 60_000, |world| early(world, 0) && early(world, 1)));
-    // Put right, it goes on.
+    // Its next entry arrives at once when the clock is right again.
     world.members[2].skew_ms = 0;
     publish(&mut world, 2, "a", "later");
     let later = |world: &World| (0..3).all(|at| texts(world, at, topic).contains(&"later".into()));
@@ -124,18 +124,18 @@ fn a_clock_an_hour_ahead_holds_up_only_what_it_has_written() {
     assert!(world.closed.is_empty(), "{:?}", world.closed);
 }
 
-/// Histories that once broke a promise, and why.
+/// Seeds of histories that once broke a promise, and why.
 const REGRESSIONS: &[(u64, &str)] = &[
-    (7, "after a restore an author with a gap was preferred to a peer without"),
+    (7, "after a restore, an author with a gap was preferred to a peer without one"),
     (18, "a clock put back stopped the list of interests"),
-    (60, "of a topic that lets entries go, a source with a gap was left and taken for ever"),
+    (60, "in a topic that prunes entries, a source with a gap was left and chosen again for ever"),
     (100_658, "in a chain of six a log with a hole takes a minute for each link"),
 ];
 
-/// What may be expected of a network after a while of faults: nothing acknowledged is lost, nothing is
-/// delivered twice, no log forks, nothing private is known to others, and all become equal.
+/// The promises of a network after faults: no acknowledged message is lost, none is delivered
+/// twice, no log forks, no private topic is known to others, and all nodes converge.
 #[test]
-fn histories_of_faults_end_well() {
+fn histories_of_faults_converge_and_keep_every_promise() {
     let seeds = std::env::var("ICN_SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(500);
     let from = std::env::var("ICN_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
     for seed in from..from + seeds {
@@ -145,7 +145,7 @@ fn histories_of_faults_end_well() {
 }
 
 #[test]
-fn histories_that_once_failed_end_well() {
+fn histories_that_once_failed_keep_every_promise() {
     for (seed, why) in REGRESSIONS {
         println!("seed {seed}: {why}");
         history::run(*seed);
@@ -153,7 +153,7 @@ fn histories_that_once_failed_end_well() {
 }
 
 #[test]
-fn a_seed_is_one_history() {
+fn a_seed_gives_one_history() {
     let [one, again, other] = [1, 1, 6].map(history::run);
     assert_eq!(one, again);
     assert_ne!(one.1, other.1);

@@ -1,4 +1,4 @@
-//! The whole node against power loss, a full disk and a failing one.
+//! The whole node against power loss, a full disk and a failing disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use icn_tests::{SimNode, TestRng, request, sweep_power_losses};
 use icn_wal::disk::{Faults, SimDisk};
 use serde_json::json;
 
-/// Small enough that a short life takes several snapshots.
+/// Small limits, so that a short run takes several snapshots.
 const POLICY: Policy = Policy {
     due: Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX },
     rotation: Rotation { keep: 3, age_ms: 0, bytes: u64::MAX },
@@ -21,7 +21,7 @@ fn publish(text: &str) -> Request {
     request(json!({"cmd": "publish", "topic": "coop:ledger", "text": text}))
 }
 
-/// The messages that are there; none when the topic is not.
+/// The messages of the topic; none if the topic does not exist.
 fn texts(sim: &mut SimNode) -> Vec<String> {
     let question = request(json!({"cmd": "entries", "topic": "coop:ledger"}));
     let page = match sim.ask(question) {
@@ -32,7 +32,7 @@ fn texts(sim: &mut SimNode) -> Vec<String> {
     each.map(|entry| entry["text"].as_str().expect("text").to_owned()).collect()
 }
 
-/// What the outside has seen of one life.
+/// What clients have observed of one run.
 #[derive(Default)]
 struct Seen {
     digests: BTreeMap<u64, [u8; 32]>,
@@ -41,18 +41,18 @@ struct Seen {
     private: bool,
     subscribed: bool,
     peer: bool,
-    /// Where the cursor of a consumer stands, once it has one.
+    /// The position of a consumer's cursor, once it has one.
     cursor: Option<u64>,
 }
 
 impl Seen {
-    /// The node has come to a state; whether it is durable is another question.
+    /// Records the current state of the node, durable or not.
     fn state(&mut self, sim: &SimNode) {
         let (lsn, digest) = sim.digest();
         self.digests.insert(lsn, digest);
     }
 
-    /// Asks for a change; its answer says that it is durable.
+    /// Requests a change, whose reply means that it is durable.
     fn ask(&mut self, sim: &mut SimNode, request: Request) -> Result<(), Failure> {
         let reply = sim.ask(request);
         self.state(sim);
@@ -61,7 +61,7 @@ impl Seen {
     }
 }
 
-/// A life by `seed`, until it ends or the disk does.
+/// Runs a node by `seed`, to the end of the run or the first error of the disk.
 fn live(sim: &mut SimNode, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
     let mut rng = TestRng::new(seed);
     seen.state(sim);
@@ -80,7 +80,7 @@ fn live(sim: &mut SimNode, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
         let text = format!("{number} {}", "x".repeat(usize::try_from(rng.below(300)).unwrap_or(0)));
         match rng.below(8) {
             0 => {
-                // Accepted, and never let out: it may be there after the crash or not.
+                // Accepted without a released reply: it may have survived the crash or not.
                 sim.ask_unreleased(publish(&text));
                 seen.state(sim);
             }
@@ -103,7 +103,7 @@ fn live(sim: &mut SimNode, seed: u64, seen: &mut Seen) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The node as it comes back is the node that was.
+/// Checks that the recovered node has every state and message that clients have observed.
 fn check(image: &SimDisk, seen: &Seen, what: &str) {
     let mut sim =
         SimNode::open(image, POLICY, 99).unwrap_or_else(|failure| panic!("{what}: {failure}"));
@@ -111,7 +111,7 @@ fn check(image: &SimDisk, seen: &Seen, what: &str) {
     if let Some(before) = seen.digests.get(&lsn) {
         assert_eq!(digest, *before, "{what}: another state at #{lsn}");
     } else {
-        // The power went before the first state was seen.
+        // The power was cut before the first state was recorded.
         assert!(seen.digests.is_empty(), "{what}: #{lsn} never was");
     }
     assert!(lsn >= seen.durable, "{what}: #{} was acknowledged, #{lsn} is there", seen.durable);
@@ -134,15 +134,16 @@ fn check(image: &SimDisk, seen: &Seen, what: &str) {
     let stands = cursor.map(|(id, _, arrival)| (arrival, sim.node.state().last_arrival(&id)));
     assert!(stands.map(|(stands, _)| stands) >= seen.cursor, "{what}: the cursor has gone back");
     assert!(stands.is_none_or(|(stands, last)| stands <= last), "{what}: {stands:?}");
-    // It goes on where it stopped.
+    // The node accepts further messages.
     if seen.private {
         sim.ask(publish("afterwards")).unwrap_or_else(|failure| panic!("{what}: {failure}"));
     }
 }
 
 #[test]
-fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
-    let (mut points, mut images) = (0, 0);
+fn a_node_recovers_its_state_after_power_loss_at_every_operation() {
+    let mut points = 0;
+    let mut images = 0;
     for seed in 0..4 {
         let whole = |disk: &SimDisk| {
             let mut sim = SimNode::open(disk, POLICY, seed)?;
@@ -160,12 +161,12 @@ fn power_loss_at_every_operation_of_a_life_leaves_the_node_that_was() {
         points += sweep.points;
         images += sweep.images;
     }
-    // A life that became trivial would make this test say nothing.
+    // A run that became trivial would make this test prove nothing.
     assert!(points > 300 && images > 300, "{points} crash points, {images} images");
 }
 
 #[test]
-fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
+fn a_full_disk_refuses_appends_until_it_has_room_again() {
     let disk = SimDisk::new(1);
     let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
     sim.ask(request(json!({"cmd": "topic_create", "name": "coop:ledger"}))).expect("create");
@@ -180,7 +181,8 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
         }
         assert!(published.len() < 1000, "the disk never fills");
     };
-    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
+    assert_eq!(refusal.code.as_str(), "ICN-E0203", "{refusal}");
+    assert_eq!(refusal.exit, 18, "{refusal}");
     // It reads on, a small refusal changes nothing, and with room everything works again.
     let page = texts(&mut sim);
     assert_eq!(page, published[..page.len()]);
@@ -195,7 +197,7 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     let live = sim.digest();
     drop(sim);
     let image = disk.power_loss(0);
-    // A start needs no room, nor does reading or a stop.
+    // A start, a read and a stop need no room.
     image.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
     let mut again = SimNode::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
@@ -206,15 +208,16 @@ fn a_full_disk_refuses_and_the_node_goes_on_when_there_is_room() {
     let mut again = SimNode::open(&image, Policy::default(), 2).expect("recover");
     assert_eq!(again.digest(), live);
     again.ask(publish("room again")).expect("publish");
-    // Only a new node needs some: its first record is who it is.
+    // Only a new node needs room, for the record of its identity.
     let empty = SimDisk::new(1);
     empty.set_faults(Faults { room: Some(500_000), ..Faults::default() });
     let refusal = SimNode::open(&empty, Policy::default(), 2).err().expect("no room for a node");
-    assert_eq!((refusal.code.as_str(), refusal.exit), ("ICN-E0203", 18), "{refusal}");
+    assert_eq!(refusal.code.as_str(), "ICN-E0203", "{refusal}");
+    assert_eq!(refusal.exit, 18, "{refusal}");
 }
 
 #[test]
-fn after_a_failed_sync_nothing_leaves_the_node() {
+fn a_node_releases_nothing_after_a_failed_sync() {
     for failing in 1..40 {
         let disk = SimDisk::new(failing);
         let mut seen = Seen::default();
@@ -238,7 +241,7 @@ fn after_a_failed_sync_nothing_leaves_the_node() {
 }
 
 #[test]
-fn the_same_seed_is_the_same_life() {
+fn a_seed_gives_one_run_of_a_node() {
     let life = |seed| {
         let disk = SimDisk::new(seed);
         let mut sim = SimNode::open(&disk, POLICY, seed).expect("open");
@@ -250,7 +253,7 @@ fn the_same_seed_is_the_same_life() {
 }
 
 #[test]
-fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
+fn a_snapshot_requested_during_another_is_written_after_it() {
     let mut sim = SimNode::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
     let turn = sim.node.step(2, Inputs::requests(vec![create(), create(), create()]));
@@ -268,7 +271,7 @@ fn a_snapshot_asked_for_while_one_is_written_is_written_after_it() {
 }
 
 #[test]
-fn snapshots_are_read_over_in_turn_and_one_that_has_gone_bad_is_replaced() {
+fn the_scrub_reads_snapshots_in_turn_and_replaces_a_damaged_one() {
     const HOUR_MS: u64 = 60 * 60 * 1000;
     let disk = SimDisk::new(1);
     let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
@@ -357,7 +360,7 @@ fn network_state() {
     sim.ask(request(add)).expect("a peer");
     sim.ask(request(json!({ "cmd": "snapshot_create" }))).expect("a snapshot");
     drop(sim);
-    // From the snapshot alone, and from the log when the snapshot is gone bad.
+    // From the snapshot alone, and from the log if the snapshot is damaged.
     let whole = disk.kill();
     let damaged = whole.fork();
     let name = damaged.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");

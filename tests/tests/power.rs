@@ -1,11 +1,13 @@
-//! A sample of `tests/power`: real nodes on real file systems, without power, room or the right to
-//! write. Where that cannot be had it says so and passes.
+//! A sample of `tests/power`: real nodes on real file systems without power, room or write
+//! permission.
+//!
+//! Where a machine does not allow this, the test says so and passes.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a script on the binaries that were built with this test.
+/// Runs a script with the binaries that were built with this test.
 fn script(name: &str, arguments: &[&str]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("power").join(name);
     let test = std::env::current_exe().expect("the path of this test");
@@ -19,9 +21,9 @@ fn script(name: &str, arguments: &[&str]) {
             return;
         }
     };
-    let told = String::from_utf8_lossy(&output.stdout);
-    let _ = write!(std::io::stdout(), "{told}");
-    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let _ = write!(std::io::stdout(), "{stdout}");
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -30,6 +32,6 @@ fn a_power_cut_on_a_real_file_system_loses_nothing_acknowledged() {
 }
 
 #[test]
-fn a_disk_that_is_read_only_full_or_taken_loses_nothing_acknowledged() {
+fn a_read_only_full_or_locked_disk_loses_nothing_acknowledged() {
     script("faults.py", &[]);
 }

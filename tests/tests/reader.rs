@@ -1,5 +1,7 @@
-//! `docs/FORMAT.md` alone suffices to read a log: a reader written from that page, in another
-//! language, finds the same records and the same damage.
+//! `docs/FORMAT.md` alone suffices to read a log.
+//!
+//! A reader in another language, written from that page, finds the same records and the same
+//! damage.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -15,7 +17,7 @@ use serde_json::Value;
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reader/icn_wal.py");
 
-/// Runs the reader; `None` where there is no Python.
+/// Runs the reader; `None` without Python.
 fn python(directory: &Path) -> Option<Output> {
     match Command::new("python3").arg(READER).arg(directory).output() {
         Ok(output) => Some(output),
@@ -26,11 +28,11 @@ fn python(directory: &Path) -> Option<Output> {
     }
 }
 
-/// What the reader found, or its verdict.
+/// The records that the reader found, or the damage that it reported.
 fn theirs(output: &Output) -> Result<Vec<(u64, String)>, String> {
-    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     match output.status.code() {
-        Some(0) => Ok(told(&output.stdout)
+        Some(0) => Ok(text(&output.stdout)
             .lines()
             .map(|line| {
                 let record: Value = serde_json::from_str(line).expect("JSON");
@@ -38,8 +40,8 @@ fn theirs(output: &Output) -> Result<Vec<(u64, String)>, String> {
                 (record["lsn"].as_u64().expect("an LSN"), hex)
             })
             .collect()),
-        Some(1) if output.stderr.len() < 60 => Err(told(&output.stderr)),
-        _ => panic!("the reader failed: {}", told(&output.stderr)),
+        Some(1) if output.stderr.len() < 60 => Err(text(&output.stderr)),
+        _ => panic!("the reader failed: {}", text(&output.stderr)),
     }
 }
 
@@ -58,7 +60,7 @@ fn ours(directory: &Path) -> Result<Vec<(u64, String)>, String> {
     }
 }
 
-/// Lays the files of a simulated disk down in `directory`.
+/// Writes the files of a simulated disk to `directory`.
 fn lay_down(disk: &SimDisk, directory: &Path) {
     std::fs::create_dir_all(directory).expect("a directory");
     for name in disk.files() {
@@ -68,16 +70,17 @@ fn lay_down(disk: &SimDisk, directory: &Path) {
 }
 
 #[test]
-fn another_reader_finds_the_same_records_and_the_same_damage() {
+fn an_independent_reader_finds_the_same_records_and_damage() {
     let around = tempfile::tempdir().expect("a directory");
-    let (mut whole, mut refused) = (0, 0);
+    let mut whole = 0;
+    let mut refused = 0;
     for seed in 0..24 {
         let disk = SimDisk::new(seed);
         let plan = random_steps(&mut TestRng::new(seed), 16, seed % 4 == 3);
         Oracle::default().run(&disk, &plan).expect("a life");
         let image = disk.power_loss(seed);
         if seed % 2 == 1 {
-            // Damage anywhere in what is written, by seed.
+            // Damage one written byte, by seed.
             let mut files = image.files();
             files.retain(|name| !name.ends_with(".tmp"));
             let mut rng = TestRng::new(seed);
@@ -98,7 +101,7 @@ fn another_reader_finds_the_same_records_and_the_same_damage() {
 }
 
 #[test]
-fn another_reader_reads_a_log_of_a_real_disk() {
+fn an_independent_reader_reads_a_log_of_a_real_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     for life in 0..3 {
         let disk = FsDisk::create(directory.path()).expect("a disk");
@@ -115,15 +118,15 @@ fn another_reader_reads_a_log_of_a_real_disk() {
     assert_eq!(found.len(), 150);
     assert_eq!(Ok(&found), ours(directory.path()).as_ref());
 
-    // What is salvaged of it behind a hole is a log like any other.
+    // The log salvaged after a hole is a log like any other.
     let around = tempfile::tempdir().expect("a directory");
     let salvaged = around.path().join("salvaged");
     let source = FsDisk::read_only(directory.path()).expect("a disk");
     std::fs::remove_file(directory.path().join(format!("{:020}.wal", 2))).expect("remove");
     let target = FsDisk::create(&salvaged).expect("a disk");
     let from = From::After(Lsn::new(120).expect("an LSN"));
-    let told = salvage(&source, Some(&target), from).expect("salvages");
-    assert_eq!(told.kept.map(|run| run.after), Some(100));
+    let report = salvage(&source, Some(&target), from).expect("salvages");
+    assert_eq!(report.kept.map(|run| run.after), Some(100));
     let Some(output) = python(&salvaged) else { return };
     let kept = theirs(&output).expect("a whole log");
     assert_eq!(kept, found[100..]);

@@ -1,5 +1,6 @@
-//! `cargo run --release -p icn-tests --bin crash -- --minutes N`: crashes lives of the log, each by
-//! its own seed, until the time is over or a promise is broken.
+//! `cargo run --release -p icn-tests --bin crash -- --minutes N`: crashes workloads of the log.
+//!
+//! Each workload has its own seed. The program ends when the time is over or a promise is broken.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -11,26 +12,26 @@ use icn_tests::TestRng;
 use icn_tests::crash::{Budget, Coverage, explore};
 use icn_tests::workload::random_steps;
 
-/// Crashes lives of the log at every operation.
+/// Crashes workloads of the log at every operation.
 #[derive(Parser)]
 struct Arguments {
-    /// How long.
+    /// How long to run, in minutes.
     #[arg(long, default_value_t = 1)]
     minutes: u64,
-    /// The first seed; the next ones follow.
+    /// The first seed; the following seeds come next.
     #[arg(long, default_value_t = 1000)]
     seed: u64,
-    /// One seed only: that life again, as a report named it.
+    /// Run the workload of one seed only, to reproduce a report.
     #[arg(long)]
     once: bool,
 }
 
 fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long to look is a matter of time")]
+    #[expect(clippy::disallowed_methods, reason = "the run time of the program is wall time")]
     Instant::now()
 }
 
-fn life(seed: u64) -> Result<Coverage, String> {
+fn crash_workload(seed: u64) -> Result<Coverage, String> {
     let large = seed % 4 == 3;
     let steps = if large { 40 } else { 8 + usize::try_from(seed % 3).unwrap_or(0) * 4 };
     let losses = if large { 32 } else { 4096 };
@@ -45,9 +46,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let outcome = Mutex::new(Ok(Coverage::default()));
     let work = || {
         loop {
-            let life = life(seeds.fetch_add(1, Ordering::Relaxed));
+            let crashed = crash_workload(seeds.fetch_add(1, Ordering::Relaxed));
             let Ok(mut outcome) = outcome.lock() else { return };
-            match (&mut *outcome, life) {
+            match (&mut *outcome, crashed) {
                 (Ok(coverage), Ok(more)) => coverage.add(&more),
                 (Ok(_), Err(broken)) => *outcome = Err(broken),
                 (Err(_), _) => return,
@@ -60,13 +61,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let threads = if arguments.once { 1 } else { std::thread::available_parallelism()?.get() };
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
     let coverage = outcome.into_inner()??;
-    let lives = seeds.into_inner() - arguments.seed;
+    let workloads = seeds.into_inner() - arguments.seed;
     let Coverage { points, exhausted, distinct, images, inside } = coverage;
     writeln!(
         std::io::stdout(),
-        "{lives} lives, {points} moments at which the power went ({exhausted} with every legal \
-         loss), {images} disks left behind, {distinct} of them distinct, {inside} crashes inside a \
-         recovery: no promise was broken"
+        "{workloads} workloads, {points} power cuts ({exhausted} with every legal loss), {images} disks \
+         checked, {distinct} of them distinct, {inside} crashes inside a recovery: no promise was \
+         broken"
     )?;
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! `cargo run -p icn-tests --bin plants`: builds the tests with the planted bugs (`--cfg plant`, in
-//! a target directory of their own), shows each bug to each layer of tests, and writes which layer
-//! sees which bug into `docs/TESTING.md`. Fails when a bug is seen by nobody.
+//! `cargo run -p icn-tests --bin plants`: runs each layer of tests on each planted bug.
+//!
+//! It builds the tests with the planted bugs (`--cfg plant`) in a target directory of their own. It
+//! writes which layer detects which bug into `docs/TESTING.md`, and fails if no layer detects a
+//! bug.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// What a layer is called, the package and test target it is, and which of its tests.
+/// Each layer: its name, its package, its test target, and the filter of its tests.
 const LAYERS: [(&str, &str, &str, &str); 12] = [
     ("codecs", "icn-wal", "icn_wal", ""),
     ("log", "icn-wal", "suite", "log::"),
@@ -28,18 +30,18 @@ const LAYERS: [(&str, &str, &str, &str); 12] = [
     ("node", "icn-tests", "node", ""),
 ];
 
-/// A bug may make a test wait for ever: that is seen too.
+/// The most time of one test run. A bug that makes a test hang is detected, too.
 const TIME_MAX: Duration = Duration::from_secs(300);
 
 const BEGIN: &str = "<!-- written by the program plants -->";
 const END: &str = "<!-- end -->";
 
 fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long to wait is a matter of time")]
+    #[expect(clippy::disallowed_methods, reason = "the timeout of a test is wall time")]
     Instant::now()
 }
 
-/// The bugs, as the source names them.
+/// The names of the planted bugs in the source.
 fn bugs(root: &Path) -> Outcome<BTreeSet<String>> {
     let mut bugs = BTreeSet::new();
     let mut directories = vec![root.join("wal/src")];
@@ -59,7 +61,7 @@ fn bugs(root: &Path) -> Outcome<BTreeSet<String>> {
     Ok(bugs)
 }
 
-/// Builds test programs and says where they are, by package and target.
+/// Builds test programs, and returns their package, target and path.
 fn build(
     root: &Path,
     flags: &str,
@@ -103,7 +105,7 @@ fn start(program: &Path, filter: &str, bug: &str) -> Outcome<Child> {
     Ok(command.spawn()?)
 }
 
-/// Whether the tests are content.
+/// True iff the tests pass.
 fn passes(program: &Path, filter: &str, bug: &str) -> Outcome<bool> {
     let mut child = start(program, filter, bug)?;
     let deadline = now() + TIME_MAX;
@@ -134,7 +136,7 @@ fn main() -> Outcome<()> {
         let program = programs.iter().find(|(p, t, _)| p == package && t == target);
         let program = &program.ok_or_else(|| format!("there is no {package} {target}"))?.2;
         if !passes(program, filter, "")? {
-            return Err(format!("{name} fails without any bug").into());
+            return Err(format!("{name} fails without a planted bug").into());
         }
         layers.push((name, program, filter));
     }
@@ -160,9 +162,9 @@ fn main() -> Outcome<()> {
     if only.is_empty() {
         let path = root.join("docs/TESTING.md");
         let page = std::fs::read_to_string(&path)?;
-        let (before, rest) = page.split_once(BEGIN).ok_or("TESTING.md has no place for it")?;
-        let (_, after) = rest.split_once(END).ok_or("TESTING.md has no end of it")?;
+        let (before, rest) = page.split_once(BEGIN).ok_or("TESTING.md lacks the begin marker")?;
+        let (_, after) = rest.split_once(END).ok_or("TESTING.md lacks the end marker")?;
         std::fs::write(&path, format!("{before}{BEGIN}\n{table}\n{END}{after}"))?;
     }
-    if unseen.is_empty() { Ok(()) } else { Err(format!("seen by nobody: {unseen:?}").into()) }
+    if unseen.is_empty() { Ok(()) } else { Err(format!("detected by no layer: {unseen:?}").into()) }
 }

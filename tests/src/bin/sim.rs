@@ -1,5 +1,6 @@
-//! `cargo run --release -p icn-tests --bin sim -- --minutes N`: histories of networks with faults,
-//! each by its own seed, until the time is over or a promise is broken.
+//! `cargo run --release -p icn-tests --bin sim -- --minutes N`: runs histories of networks with faults.
+//!
+//! Each history has its own seed. The program ends when the time is over or a promise is broken.
 
 use std::io::Write;
 use std::panic::catch_unwind;
@@ -10,22 +11,22 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use icn_tests::history::{self, Tally};
 
-/// Histories of networks with faults.
+/// Runs histories of networks with faults.
 #[derive(Parser)]
 struct Arguments {
-    /// How long.
+    /// How long to run, in minutes.
     #[arg(long, default_value_t = 1)]
     minutes: u64,
-    /// The first seed; the next ones follow.
+    /// The first seed; the following seeds come next.
     #[arg(long, default_value_t = 100_000)]
     seed: u64,
-    /// One seed only: that history again, as a report named it.
+    /// Run the history of one seed only, to reproduce a report.
     #[arg(long)]
     once: bool,
 }
 
 fn now() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "how long to look is a matter of time")]
+    #[expect(clippy::disallowed_methods, reason = "the run time of the program is wall time")]
     Instant::now()
 }
 
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(std::io::stdout(), "{tally:#?}")?;
     if let Some(seed) = broken {
         let again = "cargo run --release -p icn-tests --bin sim -- --once --seed";
-        return Err(format!("a promise is broken; to see it again: {again} {seed}").into());
+        return Err(format!("a promise is broken; to reproduce it: {again} {seed}").into());
     }
     Ok(())
 }

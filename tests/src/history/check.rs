@@ -1,4 +1,4 @@
-//! What must hold at every moment of a history, and at its end.
+//! The promises that must hold at every step of a history, and at its end.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,22 @@ use icn_wal::disk::Faults;
 use super::{History, Tally, TopicModel};
 use crate::world::World;
 
-/// How long a network has to become equal once nothing is wrong any more: before a node takes a log with a
-/// hole it asks everybody for 30 s, and tells of it in the next round, within 15 s; and in a chain of six
-/// nodes the last is five links away.
+/// The most time a network needs to converge after the last fault, in ms. Before a node accepts a
+/// log with a hole it asks every peer for 30 s. It reports the log in the next round, within 15 s. In
+/// a chain of six nodes the last one is five links away.
 const CONVERGENCE_MS_MAX: u64 = 5 * (30_000 + 15_000) + 15_000;
 
-/// The exit code of what has no room.
+/// The exit code of a refusal for want of room.
 const NO_SPACE: u8 = 18;
 
-/// Somebody who lacks what a neighbour has: from whom, who, which log.
+/// Finds an entry that one member has and its neighbour lacks: the two members and the log.
 fn find_missing(world: &World, model: &TopicModel) -> Option<(usize, usize, LogKey)> {
     let directions = world.topology.iter().flat_map(|&(one, other)| [(one, other), (other, one)]);
     let known = |at: &usize| model.members.contains(at);
     let mut directions = directions.filter(|(from, to)| known(from) && known(to));
     directions.find_map(|(from, to)| {
-        let (has, lacks) = (world.node(from).state(), world.node(to).state());
+        let has = world.node(from).state();
+        let lacks = world.node(to).state();
         let mut heads = has.heads(model.id).map(|(key, _)| *key);
         let log = heads.find(|key| has.next_entry(key, lacks.head(key).head + 1).is_some())?;
         Some((from, to, log))
@@ -30,7 +31,7 @@ fn find_missing(world: &World, model: &TopicModel) -> Option<(usize, usize, LogK
 }
 
 impl History {
-    /// Takes in the answers that have come.
+    /// Collects the replies that have been released.
     pub(super) fn collect(&mut self) {
         for (request_id, (topic, text, author)) in std::mem::take(&mut self.asked) {
             match self.world.replies.remove(&request_id) {
@@ -47,7 +48,7 @@ impl History {
         }
     }
 
-    /// What must hold at every moment.
+    /// Checks the promises that must hold at every step.
     pub(super) fn check(&mut self) {
         self.collect();
         for index in 0..self.world.members.len() {
@@ -61,7 +62,7 @@ impl History {
                 }
                 if !model.members.contains(&index) {
                     assert!(state.topic(&model.id).is_none(), "{index} knows {}", model.name);
-                    assert_eq!(places.len(), 0, "node {index} holds what is private");
+                    assert_eq!(places.len(), 0, "node {index} holds private entries");
                 }
                 for (key, log) in state.heads(model.id) {
                     assert!(log.proof.is_none(), "a fork of {key:?} at node {index}");
@@ -74,13 +75,13 @@ impl History {
             }
         }
         self.check_authors();
-        // A restore ends all links of the node, without fault.
+        // A restore closes all links of the node, which is no fault.
         let faults = self.world.closed.keys().filter(|(_, _, name)| *name != "restored");
         let faults: Vec<_> = faults.collect();
         assert!(faults.is_empty(), "links closed: {faults:?}");
     }
 
-    /// What an author has let out, it has, unless it has gone back.
+    /// Checks that an author has every entry it has released, unless it has gone back.
     fn check_authors(&self) {
         let nodes = || self.world.members.iter().enumerate();
         let states =
@@ -98,7 +99,7 @@ impl History {
         }
     }
 
-    /// Ends all faults: then all must become equal, and what was acknowledged must be there.
+    /// Ends all faults. Then the members must converge, and have every acknowledged message.
     pub(super) fn end(mut self) -> (Tally, [u8; 32]) {
         for index in 0..self.world.members.len() {
             self.world.members[index].skew_ms = 0;
@@ -115,13 +116,13 @@ impl History {
             (1..self.world.members.len()).for_each(|index| self.resubscribe(index));
         }
         let topics = std::mem::take(&mut self.topics);
-        // Whoever let go of entries is no way for them any more.
+        // A member that has removed entries no longer passes them on.
         let lossy = self.mix.restores || self.mix.removals;
         let equal = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
             topics.iter().all(|model| {
                 let mut roots = model.members.iter().map(|index| world.root(*index, model.id));
                 let first = roots.next();
-                // What is let go everywhere else never comes.
+                // An entry that all other members have removed never arrives.
                 let any = lossy || !model.whole;
                 (any || roots.all(|root| Some(root) == first))
                     && find_missing(world, model).is_none()
@@ -131,14 +132,14 @@ impl History {
         self.check();
         assert!(equal, "not equal after {CONVERGENCE_MS_MAX} ms: {}", self.describe());
         self.check_acknowledged();
-        // Whoever subscribes is remembered, if not at once.
+        // Every subscription of a peer is eventually recorded.
         let remembered = self.world.run_until(CONVERGENCE_MS_MAX, |world| {
             let state = world.node(0).state();
             let of = |did| state.subscriptions().any(|(_, by, _)| by == Provenance::Peer(did));
             let mut linked = world.topology.iter().filter(|(from, _)| *from == 0);
             linked.all(|(_, index)| of(world.did(*index)))
         });
-        assert!(remembered, "somebody is forgotten: {}", self.describe());
+        assert!(remembered, "a subscription is missing: {}", self.describe());
         (self.tally, self.world.trace())
     }
 
@@ -184,7 +185,8 @@ impl History {
         }
         for (index, member) in self.world.members.iter().enumerate() {
             for (id, view) in member.node.iter().flat_map(|node| node.mesh().links()) {
-                let (shared, serves) = (view.shared.len(), view.serves.len());
+                let shared = view.shared.len();
+                let serves = view.serves.len();
                 out += &format!(
                     "\n{index}: {id:?} to {:?}: {shared} shared, {serves} served, {} cursors, {} wants, {} remembered",
                     whose(view.peer),

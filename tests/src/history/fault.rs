@@ -1,4 +1,4 @@
-//! What befalls a node besides crashes: old copies, restores, full disks, removals.
+//! Faults in addition to crashes and cuts: old copies, restores, full disks, removals.
 
 use icn_gossip::{Did, Provenance, TopicId};
 use icn_wal::disk::Faults;
@@ -21,7 +21,8 @@ impl History {
         }
     }
 
-    /// Whether every neighbour is known to follow: a copy from before that cannot know that it is one.
+    /// True iff the node knows the subscriptions of all neighbours. An older copy could not find
+    /// out that it is a copy.
     fn knows_its_subscribers(&self, index: usize) -> bool {
         let state = self.world.node(index).state();
         self.topics.iter().filter(|model| model.members.contains(&index)).all(|model| {
@@ -40,7 +41,7 @@ impl History {
         })
     }
 
-    /// Starts a node, once in a while on an old copy of its disk.
+    /// Starts a node, at most once per history on an old copy of its disk.
     pub(super) fn start(&mut self, index: usize) {
         let copy = self.copies.iter().find(|(whose, _)| *whose == index);
         if self.tally.steps > 80
@@ -57,9 +58,9 @@ impl History {
         self.world.start(index);
     }
 
-    /// What an author had and nobody else has got, a step back takes with it.
+    /// Forgets acknowledged messages that only their author had, since going back loses them.
     fn forget_unreplicated(&mut self, author: usize, topic: Option<TopicId>) {
-        // Answers that are under way are about a state that is gone.
+        // Replies in flight are about the state before.
         self.collect();
         let did = self.world.did(author);
         let nodes = || self.world.members.iter().filter_map(|member| member.node.as_ref());
@@ -102,10 +103,11 @@ impl History {
         self.forget_unreplicated(index, None);
     }
 
-    /// Deletes a topic or only gives up the subscription; or comes back.
+    /// Deletes a topic, or only unsubscribes; or subscribes again.
     fn remove_or_subscribe(&mut self, index: usize) {
         let at = self.below(self.topics.len());
-        let (id, name) = (self.topics[at].id, self.topics[at].name);
+        let id = self.topics[at].id;
+        let name = self.topics[at].name;
         if !self.topics[at].members.contains(&index) {
             return;
         }

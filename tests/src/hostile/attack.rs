@@ -1,4 +1,4 @@
-//! The attacks, and the frames of each.
+//! The attacks of a hostile member, and the frames of each.
 
 use bytes::Bytes;
 use icn_daemon::node::Rng;
@@ -10,36 +10,36 @@ use icn_gossip::{Access, Entry, Genesis, LogKey, Position, TopicId, TopicSpec};
 use super::Hostile;
 use crate::world::NETWORK;
 
-/// What it does.
+/// One kind of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attack {
-    /// Sends again what it has received, over whatever link.
+    /// Replays received frames over any link.
     Replay,
-    /// Answers wants with entries that nobody has signed.
+    /// Answers wants with unsigned entries.
     Forge,
-    /// Answers wants with a later place.
+    /// Answers wants with entries of a later position.
     Disorder,
-    /// Sends entries and bases for handles that nobody gave.
+    /// Sends entries and bases for handles that no want had.
     Unsolicited,
-    /// Sends bytes that are no message, or the beginning of one.
+    /// Sends frames that are malformed or truncated.
     Malformed,
-    /// Tells of logs and places that are not there, also of the victim's own.
+    /// Announces heads that do not exist, also of the victim's own logs.
     FalseHeads,
-    /// Says that all before a far place is gone.
+    /// Claims that all entries before a far position are pruned.
     FalseGap,
-    /// Stops and ceases what it likes.
+    /// Sends Stop and Cease for arbitrary handles.
     StopStorm,
-    /// Sends too much of everything.
+    /// Sends more messages than the limits allow.
     Flood,
-    /// Asks for everything, over and over, also for what it may not read.
+    /// Requests every log again and again, also those it may not read.
     OverRequest,
-    /// Offers other topics of the same names.
+    /// Offers other topics with the same names.
     TopicClones,
-    /// Shows one history of its own log to one peer, and another one to the next.
+    /// Shows two histories of its own log to different peers.
     Equivocate,
 }
 
-/// All of them.
+/// All attacks.
 pub const ATTACKS: [Attack; 12] = [
     Attack::Replay,
     Attack::Forge,
@@ -55,7 +55,7 @@ pub const ATTACKS: [Attack; 12] = [
     Attack::Equivocate,
 ];
 
-/// How often a flood repeats itself at a time.
+/// The messages that a flood sends at a time.
 const FLOOD: usize = 100;
 
 impl Hostile {
@@ -129,7 +129,8 @@ impl Hostile {
                     2 => Message::Roots(vec![(tag, Root([random.to_le_bytes()[7]; 16]))]),
                     _ => {
                         let [one, other] = self.histories(topic, random);
-                        let (one, other) = (one[0].clone(), other[1].clone());
+                        let one = one[0].clone();
+                        let other = other[1].clone();
                         Message::Proof(Box::new((one, other)))
                     }
                 };
@@ -138,7 +139,8 @@ impl Hostile {
             Attack::OverRequest => {
                 let want = |key: &LogKey| {
                     peer_link.handle += 1;
-                    let (author, epoch) = (key.author, key.epoch);
+                    let author = key.author;
+                    let epoch = key.epoch;
                     let after = random % 4;
                     Want { handle: peer_link.handle, tag, author, epoch, after, hash: [0; 16] }
                 };
@@ -187,7 +189,7 @@ impl Hostile {
         }
     }
 
-    /// Two histories of its log in one epoch: the first entry is the same.
+    /// Two histories of its log in one epoch, which share the first entry.
     pub(super) fn histories(&self, topic: TopicId, epoch: u64) -> [Vec<Entry>; 2] {
         ["one", "other"].map(|name| {
             let mut entries: Vec<Entry> = Vec::new();
@@ -208,7 +210,7 @@ impl Hostile {
         })
     }
 
-    /// Bytes that are no message, or that are one of somebody else.
+    /// Frames that are malformed, or replayed from another peer.
     pub(super) fn raw_frames(&mut self, attack: Attack) -> Vec<(u8, Bytes)> {
         let at = self.below(self.frames.len());
         let Some((kind, body)) = self.frames.get(at).cloned() else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The events of the world, in the order of their time.
+//! The events of the world, ordered by time.
 
 use std::cmp::Reverse;
 
@@ -8,7 +8,7 @@ use icn_gossip::mesh::{Batch, LinkId};
 use super::World;
 use crate::script::ScriptEvent;
 
-/// Something that happens at a member.
+/// A scheduled event of one member.
 pub(super) enum Event {
     Frame { to: usize, link: LinkId },
     Sent { to: usize, link: LinkId, bytes: usize },

@@ -1,4 +1,4 @@
-//! The links of the world: how frames come from one member to another.
+//! The links of the world: how frames travel from one member to another.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,21 +12,21 @@ use super::event::Event;
 use super::{World, keypair};
 use crate::script::ScriptEvent;
 
-/// The bytes under way to a peer above which nothing more is read from it.
+/// The bytes in flight to a peer above which no frame is read from it.
 const IN_FLIGHT_BYTES_MAX: usize = 2 << 20;
 
-/// The bytes a frame has besides its body.
+/// The size of a frame header in bytes.
 const HEADER_BYTES: usize = 4;
 
 /// One direction of a link.
 #[derive(Default)]
 pub(super) struct Direction {
-    /// When the link has taken everything, and when the last frame arrives: they stay in order.
+    /// When the link has sent all frames, and when the last one arrives: they stay in order.
     taken_ms: u64,
     arrival_ms: u64,
-    /// Bytes that the link has not taken.
+    /// Bytes that the link has not sent.
     in_flight: usize,
-    /// Frames that have not been read.
+    /// Frames that the receiver has not read.
     frames: VecDeque<(u8, Bytes)>,
     /// How many of them have arrived.
     arrived: usize,
@@ -82,7 +82,8 @@ impl World {
         let Some(&to) = self.members[from].links.get(&link) else { return };
         let bytes = body.len() + HEADER_BYTES;
         let delay = self.rng.below(self.delays.link_ms) + 1;
-        let (now_ms, takes) = (self.now_ms, bytes as u64 / self.delays.link_bytes);
+        let now_ms = self.now_ms;
+        let takes = bytes as u64 / self.delays.link_bytes;
         let Some(direction) = self.directions.get_mut(&(link, to)) else { return };
         direction.in_flight += bytes;
         if self.not_reading.contains(&to) {
@@ -91,7 +92,8 @@ impl World {
         direction.taken_ms = direction.taken_ms.max(now_ms) + takes;
         direction.arrival_ms = direction.arrival_ms.max(direction.taken_ms + delay);
         direction.frames.push_back((kind, body));
-        let (taken, arrival) = (direction.taken_ms, direction.arrival_ms);
+        let taken = direction.taken_ms;
+        let arrival = direction.arrival_ms;
         self.at(taken, Event::Sent { to: from, link, bytes });
         self.at(arrival, Event::Frame { to, link });
     }
@@ -110,13 +112,14 @@ impl World {
         self.read(link, to);
     }
 
-    /// Reads what has arrived, unless too much is under way the other way.
+    /// Reads the frames that have arrived, unless too many bytes are in flight in the other
+    /// direction.
     fn read(&mut self, link: LinkId, to: usize) {
         while let Some(&peer) = self.members[to].links.get(&link) {
             let in_flight =
                 self.directions.get(&(link, peer)).map_or(0, |direction| direction.in_flight);
             let Some(direction) = self.directions.get_mut(&(link, to)) else { return };
-            // A script reads whatever comes.
+            // A script reads without a limit.
             let full = in_flight > IN_FLIGHT_BYTES_MAX && self.members[to].script.is_none();
             if direction.arrived == 0 || full {
                 return;
@@ -131,7 +134,7 @@ impl World {
         }
     }
 
-    /// Lets a script do something.
+    /// Runs the script of a member, if it has one, on an event.
     pub(super) fn run_script(&mut self, index: usize, event: ScriptEvent<'_>) {
         let Some(mut script) = self.members[index].script.take() else { return };
         for (link, kind, body) in script.handle(self.now_ms, event) {

@@ -8,23 +8,24 @@ use icn_wal::disk::SimDisk;
 
 use crate::script::Script;
 
-/// One node, its disk, and whatever of it survives a crash.
+/// One member: its disk, which survives a crash, and its node or script.
 pub struct Member {
-    /// What it is stored on.
+    /// The disk of the node.
     pub disk: SimDisk,
-    /// Its node, while it runs.
+    /// The node, while it runs.
     pub node: Option<Node<SimDisk>>,
-    /// What speaks in place of a node.
+    /// The script that runs in place of a node.
     pub script: Option<Box<dyn Script>>,
     pub(super) seed: u8,
     pub(super) starts: u64,
-    /// How far its clock is off.
+    /// The error of the member's clock, in ms.
     pub skew_ms: i64,
-    /// Outputs that wait for the disk, each with the time it will be done.
+    /// Outputs that wait for the disk, each with the time of its sync.
     pub(super) waiting: VecDeque<(u64, Output<u64>)>,
-    /// When the last signatures are checked: one batch after the other.
+    /// The time at which the last signatures are verified: batches are verified one after the
+    /// other.
     pub(super) verified_ms: u64,
-    /// What has come in since the last turn.
+    /// Inputs since the last turn.
     pub(super) inbox: Inputs<u64>,
     pub(super) links: BTreeMap<LinkId, usize>,
 }

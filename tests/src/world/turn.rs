@@ -1,4 +1,4 @@
-//! The turns of the nodes: what comes in, and what leaves when the disk has it.
+//! The turns of the nodes: their inputs, and the release of outputs after a sync.
 
 use icn_daemon::control::request::{Reply, Request};
 use icn_daemon::failure::Failure;
@@ -10,7 +10,7 @@ use super::World;
 use super::event::Event;
 
 impl World {
-    /// Something comes in at a node.
+    /// Adds an input to the inbox of a node.
     pub(super) fn receive(
         &mut self,
         index: usize,
