@@ -4,33 +4,13 @@ use icn_wal::disk::Disk;
 use icn_wal::{StoreId, Twin, TwinFile};
 use serde::{Deserialize, Serialize};
 
+use crate::check::Check;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::labels::Labels;
+use crate::origin::Origin;
 
 const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
-
-/// What is known about the bytes of a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Check {
-    /// Nobody has read it.
-    Unchecked,
-    /// When it was last read, all of it was there.
-    Whole,
-    /// It was read, and is not what was written.
-    Damaged,
-}
-
-/// How a snapshot has come about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Origin {
-    /// It was taken of the state that was then.
-    Taken,
-    /// It is of an earlier state, made as the target of a restore.
-    Target,
-    /// It is of a state from elsewhere. No log continues it.
-    Imported,
-}
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

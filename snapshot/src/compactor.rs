@@ -6,13 +6,14 @@ use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
-use crate::catalogue::Check;
+use crate::at::At;
+use crate::check::Check;
 use crate::courtesy::Courtesy;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::{Draft, Image};
 use crate::machine::StateMachine;
-use crate::past::{At, Past, state_at};
+use crate::past::{Past, state_at};
 use crate::plan::Verdict;
 use crate::shelf::{Shelf, Snapshot, View};
 
@@ -184,56 +185,5 @@ impl<D: Disk> Compactor<D> {
             }
         };
         Ok(Target { id, state, undo: self.save(present)?.id })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-    use std::thread;
-    use std::time::Duration;
-
-    use icn_wal::disk::SimDisk;
-    use serde::{Deserialize, Serialize};
-
-    use super::*;
-    use crate::{Policy, Store};
-
-    #[derive(Clone, Default, Serialize, Deserialize)]
-    struct Nothing;
-
-    impl StateMachine for Nothing {
-        type Mutation = ();
-        type Outcome = ();
-        const SCHEMA: u32 = 0;
-
-        fn encode((): &(), _: &mut Vec<u8>) {}
-
-        fn decode(_: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn apply(&mut self, _: Lsn, (): ()) {}
-    }
-
-    #[test]
-    fn whoever_looks_at_the_list_waits_for_nobody_who_changes_it() {
-        let disk = SimDisk::new(1);
-        let (mut store, _) = Store::<Nothing, _>::open(&disk, Policy::default()).expect("open");
-        store.commit(1, ()).expect("commit");
-        let image = store.image(1).expect("an image");
-        let compactor = store.compactor().clone();
-        let id = compactor.save(image).expect("save").id;
-        // As while a snapshot is published, and the disk takes its time.
-        let changing = compactor.shelf.lock();
-        let (told, seen) = channel();
-        let beside = compactor.clone();
-        let looking = thread::spawn(move || told.send((beside.list(), beside.window_start())));
-        let (listed, start) = seen.recv_timeout(Duration::from_secs(30)).expect("an answer");
-        assert_eq!((listed[0].id, start), (id, 1));
-        drop(changing);
-        looking.join().expect("a thread").expect("sent");
-        compactor.pin(id, true).expect("pin");
-        assert!(compactor.list()[0].pinned, "what is seen is what was changed");
     }
 }

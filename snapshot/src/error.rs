@@ -1,7 +1,7 @@
 //! What can go wrong, told apart by what the caller must do.
 
+use crate::at::At;
 use crate::id::SnapshotId;
-use crate::past::At;
 
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]

@@ -14,37 +14,34 @@
 //! chunk, and the msgpack of the state. Every chunk stands for
 //! itself: none is unpacked before its checksum matches, and none unpacks to more than it says.
 
+mod bytes;
+mod checksum;
+mod framing;
+mod header;
+mod opener;
+mod packer;
+mod pieces;
+mod readahead;
+mod unpacker;
+
 use std::io::{self, Read, Write};
 
-use icn_wal::StoreId;
 use icn_wal::disk::{Disk, DiskFile};
 use rmp_serde::decode::ReadReader;
 use rmp_serde::encode;
 
-use crate::catalogue::Origin;
-use crate::chunks::{Packer, Pieces, Unpacker};
+pub(crate) use self::header::Header;
+use self::header::{HEADER_BYTES, decode_header, encode_header};
+use self::packer::Packer;
+use self::pieces::Pieces;
+use self::unpacker::Unpacker;
 use crate::error::{Error, OnFile};
-use crate::id::SnapshotId;
 use crate::machine::{StateMachine, Weakness};
 
 /// The version of the snapshot format. 0 means: may still change.
 pub const FORMAT: u32 = 0;
 
-const HEADER_MAGIC: [u8; 8] = *b"ICNSNAP\0";
-const HEADER_BYTES: usize = 96;
 const SUMMARY_BYTES_MAX: u32 = 16 << 20;
-
-/// What a snapshot says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) store: StoreId,
-    pub(crate) id: SnapshotId,
-    pub(crate) timeline: u64,
-    pub(crate) created_ms: u64,
-    /// The time of the last record.
-    pub(crate) time_ms: u64,
-    pub(crate) origin: Origin,
-}
 
 /// Writes `state` under `name`, which must not exist, and syncs it, with a `pause` between chunks. Returns
 /// the bytes written.
@@ -240,65 +237,4 @@ fn begin<'a, F: DiskFile>(
         return Err(Error::Newer { what: describe(), why });
     }
     Ok((Beginning { header, head, pieces }, schema))
-}
-
-fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] {
-    let mut out = [0; HEADER_BYTES];
-    out[0..8].copy_from_slice(&HEADER_MAGIC);
-    out[8..12].copy_from_slice(&FORMAT.to_le_bytes());
-    out[12..16].copy_from_slice(&schema.to_le_bytes());
-    out[16..32].copy_from_slice(&header.store);
-    out[32..40].copy_from_slice(&header.id.lsn.to_le_bytes());
-    out[40..48].copy_from_slice(&header.timeline.to_le_bytes());
-    out[48..56].copy_from_slice(&header.id.generation.to_le_bytes());
-    out[56..64].copy_from_slice(&header.created_ms.to_le_bytes());
-    out[64..72].copy_from_slice(&header.time_ms.to_le_bytes());
-    out[72] = match header.origin {
-        Origin::Taken => 0,
-        Origin::Target => 1,
-        Origin::Imported => 2,
-    };
-    seal(&mut out);
-    out
-}
-
-fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, u32)> {
-    if bytes[0..8] != HEADER_MAGIC || !sealed(bytes) {
-        return None;
-    }
-    let mut store = StoreId::default();
-    store.copy_from_slice(&bytes[16..32]);
-    let id = SnapshotId { lsn: u64_at(bytes, 32), generation: u64_at(bytes, 48) };
-    let origin = match bytes[72] {
-        0 => Origin::Taken,
-        1 => Origin::Target,
-        2 => Origin::Imported,
-        _ => return None,
-    };
-    let (timeline, created_ms) = (u64_at(bytes, 40), u64_at(bytes, 56));
-    let header = Header { store, id, timeline, created_ms, time_ms: u64_at(bytes, 64), origin };
-    Some((header, u32_at(bytes, 8), u32_at(bytes, 12)))
-}
-
-pub(crate) fn seal(bytes: &mut [u8]) {
-    let end = bytes.len() - 4;
-    let crc = crc32fast::hash(&bytes[..end]);
-    bytes[end..].copy_from_slice(&crc.to_le_bytes());
-}
-
-pub(crate) fn sealed(bytes: &[u8]) -> bool {
-    let end = bytes.len() - 4;
-    crc32fast::hash(&bytes[..end]) == u32_at(bytes, end)
-}
-
-pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    let mut out = [0; 4];
-    out.copy_from_slice(&bytes[offset..offset + 4]);
-    u32::from_le_bytes(out)
-}
-
-pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    let mut out = [0; 8];
-    out.copy_from_slice(&bytes[offset..offset + 8]);
-    u64::from_le_bytes(out)
 }

@@ -4,12 +4,12 @@ use icn_wal::StoreId;
 use icn_wal::disk::Disk;
 
 use crate::backlog::Promise;
-use crate::catalogue::Origin;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header};
 use crate::id::SnapshotId;
 use crate::labels::Labels;
 use crate::machine::StateMachine;
+use crate::origin::Origin;
 
 /// An image of the state that waits to be written.
 #[derive(Debug)]

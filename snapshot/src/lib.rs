@@ -189,10 +189,10 @@
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
-mod ahead;
+mod at;
 mod backlog;
 mod catalogue;
-mod chunks;
+mod check;
 mod compactor;
 mod courtesy;
 mod entries;
@@ -201,7 +201,9 @@ mod file;
 mod id;
 mod image;
 mod labels;
+mod log_directory;
 mod machine;
+mod origin;
 mod past;
 mod plan;
 mod policy;
@@ -209,8 +211,10 @@ mod record;
 mod replay;
 mod shelf;
 mod store;
+mod window;
 
-pub use catalogue::{Check, Origin};
+pub use at::At;
+pub use check::Check;
 pub use compactor::{Compactor, Target};
 pub use entries::Entries;
 pub use error::Error;
@@ -219,9 +223,11 @@ pub use id::{BadSnapshotId, SnapshotId};
 pub use image::Image;
 pub use labels::{BadLabel, Labels};
 pub use machine::{StateMachine, Weakness, digest};
-pub use past::{At, Past, Window, state_at, window};
+pub use origin::Origin;
+pub use past::{Past, state_at};
 pub use plan::{Reason, Verdict};
 pub use policy::{Due, Policy, Rotation};
 pub use record::LogRecord;
 pub use shelf::{Snapshot, list};
 pub use store::{Recovery, Store};
+pub use window::{Window, window};

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use crate::catalogue::{Catalogue, Check, Entry, Origin};
+use crate::catalogue::{Catalogue, Entry};
+use crate::check::Check;
 use crate::id::SnapshotId;
+use crate::origin::Origin;
 use crate::policy::Rotation;
 
 /// Why a snapshot stays or goes.

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use icn_wal::disk::Disk;
 use icn_wal::{From as Start, Lsn, Record, StoreId};
 
+use crate::at::At;
 use crate::catalogue::Entry;
 use crate::error::Error;
 use crate::file::Loaded;
 use crate::id::SnapshotId;
+use crate::log_directory::last_lsn;
 use crate::machine::{StateMachine, Weakness};
-use crate::past::{At, past};
 use crate::record::LogRecord;
 use crate::shelf::Shelf;
 
@@ -83,6 +84,48 @@ impl<S: StateMachine> Replay<S> {
             }
         }
         Ok((Self { summaries, ..nothing }, passed_over))
+    }
+
+    /// The state as it was, by the snapshots and the log; none of before `first` but what a snapshot holds
+    /// by itself.
+    pub(crate) fn to<D: Disk>(
+        shelf: &Shelf<D>,
+        log: &D,
+        at: At,
+        first: u64,
+    ) -> Result<Self, Error> {
+        let (mut replay, _) = Self::start(shelf, |entry| can_start(at, entry))?;
+        let outside = |last| Error::OutsideWindow { wanted: at, first, last };
+        let mut beyond = false;
+        // A restore point of its own needs no log, and may have none.
+        if !matches!(at, At::Lsn(wanted) if wanted.get() == replay.lsn) {
+            let read = icn_wal::read(log, replay.from(), |record| {
+                if !at.includes(record.lsn, record.time_ms) {
+                    beyond = true;
+                    return ControlFlow::Break(());
+                }
+                replay.apply(shelf, log, record)
+            });
+            match read {
+                Err(icn_wal::Error::Stopped { .. }) if beyond => {}
+                // What is needed to go on from there may be gone, record or snapshot.
+                _ if at != At::Latest && replay.lsn < first => return Err(outside(last_lsn(log)?)),
+                other => {
+                    replay.outcome(other)?;
+                }
+            }
+        }
+        let there = match at {
+            At::Lsn(wanted) => {
+                replay.lsn == wanted.get() && (replay.lsn >= first || replay.replayed == 0)
+            }
+            At::Time(_) => replay.lsn >= first,
+            At::Latest | At::Snapshot(_) => true,
+        };
+        if !there {
+            return Err(outside(last_lsn(log)?));
+        }
+        Ok(replay)
     }
 
     pub(crate) fn from(&self) -> Start {
@@ -163,8 +206,13 @@ fn image<S: StateMachine, D: Disk>(shelf: &Shelf<D>, log: &D, id: SnapshotId) ->
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
             // Whatever the window is said to be: a list that was made again knows little of it.
-            past(shelf, log, At::Lsn(lsn), 0).map(|past| past.state).map_err(|_| damaged)
+            Replay::to(shelf, log, At::Lsn(lsn), 0).map(|replay| replay.state).map_err(|_| damaged)
         }
         (loaded, _) => loaded,
     }
+}
+
+/// Whether a snapshot holds nothing of what comes after `at`.
+fn can_start(at: At, entry: &Entry) -> bool {
+    Lsn::new(entry.lsn).is_some_and(|lsn| at.includes(lsn, entry.time_ms))
 }

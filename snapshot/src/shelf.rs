@@ -9,13 +9,15 @@ use icn_wal::{Lsn, StoreId, Wal};
 use parking_lot::Mutex;
 
 pub(crate) use self::reader::Reader;
-use crate::catalogue::{Catalogue, Check, Entry, Origin};
+use crate::catalogue::{Catalogue, Entry};
+use crate::check::Check;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::image::Draft;
 use crate::labels::Labels;
 use crate::machine::StateMachine;
+use crate::origin::Origin;
 use crate::plan::{Reason, Verdict, plan};
 use crate::policy::Rotation;
 

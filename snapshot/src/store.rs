@@ -7,13 +7,15 @@ use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::backlog::{Backlog, Since};
-use crate::catalogue::{Check, Origin};
+use crate::check::Check;
 use crate::compactor::{Compactor, Target};
-use crate::error::{Error, OnFile};
+use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::Image;
 use crate::labels::Labels;
+use crate::log_directory::log_directory;
 use crate::machine::{StateMachine, Weakness};
+use crate::origin::Origin;
 use crate::policy::{Due, Policy};
 use crate::record::LogRecord;
 use crate::replay::Replay;
@@ -21,8 +23,6 @@ use crate::shelf::Shelf;
 
 /// How many records a replay takes between two looks of whoever watches it.
 const WATCHED_RECORDS: u64 = 1024;
-
-const LOG_DIRECTORY: &str = "wal";
 
 /// What opening a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -225,7 +225,52 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     }
 }
 
-/// Where the log of a store is.
-pub(crate) fn log_directory<D: Disk>(disk: &D) -> Result<D, Error> {
-    disk.subdir(LOG_DIRECTORY).on("open", disk.describe(LOG_DIRECTORY))
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    use icn_wal::disk::SimDisk;
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    struct Nothing;
+
+    impl StateMachine for Nothing {
+        type Mutation = ();
+        type Outcome = ();
+        const SCHEMA: u32 = 0;
+
+        fn encode((): &(), _: &mut Vec<u8>) {}
+
+        fn decode(_: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn apply(&mut self, _: Lsn, (): ()) {}
+    }
+
+    #[test]
+    fn whoever_looks_at_the_list_waits_for_nobody_who_changes_it() {
+        let disk = SimDisk::new(1);
+        let (mut store, _) = Store::<Nothing, _>::open(&disk, Policy::default()).expect("open");
+        store.commit(1, ()).expect("commit");
+        let image = store.image(1).expect("an image");
+        let compactor = store.compactor().clone();
+        let id = compactor.save(image).expect("save").id;
+        // As while a snapshot is published, and the disk takes its time.
+        let changing = compactor.shelf.lock();
+        let (told, seen) = channel();
+        let beside = compactor.clone();
+        let looking = thread::spawn(move || told.send((beside.list(), beside.window_start())));
+        let (listed, start) = seen.recv_timeout(Duration::from_secs(30)).expect("an answer");
+        assert_eq!((listed[0].id, start), (id, 1));
+        drop(changing);
+        looking.join().expect("a thread").expect("sent");
+        compactor.pin(id, true).expect("pin");
+        assert!(compactor.list()[0].pinned, "what is seen is what was changed");
+    }
 }

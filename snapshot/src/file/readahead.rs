@@ -4,7 +4,8 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, Scope};
 
-use crate::chunks::{Opener, Piece};
+use super::opener::Opener;
+use super::pieces::Piece;
 
 /// So many pieces are read and unpacked before they are asked for: at most 2 MiB each.
 const AHEAD: usize = 3;

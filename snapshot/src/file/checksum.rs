@@ -1,0 +1,14 @@
+//! The CRC-32 in the last four bytes of a header or trailer.
+
+use super::bytes::u32_at;
+
+pub(super) fn seal(bytes: &mut [u8]) {
+    let end = bytes.len() - 4;
+    let crc = crc32fast::hash(&bytes[..end]);
+    bytes[end..].copy_from_slice(&crc.to_le_bytes());
+}
+
+pub(super) fn sealed(bytes: &[u8]) -> bool {
+    let end = bytes.len() - 4;
+    crc32fast::hash(&bytes[..end]) == u32_at(bytes, end)
+}

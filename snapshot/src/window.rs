@@ -1,0 +1,26 @@
+//! The restore window.
+
+use icn_wal::disk::Disk;
+
+use crate::error::Error;
+use crate::log_directory::{last_lsn, log_directory};
+use crate::policy::Rotation;
+use crate::shelf::Shelf;
+
+/// The LSNs from `first` to `last`: every state right after one of them can be shown and restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first one.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+}
+
+/// The restore window by the files, without a lock and without changing anything.
+///
+/// # Errors
+/// Those of [`icn_wal::read`]; [`Error::Io`].
+pub fn window<D: Disk>(disk: &D) -> Result<Window, Error> {
+    let first = Shelf::open(disk, Rotation::default())?.window_start();
+    Ok(Window { first, last: last_lsn(&log_directory(disk)?)? })
+}
