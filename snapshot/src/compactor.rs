@@ -15,14 +15,15 @@ use crate::image::{Draft, Image};
 use crate::machine::StateMachine;
 use crate::past::{Past, state_at};
 use crate::plan::Verdict;
-use crate::shelf::{Shelf, Snapshot, View};
+use crate::snapshot::Snapshot;
+use crate::snapshots::{Listing, Snapshots};
 
 /// Takes images to the disk and looks after what is there, on whatever thread it is called.
 #[derive(Clone)]
 pub struct Compactor<D: Disk> {
     pub(crate) disk: D,
-    pub(crate) shelf: Arc<Mutex<Shelf<D>>>,
-    pub(crate) view: Arc<Mutex<View>>,
+    pub(crate) snapshots: Arc<Mutex<Snapshots<D>>>,
+    pub(crate) listing: Arc<Mutex<Listing>>,
     pub(crate) wal: Arc<Wal<D>>,
 }
 
@@ -56,7 +57,7 @@ impl<D: Disk> Compactor<D> {
     pub fn save<S: StateMachine>(&self, mut image: Image<S>) -> Result<Snapshot, Error> {
         let promise = image.promise.take();
         // The lock is not held while the state is written: lists stay readable meanwhile.
-        let (disk, generation) = self.shelf.lock().reserve();
+        let (disk, generation) = self.snapshots.lock().reserve();
         // A snapshot must never hold what the log has lost.
         if let Some(last) = Lsn::new(image.lsn) {
             self.wal.wait(last)?;
@@ -66,7 +67,7 @@ impl<D: Disk> Compactor<D> {
         let mut courtesy = Courtesy::new(&self.wal);
         let pause = &mut || courtesy.give_way();
         let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image, pause)?;
-        let saved = self.shelf.lock().publish(draft, &self.wal)?;
+        let saved = self.snapshots.lock().publish(draft, &self.wal)?;
         if let Some(promise) = promise {
             promise.keep();
         }
@@ -76,14 +77,14 @@ impl<D: Disk> Compactor<D> {
     /// All snapshots, oldest first. Never waits for the disk.
     #[must_use]
     pub fn list(&self) -> Vec<Snapshot> {
-        self.view.lock().snapshots.clone()
+        self.listing.lock().snapshots.clone()
     }
 
     /// The first LSN of the restore window: every state from there on can be shown and restored.
     /// Never waits for the disk.
     #[must_use]
     pub fn window_start(&self) -> u64 {
-        self.view.lock().window_start
+        self.listing.lock().window_start
     }
 
     /// Reads a snapshot to its end, from the disk and not from memory, and decodes it. While others commit,
@@ -93,16 +94,16 @@ impl<D: Disk> Compactor<D> {
     /// [`Error::Unusable`] and [`Error::Newer`] when it is not what was written.
     pub fn verify<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
         let reader = {
-            let shelf = self.shelf.lock();
-            shelf.check_listed(id)?;
-            shelf.reader()
+            let snapshots = self.snapshots.lock();
+            snapshots.check_listed(id)?;
+            snapshots.reader()
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
         let mut courtesy = Courtesy::new(&self.wal);
         let read = reader.check::<S>(id, &mut || courtesy.give_way());
         match read {
-            Ok(()) => self.shelf.lock().checked(id, Check::Whole)?,
-            Err(Error::Unusable { .. }) => self.shelf.lock().checked(id, Check::Damaged)?,
+            Ok(()) => self.snapshots.lock().checked(id, Check::Whole)?,
+            Err(Error::Unusable { .. }) => self.snapshots.lock().checked(id, Check::Damaged)?,
             Err(_) => {}
         }
         read
@@ -114,7 +115,7 @@ impl<D: Disk> Compactor<D> {
     /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest whole one, one that a restore in the
     /// log needs, and a pinned one.
     pub fn delete(&self, id: SnapshotId) -> Result<(), Error> {
-        self.shelf.lock().delete(id)
+        self.snapshots.lock().delete(id)
     }
 
     /// Has a snapshot stay until it is unpinned, whatever the rules say, or has the rules decide
@@ -123,13 +124,13 @@ impl<D: Disk> Compactor<D> {
     /// # Errors
     /// [`Error::NoSuchSnapshot`].
     pub fn pin(&self, id: SnapshotId, pinned: bool) -> Result<(), Error> {
-        self.shelf.lock().pin(id, pinned)
+        self.snapshots.lock().pin(id, pinned)
     }
 
     /// Which snapshots would stay and go now, and why, oldest first. Nothing happens.
     #[must_use]
     pub fn plan(&self) -> Vec<Verdict> {
-        self.shelf.lock().plan()
+        self.snapshots.lock().plan()
     }
 
     /// Retires what the rules do not keep, and removes the files of what was retired before. Returns
@@ -138,7 +139,7 @@ impl<D: Disk> Compactor<D> {
     /// # Errors
     /// [`Error::Io`], [`Error::Log`].
     pub fn prune(&self) -> Result<Vec<Verdict>, Error> {
-        self.shelf.lock().rotate(&self.wal)
+        self.snapshots.lock().rotate(&self.wal)
     }
 
     /// The state as it was; see [`state_at`].
@@ -170,7 +171,7 @@ impl<D: Disk> Compactor<D> {
         let next = self.wal.stats().last_lsn + 1;
         if let Some(id) = past.snapshot.filter(|_| past.replayed == 0) {
             // What comes now must not push it out.
-            self.shelf.lock().hold(id, None, next)?;
+            self.snapshots.lock().hold(id, None, next)?;
         }
         let id = match past.snapshot {
             // Of a state from elsewhere there is no other copy to be had.

@@ -191,7 +191,6 @@
 
 mod at;
 mod backlog;
-mod catalogue;
 mod check;
 mod compactor;
 mod courtesy;
@@ -203,13 +202,15 @@ mod image;
 mod labels;
 mod log_directory;
 mod machine;
+mod manifest;
 mod origin;
 mod past;
 mod plan;
 mod policy;
 mod record;
 mod replay;
-mod shelf;
+mod snapshot;
+mod snapshots;
 mod store;
 mod window;
 
@@ -228,6 +229,7 @@ pub use past::{Past, state_at};
 pub use plan::{Reason, Verdict};
 pub use policy::{Due, Policy, Rotation};
 pub use record::LogRecord;
-pub use shelf::{Snapshot, list};
+pub use snapshot::Snapshot;
+pub use snapshots::list;
 pub use store::{Recovery, Store};
 pub use window::{Window, window};

@@ -14,7 +14,7 @@ use crate::machine::{StateMachine, Weakness};
 use crate::origin::Origin;
 use crate::policy::Rotation;
 use crate::replay::Replay;
-use crate::shelf::Shelf;
+use crate::snapshots::Snapshots;
 
 /// A state that was.
 #[derive(Clone, Debug)]
@@ -60,14 +60,14 @@ impl<S> Past<S> {
 /// [`Error::NoSuchSnapshot`]; those of [`Store::open`](crate::Store::open).
 pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: At) -> Result<Past<S>, Error> {
     let log = log_directory(disk)?;
-    let shelf = Shelf::open(disk, Rotation::default())?;
+    let snapshots = Snapshots::open(disk, Rotation::default())?;
     if let At::Snapshot(id) = at {
-        let Loaded { header, state, weaker, .. } = shelf.load_listed::<S>(id)?;
+        let Loaded { header, state, weaker, .. } = snapshots.load_listed::<S>(id)?;
         let (time_ms, timeline) = (header.time_ms, header.timeline);
         let (lsn, snapshot) = (id.lsn, Some(id));
         return Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
     }
-    let replay = Replay::to(&shelf, &log, at, shelf.window_start())?;
+    let replay = Replay::to(&snapshots, &log, at, snapshots.window_start())?;
     let Replay { state, lsn, time_ms, timeline, snapshot, replayed, weaker, .. } = replay;
     Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed, weaker })
 }

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::catalogue::{Catalogue, Entry};
 use crate::check::Check;
 use crate::id::SnapshotId;
+use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 use crate::policy::Rotation;
 
@@ -84,10 +84,11 @@ pub struct Verdict {
 }
 
 /// Looks at all snapshots and gives each a verdict, in the order of the list.
-pub(crate) fn plan(catalogue: &Catalogue, rotation: &Rotation) -> Vec<Verdict> {
-    let entries = &catalogue.entries;
+pub(crate) fn plan(manifest: &Manifest, rotation: &Rotation) -> Vec<Verdict> {
+    let entries = &manifest.entries;
     let keep = rotation.floor();
-    let counts = |entry: &&Entry| entry.check == Check::Whole && entry.origin == Origin::Taken;
+    let counts =
+        |entry: &&ManifestEntry| entry.check == Check::Whole && entry.origin == Origin::Taken;
     let whole = entries.iter().filter(counts).count();
     let newest_ms = entries.iter().filter(counts).map(|entry| entry.time_ms).max().unwrap_or(0);
     let last_restore = entries.iter().map(|entry| entry.undoes).max().unwrap_or(0);
@@ -123,10 +124,10 @@ pub(crate) fn plan(catalogue: &Catalogue, rotation: &Rotation) -> Vec<Verdict> {
     }
     by_rules.reverse();
 
-    let judge = |(entry, reason): (&Entry, Reason)| {
+    let judge = |(entry, reason): (&ManifestEntry, Reason)| {
         let reason = if reason.spans_the_window() {
             reason
-        } else if catalogue.may_replay(entry.restored_at) {
+        } else if manifest.may_replay(entry.restored_at) {
             Reason::RestoredAt(entry.restored_at)
         } else if entry.undoes > 0 && entry.undoes == last_restore {
             Reason::Undoes(entry.undoes)
@@ -147,9 +148,9 @@ mod tests {
 
     /// By age, oldest first.
     fn reasons(entries: &[(u64, Check, Origin)], rotation: &Rotation) -> Vec<Reason> {
-        let mut catalogue = Catalogue::default();
+        let mut manifest = Manifest::default();
         for (lsn, &(time_ms, check, origin)) in (1..).zip(entries) {
-            catalogue.insert(Entry {
+            manifest.insert(ManifestEntry {
                 lsn,
                 generation: lsn,
                 timeline: 0,
@@ -164,7 +165,7 @@ mod tests {
                 undoes: 0,
             });
         }
-        plan(&catalogue, rotation).iter().map(|verdict| verdict.reason).collect()
+        plan(&manifest, rotation).iter().map(|verdict| verdict.reason).collect()
     }
 
     #[test]

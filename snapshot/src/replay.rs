@@ -6,14 +6,14 @@ use icn_wal::disk::Disk;
 use icn_wal::{From as Start, Lsn, Record, StoreId};
 
 use crate::at::At;
-use crate::catalogue::Entry;
 use crate::error::Error;
 use crate::file::Loaded;
 use crate::id::SnapshotId;
 use crate::log_directory::last_lsn;
 use crate::machine::{StateMachine, Weakness};
+use crate::manifest::ManifestEntry;
 use crate::record::LogRecord;
-use crate::shelf::Shelf;
+use crate::snapshots::Snapshots;
 
 /// A state on its way from a snapshot to the end of the log.
 pub(crate) struct Replay<S> {
@@ -38,8 +38,8 @@ pub(crate) struct Replay<S> {
 impl<S: StateMachine> Replay<S> {
     /// Starts from the newest snapshot that is `wanted` and can be used.
     pub(crate) fn start<D: Disk>(
-        shelf: &Shelf<D>,
-        wanted: impl Fn(&Entry) -> bool,
+        snapshots: &Snapshots<D>,
+        wanted: impl Fn(&ManifestEntry) -> bool,
     ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
         let mut passed_over = Vec::new();
         let mut summaries = Vec::new();
@@ -57,8 +57,8 @@ impl<S: StateMachine> Replay<S> {
             store: None,
             failure: None,
         };
-        for id in shelf.newest_first().filter(|entry| wanted(entry)).map(Entry::id) {
-            match shelf.load::<S>(id) {
+        for id in snapshots.newest_first().filter(|entry| wanted(entry)).map(ManifestEntry::id) {
+            match snapshots.load::<S>(id) {
                 Ok(Loaded { header, state, weaker, migrated }) => {
                     let start = Self {
                         state,
@@ -77,7 +77,7 @@ impl<S: StateMachine> Replay<S> {
                 // An older one would hide that this build is too old for the data.
                 Err(error @ Error::Newer { .. }) => return Err(error),
                 Err(error) => {
-                    let summary = shelf.summary(id);
+                    let summary = snapshots.summary(id);
                     summaries.extend(summary.map(|(timeline, bytes)| (id.lsn, timeline, bytes)));
                     passed_over.push((id, error));
                 }
@@ -89,12 +89,12 @@ impl<S: StateMachine> Replay<S> {
     /// The state as it was, by the snapshots and the log; none of before `first` but what a snapshot holds
     /// by itself.
     pub(crate) fn to<D: Disk>(
-        shelf: &Shelf<D>,
+        snapshots: &Snapshots<D>,
         log: &D,
         at: At,
         first: u64,
     ) -> Result<Self, Error> {
-        let (mut replay, _) = Self::start(shelf, |entry| can_start(at, entry))?;
+        let (mut replay, _) = Self::start(snapshots, |entry| can_start(at, entry))?;
         let outside = |last| Error::OutsideWindow { wanted: at, first, last };
         let mut beyond = false;
         // A restore point of its own needs no log, and may have none.
@@ -104,7 +104,7 @@ impl<S: StateMachine> Replay<S> {
                     beyond = true;
                     return ControlFlow::Break(());
                 }
-                replay.apply(shelf, log, record)
+                replay.apply(snapshots, log, record)
             });
             match read {
                 Err(icn_wal::Error::Stopped { .. }) if beyond => {}
@@ -137,11 +137,11 @@ impl<S: StateMachine> Replay<S> {
 
     pub(crate) fn apply<D: Disk>(
         &mut self,
-        shelf: &Shelf<D>,
+        snapshots: &Snapshots<D>,
         log: &D,
         record: Record<'_>,
     ) -> ControlFlow<()> {
-        match self.try_apply(shelf, log, record) {
+        match self.try_apply(snapshots, log, record) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.failure = Some(error);
@@ -152,7 +152,7 @@ impl<S: StateMachine> Replay<S> {
 
     fn try_apply<D: Disk>(
         &mut self,
-        shelf: &Shelf<D>,
+        snapshots: &Snapshots<D>,
         log: &D,
         record: Record<'_>,
     ) -> Result<(), Error> {
@@ -163,7 +163,7 @@ impl<S: StateMachine> Replay<S> {
                 self.state.apply(lsn, S::decode(bytes).map_err(wrong)?);
             }
             LogRecord::Restore { id, branch } => {
-                let image = image(shelf, log, id)?;
+                let image = image(snapshots, log, id)?;
                 self.state = self.state.restore(image, branch);
                 self.timeline += 1;
                 self.restores.push((id, lsn.get()));
@@ -201,18 +201,24 @@ impl<S: StateMachine> Replay<S> {
 
 /// The state that a RESTORE record names. Should its snapshot be damaged, an older one and the log may
 /// still show what it was.
-fn image<S: StateMachine, D: Disk>(shelf: &Shelf<D>, log: &D, id: SnapshotId) -> Result<S, Error> {
-    let loaded = shelf.reader().load_undiminished::<S>(id).map(|loaded| loaded.state);
+fn image<S: StateMachine, D: Disk>(
+    snapshots: &Snapshots<D>,
+    log: &D,
+    id: SnapshotId,
+) -> Result<S, Error> {
+    let loaded = snapshots.reader().load_undiminished::<S>(id).map(|loaded| loaded.state);
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
             // Whatever the window is said to be: a list that was made again knows little of it.
-            Replay::to(shelf, log, At::Lsn(lsn), 0).map(|replay| replay.state).map_err(|_| damaged)
+            Replay::to(snapshots, log, At::Lsn(lsn), 0)
+                .map(|replay| replay.state)
+                .map_err(|_| damaged)
         }
         (loaded, _) => loaded,
     }
 }
 
 /// Whether a snapshot holds nothing of what comes after `at`.
-fn can_start(at: At, entry: &Entry) -> bool {
+fn can_start(at: At, entry: &ManifestEntry) -> bool {
     Lsn::new(entry.lsn).is_some_and(|lsn| at.includes(lsn, entry.time_ms))
 }

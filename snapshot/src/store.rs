@@ -19,7 +19,7 @@ use crate::origin::Origin;
 use crate::policy::{Due, Policy};
 use crate::record::LogRecord;
 use crate::replay::Replay;
-use crate::shelf::Shelf;
+use crate::snapshots::Snapshots;
 
 /// How many records a replay takes between two looks of whoever watches it.
 const WATCHED_RECORDS: u64 = 1024;
@@ -75,8 +75,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         mut watch: impl FnMut(u64),
     ) -> Result<(Self, Recovery), Error> {
         let log = log_directory(disk)?;
-        let mut shelf = Shelf::open(disk, policy.rotation)?;
-        let (mut replay, passed_over) = Replay::<S>::start(&shelf, |_| true)?;
+        let mut snapshots = Snapshots::open(disk, policy.rotation)?;
+        let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true)?;
         let mut since = Since::default();
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
@@ -84,22 +84,22 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
                 if since.records.is_multiple_of(WATCHED_RECORDS) {
                     watch(since.records);
                 }
-                replay.apply(&shelf, &log, record)
+                replay.apply(&snapshots, &log, record)
             });
             replay.outcome(opened)?
         };
         replay.check_store(wal.store())?;
-        shelf.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
+        snapshots.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
         for (id, error) in &passed_over {
             // One that could not be opened or read this time may be whole.
             if matches!(error, Error::Unusable { .. }) {
-                shelf.checked(*id, Check::Damaged)?;
+                snapshots.checked(*id, Check::Damaged)?;
             }
         }
         if let Some(id) = replay.snapshot {
-            shelf.checked(id, Check::Whole)?;
+            snapshots.checked(id, Check::Whole)?;
         }
-        shelf.hold_named(&replay.restores)?;
+        snapshots.hold_named(&replay.restores)?;
         // One in today's schema, too, should replace what had to be migrated.
         since.restored = !replay.restores.is_empty() || replay.migrated;
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
@@ -112,8 +112,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let wal = Arc::new(wal);
         let compactor = Compactor {
             disk: disk.clone(),
-            view: shelf.view(),
-            shelf: Arc::new(Mutex::new(shelf)),
+            listing: snapshots.listing(),
+            snapshots: Arc::new(Mutex::new(snapshots)),
             wal: Arc::clone(&wal),
         };
         let Replay { state, timeline, .. } = replay;
@@ -199,7 +199,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// Nothing has happened then.
     pub fn restore(&mut self, time_ms: u64, target: Target<S>, branch: u64) -> Result<Lsn, Error> {
         // Held before the record exists: a replay of the record must find the image.
-        self.compactor.shelf.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
+        self.compactor.snapshots.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
         LogRecord::write_restore(target.id, branch, &mut self.buffer);
         let lsn = self.append(time_ms)?;
         self.state = self.state.restore(target.state, branch);
@@ -262,7 +262,7 @@ mod tests {
         let compactor = store.compactor().clone();
         let id = compactor.save(image).expect("save").id;
         // As while a snapshot is published, and the disk takes its time.
-        let changing = compactor.shelf.lock();
+        let changing = compactor.snapshots.lock();
         let (told, seen) = channel();
         let beside = compactor.clone();
         let looking = thread::spawn(move || told.send((beside.list(), beside.window_start())));

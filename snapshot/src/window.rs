@@ -5,7 +5,7 @@ use icn_wal::disk::Disk;
 use crate::error::Error;
 use crate::log_directory::{last_lsn, log_directory};
 use crate::policy::Rotation;
-use crate::shelf::Shelf;
+use crate::snapshots::Snapshots;
 
 /// The LSNs from `first` to `last`: every state right after one of them can be shown and restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,6 @@ pub struct Window {
 /// # Errors
 /// Those of [`icn_wal::read`]; [`Error::Io`].
 pub fn window<D: Disk>(disk: &D) -> Result<Window, Error> {
-    let first = Shelf::open(disk, Rotation::default())?.window_start();
+    let first = Snapshots::open(disk, Rotation::default())?.window_start();
     Ok(Window { first, last: last_lsn(&log_directory(disk)?)? })
 }

@@ -7,4 +7,4 @@ mod golden;
 mod guard;
 mod recovery;
 mod retention;
-mod shelf;
+mod snapshots;

@@ -14,7 +14,7 @@ const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct ManifestEntry {
     pub(crate) lsn: u64,
     pub(crate) generation: u64,
     pub(crate) timeline: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Entry {
     pub(crate) undoes: u64,
 }
 
-impl Entry {
+impl ManifestEntry {
     pub(crate) fn id(&self) -> SnapshotId {
         SnapshotId { lsn: self.lsn, generation: self.generation }
     }
@@ -42,18 +42,18 @@ impl Entry {
 
 /// The list, and what has to be remembered beside it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Catalogue {
+pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     pub(crate) next_generation: u64,
     /// The log may be gone up to this LSN.
     pub(crate) log_after: u64,
     /// Sorted by id.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<ManifestEntry>,
     /// Retired in an earlier cycle; their files go in the next.
     pub(crate) retired: Vec<(u64, u64)>,
 }
 
-impl Catalogue {
+impl Manifest {
     /// The list in this directory; `None` when it is lost or damaged.
     pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Self>, Error> {
         Ok(match FILE.read(disk)? {
@@ -67,11 +67,11 @@ impl Catalogue {
         Ok(FILE.replace(disk, &bytes)?)
     }
 
-    pub(crate) fn get(&self, id: SnapshotId) -> Option<&Entry> {
+    pub(crate) fn get(&self, id: SnapshotId) -> Option<&ManifestEntry> {
         self.entries.iter().find(|entry| entry.id() == id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: SnapshotId) -> Result<&mut Entry, Error> {
+    pub(crate) fn get_mut(&mut self, id: SnapshotId) -> Result<&mut ManifestEntry, Error> {
         let found = self.entries.iter_mut().find(|entry| entry.id() == id);
         found.ok_or(Error::NoSuchSnapshot { id })
     }
@@ -81,9 +81,9 @@ impl Catalogue {
         lsn > self.log_after
     }
 
-    pub(crate) fn insert(&mut self, entry: Entry) {
+    pub(crate) fn insert(&mut self, entry: ManifestEntry) {
         self.entries.push(entry);
-        self.entries.sort_by_key(Entry::id);
+        self.entries.sort_by_key(ManifestEntry::id);
     }
 
     /// Takes `id` from the list. Its file goes one cycle later: whoever reads by the old list still
@@ -94,8 +94,8 @@ impl Catalogue {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Catalogue> {
+fn decode(bytes: &[u8]) -> Option<Manifest> {
     let mut rest = bytes;
-    let catalogue = rmp_serde::from_read(&mut rest).ok()?;
-    rest.is_empty().then_some(catalogue)
+    let manifest = rmp_serde::from_read(&mut rest).ok()?;
+    rest.is_empty().then_some(manifest)
 }

@@ -1,80 +1,55 @@
 //! The snapshots that are kept: publishing, listing, retiring.
 
 mod reader;
+mod rebuild;
 
 use std::sync::Arc;
 
-use icn_wal::disk::{Disk, DiskFile};
+use icn_wal::disk::Disk;
 use icn_wal::{Lsn, StoreId, Wal};
 use parking_lot::Mutex;
 
-pub(crate) use self::reader::Reader;
-use crate::catalogue::{Catalogue, Entry};
+pub(crate) use self::reader::SnapshotReader;
+use self::rebuild::{plain_files, rebuild};
 use crate::check::Check;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::image::Draft;
-use crate::labels::Labels;
 use crate::machine::StateMachine;
+use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 use crate::plan::{Reason, Verdict, plan};
 use crate::policy::Rotation;
+use crate::snapshot::Snapshot;
 
 const DIRECTORY: &str = "snapshots";
 
-/// One kept snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Its name.
-    pub id: SnapshotId,
-    /// The branch of history it lies on: 0, and one more with every restore.
-    pub timeline: u64,
-    /// The size of its file.
-    pub bytes: u64,
-    /// When it was taken: ms since 1970 by the clock of then, for people.
-    pub created_ms: u64,
-    /// By the log's clock, which never goes back: no less than the time of the last record it covers.
-    /// ms since 1970.
-    pub time_ms: u64,
-    /// What is known about its bytes.
-    pub check: Check,
-    /// How it has come about.
-    pub origin: Origin,
-    /// Whether it stays until somebody unpins it.
-    pub pinned: bool,
-    /// What people have written on it.
-    pub labels: Labels,
-    /// Why it is kept.
-    pub kept_because: Reason,
-}
-
-/// What there is to see of a shelf. Whoever looks does not wait for the disk, as whoever changes the
-/// shelf does.
+/// What can be read of the snapshots without waiting for the disk, as a writer does.
 #[derive(Debug, Default)]
-pub(crate) struct View {
+pub(crate) struct Listing {
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) window_start: u64,
 }
 
-/// The directory of snapshots.
-pub(crate) struct Shelf<D: Disk> {
+/// The snapshot directory and its manifest.
+pub(crate) struct Snapshots<D: Disk> {
     disk: D,
-    catalogue: Catalogue,
+    manifest: Manifest,
     rotation: Rotation,
-    view: Arc<Mutex<View>>,
+    listing: Arc<Mutex<Listing>>,
 }
 
-impl<D: Disk> Shelf<D> {
+impl<D: Disk> Snapshots<D> {
     /// Reads what is kept in the store on this disk. A lost or damaged list is made again from the
     /// files, each of which proves itself when it is read.
     pub(crate) fn open(store: &D, rotation: Rotation) -> Result<Self, Error> {
         let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
-        let catalogue = match Catalogue::read(&disk)? {
-            Some(catalogue) => catalogue,
-            None => Self::from_files(&disk)?,
+        let manifest = match Manifest::read(&disk)? {
+            Some(manifest) => manifest,
+            None => rebuild(&disk)?,
         };
-        Ok(Self { disk, catalogue, rotation, view: Arc::default() })
+        Ok(Self { disk, manifest, rotation, listing: Arc::default() })
     }
 
     /// Removes what crashes have left behind, and writes only if that changes anything. Only the owner
@@ -82,78 +57,38 @@ impl<D: Disk> Shelf<D> {
     pub(crate) fn sweep(&mut self, store: StoreId, log_after: u64) -> Result<(), Error> {
         // After kill -9 the list that calls them left behind may be known to memory only.
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(""))?;
-        let catalogue = &mut self.catalogue;
-        for name in files(&self.disk)? {
+        let manifest = &mut self.manifest;
+        for name in plain_files(&self.disk)? {
             let listed =
-                SnapshotId::from_file_name(&name).is_none_or(|id| catalogue.get(id).is_some());
+                SnapshotId::from_file_name(&name).is_none_or(|id| manifest.get(id).is_some());
             if name.ends_with(".tmp") || !listed {
                 self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
             }
         }
-        if catalogue.store == store
-            && catalogue.retired.is_empty()
-            && catalogue.log_after >= log_after
+        if manifest.store == store && manifest.retired.is_empty() && manifest.log_after >= log_after
         {
             return Ok(());
         }
-        catalogue.store = store;
-        catalogue.log_after = catalogue.log_after.max(log_after);
-        catalogue.retired.clear();
-        catalogue.next_generation = catalogue.next_generation.max(1);
+        manifest.store = store;
+        manifest.log_after = manifest.log_after.max(log_after);
+        manifest.retired.clear();
+        manifest.next_generation = manifest.next_generation.max(1);
         self.write_if_there_is_room()
     }
 
-    /// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
-    fn from_files(disk: &D) -> Result<Catalogue, Error> {
-        let mut catalogue = Catalogue::default();
-        for name in files(disk)? {
-            let Some(id) = SnapshotId::from_file_name(&name) else { continue };
-            let file = disk.open(&name).on("open", disk.describe(&name))?;
-            let bytes = file.size().on("read", disk.describe(&name))?;
-            let (header, check) = match file::read_header(disk, &name) {
-                Ok(header) => (Some(header), Check::Unchecked),
-                Err(Error::Unusable { .. }) => (None, Check::Damaged),
-                Err(error) => return Err(error),
-            };
-            catalogue.next_generation = catalogue.next_generation.max(id.generation + 1);
-            catalogue.insert(Entry {
-                lsn: id.lsn,
-                generation: id.generation,
-                timeline: header.map_or(0, |header| header.timeline),
-                bytes,
-                created_ms: header.map_or(0, |header| header.created_ms),
-                time_ms: header.map_or(0, |header| header.time_ms),
-                check,
-                origin: header.map_or(Origin::Taken, |header| header.origin),
-                pinned: true,
-                labels: Labels::default(),
-                restored_at: 0,
-                undoes: 0,
-            });
-        }
-        let newest = catalogue.entries.last().map_or(0, |entry| entry.lsn);
-        for entry in &mut catalogue.entries {
-            // Whichever record may name it that the next replay does not show: no later than this.
-            entry.restored_at = newest + 1;
-        }
-        // The oldest one may be a restore point of its own; behind the newest the log has to be.
-        catalogue.log_after = newest;
-        Ok(catalogue)
-    }
-
     /// The snapshots that the log may continue, newest first.
-    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Entry> {
-        self.catalogue.entries.iter().rev().filter(|entry| entry.origin != Origin::Imported)
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &ManifestEntry> {
+        self.manifest.entries.iter().rev().filter(|entry| entry.origin != Origin::Imported)
     }
 
     /// Whether there is one of this id.
     pub(crate) fn check_listed(&self, id: SnapshotId) -> Result<(), Error> {
-        self.catalogue.get(id).map(drop).ok_or(Error::NoSuchSnapshot { id })
+        self.manifest.get(id).map(drop).ok_or(Error::NoSuchSnapshot { id })
     }
 
     /// The first LSN from which on every state can be shown.
     pub(crate) fn window_start(&self) -> u64 {
-        let log_after = self.catalogue.log_after;
+        let log_after = self.manifest.log_after;
         if log_after == 0 {
             return 1;
         }
@@ -162,9 +97,9 @@ impl<D: Disk> Shelf<D> {
         lsns.min().unwrap_or(log_after + 1)
     }
 
-    /// What reads snapshots of this shelf, on any thread.
-    pub(crate) fn reader(&self) -> Reader<D> {
-        Reader { disk: self.disk.clone(), store: self.catalogue.store }
+    /// What reads the snapshots on any thread.
+    pub(crate) fn reader(&self) -> SnapshotReader<D> {
+        SnapshotReader { disk: self.disk.clone(), store: self.manifest.store }
     }
 
     /// Reads the snapshot `id` whole.
@@ -186,7 +121,7 @@ impl<D: Disk> Shelf<D> {
 
     /// Notes how the reading of a snapshot has ended.
     pub(crate) fn checked(&mut self, id: SnapshotId, check: Check) -> Result<(), Error> {
-        let entry = self.catalogue.get_mut(id)?;
+        let entry = self.manifest.get_mut(id)?;
         if std::mem::replace(&mut entry.check, check) == check {
             return Ok(());
         }
@@ -195,14 +130,14 @@ impl<D: Disk> Shelf<D> {
 
     /// Pins or unpins a snapshot.
     pub(crate) fn pin(&mut self, id: SnapshotId, pinned: bool) -> Result<(), Error> {
-        self.catalogue.get_mut(id)?.pinned = pinned;
+        self.manifest.get_mut(id)?.pinned = pinned;
         self.write()
     }
 
     /// A place for a new snapshot: the directory, and a generation nobody else gets.
     pub(crate) fn reserve(&mut self) -> (D, u64) {
-        let generation = self.catalogue.next_generation;
-        self.catalogue.next_generation += 1;
+        let generation = self.manifest.next_generation;
+        self.manifest.next_generation += 1;
         (self.disk.clone(), generation)
     }
 
@@ -216,7 +151,7 @@ impl<D: Disk> Shelf<D> {
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(&name))?;
         // The target of a restore is held for the record that is about to come.
         let restored_at = if origin == Origin::Taken { 0 } else { next_lsn(wal) };
-        self.catalogue.insert(Entry {
+        self.manifest.insert(ManifestEntry {
             lsn: id.lsn,
             generation: id.generation,
             timeline,
@@ -236,19 +171,19 @@ impl<D: Disk> Shelf<D> {
 
     /// What the rules say about each snapshot, oldest first. Nothing happens.
     pub(crate) fn plan(&self) -> Vec<Verdict> {
-        plan(&self.catalogue, &self.rotation)
+        plan(&self.manifest, &self.rotation)
     }
 
     /// Does what the rules say: retires snapshots, removes the files of those retired before, and lets
     /// go of log. Returns what was decided.
     pub(crate) fn rotate(&mut self, wal: &Wal<D>) -> Result<Vec<Verdict>, Error> {
         let verdicts = self.plan();
-        let gone = std::mem::take(&mut self.catalogue.retired);
+        let gone = std::mem::take(&mut self.manifest.retired);
         for verdict in verdicts.iter().filter(|verdict| !verdict.reason.stays()) {
-            self.catalogue.retire(verdict.id);
+            self.manifest.retire(verdict.id);
         }
         let log_after = self.log_after(&verdicts);
-        self.catalogue.log_after = self.catalogue.log_after.max(log_after.map_or(0, Lsn::get));
+        self.manifest.log_after = self.manifest.log_after.max(log_after.map_or(0, Lsn::get));
         self.write()?;
         for (lsn, generation) in gone {
             let name = SnapshotId { lsn, generation }.file_name();
@@ -268,14 +203,14 @@ impl<D: Disk> Shelf<D> {
         let enough = 1 + window.count() >= self.rotation.floor();
         let oldest = oldest.id.lsn;
         let irreplaceable =
-            |entry: &Entry| entry.check == Check::Damaged && entry.restored_at > oldest;
-        let may_go = enough && !self.catalogue.entries.iter().any(irreplaceable);
+            |entry: &ManifestEntry| entry.check == Check::Damaged && entry.restored_at > oldest;
+        let may_go = enough && !self.manifest.entries.iter().any(irreplaceable);
         if may_go { Lsn::new(oldest) } else { None }
     }
 
     /// All snapshots, oldest first.
     pub(crate) fn list(&self) -> Vec<Snapshot> {
-        let describe = |(entry, verdict): (&Entry, Verdict)| Snapshot {
+        let describe = |(entry, verdict): (&ManifestEntry, Verdict)| Snapshot {
             id: entry.id(),
             timeline: entry.timeline,
             bytes: entry.bytes,
@@ -287,7 +222,7 @@ impl<D: Disk> Shelf<D> {
             labels: entry.labels.clone(),
             kept_because: verdict.reason,
         };
-        self.catalogue.entries.iter().zip(self.plan()).map(describe).collect()
+        self.manifest.entries.iter().zip(self.plan()).map(describe).collect()
     }
 
     /// Keeps `id`, and whatever else holds the same state, for as long as the log may be replayed over
@@ -299,7 +234,7 @@ impl<D: Disk> Shelf<D> {
         lsn: u64,
     ) -> Result<(), Error> {
         if let Some(undo) = undo {
-            self.catalogue.get_mut(undo)?.undoes = lsn;
+            self.manifest.get_mut(undo)?.undoes = lsn;
         }
         self.check_listed(id)?;
         let changed = self.mark_held(id, lsn) || undo.is_some();
@@ -317,7 +252,7 @@ impl<D: Disk> Shelf<D> {
 
     fn mark_held(&mut self, id: SnapshotId, lsn: u64) -> bool {
         let mut changed = false;
-        for entry in &mut self.catalogue.entries {
+        for entry in &mut self.manifest.entries {
             let same = entry.id() == id || (id.lsn > 0 && entry.lsn == id.lsn);
             if same && entry.restored_at < lsn {
                 entry.restored_at = lsn;
@@ -329,36 +264,36 @@ impl<D: Disk> Shelf<D> {
 
     /// Retires `id`, unless the rules say that it is needed.
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
-        let entry = self.catalogue.get(id).ok_or(Error::NoSuchSnapshot { id })?;
+        let entry = self.manifest.get(id).ok_or(Error::NoSuchSnapshot { id })?;
         let verdicts = self.plan();
         let newest = |verdict: &Verdict| verdict.id == id && verdict.reason == Reason::Newest;
         let why = if verdicts.iter().any(newest) {
             "it is the newest whole one"
-        } else if self.catalogue.may_replay(entry.restored_at) {
+        } else if self.manifest.may_replay(entry.restored_at) {
             "a restore in the log needs it"
         } else if entry.pinned {
             "it is pinned"
         } else {
-            self.catalogue.retire(id);
+            self.manifest.retire(id);
             return self.write();
         };
         Err(Error::Needed { id, why })
     }
 
     /// What there is to see, now and after every change.
-    pub(crate) fn view(&self) -> Arc<Mutex<View>> {
-        self.show();
-        Arc::clone(&self.view)
+    pub(crate) fn listing(&self) -> Arc<Mutex<Listing>> {
+        self.update_listing();
+        Arc::clone(&self.listing)
     }
 
-    fn show(&self) {
-        let view = View { snapshots: self.list(), window_start: self.window_start() };
-        *self.view.lock() = view;
+    fn update_listing(&self) {
+        let listing = Listing { snapshots: self.list(), window_start: self.window_start() };
+        *self.listing.lock() = listing;
     }
 
     fn write(&self) -> Result<(), Error> {
-        let written = self.catalogue.write(&self.disk);
-        self.show();
+        let written = self.manifest.write(&self.disk);
+        self.update_listing();
         written
     }
 
@@ -380,12 +315,5 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
 /// # Errors
 /// [`Error::Io`].
 pub fn list<D: Disk>(disk: &D, rotation: Rotation) -> Result<Vec<Snapshot>, Error> {
-    Ok(Shelf::open(disk, rotation)?.list())
-}
-
-/// The names of the plain files; whatever else lies there is left alone.
-fn files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
-    let entries = disk.list().on("list", disk.describe(""))?;
-    let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
-    Ok(plain.map(|entry| entry.name).collect())
+    Ok(Snapshots::open(disk, rotation)?.list())
 }

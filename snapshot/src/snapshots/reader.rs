@@ -1,4 +1,4 @@
-//! Reading what a shelf keeps, without the shelf.
+//! Reading and verifying snapshots without holding the lock on their directory.
 
 use icn_wal::StoreId;
 use icn_wal::disk::Disk;
@@ -9,12 +9,12 @@ use crate::id::SnapshotId;
 use crate::machine::StateMachine;
 
 /// Reads snapshots.
-pub(crate) struct Reader<D: Disk> {
+pub(crate) struct SnapshotReader<D: Disk> {
     pub(super) disk: D,
     pub(super) store: StoreId,
 }
 
-impl<D: Disk> Reader<D> {
+impl<D: Disk> SnapshotReader<D> {
     /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
     pub(crate) fn load_undiminished<S: StateMachine>(
         &self,

@@ -1,0 +1,56 @@
+//! A manifest made again from the snapshot files.
+
+use icn_wal::disk::{Disk, DiskFile};
+
+use crate::check::Check;
+use crate::error::{Error, OnFile};
+use crate::file;
+use crate::id::SnapshotId;
+use crate::labels::Labels;
+use crate::manifest::{Manifest, ManifestEntry};
+use crate::origin::Origin;
+
+/// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
+pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
+    let mut manifest = Manifest::default();
+    for name in plain_files(disk)? {
+        let Some(id) = SnapshotId::from_file_name(&name) else { continue };
+        let file = disk.open(&name).on("open", disk.describe(&name))?;
+        let bytes = file.size().on("read", disk.describe(&name))?;
+        let (header, check) = match file::read_header(disk, &name) {
+            Ok(header) => (Some(header), Check::Unchecked),
+            Err(Error::Unusable { .. }) => (None, Check::Damaged),
+            Err(error) => return Err(error),
+        };
+        manifest.next_generation = manifest.next_generation.max(id.generation + 1);
+        manifest.insert(ManifestEntry {
+            lsn: id.lsn,
+            generation: id.generation,
+            timeline: header.map_or(0, |header| header.timeline),
+            bytes,
+            created_ms: header.map_or(0, |header| header.created_ms),
+            time_ms: header.map_or(0, |header| header.time_ms),
+            check,
+            origin: header.map_or(Origin::Taken, |header| header.origin),
+            pinned: true,
+            labels: Labels::default(),
+            restored_at: 0,
+            undoes: 0,
+        });
+    }
+    let newest = manifest.entries.last().map_or(0, |entry| entry.lsn);
+    for entry in &mut manifest.entries {
+        // Whichever record may name it that the next replay does not show: no later than this.
+        entry.restored_at = newest + 1;
+    }
+    // The oldest one may be a restore point of its own; behind the newest the log has to be.
+    manifest.log_after = newest;
+    Ok(manifest)
+}
+
+/// The names of the plain files; whatever else lies there is left alone.
+pub(super) fn plain_files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
+    let entries = disk.list().on("list", disk.describe(""))?;
+    let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
+    Ok(plain.map(|entry| entry.name).collect())
+}
