@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
-use icn_snapshot::{At, state_at};
+use icn_snapshot::{PointInTime, state_at};
 use icn_wal::Lsn;
 use serde_json::{Value, json};
 
@@ -272,23 +272,23 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
     match request {
         Request::Identity => Ok(describe_identity(&keyfile::read(directory)?.card)),
         Request::SnapshotList => {
-            let rotation = offline::config(directory)?.policy.rotation;
-            let window = icn_snapshot::window(&disk)?;
-            Ok(describe_snapshots(&icn_snapshot::list(&disk, rotation)?, window))
+            let retention = offline::config(directory)?.policy.retention;
+            let window = icn_snapshot::restore_window(&disk)?;
+            Ok(describe_snapshots(&icn_snapshot::list(&disk, retention)?, window))
         }
         Request::Digest { lsn } => {
-            let at = lsn.and_then(Lsn::new).map_or(At::Latest, At::Lsn);
+            let at = lsn.and_then(Lsn::new).map_or(PointInTime::Latest, PointInTime::Lsn);
             let past = state_at::<Machine, _>(&disk, at)?;
             Ok(describe_digest(&past.state, past.lsn))
         }
         Request::SnapshotVerify { id } => {
-            state_at::<Machine, _>(&disk, At::Snapshot(snapshot_id(id)?))?;
+            state_at::<Machine, _>(&disk, PointInTime::Snapshot(snapshot_id(id)?))?;
             Ok(json!({ "id": id, "verified": true }))
         }
         Request::SnapshotPreview { to } => work::preview_offline(&disk, to),
         Request::SnapshotDiff { from, to } => work::compare(&disk, from.as_ref(), to.as_ref()),
         other => {
-            let past = state_at::<Machine, _>(&disk, At::Latest)?;
+            let past = state_at::<Machine, _>(&disk, PointInTime::Latest)?;
             Guard::new(&past.weaker).check(&past.state.0, other)?;
             ask(&past.state.0, other).unwrap_or_else(|| {
                 let message = "That cannot be read from the files.";

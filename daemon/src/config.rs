@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use icn_net::{BadTarget, Target, Timing};
-use icn_snapshot::{Due, Policy, Rotation};
+use icn_snapshot::{Due, Policy, Retention};
 use serde::Deserialize;
 
 use crate::failure::{Failure, exit};
@@ -127,17 +127,18 @@ impl Config {
             Err(error) => return Err(invalid(&path, &error.to_string())),
         };
         let mut due = Due::default();
-        let mut rotation = Rotation::default();
+        let mut retention = Retention::default();
         let SnapshotSection { interval_seconds, records, log_mib, keep, keep_hours, keep_mib } =
             file.snapshot;
-        rotation.keep = keep.unwrap_or(rotation.keep);
-        rotation.age_ms = keep_hours.map_or(rotation.age_ms, |hours| hours.saturating_mul(HOUR_MS));
-        rotation.bytes = keep_mib.map_or(rotation.bytes, |mib| mib.saturating_mul(1 << 20));
-        if rotation.keep < Rotation::KEEP_MIN {
+        retention.keep = keep.unwrap_or(retention.keep);
+        retention.age_ms =
+            keep_hours.map_or(retention.age_ms, |hours| hours.saturating_mul(HOUR_MS));
+        retention.bytes = keep_mib.map_or(retention.bytes, |mib| mib.saturating_mul(1 << 20));
+        if retention.keep < Retention::KEEP_MIN {
             let why = format!(
                 "[snapshot] keep is {}; with fewer than {} a damaged one would leave nothing",
-                rotation.keep,
-                Rotation::KEEP_MIN
+                retention.keep,
+                Retention::KEEP_MIN
             );
             return Err(invalid(&path, &why));
         }
@@ -176,7 +177,7 @@ impl Config {
             http,
             http_explicit: asked.is_some(),
             network: icn_net::network_id(network),
-            policy: Policy { due, rotation },
+            policy: Policy { due, retention },
         })
     }
 }

@@ -6,17 +6,17 @@ use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
-use crate::at::At;
-use crate::check::Check;
 use crate::courtesy::Courtesy;
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::{Draft, Image};
+use crate::integrity::Integrity;
 use crate::machine::StateMachine;
-use crate::past::{Past, state_at};
-use crate::plan::Verdict;
+use crate::point_in_time::PointInTime;
+use crate::retention::Decision;
 use crate::snapshot::Snapshot;
 use crate::snapshots::{Listing, Snapshots};
+use crate::state_at::{StateAt, state_at};
 
 /// Takes images to the disk and looks after what is there, on whatever thread it is called.
 #[derive(Clone)]
@@ -29,13 +29,13 @@ pub struct Compactor<D: Disk> {
 
 /// A state to go back to, read and checked, and the snapshot that a RESTORE record can name.
 #[derive(Debug)]
-pub struct Target<S> {
+pub struct RestoreTarget<S> {
     pub(crate) id: SnapshotId,
     pub(crate) state: S,
     pub(crate) undo: SnapshotId,
 }
 
-impl<S> Target<S> {
+impl<S> RestoreTarget<S> {
     /// The snapshot that holds it.
     pub fn id(&self) -> SnapshotId {
         self.id
@@ -100,10 +100,12 @@ impl<D: Disk> Compactor<D> {
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
         let mut courtesy = Courtesy::new(&self.wal);
-        let read = reader.check::<S>(id, &mut || courtesy.give_way());
+        let read = reader.verify::<S>(id, &mut || courtesy.give_way());
         match read {
-            Ok(()) => self.snapshots.lock().checked(id, Check::Whole)?,
-            Err(Error::Unusable { .. }) => self.snapshots.lock().checked(id, Check::Damaged)?,
+            Ok(()) => self.snapshots.lock().set_integrity(id, Integrity::Whole)?,
+            Err(Error::Unusable { .. }) => {
+                self.snapshots.lock().set_integrity(id, Integrity::Damaged)?
+            }
             Err(_) => {}
         }
         read
@@ -129,7 +131,7 @@ impl<D: Disk> Compactor<D> {
 
     /// Which snapshots would stay and go now, and why, oldest first. Nothing happens.
     #[must_use]
-    pub fn plan(&self) -> Vec<Verdict> {
+    pub fn plan(&self) -> Vec<Decision> {
         self.snapshots.lock().plan()
     }
 
@@ -138,15 +140,15 @@ impl<D: Disk> Compactor<D> {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Log`].
-    pub fn prune(&self) -> Result<Vec<Verdict>, Error> {
-        self.snapshots.lock().rotate(&self.wal)
+    pub fn prune(&self) -> Result<Vec<Decision>, Error> {
+        self.snapshots.lock().apply_retention(&self.wal)
     }
 
     /// The state as it was; see [`state_at`].
     ///
     /// # Errors
     /// Those of [`state_at`].
-    pub fn state_at<S: StateMachine>(&self, at: At) -> Result<Past<S>, Error> {
+    pub fn state_at<S: StateMachine>(&self, at: PointInTime) -> Result<StateAt<S>, Error> {
         state_at(&self.disk, at)
     }
 
@@ -156,7 +158,11 @@ impl<D: Disk> Compactor<D> {
     ///
     /// # Errors
     /// Those of [`state_at`] and [`save`](Self::save).
-    pub fn target<S: StateMachine>(&self, at: At, present: Image<S>) -> Result<Target<S>, Error> {
+    pub fn prepare_restore<S: StateMachine>(
+        &self,
+        at: PointInTime,
+        present: Image<S>,
+    ) -> Result<RestoreTarget<S>, Error> {
         // What is read is what the disk holds.
         if let Some(last) = Lsn::new(present.lsn) {
             self.wal.wait(last)?;
@@ -185,6 +191,6 @@ impl<D: Disk> Compactor<D> {
                 self.save(image.ok_or_else(outside)?)?.id
             }
         };
-        Ok(Target { id, state, undo: self.save(present)?.id })
+        Ok(RestoreTarget { id, state, undo: self.save(present)?.id })
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong, told apart by what the caller must do.
 
-use crate::at::At;
 use crate::id::SnapshotId;
+use crate::point_in_time::PointInTime;
 
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +68,7 @@ pub enum Error {
     #[error("{wanted} is outside the restore window, which is LSN {first} to {last}")]
     OutsideWindow {
         /// What was asked for.
-        wanted: At,
+        wanted: PointInTime,
         /// The first LSN from which on every state can be shown.
         first: u64,
         /// The last one there is.

@@ -159,7 +159,7 @@ fn build<S: StateMachine, F: DiskFile>(
 
 /// [`read`] without keeping the state, from the disk and not from memory, with a `pause` between chunks and
 /// on this thread alone: whoever commits needs the others. What is read as less than was written is refused.
-pub(crate) fn check<S: StateMachine, D: Disk>(
+pub(crate) fn verify<S: StateMachine, D: Disk>(
     disk: &D,
     name: &str,
     pause: &mut dyn FnMut(),
@@ -174,7 +174,7 @@ pub(crate) fn check<S: StateMachine, D: Disk>(
         if schema < S::SCHEMA {
             return Ok(S::migrate(schema, source)?.weaker_than(summary));
         }
-        S::check(summary, &mut Decoder::new(source)).map_err(|error| error.to_string())
+        S::verify(summary, &mut Decoder::new(source)).map_err(|error| error.to_string())
     })?;
     undiminished(&weaker, &describe)?;
     Ok(header)

@@ -86,7 +86,7 @@ impl Draft {
         let bytes = file::write(disk, &name, &header, &state, pause)?;
         // As long as it lives, the writer copies what it overwrites.
         drop(state);
-        if file::check::<S, D>(disk, &name, pause)? != header {
+        if file::verify::<S, D>(disk, &name, pause)? != header {
             let why = "what was read back is not what was written".into();
             return Err(Error::Unusable { file: describe(), why });
         }

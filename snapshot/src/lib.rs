@@ -58,7 +58,7 @@
 //! | [`Wal::wait`](icn_wal::Wal::wait), [`Wal::ticket`](icn_wal::Wal::ticket) | it is on the disk, and every later open finds it |
 //! | [`Compactor::save`] | the snapshot has been written, synced, read back and listed, and its last record is durable; older ones are retired, and log that none of those kept needs is gone |
 //! | [`Compactor::verify`] | the file was read to its end, every checksum is right, and it makes a state |
-//! | [`Compactor::target`] | the state to go back to has been read, and snapshots of it and of the present are on the disk; nothing has been restored |
+//! | [`Compactor::prepare_restore`] | the state to go back to has been read, and snapshots of it and of the present are on the disk; nothing has been restored |
 //! | [`Store::restore`] | the restore has a number, and the state is the one restored; volatile like a commit |
 //! | [`Compactor::delete`] | the list no longer names the snapshot; its file goes with the next one that is taken |
 //! | [`Store::close`] | all of it is durable and the log is sealed; no snapshot was taken |
@@ -71,7 +71,7 @@
 //!
 //! The newest snapshot that can be used, and every record behind it. One that is damaged is passed over
 //! for an older one: the log is kept back to the oldest of the three newest whole ones
-//! ([`Rotation::keep`]), and all of it until there are so many. That costs time and nothing else. What
+//! ([`Retention::keep`]), and all of it until there are so many. That costs time and nothing else. What
 //! a newer version has written is refused instead ([`Error::Newer`]), because something older would
 //! hide it. How long a replay takes is up to [`Due`]: it says how much log, how many records and how
 //! much time may come between two snapshots.
@@ -86,13 +86,13 @@
 //! A save that has failed loses nothing but the image, and [`Store::snapshot_due`] counts as if that had
 //! never been taken: it is due again at once, and on a disk that has just failed better a little later.
 //!
-//! # Rotation and the window
+//! # Retention and the window
 //!
-//! [`Rotation`] keeps the newest whole snapshots by number, and more of them while they are young
+//! [`Retention`] keeps the newest whole snapshots by number, and more of them while they are young
 //! enough and not too large together. Never removed are the newest whole one, a pinned one, and one
 //! that a restore in the log needs; [`Compactor::plan`] says why each stays or goes. From the oldest of
-//! those kept by number and age on, every state is within reach ([`window`]): [`state_at`] shows it by
-//! LSN, by time or by snapshot ([`At`]), without a lock and without changing anything, beside a running
+//! those kept by number and age on, every state is within reach ([`restore_window`]): [`state_at`] shows it by
+//! LSN, by time or by snapshot ([`PointInTime`]), without a lock and without changing anything, beside a running
 //! store too. A pinned snapshot older than the window is one such state on its own; no log is kept for
 //! it.
 //!
@@ -100,7 +100,7 @@
 //! [`StateMachine::restore`] decides what may not go back. To undo it is another restore.
 //!
 //! ```
-//! # use icn_snapshot::{At, Policy, StateMachine, Store};
+//! # use icn_snapshot::{PointInTime, Policy, StateMachine, Store};
 //! # use icn_wal::{FsDisk, Lsn};
 //! # #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
 //! # struct Counter(u64);
@@ -124,11 +124,11 @@
 //! let (before, ()) = counter.commit(now_ms, 5)?;
 //! counter.commit(now_ms, 90)?; // a mistake
 //! if let Some(present) = counter.image(now_ms) {
-//!     let target = counter.compactor().target(At::Lsn(before), present)?; // on another thread
+//!     let target = counter.compactor().prepare_restore(PointInTime::Lsn(before), present)?; // on another thread
 //!     let undo = target.undo(); // what holds the 95
 //!     let lsn = counter.restore(now_ms, target, random)?;
 //!     counter.wal().wait(lsn)?;
-//!     # let past = counter.compactor().state_at::<Counter>(At::Snapshot(undo))?;
+//!     # let past = counter.compactor().state_at::<Counter>(PointInTime::Snapshot(undo))?;
 //!     # assert_eq!(past.state.0, 95);
 //! }
 //! assert_eq!(counter.state().0, 5);
@@ -155,7 +155,7 @@
 //! persistent maps (such as `imbl::OrdMap`); with the maps of the standard library all of it, and the
 //! writer stands still while they are cloned. While a snapshot is saved or verified, at most a second
 //! state on top, which is built to see that it can be. [`state_at`] builds one as well, and
-//! [`Compactor::target`] up to three.
+//! [`Compactor::prepare_restore`] up to three.
 //!
 //! # Limits
 //!
@@ -189,47 +189,47 @@
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 
-mod at;
 mod backlog;
-mod check;
 mod compactor;
 mod courtesy;
-mod entries;
+mod drained_map;
 mod error;
 mod file;
 mod id;
 mod image;
+mod integrity;
 mod labels;
 mod log_directory;
 mod machine;
 mod manifest;
 mod origin;
-mod past;
-mod plan;
+mod point_in_time;
 mod policy;
 mod record;
 mod replay;
+mod restore_window;
+mod retention;
 mod snapshot;
 mod snapshots;
+mod state_at;
 mod store;
-mod window;
 
-pub use at::At;
-pub use check::Check;
-pub use compactor::{Compactor, Target};
-pub use entries::Entries;
+pub use compactor::{Compactor, RestoreTarget};
+pub use drained_map::DrainedMap;
 pub use error::Error;
 pub use file::FORMAT;
 pub use id::{BadSnapshotId, SnapshotId};
 pub use image::Image;
+pub use integrity::Integrity;
 pub use labels::{BadLabel, Labels};
 pub use machine::{StateMachine, Weakness, digest};
 pub use origin::Origin;
-pub use past::{Past, state_at};
-pub use plan::{Reason, Verdict};
-pub use policy::{Due, Policy, Rotation};
+pub use point_in_time::PointInTime;
+pub use policy::{Due, Policy, Retention};
 pub use record::LogRecord;
+pub use restore_window::{RestoreWindow, restore_window};
+pub use retention::{Decision, RetentionReason};
 pub use snapshot::Snapshot;
 pub use snapshots::list;
+pub use state_at::{StateAt, state_at};
 pub use store::{Recovery, Store};
-pub use window::{Window, window};

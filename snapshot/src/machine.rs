@@ -62,11 +62,11 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     /// [`Deserialize`](serde::Deserialize) refuses.
     ///
     /// As it stands it builds a second state beside the one in use. Where that is too much memory, read
-    /// entry by entry, with [`Entries`](crate::Entries) in the place of each large map.
+    /// entry by entry, with [`DrainedMap`](crate::DrainedMap) in the place of each large map.
     ///
     /// # Errors
     /// Those of the deserializer.
-    fn check<'de, D: Deserializer<'de>>(
+    fn verify<'de, D: Deserializer<'de>>(
         summary: &[u8],
         source: D,
     ) -> Result<Vec<Weakness>, D::Error> {

@@ -4,9 +4,9 @@ use icn_wal::disk::Disk;
 use icn_wal::{StoreId, Twin, TwinFile};
 use serde::{Deserialize, Serialize};
 
-use crate::check::Check;
 use crate::error::Error;
 use crate::id::SnapshotId;
+use crate::integrity::Integrity;
 use crate::labels::Labels;
 use crate::origin::Origin;
 
@@ -23,7 +23,7 @@ pub(crate) struct ManifestEntry {
     pub(crate) created_ms: u64,
     /// No less than the time of the last record it covers.
     pub(crate) time_ms: u64,
-    pub(crate) check: Check,
+    pub(crate) integrity: Integrity,
     pub(crate) origin: Origin,
     pub(crate) pinned: bool,
     pub(crate) labels: Labels,

@@ -6,7 +6,7 @@ pub struct Policy {
     /// When a snapshot is due.
     pub due: Due,
     /// Which snapshots stay.
-    pub rotation: Rotation,
+    pub retention: Retention,
 }
 
 /// When a snapshot is due: whatever comes first.
@@ -28,7 +28,7 @@ impl Default for Due {
 
 /// Which snapshots stay when others come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
+pub struct Retention {
     /// So many of the newest whole ones stay whatever else is said. Default 3; less than
     /// [`KEEP_MIN`](Self::KEEP_MIN) counts as that.
     pub keep: usize,
@@ -40,7 +40,7 @@ pub struct Rotation {
     pub bytes: u64,
 }
 
-impl Rotation {
+impl Retention {
     /// With fewer, a damaged one would leave nothing to fall back to.
     pub const KEEP_MIN: usize = 2;
 
@@ -49,7 +49,7 @@ impl Rotation {
     }
 }
 
-impl Default for Rotation {
+impl Default for Retention {
     fn default() -> Self {
         Self { keep: 3, age_ms: 0, bytes: u64::MAX }
     }

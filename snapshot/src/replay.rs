@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use icn_wal::disk::Disk;
 use icn_wal::{From as Start, Lsn, Record, StoreId};
 
-use crate::at::At;
 use crate::error::Error;
 use crate::file::Loaded;
 use crate::id::SnapshotId;
 use crate::log_directory::last_lsn;
 use crate::machine::{StateMachine, Weakness};
 use crate::manifest::ManifestEntry;
+use crate::point_in_time::PointInTime;
 use crate::record::LogRecord;
 use crate::snapshots::Snapshots;
 
@@ -91,14 +91,14 @@ impl<S: StateMachine> Replay<S> {
     pub(crate) fn to<D: Disk>(
         snapshots: &Snapshots<D>,
         log: &D,
-        at: At,
+        at: PointInTime,
         first: u64,
     ) -> Result<Self, Error> {
         let (mut replay, _) = Self::start(snapshots, |entry| can_start(at, entry))?;
         let outside = |last| Error::OutsideWindow { wanted: at, first, last };
         let mut beyond = false;
         // A restore point of its own needs no log, and may have none.
-        if !matches!(at, At::Lsn(wanted) if wanted.get() == replay.lsn) {
+        if !matches!(at, PointInTime::Lsn(wanted) if wanted.get() == replay.lsn) {
             let read = icn_wal::read(log, replay.from(), |record| {
                 if !at.includes(record.lsn, record.time_ms) {
                     beyond = true;
@@ -109,18 +109,20 @@ impl<S: StateMachine> Replay<S> {
             match read {
                 Err(icn_wal::Error::Stopped { .. }) if beyond => {}
                 // What is needed to go on from there may be gone, record or snapshot.
-                _ if at != At::Latest && replay.lsn < first => return Err(outside(last_lsn(log)?)),
+                _ if at != PointInTime::Latest && replay.lsn < first => {
+                    return Err(outside(last_lsn(log)?));
+                }
                 other => {
                     replay.outcome(other)?;
                 }
             }
         }
         let there = match at {
-            At::Lsn(wanted) => {
+            PointInTime::Lsn(wanted) => {
                 replay.lsn == wanted.get() && (replay.lsn >= first || replay.replayed == 0)
             }
-            At::Time(_) => replay.lsn >= first,
-            At::Latest | At::Snapshot(_) => true,
+            PointInTime::Time(_) => replay.lsn >= first,
+            PointInTime::Latest | PointInTime::Snapshot(_) => true,
         };
         if !there {
             return Err(outside(last_lsn(log)?));
@@ -210,7 +212,7 @@ fn image<S: StateMachine, D: Disk>(
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
             // Whatever the window is said to be: a list that was made again knows little of it.
-            Replay::to(snapshots, log, At::Lsn(lsn), 0)
+            Replay::to(snapshots, log, PointInTime::Lsn(lsn), 0)
                 .map(|replay| replay.state)
                 .map_err(|_| damaged)
         }
@@ -219,6 +221,6 @@ fn image<S: StateMachine, D: Disk>(
 }
 
 /// Whether a snapshot holds nothing of what comes after `at`.
-fn can_start(at: At, entry: &ManifestEntry) -> bool {
+fn can_start(at: PointInTime, entry: &ManifestEntry) -> bool {
     Lsn::new(entry.lsn).is_some_and(|lsn| at.includes(lsn, entry.time_ms))
 }

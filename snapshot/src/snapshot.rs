@@ -1,10 +1,10 @@
 //! What is known about one kept snapshot.
 
-use crate::check::Check;
 use crate::id::SnapshotId;
+use crate::integrity::Integrity;
 use crate::labels::Labels;
 use crate::origin::Origin;
-use crate::plan::Reason;
+use crate::retention::RetentionReason;
 
 /// One kept snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Snapshot {
     /// ms since 1970.
     pub time_ms: u64,
     /// What is known about its bytes.
-    pub check: Check,
+    pub integrity: Integrity,
     /// How it has come about.
     pub origin: Origin,
     /// Whether it stays until somebody unpins it.
@@ -29,5 +29,5 @@ pub struct Snapshot {
     /// What people have written on it.
     pub labels: Labels,
     /// Why it is kept.
-    pub kept_because: Reason,
+    pub kept_because: RetentionReason,
 }

@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 
 pub(crate) use self::reader::SnapshotReader;
 use self::rebuild::{plain_files, rebuild};
-use crate::check::Check;
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::image::Draft;
+use crate::integrity::Integrity;
 use crate::machine::StateMachine;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
-use crate::plan::{Reason, Verdict, plan};
-use crate::policy::Rotation;
+use crate::policy::Retention;
+use crate::retention::{Decision, RetentionReason, plan};
 use crate::snapshot::Snapshot;
 
 const DIRECTORY: &str = "snapshots";
@@ -36,20 +36,20 @@ pub(crate) struct Listing {
 pub(crate) struct Snapshots<D: Disk> {
     disk: D,
     manifest: Manifest,
-    rotation: Rotation,
+    retention: Retention,
     listing: Arc<Mutex<Listing>>,
 }
 
 impl<D: Disk> Snapshots<D> {
     /// Reads what is kept in the store on this disk. A lost or damaged list is made again from the
     /// files, each of which proves itself when it is read.
-    pub(crate) fn open(store: &D, rotation: Rotation) -> Result<Self, Error> {
+    pub(crate) fn open(store: &D, retention: Retention) -> Result<Self, Error> {
         let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
         let manifest = match Manifest::read(&disk)? {
             Some(manifest) => manifest,
             None => rebuild(&disk)?,
         };
-        Ok(Self { disk, manifest, rotation, listing: Arc::default() })
+        Ok(Self { disk, manifest, retention, listing: Arc::default() })
     }
 
     /// Removes what crashes have left behind, and writes only if that changes anything. Only the owner
@@ -92,7 +92,7 @@ impl<D: Disk> Snapshots<D> {
         if log_after == 0 {
             return 1;
         }
-        let usable = self.newest_first().filter(|entry| entry.check != Check::Damaged);
+        let usable = self.newest_first().filter(|entry| entry.integrity != Integrity::Damaged);
         let lsns = usable.map(|entry| entry.lsn).filter(|lsn| *lsn >= log_after);
         lsns.min().unwrap_or(log_after + 1)
     }
@@ -120,9 +120,13 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// Notes how the reading of a snapshot has ended.
-    pub(crate) fn checked(&mut self, id: SnapshotId, check: Check) -> Result<(), Error> {
+    pub(crate) fn set_integrity(
+        &mut self,
+        id: SnapshotId,
+        integrity: Integrity,
+    ) -> Result<(), Error> {
         let entry = self.manifest.get_mut(id)?;
-        if std::mem::replace(&mut entry.check, check) == check {
+        if std::mem::replace(&mut entry.integrity, integrity) == integrity {
             return Ok(());
         }
         self.write_if_there_is_room()
@@ -158,31 +162,31 @@ impl<D: Disk> Snapshots<D> {
             bytes,
             created_ms,
             time_ms,
-            check: Check::Whole,
+            integrity: Integrity::Whole,
             origin,
             pinned,
             labels,
             restored_at,
             undoes: 0,
         });
-        self.rotate(wal)?;
+        self.apply_retention(wal)?;
         self.list().into_iter().find(|kept| kept.id == id).ok_or(Error::NoSuchSnapshot { id })
     }
 
     /// What the rules say about each snapshot, oldest first. Nothing happens.
-    pub(crate) fn plan(&self) -> Vec<Verdict> {
-        plan(&self.manifest, &self.rotation)
+    pub(crate) fn plan(&self) -> Vec<Decision> {
+        plan(&self.manifest, &self.retention)
     }
 
     /// Does what the rules say: retires snapshots, removes the files of those retired before, and lets
     /// go of log. Returns what was decided.
-    pub(crate) fn rotate(&mut self, wal: &Wal<D>) -> Result<Vec<Verdict>, Error> {
-        let verdicts = self.plan();
+    pub(crate) fn apply_retention(&mut self, wal: &Wal<D>) -> Result<Vec<Decision>, Error> {
+        let decisions = self.plan();
         let gone = std::mem::take(&mut self.manifest.retired);
-        for verdict in verdicts.iter().filter(|verdict| !verdict.reason.stays()) {
-            self.manifest.retire(verdict.id);
+        for decision in decisions.iter().filter(|decision| !decision.reason.stays()) {
+            self.manifest.retire(decision.id);
         }
-        let log_after = self.log_after(&verdicts);
+        let log_after = self.log_after(&decisions);
         self.manifest.log_after = self.manifest.log_after.max(log_after.map_or(0, Lsn::get));
         self.write()?;
         for (lsn, generation) in gone {
@@ -192,35 +196,36 @@ impl<D: Disk> Snapshots<D> {
         if let Some(lsn) = log_after {
             wal.drop_through(lsn)?;
         }
-        Ok(verdicts)
+        Ok(decisions)
     }
 
     /// The records up to here are in every snapshot of the window; `None` while there are too few to
     /// fall back to, or the log is all that can still show what a restore names.
-    fn log_after(&self, verdicts: &[Verdict]) -> Option<Lsn> {
-        let mut window = verdicts.iter().filter(|verdict| verdict.reason.spans_the_window());
+    fn log_after(&self, decisions: &[Decision]) -> Option<Lsn> {
+        let mut window = decisions.iter().filter(|decision| decision.reason.spans_the_window());
         let oldest = window.next()?;
-        let enough = 1 + window.count() >= self.rotation.floor();
+        let enough = 1 + window.count() >= self.retention.floor();
         let oldest = oldest.id.lsn;
-        let irreplaceable =
-            |entry: &ManifestEntry| entry.check == Check::Damaged && entry.restored_at > oldest;
+        let irreplaceable = |entry: &ManifestEntry| {
+            entry.integrity == Integrity::Damaged && entry.restored_at > oldest
+        };
         let may_go = enough && !self.manifest.entries.iter().any(irreplaceable);
         if may_go { Lsn::new(oldest) } else { None }
     }
 
     /// All snapshots, oldest first.
     pub(crate) fn list(&self) -> Vec<Snapshot> {
-        let describe = |(entry, verdict): (&ManifestEntry, Verdict)| Snapshot {
+        let describe = |(entry, decision): (&ManifestEntry, Decision)| Snapshot {
             id: entry.id(),
             timeline: entry.timeline,
             bytes: entry.bytes,
             created_ms: entry.created_ms,
             time_ms: entry.time_ms,
-            check: entry.check,
+            integrity: entry.integrity,
             origin: entry.origin,
             pinned: entry.pinned,
             labels: entry.labels.clone(),
-            kept_because: verdict.reason,
+            kept_because: decision.reason,
         };
         self.manifest.entries.iter().zip(self.plan()).map(describe).collect()
     }
@@ -265,9 +270,10 @@ impl<D: Disk> Snapshots<D> {
     /// Retires `id`, unless the rules say that it is needed.
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
         let entry = self.manifest.get(id).ok_or(Error::NoSuchSnapshot { id })?;
-        let verdicts = self.plan();
-        let newest = |verdict: &Verdict| verdict.id == id && verdict.reason == Reason::Newest;
-        let why = if verdicts.iter().any(newest) {
+        let decisions = self.plan();
+        let newest =
+            |decision: &Decision| decision.id == id && decision.reason == RetentionReason::Newest;
+        let why = if decisions.iter().any(newest) {
             "it is the newest whole one"
         } else if self.manifest.may_replay(entry.restored_at) {
             "a restore in the log needs it"
@@ -314,6 +320,6 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn list<D: Disk>(disk: &D, rotation: Rotation) -> Result<Vec<Snapshot>, Error> {
-    Ok(Snapshots::open(disk, rotation)?.list())
+pub fn list<D: Disk>(disk: &D, retention: Retention) -> Result<Vec<Snapshot>, Error> {
+    Ok(Snapshots::open(disk, retention)?.list())
 }

@@ -7,11 +7,11 @@ use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
 use crate::backlog::{Backlog, Since};
-use crate::check::Check;
-use crate::compactor::{Compactor, Target};
+use crate::compactor::{Compactor, RestoreTarget};
 use crate::error::Error;
 use crate::id::SnapshotId;
 use crate::image::Image;
+use crate::integrity::Integrity;
 use crate::labels::Labels;
 use crate::log_directory::log_directory;
 use crate::machine::{StateMachine, Weakness};
@@ -75,7 +75,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         mut watch: impl FnMut(u64),
     ) -> Result<(Self, Recovery), Error> {
         let log = log_directory(disk)?;
-        let mut snapshots = Snapshots::open(disk, policy.rotation)?;
+        let mut snapshots = Snapshots::open(disk, policy.retention)?;
         let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true)?;
         let mut since = Since::default();
         let (wal, found) = {
@@ -93,11 +93,11 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         for (id, error) in &passed_over {
             // One that could not be opened or read this time may be whole.
             if matches!(error, Error::Unusable { .. }) {
-                snapshots.checked(*id, Check::Damaged)?;
+                snapshots.set_integrity(*id, Integrity::Damaged)?;
             }
         }
         if let Some(id) = replay.snapshot {
-            snapshots.checked(id, Check::Whole)?;
+            snapshots.set_integrity(id, Integrity::Whole)?;
         }
         snapshots.hold_named(&replay.restores)?;
         // One in today's schema, too, should replace what had to be migrated.
@@ -197,7 +197,12 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// # Errors
     /// [`Error::NoSuchSnapshot`] when one of the two was deleted meanwhile; those of [`Wal::append`].
     /// Nothing has happened then.
-    pub fn restore(&mut self, time_ms: u64, target: Target<S>, branch: u64) -> Result<Lsn, Error> {
+    pub fn restore(
+        &mut self,
+        time_ms: u64,
+        target: RestoreTarget<S>,
+        branch: u64,
+    ) -> Result<Lsn, Error> {
         // Held before the record exists: a replay of the record must find the image.
         self.compactor.snapshots.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
         LogRecord::write_restore(target.id, branch, &mut self.buffer);

@@ -6,7 +6,7 @@ use icn_daemon::control::request::Request;
 use icn_daemon::failure::{Failure, exit};
 use icn_daemon::node::{Effect, Inputs, Rng};
 use icn_gossip::{KeyCard, Keypair};
-use icn_snapshot::{Check, Due, Policy, Rotation};
+use icn_snapshot::{Due, Integrity, Policy, Retention};
 use icn_tests::{SimNode, TestRng, request, sweep_power_losses};
 use icn_wal::disk::{Faults, SimDisk};
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 /// Small limits, so that a short run takes several snapshots.
 const POLICY: Policy = Policy {
     due: Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX },
-    rotation: Rotation { keep: 3, age_ms: 0, bytes: u64::MAX },
+    retention: Retention { keep: 3, age_ms: 0, bytes: u64::MAX },
 };
 
 fn publish(text: &str) -> Request {
@@ -296,7 +296,7 @@ fn the_scrub_reads_snapshots_in_turn_and_replaces_a_damaged_one() {
     sim.node.found_damage(0);
     sim.tick().expect("another takes its place");
     let kept = sim.node.store().compactor().list();
-    let whole = kept.iter().filter(|kept| kept.check == Check::Whole);
+    let whole = kept.iter().filter(|kept| kept.integrity == Integrity::Whole);
     assert_eq!(whole.count(), 3);
     assert!(kept.iter().all(|kept| kept.id != bad), "{kept:?}");
 }

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
-use icn_snapshot::{Check, Rotation, Snapshot, list};
+use icn_snapshot::{Integrity, Retention, Snapshot, list};
 use icn_wal::salvage::{Run, Salvage, salvage};
 use icn_wal::{Error, From, FsDisk, Lsn};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ pub(super) fn run(
         let _ = std::fs::remove_dir(to);
     }
     let snapshots =
-        FsDisk::read_only(directory).ok().and_then(|disk| list(&disk, Rotation::default()).ok());
+        FsDisk::read_only(directory).ok().and_then(|disk| list(&disk, Retention::default()).ok());
     Ok(told(&found, to, &snapshots.unwrap_or_default()))
 }
 
@@ -137,7 +137,7 @@ fn fit(kept: Option<&Run>, snapshots: &[Snapshot]) -> Value {
     let continues =
         |lsn: u64| kept.is_some_and(|run| (run.after..=run.last_lsn.max(run.after)).contains(&lsn));
     let mut good =
-        snapshots.iter().rev().filter(|snapshot| snapshot.check == Check::Whole).peekable();
+        snapshots.iter().rev().filter(|snapshot| snapshot.integrity == Integrity::Whole).peekable();
     let newest = good.peek().map(|snapshot| snapshot.id);
     let lsn = newest.map_or(0, |id| id.lsn);
     let fitting = good.map(|snapshot| snapshot.id).find(|id| continues(id.lsn));

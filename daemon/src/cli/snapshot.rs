@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use icn_snapshot::{At, state_at};
+use icn_snapshot::{PointInTime, state_at};
 use serde_json::{Value, json};
 
 use super::args::{SnapshotCommand, Source};
@@ -93,7 +93,7 @@ impl Ctl {
     /// Always from the files: a node's state may be larger than a line of its socket.
     fn export(&self, moment: Option<Moment>, to: Option<&Path>) -> Result<(), Failure> {
         let disk = datadir::read_only(&self.directory)?;
-        let at = moment.map_or(Ok(At::Latest), |moment| moment.at())?;
+        let at = moment.map_or(Ok(PointInTime::Latest), |moment| moment.at())?;
         let past = state_at::<Machine, _>(&disk, at)?;
         let Some(path) = to else {
             let mut out = BufWriter::new(io::stdout().lock());

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use icn_snapshot::{At, SnapshotId};
+use icn_snapshot::{PointInTime, SnapshotId};
 use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -232,14 +232,14 @@ impl Moment {
     ///
     /// # Errors
     /// `ICN-E0216` for an id that is none, `ICN-E0214` for LSN 0.
-    pub(crate) fn at(&self) -> Result<At, Failure> {
+    pub(crate) fn at(&self) -> Result<PointInTime, Failure> {
         match self {
-            Self::Id(id) => Ok(At::Snapshot(snapshot_id(id)?)),
-            Self::Lsn(lsn) => Lsn::new(*lsn).map(At::Lsn).ok_or_else(|| {
+            Self::Id(id) => Ok(PointInTime::Snapshot(snapshot_id(id)?)),
+            Self::Lsn(lsn) => Lsn::new(*lsn).map(PointInTime::Lsn).ok_or_else(|| {
                 let message = "There is no LSN 0; the first is 1.";
                 Failure::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")
             }),
-            Self::Time(time_ms) => Ok(At::Time(*time_ms)),
+            Self::Time(time_ms) => Ok(PointInTime::Time(*time_ms)),
         }
     }
 }

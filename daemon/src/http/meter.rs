@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use icn_gossip::Counts;
 use icn_gossip::mesh::Mesh;
-use icn_snapshot::{Check, Snapshot};
+use icn_snapshot::{Integrity, Snapshot};
 use icn_wal::Stats;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
@@ -189,9 +189,10 @@ impl Meter {
 
     /// Which snapshots are kept.
     pub(crate) fn snapshots(&self, kept: &[Snapshot]) {
-        let count = |check| real(kept.iter().filter(|kept| kept.check == check).count() as u64);
-        self.snapshot.generations.set(count(Check::Whole));
-        self.snapshot.quarantined.set(count(Check::Damaged));
+        let count =
+            |integrity| real(kept.iter().filter(|kept| kept.integrity == integrity).count() as u64);
+        self.snapshot.generations.set(count(Integrity::Whole));
+        self.snapshot.quarantined.set(count(Integrity::Damaged));
     }
 
     /// How much is less than was kept.

@@ -34,7 +34,7 @@ impl StateMachine for Machine {
         self.0.losses(summary).into_iter().map(weakness).collect()
     }
 
-    fn check<'de, D: Deserializer<'de>>(
+    fn verify<'de, D: Deserializer<'de>>(
         summary: &[u8],
         source: D,
     ) -> Result<Vec<Weakness>, D::Error> {
@@ -71,7 +71,7 @@ mod tests {
         let bytes = rmp_serde::to_vec(&less).expect("memory");
         let check = |summary: &[u8]| {
             let source = &mut rmp_serde::Deserializer::new(&bytes[..]);
-            Machine::check(summary, source).expect("a state")
+            Machine::verify(summary, source).expect("a state")
         };
         assert_eq!(check(&less.summary()), []);
         let weaker = check(&more.summary());

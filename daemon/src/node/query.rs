@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64;
 use icn_gossip::{Did, Policy, Provenance, Reject, State, Stored, Topic, TopicId, View};
-use icn_snapshot::{Check, Origin, Snapshot, Verdict, Window, digest};
+use icn_snapshot::{Decision, Integrity, Origin, RestoreWindow, Snapshot, digest};
 use icn_wal::disk::Disk;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -159,15 +159,15 @@ impl<D: Disk> Node<D> {
     }
 
     /// The LSNs that can be restored.
-    fn window(&self) -> Window {
-        Window { first: self.store.compactor().window_start(), last: self.store.lsn() }
+    fn window(&self) -> RestoreWindow {
+        RestoreWindow { first: self.store.compactor().window_start(), last: self.store.lsn() }
     }
 
     fn status(&self) -> Value {
         let counts = self.state().counts();
         let wal = self.store.wal().stats();
         let snapshots = self.store.compactor().list();
-        let newest = snapshots.iter().rev().find(|snapshot| snapshot.check == Check::Whole);
+        let newest = snapshots.iter().rev().find(|snapshot| snapshot.integrity == Integrity::Whole);
         let recovery = &self.recovery;
         let network: Map<String, Value> =
             self.mesh.counts().map(|(name, count)| (name.into(), count.into())).collect();
@@ -199,7 +199,7 @@ impl<D: Disk> Node<D> {
                 "lsn": newest.map(|snapshot| snapshot.id.lsn),
                 "created": newest.map(|snapshot| snapshot.created_ms),
                 "kept": snapshots.len(),
-                "damaged": snapshots.iter().filter(|kept| kept.check == Check::Damaged).count(),
+                "damaged": snapshots.iter().filter(|kept| kept.integrity == Integrity::Damaged).count(),
                 "window": describe_window(self.window()),
             },
             "last_start": {
@@ -234,12 +234,12 @@ pub fn describe_digest(state: &Machine, lsn: u64) -> Value {
 
 /// Snapshots as they are listed.
 #[must_use]
-pub fn describe_snapshots(snapshots: &[Snapshot], window: Window) -> Value {
+pub fn describe_snapshots(snapshots: &[Snapshot], window: RestoreWindow) -> Value {
     let each = snapshots.iter().map(describe_snapshot);
     json!({ "snapshots": each.collect::<Vec<_>>(), "window": describe_window(window) })
 }
 
-fn describe_window(Window { first, last }: Window) -> Value {
+fn describe_window(RestoreWindow { first, last }: RestoreWindow) -> Value {
     json!({ "first": first, "last": last })
 }
 
@@ -255,11 +255,11 @@ pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
         "created": snapshot.created_ms,
         "timeline": snapshot.timeline,
         "time": snapshot.time_ms,
-        "verified": snapshot.check == Check::Whole,
-        "check": match snapshot.check {
-            Check::Whole => "whole",
-            Check::Unchecked => "unchecked",
-            Check::Damaged => "damaged",
+        "verified": snapshot.integrity == Integrity::Whole,
+        "check": match snapshot.integrity {
+            Integrity::Whole => "whole",
+            Integrity::Unchecked => "unchecked",
+            Integrity::Damaged => "damaged",
         },
         "origin": match snapshot.origin {
             Origin::Taken => "taken",
@@ -273,13 +273,13 @@ pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
 }
 
 /// What the rules say, as it is told.
-pub(crate) fn describe_plan(plan: &[Verdict]) -> Value {
-    let each = plan.iter().map(|verdict| {
+pub(crate) fn describe_plan(plan: &[Decision]) -> Value {
+    let each = plan.iter().map(|decision| {
         json!({
-            "id": verdict.id.to_string(),
-            "bytes": verdict.bytes,
-            "stays": verdict.reason.stays(),
-            "because": verdict.reason.to_string(),
+            "id": decision.id.to_string(),
+            "bytes": decision.bytes,
+            "stays": decision.reason.stays(),
+            "because": decision.reason.to_string(),
         })
     });
     json!({ "snapshots": each.collect::<Vec<_>>() })

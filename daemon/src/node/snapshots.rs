@@ -2,7 +2,7 @@
 
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Reject};
-use icn_snapshot::{Check, Image, Labels, SnapshotId, Target};
+use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, SnapshotId};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 use serde_json::json;
@@ -37,7 +37,8 @@ impl<D: Disk> Node<D> {
     /// is not found out once more.
     pub(super) fn next_to_scrub(&self) -> Option<SnapshotId> {
         let kept = self.store.compactor().list();
-        let sound = kept.iter().filter(|kept| kept.check != Check::Damaged).map(|kept| kept.id);
+        let sound =
+            kept.iter().filter(|kept| kept.integrity != Integrity::Damaged).map(|kept| kept.id);
         sound.clone().find(|id| Some(*id) > self.scrubbed).or_else(|| sound.clone().next())
     }
 
@@ -167,7 +168,7 @@ impl<D: Disk> Node<D> {
         Ok(told)
     }
 
-    fn restore(&mut self, now_ms: u64, target: Target<Machine>) -> Reply {
+    fn restore(&mut self, now_ms: u64, target: RestoreTarget<Machine>) -> Reply {
         let (id, undo) = (target.id(), target.undo());
         let before = self.store.lsn();
         let branch = self.rng.next();

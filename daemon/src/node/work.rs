@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use icn_gossip::{Did, NodeId, State};
-use icn_snapshot::{At, Compactor, Image, Past, SnapshotId, Target, state_at};
+use icn_snapshot::{Compactor, Image, PointInTime, RestoreTarget, SnapshotId, StateAt, state_at};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 use serde_json::{Value, json};
@@ -37,9 +37,9 @@ pub enum Work {
     /// To say what lies between two states.
     Diff(Side, Side),
     /// To say what going back to a moment would change in the state that is.
-    Preview(Box<State>, u64, At),
+    Preview(Box<State>, u64, PointInTime),
     /// To go back: the state of a moment becomes the present one. The image is of the present.
-    Restore(At, Box<Image<Machine>>),
+    Restore(PointInTime, Box<Image<Machine>>),
     /// To take in a state from a file; without a time, only to say what would be taken.
     Import {
         /// Which file.
@@ -57,7 +57,7 @@ pub enum Work {
 #[derive(Debug)]
 pub enum Prepared {
     /// A state to go back to.
-    Restore(Box<Target<Machine>>),
+    Restore(Box<RestoreTarget<Machine>>),
     /// What the earlier implementation left.
     Legacy(Legacy),
 }
@@ -88,7 +88,7 @@ pub enum Side {
     /// The state as it is.
     Now(Box<State>, u64),
     /// One that was.
-    Then(At),
+    Then(PointInTime),
 }
 
 impl Work {
@@ -104,7 +104,7 @@ impl Work {
         match self {
             Self::Digest(state, lsn) => Ok(describe_digest(&Machine(*state), lsn)),
             Self::DigestAt(lsn) => {
-                let past = compactor.state_at::<Machine>(At::Lsn(lsn))?;
+                let past = compactor.state_at::<Machine>(PointInTime::Lsn(lsn))?;
                 Ok(describe_digest(&past.state, past.lsn))
             }
             Self::Verify(id) => {
@@ -130,7 +130,7 @@ impl Work {
                 Ok(preview(*present, json!({ "lsn": lsn, "now": true }), past))
             }
             Self::Restore(at, present) => {
-                settle(Prepared::Restore(Box::new(compactor.target(at, *present)?)))
+                settle(Prepared::Restore(Box::new(compactor.prepare_restore(at, *present)?)))
             }
             Self::Import { path, node, now_ms, formerly } => {
                 match import::read(path, formerly, now_ms.is_none())? {
@@ -147,7 +147,7 @@ impl Work {
 impl Side {
     fn state(
         self,
-        then: impl FnOnce(At) -> Result<Past<Machine>, Failure>,
+        then: impl FnOnce(PointInTime) -> Result<StateAt<Machine>, Failure>,
     ) -> Result<(State, Value), Failure> {
         Ok(match self {
             Self::Now(state, lsn) => (*state, json!({ "lsn": lsn, "now": true })),
@@ -162,7 +162,7 @@ impl Side {
 /// Those of [`state_at`].
 pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Moment>) -> Reply {
     let side = |moment: Option<&Moment>| {
-        let at = moment.map_or(Ok(At::Latest), Moment::at)?;
+        let at = moment.map_or(Ok(PointInTime::Latest), Moment::at)?;
         Ok::<_, Failure>(describe(state_at::<Machine, D>(disk, at)?))
     };
     Ok(tell(side(from)?, side(to)?))
@@ -173,20 +173,20 @@ pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Mome
 /// # Errors
 /// Those of [`state_at`].
 pub(crate) fn preview_offline<D: Disk>(disk: &D, to: &Moment) -> Reply {
-    let (present, told) = describe(state_at::<Machine, D>(disk, At::Latest)?);
+    let (present, told) = describe(state_at::<Machine, D>(disk, PointInTime::Latest)?);
     Ok(preview(present, told, state_at(disk, to.at()?)?))
 }
 
 /// What must not go back does not: how far the logs have come, above all.
-fn preview(present: State, told: Value, past: Past<Machine>) -> Value {
+fn preview(present: State, told: Value, past: StateAt<Machine>) -> Value {
     let (image, told_to) = describe(past);
     let epoch = present.node().map_or(0, |node| node.epoch);
     let restored = present.restore(image, epoch);
     tell((present, told), (restored, told_to))
 }
 
-fn describe(past: Past<Machine>) -> (State, Value) {
-    let Past { state, lsn, time_ms, timeline, .. } = past;
+fn describe(past: StateAt<Machine>) -> (State, Value) {
+    let StateAt { state, lsn, time_ms, timeline, .. } = past;
     (state.0, json!({ "lsn": lsn, "time": time_ms, "timeline": timeline, "now": false }))
 }
 

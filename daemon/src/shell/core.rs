@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use icn_gossip::mesh::LinkId;
-use icn_snapshot::Check;
+use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -142,9 +142,9 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
         changed: node.store().changed(),
         newest_snapshot_ms: kept
             .iter()
-            .rfind(|kept| kept.check == Check::Whole)
+            .rfind(|kept| kept.integrity == Integrity::Whole)
             .map(|kept| kept.created_ms),
-        damaged_snapshots: kept.iter().filter(|kept| kept.check == Check::Damaged).count(),
+        damaged_snapshots: kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count(),
         weaknesses: node.guard().findings().len(),
         sealed_topics: counts.sealed_topics,
         no_room: log.no_room,

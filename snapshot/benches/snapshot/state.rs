@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use icn_snapshot::{Entries, Policy, StateMachine, Store, Weakness};
+use icn_snapshot::{DrainedMap, Policy, StateMachine, Store, Weakness};
 use icn_wal::{FsDisk, Lsn};
 use imbl::OrdMap;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -62,8 +62,8 @@ impl StateMachine for Accounts {
         }
     }
 
-    fn check<'de, D: Deserializer<'de>>(_: &[u8], source: D) -> Result<Vec<Weakness>, D::Error> {
-        Entries::<Key, Value>::deserialize(source).map(|_| Vec::new())
+    fn verify<'de, D: Deserializer<'de>>(_: &[u8], source: D) -> Result<Vec<Weakness>, D::Error> {
+        DrainedMap::<Key, Value>::deserialize(source).map(|_| Vec::new())
     }
 }
 

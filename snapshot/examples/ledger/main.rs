@@ -17,7 +17,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use icn_snapshot::{At, Rotation, list, state_at};
+use icn_snapshot::{PointInTime, Retention, list, state_at};
 use icn_wal::FsDisk;
 
 use crate::bank::{Bank, Outcome, complain};
@@ -43,7 +43,7 @@ fn transfer(dir: &Path, from: &str, to: &str, amount: &str) -> Outcome<()> {
 
 /// Reads only, also beside a writer.
 fn show(dir: &Path) -> Outcome<()> {
-    let past = state_at::<Ledger, _>(&FsDisk::read_only(dir)?, At::Latest)?;
+    let past = state_at::<Ledger, _>(&FsDisk::read_only(dir)?, PointInTime::Latest)?;
     for (name, sum) in &past.state.accounts {
         writeln!(stdout(), "{name:<12} {sum:>12}")?;
     }
@@ -51,7 +51,7 @@ fn show(dir: &Path) -> Outcome<()> {
 }
 
 fn snapshots(dir: &Path) -> Outcome<()> {
-    for snapshot in list(&FsDisk::read_only(dir)?, Rotation::default())? {
+    for snapshot in list(&FsDisk::read_only(dir)?, Retention::default())? {
         let (id, bytes, why) = (snapshot.id, snapshot.bytes, snapshot.kept_because);
         writeln!(stdout(), "{id:<12} {bytes:>8} bytes, kept: {why}")?;
     }

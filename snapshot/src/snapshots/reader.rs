@@ -33,12 +33,12 @@ impl<D: Disk> SnapshotReader<D> {
 
     /// [`load_undiminished`](Self::load_undiminished) without keeping the state, from the disk, with a
     /// `pause` between chunks.
-    pub(crate) fn check<S: StateMachine>(
+    pub(crate) fn verify<S: StateMachine>(
         &self,
         id: SnapshotId,
         pause: &mut dyn FnMut(),
     ) -> Result<(), Error> {
-        let header = file::check::<S, D>(&self.disk, &id.file_name(), pause)?;
+        let header = file::verify::<S, D>(&self.disk, &id.file_name(), pause)?;
         self.check_header(id, &header)
     }
 

@@ -2,10 +2,10 @@
 
 use icn_wal::disk::{Disk, DiskFile};
 
-use crate::check::Check;
 use crate::error::{Error, OnFile};
 use crate::file;
 use crate::id::SnapshotId;
+use crate::integrity::Integrity;
 use crate::labels::Labels;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
@@ -17,9 +17,9 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
         let Some(id) = SnapshotId::from_file_name(&name) else { continue };
         let file = disk.open(&name).on("open", disk.describe(&name))?;
         let bytes = file.size().on("read", disk.describe(&name))?;
-        let (header, check) = match file::read_header(disk, &name) {
-            Ok(header) => (Some(header), Check::Unchecked),
-            Err(Error::Unusable { .. }) => (None, Check::Damaged),
+        let (header, integrity) = match file::read_header(disk, &name) {
+            Ok(header) => (Some(header), Integrity::Unchecked),
+            Err(Error::Unusable { .. }) => (None, Integrity::Damaged),
             Err(error) => return Err(error),
         };
         manifest.next_generation = manifest.next_generation.max(id.generation + 1);
@@ -30,7 +30,7 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
             bytes,
             created_ms: header.map_or(0, |header| header.created_ms),
             time_ms: header.map_or(0, |header| header.time_ms),
-            check,
+            integrity,
             origin: header.map_or(Origin::Taken, |header| header.origin),
             pinned: true,
             labels: Labels::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use icn_snapshot::{At, Error, Policy, Recovery, SnapshotId, StateMachine, Store};
+use icn_snapshot::{Error, PointInTime, Policy, Recovery, SnapshotId, StateMachine, Store};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Serialize};
@@ -57,9 +57,13 @@ pub(crate) fn put(store: &mut Store<Map, SimDisk>, key: u8, value: u32) {
 }
 
 /// Goes back to `at` as an operator does, and returns the LSN of the RESTORE record.
-pub(crate) fn restore(store: &mut Store<Map, SimDisk>, at: At, branch: u64) -> Result<Lsn, Error> {
+pub(crate) fn restore(
+    store: &mut Store<Map, SimDisk>,
+    at: PointInTime,
+    branch: u64,
+) -> Result<Lsn, Error> {
     let compactor = store.compactor().clone();
     let present = store.image(5).expect("something is committed");
-    let target = compactor.target(at, present)?;
+    let target = compactor.prepare_restore(at, present)?;
     store.restore(1, target, branch)
 }

@@ -1,6 +1,6 @@
 //! When a snapshot is due.
 
-use icn_snapshot::{At, Due, Error, Policy, Store};
+use icn_snapshot::{Due, Error, PointInTime, Policy, Store};
 use icn_wal::Lsn;
 use icn_wal::disk::{Faults, SimDisk};
 
@@ -31,8 +31,8 @@ fn what_is_due_counts_from_the_last_snapshot_that_was_saved() {
     assert!(store.changed() && store.snapshot_due(1));
 
     let present = store.image(5).expect("an image");
-    let beyond = At::Lsn(Lsn::new(400).expect("a number"));
-    let failed = store.compactor().target(beyond, present);
+    let beyond = PointInTime::Lsn(Lsn::new(400).expect("a number"));
+    let failed = store.compactor().prepare_restore(beyond, present);
     assert!(matches!(failed, Err(Error::OutsideWindow { .. })), "{failed:?}");
     assert!(
         store.changed() && store.snapshot_due(1),
@@ -57,8 +57,8 @@ fn the_age_of_what_a_lost_image_held_counts_too() {
     assert!(store.snapshot_due(1001), "the first record is of the time 1");
     drop(store.image(5));
     let target = store.image(5).and_then(|present| {
-        let at = At::Lsn(Lsn::new(1)?);
-        store.compactor().target(at, present).ok()
+        let at = PointInTime::Lsn(Lsn::new(1)?);
+        store.compactor().prepare_restore(at, present).ok()
     });
     store.restore(1, target.expect("a target"), 1).expect("a restore");
     drop(store.image(5));

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use icn_snapshot::{At, state_at};
+use icn_snapshot::{PointInTime, state_at};
 use icn_wal::disk::{Disk, SimDisk};
 
 use crate::common::{Map, open, put, save};
@@ -28,6 +28,6 @@ fn a_snapshot_of_this_format_is_read_and_written_as_ever() {
     let other = SimDisk::new(12);
     other.subdir("snapshots").expect("a directory");
     other.write_file(&name, &golden);
-    let past = state_at::<Map, _>(&other, At::Snapshot(id)).expect("reads");
+    let past = state_at::<Map, _>(&other, PointInTime::Snapshot(id)).expect("reads");
     assert_eq!((&past.state, past.lsn, past.time_ms), (store.state(), 5, 1));
 }

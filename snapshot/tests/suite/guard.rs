@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, Weakness};
+use icn_snapshot::{
+    Error, Integrity, PointInTime, Policy, SnapshotId, StateMachine, Store, Weakness,
+};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -92,7 +94,7 @@ fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
     let verified = compactor.verify::<Doors>(id);
     assert!(matches!(&verified, Err(Error::Unusable { why, .. }) if why.contains("3 is open")));
     let present = store.image(1).expect("an image");
-    let target = compactor.target(At::Snapshot(id), present);
+    let target = compactor.prepare_restore(PointInTime::Snapshot(id), present);
     assert!(matches!(target, Err(Error::Unusable { .. })), "{:?}", target.err());
     // Nor does such a build write a snapshot that would look as if nothing had been.
     lock(&mut store, 7);
@@ -115,7 +117,7 @@ fn the_summary_of_a_damaged_snapshot_still_shows_what_a_replay_has_lost() {
     let (store, recovery) = Store::<Doors, _>::open(&disk.fork(), Policy::default()).expect("open");
     assert_eq!((store.state().locked.len(), recovery.passed_over.len()), (0, 1));
     assert_eq!(recovery.weaker.len(), 2, "{:?}", recovery.weaker);
-    assert_eq!(store.compactor().list()[0].check, Check::Damaged);
+    assert_eq!(store.compactor().list()[0].integrity, Integrity::Damaged);
 
     LOSES.set((false, false));
     let (store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");

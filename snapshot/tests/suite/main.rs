@@ -1,6 +1,5 @@
 //! The store against its promises.
 
-mod check;
 mod common;
 mod due;
 mod golden;
@@ -8,3 +7,4 @@ mod guard;
 mod recovery;
 mod retention;
 mod snapshots;
+mod verify;

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use icn_snapshot::{At, Check, Error, Policy, SnapshotId, StateMachine, Store, digest, state_at};
+use icn_snapshot::{
+    Error, Integrity, PointInTime, Policy, SnapshotId, StateMachine, Store, digest, state_at,
+};
 use icn_wal::Lsn;
 use icn_wal::disk::{Faults, SimDisk};
 use proptest::prelude::*;
@@ -89,7 +91,7 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
             Step::Restore(back) => {
                 let kept = store.compactor().list();
                 if let Some(kept) = kept.iter().rev().nth(*back) {
-                    restore(&mut store, At::Snapshot(kept.id), 3)?;
+                    restore(&mut store, PointInTime::Snapshot(kept.id), 3)?;
                     model.states.push(store.state().clone());
                 }
             }
@@ -98,7 +100,7 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
                 if to >= store.compactor().window_start()
                     && let Some(lsn) = Lsn::new(to)
                 {
-                    restore(&mut store, At::Lsn(lsn), 3)?;
+                    restore(&mut store, PointInTime::Lsn(lsn), 3)?;
                     model.states.push(store.state().clone());
                 }
             }
@@ -158,7 +160,7 @@ proptest! {
         model.check(&store);
         let (state, lsn) = (store.state().clone(), store.lsn());
         drop(store);
-        let seen = state_at::<Map, _>(&image, At::Latest).expect("reads");
+        let seen = state_at::<Map, _>(&image, PointInTime::Latest).expect("reads");
         prop_assert_eq!((digest(&seen.state), seen.lsn), (digest(&state), lsn));
         let (again, _) = open(&image).expect("recovers again");
         prop_assert_eq!(again.state(), &state);
@@ -209,7 +211,7 @@ fn power_loss_at_every_operation_of_create_prune_delete_and_restore() {
             model.check(&store);
             let compactor = store.compactor();
             for lsn in compactor.window_start()..=store.lsn() {
-                let at = At::Lsn(Lsn::new(lsn).expect("an LSN"));
+                let at = PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"));
                 let past = state_at::<Map, _>(&image, at).expect("in the window");
                 assert!(model.states.contains(&past.state), "LSN {lsn} of power loss at {power}");
             }
@@ -253,7 +255,7 @@ fn a_damaged_newest_snapshot_loses_nothing() {
     assert_eq!(recovery.passed_over[0].0, newest);
     let listed = store.compactor().list();
     let listed = listed.iter().find(|kept| kept.id == newest).expect("still listed");
-    assert_eq!(listed.check, Check::Damaged);
+    assert_eq!(listed.integrity, Integrity::Damaged);
 }
 
 #[test]
@@ -304,7 +306,7 @@ fn a_restore_is_a_step_forward() {
     put(&mut store, 2, 2);
     let before = store.lsn();
     assert_eq!(store.timeline(), 0);
-    let lsn = restore(&mut store, At::Snapshot(id), 77).expect("restore");
+    let lsn = restore(&mut store, PointInTime::Snapshot(id), 77).expect("restore");
     assert_eq!(lsn.get(), before + 1);
     assert_eq!(store.state().values, early.values);
     assert_eq!((store.state().restores, store.timeline()), (1, 1));
@@ -339,7 +341,7 @@ fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
         }
     }
     for (lsn, expected) in digests {
-        let at = At::Lsn(Lsn::new(lsn).expect("an LSN"));
+        let at = PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"));
         let past = state_at::<Map, _>(&disk, at);
         if lsn < 14 {
             assert!(matches!(past, Err(Error::OutsideWindow { first: 14, .. })), "{lsn}: {past:?}");
@@ -349,7 +351,7 @@ fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
         assert_eq!((past.lsn, digest(&past.state)), (lsn, expected));
         assert_eq!(past.time_ms, 1, "also where a snapshot ends");
     }
-    let beyond = state_at::<Map, _>(&disk, At::Lsn(Lsn::new(31).expect("an LSN")));
+    let beyond = state_at::<Map, _>(&disk, PointInTime::Lsn(Lsn::new(31).expect("an LSN")));
     assert!(matches!(beyond, Err(Error::OutsideWindow { first: 14, last: 30, .. })), "{beyond:?}");
 }
 
@@ -408,7 +410,7 @@ fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
             assert!(why.contains("cannot open"), "{why}");
             passed_over += 1;
         }
-        assert_eq!(store.compactor().list()[0].check, Check::Whole, "opening {opening}");
+        assert_eq!(store.compactor().list()[0].integrity, Integrity::Whole, "opening {opening}");
         assert_eq!(store.state().values.len(), 1);
     }
     assert_eq!(passed_over, 1);
@@ -461,7 +463,7 @@ fn damage_anywhere_in_a_large_snapshot_is_noticed_while_it_is_loaded() {
     store.commit(1, ()).expect("commit");
     let image = store.image(5).expect("something is committed");
     let id = store.compactor().save(image).expect("save").id;
-    let load = || state_at::<Large, _>(&disk, At::Snapshot(id)).map(|past| past.state);
+    let load = || state_at::<Large, _>(&disk, PointInTime::Snapshot(id)).map(|past| past.state);
     assert_eq!(&load().expect("whole"), store.state());
     let name = disk.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");
     let whole = disk.read_file(&name).expect("bytes");
@@ -508,10 +510,10 @@ fn a_snapshot_that_cannot_be_read_once_is_not_called_damaged() {
             Err(Error::Io { .. }) => refused += 1,
             Err(error) => panic!("reading {reading}: {error}"),
         }
-        let load = || compactor.state_at::<Large>(At::Snapshot(id)).map(drop);
+        let load = || compactor.state_at::<Large>(PointInTime::Snapshot(id)).map(drop);
         let loaded = failing_at(reading, &load);
         assert!(!matches!(loaded, Err(Error::Unusable { .. })), "reading {reading}: {loaded:?}");
-        assert_eq!(compactor.list()[0].check, Check::Whole);
+        assert_eq!(compactor.list()[0].integrity, Integrity::Whole);
     }
     assert!(refused > 4, "{refused}");
 }

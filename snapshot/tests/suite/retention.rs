@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use icn_snapshot::{At, Check, Due, Error, Origin, Policy, Reason, Rotation, Store, state_at};
+use icn_snapshot::{
+    Due, Error, Integrity, Origin, PointInTime, Policy, Retention, RetentionReason, Store, state_at,
+};
 use icn_wal::disk::{Disk, SimDisk};
 use icn_wal::{From, Lsn};
 use proptest::prelude::*;
 
 use crate::common::{Map, open, put, restore, save};
 
-fn lsn(lsn: u64) -> At {
-    At::Lsn(Lsn::new(lsn).expect("an LSN"))
+fn lsn(lsn: u64) -> PointInTime {
+    PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"))
 }
 
 /// Every state of a store by its LSN.
@@ -39,7 +41,7 @@ impl History {
         }
         for &(at, time_ms) in times.iter().filter(|(at, _)| *at >= first) {
             let last = times.iter().rfind(|(_, then)| *then <= time_ms).map(|(last, _)| *last);
-            let past = state_at::<Map, _>(disk, At::Time(time_ms)).expect("in the window");
+            let past = state_at::<Map, _>(disk, PointInTime::Time(time_ms)).expect("in the window");
             assert_eq!((Some(past.lsn), Some(&past.state)), (last, self.0.get(&past.lsn)), "#{at}");
             assert!(past.time_ms >= time_ms || past.replayed == 0);
         }
@@ -76,24 +78,27 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn rotation() -> impl Strategy<Value = Rotation> {
+fn retention() -> impl Strategy<Value = Retention> {
     (2..5usize, prop_oneof![Just(0), 1..300u64], prop_oneof![Just(u64::MAX), 300..2000u64])
-        .prop_map(|(keep, age_ms, bytes)| Rotation { keep, age_ms, bytes })
+        .prop_map(|(keep, age_ms, bytes)| Retention { keep, age_ms, bytes })
 }
 
 /// Damages one snapshot, never so many that nothing is left to fall back to.
 fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
     let kept = store.compactor().list();
     let window = kept.iter().filter(|kept| {
-        matches!(kept.kept_because, Reason::Newest | Reason::Floor(_) | Reason::Young)
+        matches!(
+            kept.kept_because,
+            RetentionReason::Newest | RetentionReason::Floor(_) | RetentionReason::WithinLimits
+        )
     });
     let Some(one) = kept.get(index).filter(|_| window.count() >= 2) else { return };
     // The state that a restore names is there twice, but not three times.
     let twin = kept.iter().any(|other| {
-        other.id.lsn == one.id.lsn && other.id != one.id && other.check != Check::Whole
+        other.id.lsn == one.id.lsn && other.id != one.id && other.integrity != Integrity::Whole
     });
     // Once the log before it is gone, nothing makes up for the one that a restore names.
-    if one.check != Check::Whole || twin || one.origin == Origin::Target {
+    if one.integrity != Integrity::Whole || twin || one.origin == Origin::Target {
         return;
     }
     let name = format!("snapshots/{}", one.id.file_name());
@@ -107,10 +112,10 @@ proptest! {
     #[test]
     fn every_lsn_of_the_window_can_be_shown_after_any_steps(
         steps in prop::collection::vec(step(), 1..50),
-        rotation in rotation(),
+        retention in retention(),
         seed in any::<u64>(),
     ) {
-        let policy = Policy { due: Due::default(), rotation };
+        let policy = Policy { due: Due::default(), retention };
         let mut disk = SimDisk::new(seed);
         let (mut store, _) = Store::<Map, _>::open(&disk, policy).expect("open");
         let (mut history, mut clock) = (History::default(), 1000);
@@ -144,10 +149,10 @@ proptest! {
                 }
                 Step::RestoreSnapshot(index) => {
                     let Some(id) = nth(index) else { continue };
-                    match restore(&mut store, At::Snapshot(id), 1) {
+                    match restore(&mut store, PointInTime::Snapshot(id), 1) {
                         Ok(_) => history.note(&store),
                         Err(Error::Unusable { .. }) => {
-                            prop_assert_ne!(kept[index].check, Check::Whole);
+                            prop_assert_ne!(kept[index].integrity, Integrity::Whole);
                         }
                         Err(error) => panic!("{error}"),
                     }
@@ -179,19 +184,19 @@ proptest! {
         history.check(&disk, &store);
         let counted = store.compactor().list();
         let floor = counted.iter().filter(|kept| {
-            kept.check == Check::Whole
-                && matches!(kept.kept_because, Reason::Newest | Reason::Floor(_))
+            kept.integrity == Integrity::Whole
+                && matches!(kept.kept_because, RetentionReason::Newest | RetentionReason::Floor(_))
         });
-        prop_assert!(floor.count() <= rotation.keep);
+        prop_assert!(floor.count() <= retention.keep);
     }
 }
 
-fn reasons(store: &Store<Map, SimDisk>) -> Vec<Reason> {
+fn reasons(store: &Store<Map, SimDisk>) -> Vec<RetentionReason> {
     store.compactor().list().into_iter().map(|kept| kept.kept_because).collect()
 }
 
-fn with(disk: &SimDisk, rotation: Rotation) -> Store<Map, SimDisk> {
-    Store::open(disk, Policy { due: Due::default(), rotation }).expect("open").0
+fn with(disk: &SimDisk, retention: Retention) -> Store<Map, SimDisk> {
+    Store::open(disk, Policy { due: Due::default(), retention }).expect("open").0
 }
 
 fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
@@ -202,27 +207,27 @@ fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
 #[test]
 fn age_and_size_decide_above_the_floor_only() {
     let disk = SimDisk::new(1);
-    let rotation = Rotation { keep: 2, age_ms: 100, bytes: u64::MAX };
-    let mut store = with(&disk, rotation);
+    let retention = Retention { keep: 2, age_ms: 100, bytes: u64::MAX };
+    let mut store = with(&disk, retention);
     for time_ms in [1000, 1050, 1090, 1100, 1120] {
         put_at(&mut store, time_ms);
         save(&mut store);
     }
-    let (young, floor) = (Reason::Young, Reason::Floor(2));
+    let (young, floor) = (RetentionReason::WithinLimits, RetentionReason::Floor(2));
     // The first is 120 ms behind the newest.
-    assert_eq!(reasons(&store), [young, young, floor, Reason::Newest]);
+    assert_eq!(reasons(&store), [young, young, floor, RetentionReason::Newest]);
     let bytes = store.compactor().list()[1..].iter().map(|kept| kept.bytes).sum();
     drop(store);
-    let mut store = with(&disk.kill(), Rotation { bytes, ..rotation });
+    let mut store = with(&disk.kill(), Retention { bytes, ..retention });
     let plan: Vec<_> = store.compactor().plan().iter().map(|verdict| verdict.reason).collect();
-    assert_eq!(plan, [Reason::Large, young, floor, Reason::Newest]);
+    assert_eq!(plan, [RetentionReason::OverSize, young, floor, RetentionReason::Newest]);
     assert_eq!(reasons(&store).len(), 4, "a plan changes nothing");
     store.compactor().prune().expect("prune");
-    assert_eq!(reasons(&store), [young, floor, Reason::Newest]);
+    assert_eq!(reasons(&store), [young, floor, RetentionReason::Newest]);
     // A year without a snapshot: what is old is old, and the floor stays.
     put_at(&mut store, 1120 + 365 * 24 * 3_600_000);
     save(&mut store);
-    assert_eq!(reasons(&store), [floor, Reason::Newest]);
+    assert_eq!(reasons(&store), [floor, RetentionReason::Newest]);
 }
 
 #[test]
@@ -233,9 +238,12 @@ fn a_clock_that_jumps_back_reorders_nothing() {
         put_at(&mut store, time_ms);
     }
     for (time_ms, last) in [(5000, 1), (8999, 1), (9000, 4), (9499, 4), (9500, 5), (u64::MAX, 5)] {
-        assert_eq!(state_at::<Map, _>(&disk, At::Time(time_ms)).expect("a state").lsn, last);
+        assert_eq!(
+            state_at::<Map, _>(&disk, PointInTime::Time(time_ms)).expect("a state").lsn,
+            last
+        );
     }
-    let before = state_at::<Map, _>(&disk, At::Time(4999));
+    let before = state_at::<Map, _>(&disk, PointInTime::Time(4999));
     assert!(matches!(before, Err(Error::OutsideWindow { .. })), "{before:?}");
 }
 
@@ -253,7 +261,7 @@ fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
         put(&mut store, round, 2);
         save(&mut store);
     }
-    assert_eq!(reasons(&store)[0], Reason::Pinned);
+    assert_eq!(reasons(&store)[0], RetentionReason::Pinned);
     assert_eq!(store.compactor().list()[0].labels.to_string(), "why=before the upgrade");
     assert!(matches!(
         store.compactor().delete(pinned),
@@ -261,7 +269,8 @@ fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
     ));
     let compactor = store.compactor().clone();
     assert_eq!(compactor.window_start(), compactor.list()[1].id.lsn);
-    let isolated = compactor.state_at::<Map>(At::Snapshot(pinned)).expect("a restore point");
+    let isolated =
+        compactor.state_at::<Map>(PointInTime::Snapshot(pinned)).expect("a restore point");
     assert_eq!(isolated.state, state);
     let outside = compactor.state_at::<Map>(lsn(2));
     // The log is there as long as segments are shared; what is promised begins later.
@@ -279,14 +288,14 @@ fn the_snapshot_before_a_restore_stays_until_the_next_one() {
     let first = save(&mut store);
     put(&mut store, 2, 2);
     let values = store.state().values.clone();
-    let at = restore(&mut store, At::Snapshot(first), 7).expect("restore").get();
+    let at = restore(&mut store, PointInTime::Snapshot(first), 7).expect("restore").get();
     for round in 0..6 {
         put(&mut store, round, 3);
         save(&mut store);
     }
     let undo = store.compactor().list()[0].clone();
-    assert_eq!(undo.kept_because, Reason::Undoes(at));
-    restore(&mut store, At::Snapshot(undo.id), 8).expect("undo");
+    assert_eq!(undo.kept_because, RetentionReason::Undoes(at));
+    restore(&mut store, PointInTime::Snapshot(undo.id), 8).expect("undo");
     assert_eq!(store.state().values, values);
     for round in 0..6 {
         put(&mut store, round, 3);
@@ -326,7 +335,7 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
     put(&mut store, 1, 1);
     let first = save(&mut store);
     put(&mut store, 2, 2);
-    restore(&mut store, At::Snapshot(first), 7).expect("restore");
+    restore(&mut store, PointInTime::Snapshot(first), 7).expect("restore");
     for round in 0..2 {
         put(&mut store, round, 3);
         save(&mut store);
@@ -342,9 +351,9 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
     // Nor when somebody unpins it: should the newest one fail, a replay still needs it.
     store.compactor().pin(first, false).expect("unpin");
     assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
-    assert_eq!(kept.iter().filter(|kept| kept.check == Check::Whole).count(), 1);
+    assert_eq!(kept.iter().filter(|kept| kept.integrity == Integrity::Whole).count(), 1);
     kept.iter().for_each(|kept| store.compactor().verify::<Map>(kept.id).expect("whole"));
-    assert!(store.compactor().list().iter().all(|kept| kept.check == Check::Whole));
+    assert!(store.compactor().list().iter().all(|kept| kept.integrity == Integrity::Whole));
 }
 
 #[test]
@@ -378,7 +387,7 @@ fn no_look_into_the_past_ends_unseen_at_a_record_that_cannot_be_read() {
     let bad = *store.wal().append(1, &[&[0, 1]]).expect("append").end();
     store.wal().append(1, &[&[0, 1, 1, 0, 0, 0]]).expect("append");
     store.close().expect("close");
-    for at in [At::Latest, At::Time(1), At::Lsn(bad)] {
+    for at in [PointInTime::Latest, PointInTime::Time(1), PointInTime::Lsn(bad)] {
         let past = state_at::<Map, _>(&disk, at);
         let told = matches!(past, Err(Error::Record { lsn, .. }) if lsn == bad.get());
         assert!(told, "{at}: {past:?}");
@@ -393,6 +402,8 @@ fn what_lies_outside_the_window_is_named() {
     put(&mut store, 1, 1);
     let told = state_at::<Map, _>(&disk, lsn(400)).expect_err("beyond").to_string();
     assert_eq!(told, "LSN 400 is outside the restore window, which is LSN 1 to 1");
-    let texts = [At::Latest, At::Time(7), At::Snapshot(save(&mut store))].map(|at| at.to_string());
+    let texts =
+        [PointInTime::Latest, PointInTime::Time(7), PointInTime::Snapshot(save(&mut store))]
+            .map(|at| at.to_string());
     assert_eq!(texts, ["the latest state", "the time 7", "snapshot 1-1"]);
 }

@@ -1,6 +1,8 @@
 //! What lies in the directory of snapshots, and what a start makes of it.
 
-use icn_snapshot::{At, Check, Error, Image, Reason, Rotation, SnapshotId, Store, list};
+use icn_snapshot::{
+    Error, Image, Integrity, PointInTime, Retention, RetentionReason, SnapshotId, Store, list,
+};
 use icn_wal::Lsn;
 use icn_wal::disk::{Faults, SimDisk};
 
@@ -49,13 +51,13 @@ fn a_snapshot_is_as_large_as_its_file_also_when_the_list_is_lost() {
     assert_eq!(store.compactor().list()[0].bytes, bytes);
     drop(store);
     disk.remove_file("snapshots/MANIFEST");
-    let listed = || list(&disk, Rotation::default()).expect("a list").remove(0);
-    assert_eq!((listed().bytes, listed().check), (bytes, Check::Unchecked));
+    let listed = || list(&disk, Retention::default()).expect("a list").remove(0);
+    assert_eq!((listed().bytes, listed().integrity), (bytes, Integrity::Unchecked));
     // Nothing of a header is believed that is not as it was sealed.
     let mut damaged = disk.read_file(&file(id)).expect("a snapshot");
     damaged[40] ^= 1;
     disk.write_file(&file(id), &damaged);
-    assert_eq!((listed().bytes, listed().check), (bytes, Check::Damaged));
+    assert_eq!((listed().bytes, listed().integrity), (bytes, Integrity::Damaged));
 }
 
 #[test]
@@ -114,10 +116,10 @@ fn what_is_not_listed_is_said_to_be_none() {
         assert!(matches!(result, Err(Error::NoSuchSnapshot { id }) if id == first), "{result:?}");
     };
     none(compactor.verify::<Map>(first));
-    none(compactor.state_at::<Map>(At::Snapshot(first)).map(drop));
+    none(compactor.state_at::<Map>(PointInTime::Snapshot(first)).map(drop));
     none(compactor.pin(first, true));
     none(compactor.delete(first));
-    none(restore(&mut store, At::Snapshot(first), 1).map(drop));
+    none(restore(&mut store, PointInTime::Snapshot(first), 1).map(drop));
 }
 
 #[test]
@@ -138,13 +140,13 @@ fn the_window_begins_behind_the_log_when_every_snapshot_of_it_is_damaged() {
     }
 }
 
-fn reason(store: &Store<Map, SimDisk>, id: SnapshotId) -> Option<Reason> {
+fn reason(store: &Store<Map, SimDisk>, id: SnapshotId) -> Option<RetentionReason> {
     let kept = store.compactor().list().into_iter().find(|kept| kept.id == id)?;
     Some(kept.kept_because)
 }
 
-fn at(lsn: u64) -> At {
-    At::Lsn(Lsn::new(lsn).expect("an LSN"))
+fn at(lsn: u64) -> PointInTime {
+    PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"))
 }
 
 #[test]
@@ -163,10 +165,10 @@ fn all_that_hold_what_a_restore_names_are_kept_for_it_and_no_others() {
             store.compactor().pin(twin, true).expect("pin");
         }
     }
-    let restored = restore(&mut store, At::Snapshot(saved[1]), 7).expect("restore").get();
-    assert_eq!(reason(&store, saved[1]), Some(Reason::RestoredAt(restored)));
-    assert_eq!(reason(&store, twin), Some(Reason::RestoredAt(restored)));
-    assert_eq!(reason(&store, saved[0]), Some(Reason::Pinned));
+    let restored = restore(&mut store, PointInTime::Snapshot(saved[1]), 7).expect("restore").get();
+    assert_eq!(reason(&store, saved[1]), Some(RetentionReason::RestoredAt(restored)));
+    assert_eq!(reason(&store, twin), Some(RetentionReason::RestoredAt(restored)));
+    assert_eq!(reason(&store, saved[0]), Some(RetentionReason::Pinned));
 }
 
 #[test]
@@ -180,8 +182,14 @@ fn what_a_restore_is_prepared_from_is_not_pushed_out_by_that() {
     }
     put(&mut store, 9, 9);
     let present = store.image(5).expect("an image");
-    let _target = store.compactor().target(At::Snapshot(saved[0]), present).expect("a target");
-    assert!(reason(&store, saved[0]).is_some_and(Reason::stays), "it holds what is gone back to");
+    let _target = store
+        .compactor()
+        .prepare_restore(PointInTime::Snapshot(saved[0]), present)
+        .expect("a target");
+    assert!(
+        reason(&store, saved[0]).is_some_and(RetentionReason::stays),
+        "it holds what is gone back to"
+    );
 }
 
 #[test]
@@ -190,7 +198,7 @@ fn what_is_committed_before_a_prepared_restore_makes_it_no_less_needed() {
     let (mut store, _) = open(&disk).expect("open");
     (1..=4).for_each(|value| put(&mut store, 1, value));
     let present = store.image(5).expect("an image");
-    let target = store.compactor().target(at(2), present).expect("a target");
+    let target = store.compactor().prepare_restore(at(2), present).expect("a target");
     put(&mut store, 2, 1);
     save(&mut store);
     put(&mut store, 2, 2);
@@ -233,7 +241,7 @@ fn what_undoes_a_restore_is_remembered_by_the_disk() {
     put(&mut store, 1, 1);
     let first = save(&mut store);
     put(&mut store, 2, 2);
-    let restored = restore(&mut store, At::Snapshot(first), 7).expect("restore");
+    let restored = restore(&mut store, PointInTime::Snapshot(first), 7).expect("restore");
     store.wal().wait(restored).expect("durable");
     let undo = store.compactor().list().last().expect("of the present").id;
     drop(store);
@@ -242,7 +250,7 @@ fn what_undoes_a_restore_is_remembered_by_the_disk() {
         put(&mut store, round, 3);
         save(&mut store);
     }
-    assert_eq!(reason(&store, undo), Some(Reason::Undoes(restored.get())));
+    assert_eq!(reason(&store, undo), Some(RetentionReason::Undoes(restored.get())));
 }
 
 #[test]
@@ -257,12 +265,16 @@ fn what_one_snapshot_is_found_to_be_is_not_said_of_others() {
     store.compactor().verify::<Map>(saved[1]).expect_err("damaged");
     store.compactor().verify::<Map>(saved[0]).expect("whole");
     let found = |store: &Store<Map, SimDisk>| {
-        store.compactor().list().iter().map(|kept| kept.check).collect::<Vec<_>>()
+        store.compactor().list().iter().map(|kept| kept.integrity).collect::<Vec<_>>()
     };
-    assert_eq!(found(&store), [Check::Whole, Check::Damaged, Check::Whole]);
+    assert_eq!(found(&store), [Integrity::Whole, Integrity::Damaged, Integrity::Whole]);
     drop(store);
     let (store, _) = open(&disk.kill()).expect("open");
-    assert_eq!(found(&store), [Check::Whole, Check::Damaged, Check::Whole], "it is written down");
+    assert_eq!(
+        found(&store),
+        [Integrity::Whole, Integrity::Damaged, Integrity::Whole],
+        "it is written down"
+    );
 }
 
 #[test]
@@ -275,11 +287,11 @@ fn a_restore_of_what_was_imported_holds_nothing_else_that_was() {
         store.compactor().save(Image::imported(state, 5)).expect("import").id
     });
     put(&mut store, 2, 2);
-    let at = restore(&mut store, At::Snapshot(imported[0]), 7).expect("restore").get();
+    let at = restore(&mut store, PointInTime::Snapshot(imported[0]), 7).expect("restore").get();
     assert_eq!(at, 3);
-    assert_eq!(reason(&store, imported[0]), Some(Reason::RestoredAt(3)));
+    assert_eq!(reason(&store, imported[0]), Some(RetentionReason::RestoredAt(3)));
     // As it might have been restored when it was imported.
-    assert_eq!(reason(&store, imported[1]), Some(Reason::RestoredAt(2)));
+    assert_eq!(reason(&store, imported[1]), Some(RetentionReason::RestoredAt(2)));
 }
 
 #[test]
@@ -308,6 +320,6 @@ fn whoever_has_no_lock_sees_the_same_list() {
         put(&mut store, 1, value);
         save(&mut store);
     }
-    let seen = list(&disk, Rotation::default()).expect("a list");
+    let seen = list(&disk, Retention::default()).expect("a list");
     assert_eq!((seen.len(), &seen), (3, &store.compactor().list()));
 }

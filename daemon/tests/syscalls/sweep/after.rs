@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use icn_daemon::control::request::Request;
-use icn_snapshot::Rotation;
+use icn_snapshot::Retention;
 use serde_json::{Value, json};
 
 use super::life::{Fate, Friend, Line, Promised, TOPIC};
@@ -66,7 +66,7 @@ pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
         let newer = kept.iter().filter(|other| other["lsn"].as_u64() > snapshot["lsn"].as_u64());
         let there = kept.iter().any(|other| other["id"] == snapshot["id"]);
         assert!(
-            there || newer.count() >= Rotation::default().keep,
+            there || newer.count() >= Retention::default().keep,
             "{snapshot} is not among {kept:?}"
         );
     }

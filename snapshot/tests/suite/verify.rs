@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use icn_snapshot::{Entries, Error, Policy, StateMachine, Store, Weakness};
+use icn_snapshot::{DrainedMap, Error, Policy, StateMachine, Store, Weakness};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -73,8 +73,8 @@ impl StateMachine for Drained {
         self.0.insert(key, Word { broken });
     }
 
-    fn check<'de, D: Deserializer<'de>>(_: &[u8], source: D) -> Result<Vec<Weakness>, D::Error> {
-        Entries::<u8, Word>::deserialize(source).map(|_| Vec::new())
+    fn verify<'de, D: Deserializer<'de>>(_: &[u8], source: D) -> Result<Vec<Weakness>, D::Error> {
+        DrainedMap::<u8, Word>::deserialize(source).map(|_| Vec::new())
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is known about the bytes of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Check {
+pub enum Integrity {
     /// Nobody has read it.
     Unchecked,
     /// When it was last read, all of it was there.

@@ -3,7 +3,6 @@
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 
-use crate::at::At;
 use crate::error::Error;
 use crate::file::Loaded;
 use crate::id::SnapshotId;
@@ -12,13 +11,14 @@ use crate::labels::Labels;
 use crate::log_directory::log_directory;
 use crate::machine::{StateMachine, Weakness};
 use crate::origin::Origin;
-use crate::policy::Rotation;
+use crate::point_in_time::PointInTime;
+use crate::policy::Retention;
 use crate::replay::Replay;
 use crate::snapshots::Snapshots;
 
 /// A state that was.
 #[derive(Clone, Debug)]
-pub struct Past<S> {
+pub struct StateAt<S> {
     /// The state.
     pub state: S,
     /// The last LSN that is in it, 0 for none.
@@ -35,7 +35,7 @@ pub struct Past<S> {
     pub weaker: Vec<Weakness>,
 }
 
-impl<S> Past<S> {
+impl<S> StateAt<S> {
     /// An image of it, to be kept as the target of a restore; `None` when there is nothing in it.
     pub(crate) fn into_image(self, created_ms: u64) -> Option<Image<S>> {
         Some(Image {
@@ -58,16 +58,16 @@ impl<S> Past<S> {
 /// # Errors
 /// [`Error::OutsideWindow`] when snapshots and log cannot show that state,
 /// [`Error::NoSuchSnapshot`]; those of [`Store::open`](crate::Store::open).
-pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: At) -> Result<Past<S>, Error> {
+pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: PointInTime) -> Result<StateAt<S>, Error> {
     let log = log_directory(disk)?;
-    let snapshots = Snapshots::open(disk, Rotation::default())?;
-    if let At::Snapshot(id) = at {
+    let snapshots = Snapshots::open(disk, Retention::default())?;
+    if let PointInTime::Snapshot(id) = at {
         let Loaded { header, state, weaker, .. } = snapshots.load_listed::<S>(id)?;
         let (time_ms, timeline) = (header.time_ms, header.timeline);
         let (lsn, snapshot) = (id.lsn, Some(id));
-        return Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
+        return Ok(StateAt { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
     }
     let replay = Replay::to(&snapshots, &log, at, snapshots.window_start())?;
     let Replay { state, lsn, time_ms, timeline, snapshot, replayed, weaker, .. } = replay;
-    Ok(Past { state, lsn, time_ms, timeline, snapshot, replayed, weaker })
+    Ok(StateAt { state, lsn, time_ms, timeline, snapshot, replayed, weaker })
 }

@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 /// Reads a map as any map of `K` and `V` is read, and drops each entry before the next.
-pub struct Entries<K, V>(PhantomData<(K, V)>);
+pub struct DrainedMap<K, V>(PhantomData<(K, V)>);
 
-impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Entries<K, V> {
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for DrainedMap<K, V> {
     fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
         source.deserialize_map(Drain(PhantomData))
     }
@@ -17,7 +17,7 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Entries
 struct Drain<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Drain<K, V> {
-    type Value = Entries<K, V>;
+    type Value = DrainedMap<K, V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
@@ -25,6 +25,6 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Drain<K, V>
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         while map.next_entry::<K, V>()?.is_some() {}
-        Ok(Entries(PhantomData))
+        Ok(DrainedMap(PhantomData))
     }
 }

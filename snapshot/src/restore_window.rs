@@ -4,12 +4,12 @@ use icn_wal::disk::Disk;
 
 use crate::error::Error;
 use crate::log_directory::{last_lsn, log_directory};
-use crate::policy::Rotation;
+use crate::policy::Retention;
 use crate::snapshots::Snapshots;
 
 /// The LSNs from `first` to `last`: every state right after one of them can be shown and restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct RestoreWindow {
     /// The first one.
     pub first: u64,
     /// The last one.
@@ -20,7 +20,7 @@ pub struct Window {
 ///
 /// # Errors
 /// Those of [`icn_wal::read`]; [`Error::Io`].
-pub fn window<D: Disk>(disk: &D) -> Result<Window, Error> {
-    let first = Snapshots::open(disk, Rotation::default())?.window_start();
-    Ok(Window { first, last: last_lsn(&log_directory(disk)?)? })
+pub fn restore_window<D: Disk>(disk: &D) -> Result<RestoreWindow, Error> {
+    let first = Snapshots::open(disk, Retention::default())?.window_start();
+    Ok(RestoreWindow { first, last: last_lsn(&log_directory(disk)?)? })
 }

@@ -8,7 +8,7 @@ use crate::id::SnapshotId;
 
 /// A moment in the life of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum PointInTime {
     /// The end of the log.
     Latest,
     /// Right after the record with this LSN.
@@ -20,7 +20,7 @@ pub enum At {
     Snapshot(SnapshotId),
 }
 
-impl At {
+impl PointInTime {
     pub(crate) fn includes(self, lsn: Lsn, time_ms: u64) -> bool {
         match self {
             Self::Latest => true,
@@ -31,7 +31,7 @@ impl At {
     }
 }
 
-impl fmt::Display for At {
+impl fmt::Display for PointInTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Latest => f.write_str("the latest state"),
