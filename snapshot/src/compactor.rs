@@ -6,10 +6,9 @@ use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
-use crate::courtesy::Courtesy;
 use crate::error::Error;
 use crate::id::SnapshotId;
-use crate::image::{Draft, Image};
+use crate::image::Image;
 use crate::integrity::Integrity;
 use crate::machine::StateMachine;
 use crate::point_in_time::PointInTime;
@@ -17,6 +16,8 @@ use crate::retention::Decision;
 use crate::snapshot::Snapshot;
 use crate::snapshots::{Listing, Snapshots};
 use crate::state_at::{StateAt, state_at};
+use crate::throttle::Throttle;
+use crate::unpublished::Unpublished;
 
 /// Takes images to the disk and looks after what is there, on whatever thread it is called.
 #[derive(Clone)]
@@ -55,7 +56,7 @@ impl<D: Disk> Compactor<D> {
     /// # Errors
     /// The store is as it was, at worst with some files that are removed at the next open.
     pub fn save<S: StateMachine>(&self, mut image: Image<S>) -> Result<Snapshot, Error> {
-        let promise = image.promise.take();
+        let save_guard = image.save_guard.take();
         // The lock is not held while the state is written: lists stay readable meanwhile.
         let (disk, generation) = self.snapshots.lock().reserve();
         // A snapshot must never hold what the log has lost.
@@ -64,12 +65,13 @@ impl<D: Disk> Compactor<D> {
         }
         // And none may be taken for older than it is: a state of before its time is not in it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
-        let mut courtesy = Courtesy::new(&self.wal);
-        let pause = &mut || courtesy.give_way();
-        let draft = Draft::write(&disk, generation, self.wal.store(), time_ms, image, pause)?;
-        let saved = self.snapshots.lock().publish(draft, &self.wal)?;
-        if let Some(promise) = promise {
-            promise.keep();
+        let mut throttle = Throttle::new(&self.wal);
+        let pause = &mut || throttle.pause_if_busy();
+        let unpublished =
+            Unpublished::write(&disk, generation, self.wal.store(), time_ms, image, pause)?;
+        let saved = self.snapshots.lock().publish(unpublished, &self.wal)?;
+        if let Some(save_guard) = save_guard {
+            save_guard.mark_saved();
         }
         Ok(saved)
     }
@@ -99,8 +101,8 @@ impl<D: Disk> Compactor<D> {
             snapshots.reader()
         };
         // The lock is not held while the file is read: lists stay readable meanwhile.
-        let mut courtesy = Courtesy::new(&self.wal);
-        let read = reader.verify::<S>(id, &mut || courtesy.give_way());
+        let mut throttle = Throttle::new(&self.wal);
+        let read = reader.verify::<S>(id, &mut || throttle.pause_if_busy());
         match read {
             Ok(()) => self.snapshots.lock().set_integrity(id, Integrity::Whole)?,
             Err(Error::Unusable { .. }) => {

@@ -16,11 +16,11 @@
 
 mod bytes;
 mod checksum;
+mod chunk_decoder;
 mod framing;
 mod header;
-mod opener;
 mod packer;
-mod pieces;
+mod parts;
 mod readahead;
 mod unpacker;
 
@@ -33,7 +33,7 @@ use rmp_serde::encode;
 pub(crate) use self::header::Header;
 use self::header::{HEADER_BYTES, decode_header, encode_header};
 use self::packer::Packer;
-use self::pieces::Pieces;
+use self::parts::FileParts;
 use self::unpacker::Unpacker;
 use crate::error::{Error, OnFile};
 use crate::machine::{StateMachine, Weakness};
@@ -93,7 +93,7 @@ pub(crate) struct Loaded<S> {
 }
 
 /// Refuses what is read as less than was written.
-pub(crate) fn undiminished(weaker: &[Weakness], file: &dyn Fn() -> String) -> Result<(), Error> {
+pub(crate) fn refuse_weaker(weaker: &[Weakness], file: &dyn Fn() -> String) -> Result<(), Error> {
     match weaker.first() {
         None => Ok(()),
         Some(weakness) => {
@@ -107,8 +107,8 @@ pub(crate) fn undiminished(weaker: &[Weakness], file: &dyn Fn() -> String) -> Re
 pub(crate) fn read_summary<D: Disk>(disk: &D, name: &str) -> Result<(Header, Vec<u8>), Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
-    let (Beginning { header, head, pieces }, _) = begin(&file, &describe)?;
-    let mut unpacker = Unpacker::new(pieces, &head).on("unpack", describe())?;
+    let (FileStart { header, head, parts }, _) = begin(&file, &describe)?;
+    let mut unpacker = Unpacker::new(parts, &head).on("unpack", describe())?;
     let summary = summary(&mut unpacker)
         .map_err(|error| Error::Unusable { file: describe(), why: error.to_string() })?;
     Ok((header, summary))
@@ -135,9 +135,9 @@ fn summary(from: &mut impl Read) -> io::Result<Vec<u8>> {
 pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<Loaded<S>, Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
-    let (Beginning { header, head, pieces }, schema) = begin_state::<S, _>(&file, &describe)?;
+    let (FileStart { header, head, parts }, schema) = begin_state::<S, _>(&file, &describe)?;
     let (state, weaker) = std::thread::scope(|scope| {
-        let unpacker = Unpacker::ahead(scope, pieces, &head).on("unpack", describe())?;
+        let unpacker = Unpacker::ahead(scope, parts, &head).on("unpack", describe())?;
         decode(unpacker, &describe, |summary, source| {
             let state = build::<S, _>(schema, source)?;
             let weaker = state.weaker_than(summary);
@@ -168,15 +168,15 @@ pub(crate) fn verify<S: StateMachine, D: Disk>(
     let file = disk.open(name).on("open", describe())?;
     file.drop_cache(0).on("drop the cache of", describe())?;
     file.no_read_ahead().on("read", describe())?;
-    let (Beginning { header, head, pieces }, schema) = begin_state::<S, _>(&file, &describe)?;
-    let unpacker = Unpacker::new(pieces.with(pause), &head).on("unpack", describe())?;
+    let (FileStart { header, head, parts }, schema) = begin_state::<S, _>(&file, &describe)?;
+    let unpacker = Unpacker::new(parts.with(pause), &head).on("unpack", describe())?;
     let weaker = decode(unpacker, &describe, |summary, source| {
         if schema < S::SCHEMA {
             return Ok(S::migrate(schema, source)?.weaker_than(summary));
         }
         S::verify(summary, &mut Decoder::new(source)).map_err(|error| error.to_string())
     })?;
-    undiminished(&weaker, &describe)?;
+    refuse_weaker(&weaker, &describe)?;
     Ok(header)
 }
 
@@ -193,25 +193,25 @@ fn decode<F: DiskFile, T>(
         unpacker.end().map_err(told)?;
         Ok(decoded)
     });
-    decoded.map_err(|why| match unpacker.refusal() {
+    decoded.map_err(|why| match unpacker.io_error() {
         Some(source) => Error::Io { action: "read", file: describe(), source },
         None => Error::Unusable { file: describe(), why },
     })
 }
 
 /// What comes first in a file, and the way to the rest.
-struct Beginning<'a, F> {
+struct FileStart<'a, F> {
     header: Header,
     /// The bytes that say this.
     head: [u8; HEADER_BYTES],
-    pieces: Pieces<'a, F>,
+    parts: FileParts<'a, F>,
 }
 
 /// The beginning, and the schema of the state, which may be an older one; a newer one is refused.
 fn begin_state<'a, S: StateMachine, F: DiskFile>(
     file: &'a F,
     describe: &dyn Fn() -> String,
-) -> Result<(Beginning<'a, F>, u32), Error> {
+) -> Result<(FileStart<'a, F>, u32), Error> {
     let (beginning, schema) = begin(file, describe)?;
     if schema > S::SCHEMA {
         let why = format!("its schema is {schema}, this build reads {}", S::SCHEMA);
@@ -224,10 +224,10 @@ fn begin_state<'a, S: StateMachine, F: DiskFile>(
 fn begin<'a, F: DiskFile>(
     file: &'a F,
     describe: &dyn Fn() -> String,
-) -> Result<(Beginning<'a, F>, u32), Error> {
+) -> Result<(FileStart<'a, F>, u32), Error> {
     let unusable = || Error::Unusable { file: describe(), why: "the header is damaged".into() };
     let mut head = [0; HEADER_BYTES];
-    let pieces = Pieces::new(file, &mut head).map_err(|error| match error.kind() {
+    let parts = FileParts::new(file, &mut head).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => unusable(),
         _ => Error::Io { action: "read", file: describe(), source: error },
     })?;
@@ -236,5 +236,5 @@ fn begin<'a, F: DiskFile>(
         let why = format!("its format is {format}, this build reads {FORMAT}");
         return Err(Error::Newer { what: describe(), why });
     }
-    Ok((Beginning { header, head, pieces }, schema))
+    Ok((FileStart { header, head, parts }, schema))
 }

@@ -191,7 +191,6 @@
 
 mod backlog;
 mod compactor;
-mod courtesy;
 mod drained_map;
 mod error;
 mod file;
@@ -213,6 +212,8 @@ mod snapshot;
 mod snapshots;
 mod state_at;
 mod store;
+mod throttle;
+mod unpublished;
 
 pub use compactor::{Compactor, RestoreTarget};
 pub use drained_map::DrainedMap;

@@ -208,7 +208,7 @@ fn image<S: StateMachine, D: Disk>(
     log: &D,
     id: SnapshotId,
 ) -> Result<S, Error> {
-    let loaded = snapshots.reader().load_undiminished::<S>(id).map(|loaded| loaded.state);
+    let loaded = snapshots.reader().load_strict::<S>(id).map(|loaded| loaded.state);
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
             // Whatever the window is said to be: a list that was made again knows little of it.

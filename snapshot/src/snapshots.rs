@@ -14,7 +14,6 @@ use self::rebuild::{plain_files, rebuild};
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
-use crate::image::Draft;
 use crate::integrity::Integrity;
 use crate::machine::StateMachine;
 use crate::manifest::{Manifest, ManifestEntry};
@@ -22,6 +21,7 @@ use crate::origin::Origin;
 use crate::policy::Retention;
 use crate::retention::{Decision, RetentionReason, plan};
 use crate::snapshot::Snapshot;
+use crate::unpublished::Unpublished;
 
 const DIRECTORY: &str = "snapshots";
 
@@ -73,7 +73,7 @@ impl<D: Disk> Snapshots<D> {
         manifest.log_after = manifest.log_after.max(log_after);
         manifest.retired.clear();
         manifest.next_generation = manifest.next_generation.max(1);
-        self.write_if_there_is_room()
+        self.write_unless_full()
     }
 
     /// The snapshots that the log may continue, newest first.
@@ -129,7 +129,7 @@ impl<D: Disk> Snapshots<D> {
         if std::mem::replace(&mut entry.integrity, integrity) == integrity {
             return Ok(());
         }
-        self.write_if_there_is_room()
+        self.write_unless_full()
     }
 
     /// Pins or unpins a snapshot.
@@ -147,11 +147,15 @@ impl<D: Disk> Snapshots<D> {
 
     /// Gives the checked snapshot its name and its place in the list, and lets go of what no kept
     /// snapshot needs. Its last record must be durable.
-    pub(crate) fn publish(&mut self, draft: Draft, wal: &Wal<D>) -> Result<Snapshot, Error> {
-        let Draft { name: unpublished, header, bytes, pinned, labels } = draft;
+    pub(crate) fn publish(
+        &mut self,
+        unpublished: Unpublished,
+        wal: &Wal<D>,
+    ) -> Result<Snapshot, Error> {
+        let Unpublished { name: temporary, header, bytes, pinned, labels } = unpublished;
         let Header { id, timeline, created_ms, time_ms, origin, .. } = header;
         let name = id.file_name();
-        self.disk.rename(&unpublished, &name).on("rename", self.disk.describe(&unpublished))?;
+        self.disk.rename(&temporary, &name).on("rename", self.disk.describe(&temporary))?;
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(&name))?;
         // The target of a restore is held for the record that is about to come.
         let restored_at = if origin == Origin::Taken { 0 } else { next_lsn(wal) };
@@ -252,7 +256,7 @@ impl<D: Disk> Snapshots<D> {
         for (id, lsn) in restores {
             changed |= self.mark_held(*id, *lsn);
         }
-        if changed { self.write_if_there_is_room() } else { Ok(()) }
+        if changed { self.write_unless_full() } else { Ok(()) }
     }
 
     fn mark_held(&mut self, id: SnapshotId, lsn: u64) -> bool {
@@ -304,7 +308,7 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// A full disk is no reason not to start: the next one that is opened finds the same again.
-    fn write_if_there_is_room(&self) -> Result<(), Error> {
+    fn write_unless_full(&self) -> Result<(), Error> {
         match self.write() {
             Err(Error::Log(error)) if error.is_no_space() => Ok(()),
             other => other,

@@ -47,7 +47,7 @@ impl<S> StateAt<S> {
             origin: Origin::Target,
             pinned: false,
             labels: Labels::default(),
-            promise: None,
+            save_guard: None,
         })
     }
 }

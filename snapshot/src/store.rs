@@ -6,7 +6,7 @@ use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Wal};
 use parking_lot::Mutex;
 
-use crate::backlog::{Backlog, Since};
+use crate::backlog::{Backlog, LogGrowth};
 use crate::compactor::{Compactor, RestoreTarget};
 use crate::error::Error;
 use crate::id::SnapshotId;
@@ -24,7 +24,7 @@ use crate::snapshots::Snapshots;
 /// How many records a replay takes between two looks of whoever watches it.
 const WATCHED_RECORDS: u64 = 1024;
 
-/// What opening a store found.
+/// What decoding a store found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// The snapshot it started from; `None` when the log was replayed from its beginning.
@@ -77,12 +77,12 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let log = log_directory(disk)?;
         let mut snapshots = Snapshots::open(disk, policy.retention)?;
         let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true)?;
-        let mut since = Since::default();
+        let mut growth = LogGrowth::default();
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
-                since.add(record.bytes.len(), record.time_ms);
-                if since.records.is_multiple_of(WATCHED_RECORDS) {
-                    watch(since.records);
+                growth.add(record.bytes.len(), record.time_ms);
+                if growth.records.is_multiple_of(WATCHED_RECORDS) {
+                    watch(growth.records);
                 }
                 replay.apply(&snapshots, &log, record)
             });
@@ -101,7 +101,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         }
         snapshots.hold_named(&replay.restores)?;
         // One in today's schema, too, should replace what had to be migrated.
-        since.restored = !replay.restores.is_empty() || replay.migrated;
+        growth.restored = !replay.restores.is_empty() || replay.migrated;
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
         let recovery = Recovery {
             snapshot: replay.snapshot,
@@ -118,7 +118,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         };
         let Replay { state, timeline, .. } = replay;
         let lsn = recovery.log.last_lsn;
-        let (due, backlog, buffer) = (policy.due, Backlog::new(since), Vec::new());
+        let (due, backlog, buffer) = (policy.due, Backlog::new(growth), Vec::new());
         let store = Self { state, lsn, timeline, wal, compactor, due, backlog, buffer };
         Ok((store, recovery))
     }
@@ -168,7 +168,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
         let lsn = Lsn::new(self.lsn)?.get();
         Some(Image {
-            promise: Some(self.backlog.image()),
+            save_guard: Some(self.backlog.image()),
             state: self.state.clone(),
             lsn,
             timeline: self.timeline,
@@ -182,7 +182,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
 
     /// Whether anything has been committed since the last image that was saved or may still be.
     pub fn changed(&self) -> bool {
-        self.backlog.due_since().records > 0
+        self.backlog.unsaved().records > 0
     }
 
     /// Whether it is time for the next image. An image that was dropped, or could not be saved, counts as
@@ -209,7 +209,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let lsn = self.append(time_ms)?;
         self.state = self.state.restore(target.state, branch);
         self.timeline += 1;
-        self.backlog.since.restored = true;
+        self.backlog.growth.restored = true;
         Ok(lsn)
     }
 
@@ -225,7 +225,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     fn append(&mut self, time_ms: u64) -> Result<Lsn, Error> {
         let lsn = *self.wal.append(time_ms, std::slice::from_ref(&self.buffer))?.end();
         self.lsn = lsn.get();
-        self.backlog.since.add(self.buffer.len(), time_ms);
+        self.backlog.growth.add(self.buffer.len(), time_ms);
         Ok(lsn)
     }
 }

@@ -2,13 +2,13 @@
 
 use super::bytes::u32_at;
 
-pub(super) fn seal(bytes: &mut [u8]) {
+pub(super) fn write_checksum(bytes: &mut [u8]) {
     let end = bytes.len() - 4;
     let crc = crc32fast::hash(&bytes[..end]);
     bytes[end..].copy_from_slice(&crc.to_le_bytes());
 }
 
-pub(super) fn sealed(bytes: &[u8]) -> bool {
+pub(super) fn checksum_matches(bytes: &[u8]) -> bool {
     let end = bytes.len() - 4;
     crc32fast::hash(&bytes[..end]) == u32_at(bytes, end)
 }

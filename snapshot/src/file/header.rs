@@ -4,7 +4,7 @@ use icn_wal::StoreId;
 
 use super::FORMAT;
 use super::bytes::{u32_at, u64_at};
-use super::checksum::{seal, sealed};
+use super::checksum::{checksum_matches, write_checksum};
 use crate::id::SnapshotId;
 use crate::origin::Origin;
 
@@ -39,12 +39,12 @@ pub(super) fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] 
         Origin::Target => 1,
         Origin::Imported => 2,
     };
-    seal(&mut out);
+    write_checksum(&mut out);
     out
 }
 
 pub(super) fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, u32)> {
-    if bytes[0..8] != HEADER_MAGIC || !sealed(bytes) {
+    if bytes[0..8] != HEADER_MAGIC || !checksum_matches(bytes) {
         return None;
     }
     let mut store = StoreId::default();

@@ -6,11 +6,11 @@ use icn_wal::disk::DiskFile;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::compress_bound;
 
-use super::checksum::seal;
+use super::checksum::write_checksum;
 use super::framing::{
     CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, HASH_AT, TRAILER_BYTES, TRAILER_MAGIC, chunk_crc, length,
 };
-use crate::courtesy::PIECE_BYTES;
+use crate::throttle::BURST_BYTES;
 
 /// Of a map of 1 M keys (40 B and 64 B), level -3 saves in 0.83 of the time and takes 1.32 of the room;
 /// level 3 takes 1.41 of the time and 1.04 of the room.
@@ -27,7 +27,7 @@ pub(crate) struct Packer<'a, F> {
     chunk: Vec<u8>,
     chunks: u64,
     raw_bytes: u64,
-    /// What is done after each full piece.
+    /// What is done after each full part.
     pause: &'a mut dyn FnMut(),
 }
 
@@ -60,12 +60,12 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         header[0..4].copy_from_slice(&length(self.raw.len())?.to_le_bytes());
         header[4..8].copy_from_slice(&length(packed)?.to_le_bytes());
         header[8..12].copy_from_slice(&chunk_crc(&room[..packed], self.chunks).to_le_bytes());
-        for piece in chunk[..CHUNK_HEADER_BYTES + packed].chunks(PIECE_BYTES) {
-            self.put(piece)?;
+        for burst in chunk[..CHUNK_HEADER_BYTES + packed].chunks(BURST_BYTES) {
+            self.put(burst)?;
             // The log's syncs wait for what this file still has to write: it starts on its way at once, and
             // the sync at the end has little left.
-            self.file.drop_cache(self.offset - piece.len() as u64)?;
-            if piece.len() == PIECE_BYTES {
+            self.file.drop_cache(self.offset - burst.len() as u64)?;
+            if burst.len() == BURST_BYTES {
                 (self.pause)();
             }
         }
@@ -89,7 +89,7 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         trailer[16..24].copy_from_slice(&self.raw_bytes.to_le_bytes());
         self.hasher.update(&trailer[..HASH_AT]);
         trailer[HASH_AT..HASH_AT + 32].copy_from_slice(self.hasher.finalize().as_bytes());
-        seal(&mut trailer);
+        write_checksum(&mut trailer);
         self.file.write_at(self.offset, &trailer)?;
         Ok(self.offset + TRAILER_BYTES as u64)
     }

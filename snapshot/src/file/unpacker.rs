@@ -5,57 +5,60 @@ use std::thread::Scope;
 
 use icn_wal::disk::DiskFile;
 
+use super::chunk_decoder::ChunkDecoder;
 use super::framing::{CHUNK_BYTES_MAX, damaged};
-use super::opener::Opener;
-use super::pieces::Pieces;
-use super::readahead::Ahead;
+use super::parts::FileParts;
+use super::readahead::Readahead;
 
 /// The reverse of [`Packer`], which trusts nothing. The file is read on the thread that asks, whoever
 /// unpacks: what the disk is asked for depends on nobody's speed.
 pub(crate) struct Unpacker<'a, F> {
-    pieces: Pieces<'a, F>,
-    opening: Opening,
+    parts: FileParts<'a, F>,
+    decoding: Decoding,
     raw: Vec<u8>,
     /// How much of `raw` has been handed out.
     taken: usize,
     ended: bool,
 }
 
-enum Opening {
-    Here(Box<Opener>),
-    Beside(Ahead),
+enum Decoding {
+    Inline(Box<ChunkDecoder>),
+    Background(Readahead),
 }
 
 impl<'a, F: DiskFile> Unpacker<'a, F> {
-    /// Goes on with `pieces`, behind the `header`.
-    pub(crate) fn new(pieces: Pieces<'a, F>, header: &[u8]) -> io::Result<Self> {
-        Ok(Self::with(pieces, Opening::Here(Box::new(Opener::new(header)?))))
+    /// Goes on with `parts`, behind the `header`.
+    pub(crate) fn new(parts: FileParts<'a, F>, header: &[u8]) -> io::Result<Self> {
+        Ok(Self::with(parts, Decoding::Inline(Box::new(ChunkDecoder::new(header)?))))
     }
 
     /// One that unpacks the next chunks on a thread of its own, unless there is only one.
     pub(crate) fn ahead<'scope>(
         scope: &'scope Scope<'scope, '_>,
-        pieces: Pieces<'a, F>,
+        parts: FileParts<'a, F>,
         header: &[u8],
     ) -> io::Result<Self> {
-        if pieces.file.size()? <= CHUNK_BYTES_MAX as u64 {
-            return Self::new(pieces, header);
+        if parts.file.size()? <= CHUNK_BYTES_MAX as u64 {
+            return Self::new(parts, header);
         }
-        Ok(Self::with(pieces, Opening::Beside(Ahead::start(scope, Opener::new(header)?)?)))
+        Ok(Self::with(
+            parts,
+            Decoding::Background(Readahead::start(scope, ChunkDecoder::new(header)?)?),
+        ))
     }
 
-    fn with(pieces: Pieces<'a, F>, opening: Opening) -> Self {
-        Self { pieces, opening, raw: Vec::new(), taken: 0, ended: false }
+    fn with(parts: FileParts<'a, F>, decoding: Decoding) -> Self {
+        Self { parts, decoding, raw: Vec::new(), taken: 0, ended: false }
     }
 
     /// Unpacks the next chunk into `raw`, or checks the trailer and the end of the file.
     fn unpack(&mut self) -> io::Result<()> {
         self.taken = 0;
-        match &mut self.opening {
-            Opening::Here(opener) => opener.open(&self.pieces.next()?, &mut self.raw)?,
-            Opening::Beside(ahead) => {
+        match &mut self.decoding {
+            Decoding::Inline(decoder) => decoder.decode(&self.parts.next()?, &mut self.raw)?,
+            Decoding::Background(ahead) => {
                 let used = std::mem::take(&mut self.raw);
-                self.raw = ahead.next(used, || self.pieces.next())?;
+                self.raw = ahead.next(used, || self.parts.next())?;
             }
         }
         self.ended = self.raw.is_empty();
@@ -63,8 +66,8 @@ impl<'a, F: DiskFile> Unpacker<'a, F> {
     }
 
     /// Why the disk did not let the file be read to its end, if that is so.
-    pub(crate) fn refusal(&mut self) -> Option<io::Error> {
-        self.pieces.refusal.take()
+    pub(crate) fn io_error(&mut self) -> Option<io::Error> {
+        self.parts.io_error.take()
     }
 
     /// Checks that the state was all there is.
@@ -96,7 +99,7 @@ mod tests {
 
     use super::super::packer::Packer;
     use super::*;
-    use crate::courtesy::PIECE_BYTES;
+    use crate::throttle::BURST_BYTES;
 
     #[test]
     fn there_is_a_pause_after_each_piece_written_and_each_chunk_read() {
@@ -109,13 +112,13 @@ mod tests {
         let mut packer = Packer::new(&file, &mut pause).expect("a packer");
         packer.write_all(&noise).expect("write");
         packer.finish().expect("finish");
-        assert_eq!(pauses, BYTES / PIECE_BYTES, "noise cannot be packed");
+        assert_eq!(pauses, BYTES / BURST_BYTES, "noise cannot be packed");
 
         let mut pauses = 0;
         let mut pause = || pauses += 1;
-        let pieces = Pieces::new(&file, &mut []).expect("pieces").with(&mut pause);
+        let parts = FileParts::new(&file, &mut []).expect("parts").with(&mut pause);
         let mut read = Vec::new();
-        let mut unpacker = Unpacker::new(pieces, &[]).expect("an unpacker");
+        let mut unpacker = Unpacker::new(parts, &[]).expect("an unpacker");
         unpacker.read_to_end(&mut read).expect("read");
         assert!(read == noise);
         assert_eq!(pauses, 3);
@@ -129,8 +132,8 @@ mod tests {
         packer.write_all(&[7; 100]).expect("write");
         packer.finish().expect("finish");
         for left in [1, 0] {
-            let pieces = Pieces::new(&file, &mut []).expect("pieces");
-            let mut unpacker = Unpacker::new(pieces, &[]).expect("an unpacker");
+            let parts = FileParts::new(&file, &mut []).expect("parts");
+            let mut unpacker = Unpacker::new(parts, &[]).expect("an unpacker");
             unpacker.read_exact(&mut vec![0; 100 - left]).expect("read");
             assert_eq!(unpacker.end().is_ok(), left == 0, "{left} bytes are left");
         }

@@ -16,12 +16,9 @@ pub(crate) struct SnapshotReader<D: Disk> {
 
 impl<D: Disk> SnapshotReader<D> {
     /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
-    pub(crate) fn load_undiminished<S: StateMachine>(
-        &self,
-        id: SnapshotId,
-    ) -> Result<Loaded<S>, Error> {
+    pub(crate) fn load_strict<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         let loaded = self.load(id)?;
-        file::undiminished(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
+        file::refuse_weaker(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
         Ok(loaded)
     }
 
@@ -31,7 +28,7 @@ impl<D: Disk> SnapshotReader<D> {
         Ok(loaded)
     }
 
-    /// [`load_undiminished`](Self::load_undiminished) without keeping the state, from the disk, with a
+    /// [`load_strict`](Self::load_strict) without keeping the state, from the disk, with a
     /// `pause` between chunks.
     pub(crate) fn verify<S: StateMachine>(
         &self,

@@ -1,4 +1,4 @@
-//! Reading a snapshot file piece by piece.
+//! Reading a snapshot file part by part.
 
 use std::io;
 
@@ -10,27 +10,27 @@ use super::framing::{
 };
 
 /// A part of the file, as it is there.
-pub(crate) enum Piece {
+pub(crate) enum FilePart {
     Chunk { header: [u8; CHUNK_HEADER_BYTES], packed: Vec<u8> },
     Trailer { bytes: [u8; TRAILER_BYTES], last: bool },
 }
 
 /// Takes the file apart. It believes no length before it has compared it with the limit.
-pub(crate) struct Pieces<'a, F> {
+pub(crate) struct FileParts<'a, F> {
     pub(super) file: &'a F,
     offset: u64,
     /// What the disk refused. A deserialiser in between would make it look like damage.
-    pub(super) refusal: Option<io::Error>,
+    pub(super) io_error: Option<io::Error>,
     /// What is done after each chunk.
     pause: Option<&'a mut dyn FnMut()>,
 }
 
-impl<'a, F: DiskFile> Pieces<'a, F> {
+impl<'a, F: DiskFile> FileParts<'a, F> {
     /// Reads what comes before the chunks.
     pub(crate) fn new(file: &'a F, header: &mut [u8]) -> io::Result<Self> {
-        let mut pieces = Self { file, offset: 0, refusal: None, pause: None };
-        pieces.consume(header)?;
-        Ok(pieces)
+        let mut parts = Self { file, offset: 0, io_error: None, pause: None };
+        parts.consume(header)?;
+        Ok(parts)
     }
 
     /// Has a `pause` made after each chunk.
@@ -38,14 +38,14 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
         Self { pause: Some(pause), ..self }
     }
 
-    pub(crate) fn next(&mut self) -> io::Result<Piece> {
+    pub(crate) fn next(&mut self) -> io::Result<FilePart> {
         let mut header = [0; CHUNK_HEADER_BYTES];
         self.peek(&mut header)?;
         if header.starts_with(&TRAILER_MAGIC) {
             let mut bytes = [0; TRAILER_BYTES];
             self.consume(&mut bytes)?;
             let size = self.file.size();
-            return Ok(Piece::Trailer { bytes, last: self.granted(size)? == self.offset });
+            return Ok(FilePart::Trailer { bytes, last: self.note_error(size)? == self.offset });
         }
         self.offset += CHUNK_HEADER_BYTES as u64;
         let (raw_bytes, packed_bytes) = sizes(&header);
@@ -60,7 +60,7 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
         if let Some(pause) = &mut self.pause {
             pause();
         }
-        Ok(Piece::Chunk { header, packed })
+        Ok(FilePart::Chunk { header, packed })
     }
 
     fn consume(&mut self, out: &mut [u8]) -> io::Result<()> {
@@ -71,16 +71,16 @@ impl<'a, F: DiskFile> Pieces<'a, F> {
 
     fn peek(&mut self, out: &mut [u8]) -> io::Result<()> {
         let read = self.file.read_at(self.offset, out);
-        if self.granted(read)? < out.len() {
+        if self.note_error(read)? < out.len() {
             return Err(damaged("it ends too early"));
         }
         Ok(())
     }
 
-    fn granted<T>(&mut self, answer: io::Result<T>) -> io::Result<T> {
-        answer.map_err(|refusal| {
-            let kind = refusal.kind();
-            self.refusal = Some(refusal);
+    fn note_error<T>(&mut self, answer: io::Result<T>) -> io::Result<T> {
+        answer.map_err(|io_error| {
+            let kind = io_error.kind();
+            self.io_error = Some(io_error);
             kind.into()
         })
     }
@@ -102,7 +102,7 @@ mod tests {
             chunk[0..4].copy_from_slice(&length(raw).expect("a length").to_le_bytes());
             chunk[4..8].copy_from_slice(&length(packed).expect("a length").to_le_bytes());
             file.write_at(0, &chunk).expect("write");
-            let error = Pieces::new(&file, &mut []).expect("pieces").next().err();
+            let error = FileParts::new(&file, &mut []).expect("parts").next().err();
             let told = error.expect("an error").to_string();
             assert_eq!(told, "a chunk has an impossible size", "{raw} {packed}");
         }

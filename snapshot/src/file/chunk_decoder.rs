@@ -1,23 +1,23 @@
-//! Checking and unpacking the pieces of a snapshot file.
+//! Checking and unpacking the parts of a snapshot file.
 
 use std::io;
 
 use zstd::bulk::Decompressor;
 
 use super::bytes::{u32_at, u64_at};
-use super::checksum::sealed;
+use super::checksum::checksum_matches;
 use super::framing::{CHUNK_HEADER_BYTES, HASH_AT, TRAILER_BYTES, chunk_crc, damaged, sizes};
-use super::pieces::Piece;
+use super::parts::FilePart;
 
-/// Checks the pieces of a file, one after the other, and unpacks the chunks.
-pub(crate) struct Opener {
+/// Checks the parts of a file, one after the other, and unpacks the chunks.
+pub(crate) struct ChunkDecoder {
     hasher: blake3::Hasher,
     decompressor: Decompressor<'static>,
     chunks: u64,
     raw_bytes: u64,
 }
 
-impl Opener {
+impl ChunkDecoder {
     pub(super) fn new(header: &[u8]) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(header);
@@ -25,12 +25,12 @@ impl Opener {
     }
 
     /// Leaves in `raw` what a chunk unpacks to, and nothing once the file has ended.
-    pub(crate) fn open(&mut self, piece: &Piece, raw: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn decode(&mut self, part: &FilePart, raw: &mut Vec<u8>) -> io::Result<()> {
         raw.clear();
-        match piece {
-            Piece::Chunk { header, packed } => self.unpack(header, packed, raw),
-            Piece::Trailer { bytes, last } if self.ends_with(bytes) && *last => Ok(()),
-            Piece::Trailer { .. } => Err(damaged("it does not match its trailer")),
+        match part {
+            FilePart::Chunk { header, packed } => self.unpack(header, packed, raw),
+            FilePart::Trailer { bytes, last } if self.ends_with(bytes) && *last => Ok(()),
+            FilePart::Trailer { .. } => Err(damaged("it does not match its trailer")),
         }
     }
 
@@ -57,7 +57,7 @@ impl Opener {
 
     fn ends_with(&mut self, trailer: &[u8; TRAILER_BYTES]) -> bool {
         self.hasher.update(&trailer[..HASH_AT]);
-        sealed(trailer)
+        checksum_matches(trailer)
             && trailer[HASH_AT..HASH_AT + 32] == self.hasher.finalize().as_bytes()[..]
             && u64_at(trailer, 8) == self.chunks
             && u64_at(trailer, 16) == self.raw_bytes

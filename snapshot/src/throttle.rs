@@ -8,23 +8,23 @@ use icn_wal::{Lsn, Wal};
 
 /// So much is written before the next rest. A chunk at once, three times as long, let one commit in a
 /// thousand wait for 2.2 times as long as without a snapshot beside it, this 1.4 times.
-pub(crate) const PIECE_BYTES: usize = 128 << 10;
+pub(crate) const BURST_BYTES: usize = 128 << 10;
 const PAUSE: Duration = Duration::from_millis(3);
 
 /// What writes or reads much beside a log, and stands back where the log is in use: its syncs wait for
 /// whatever the disk has under way.
-pub(crate) struct Courtesy<'a, D: Disk> {
+pub(crate) struct Throttle<'a, D: Disk> {
     wal: &'a Wal<D>,
     last: Option<Lsn>,
 }
 
-impl<'a, D: Disk> Courtesy<'a, D> {
+impl<'a, D: Disk> Throttle<'a, D> {
     pub(crate) fn new(wal: &'a Wal<D>) -> Self {
         Self { wal, last: wal.last() }
     }
 
     /// Waits a little if anything has been appended since the last time.
-    pub(crate) fn give_way(&mut self) {
+    pub(crate) fn pause_if_busy(&mut self) {
         if self.is_due() {
             thread::sleep(PAUSE);
         }
@@ -50,10 +50,10 @@ mod tests {
         let disk = SimDisk::new(1);
         let wal = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open").0;
         wal.append(1, &[b"before"]).expect("append");
-        let mut courtesy = Courtesy::new(&wal);
-        assert!(!courtesy.is_due(), "nobody commits");
+        let mut throttle = Throttle::new(&wal);
+        assert!(!throttle.is_due(), "nobody commits");
         wal.append(1, &[b"beside"]).expect("append");
-        assert!(courtesy.is_due());
-        assert!(!courtesy.is_due(), "nobody has since");
+        assert!(throttle.is_due());
+        assert!(!throttle.is_due(), "nobody has since");
     }
 }

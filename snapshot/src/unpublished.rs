@@ -1,0 +1,48 @@
+//! A snapshot file that has been written and verified, under a temporary name.
+
+use icn_wal::StoreId;
+use icn_wal::disk::Disk;
+
+use crate::error::{Error, OnFile};
+use crate::file::{self, Header};
+use crate::id::SnapshotId;
+use crate::image::Image;
+use crate::labels::Labels;
+use crate::machine::StateMachine;
+
+/// A snapshot that is written and checked and has no name yet.
+pub(crate) struct Unpublished {
+    pub(crate) name: String,
+    pub(crate) header: Header,
+    pub(crate) bytes: u64,
+    pub(crate) pinned: bool,
+    pub(crate) labels: Labels,
+}
+
+impl Unpublished {
+    /// Writes `image` and reads it back from the disk, not from memory. `time_ms` is no less than the
+    /// time of its last record; `pause` is called between chunks.
+    pub(crate) fn write<S: StateMachine, D: Disk>(
+        disk: &D,
+        generation: u64,
+        store: StoreId,
+        time_ms: u64,
+        image: Image<S>,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Self, Error> {
+        let id = SnapshotId { lsn: image.lsn, generation };
+        let Image { state, timeline, created_ms, origin, pinned, labels, .. } = image;
+        let header = Header { store, id, timeline, created_ms, time_ms, origin };
+        let name = format!("{}.tmp", id.file_name());
+        let describe = || disk.describe(&name);
+        disk.discard(&name).on("remove", describe())?;
+        let bytes = file::write(disk, &name, &header, &state, pause)?;
+        // As long as it lives, the writer copies what it overwrites.
+        drop(state);
+        if file::verify::<S, D>(disk, &name, pause)? != header {
+            let why = "what was read back is not what was written".into();
+            return Err(Error::Unusable { file: describe(), why });
+        }
+        Ok(Self { name, header, bytes, pinned, labels })
+    }
+}
