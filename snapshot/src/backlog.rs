@@ -1,18 +1,19 @@
-//! What no snapshot holds yet, and so whether another one is due.
+//! The records that no snapshot holds yet, and so whether another snapshot is due.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::policy::Due;
 
-/// What the log has taken since a moment.
+/// How much the log has grown in a span, such as between two images.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogGrowth {
     pub(crate) log_bytes: u64,
     pub(crate) records: u64,
-    /// The time of the first record since then.
+    /// The time of the first record of the span, ms since 1970.
     first_ms: Option<u64>,
-    /// The state was restored: until a snapshot holds it, every replay needs that of the restore too.
+    /// Whether the state was restored. Until a snapshot holds it, every replay needs the snapshot that the
+    /// RESTORE record names.
     pub(crate) restored: bool,
 }
 
@@ -23,7 +24,7 @@ impl LogGrowth {
         self.first_ms.get_or_insert(time_ms);
     }
 
-    /// Puts in front what came before.
+    /// Adds the span before this one.
     fn prepend(&mut self, before: Self) {
         self.log_bytes += before.log_bytes;
         self.records += before.records;
@@ -32,14 +33,14 @@ impl LogGrowth {
     }
 }
 
-/// What has come since the last image that is saved or may still be. One that has come to nothing
-/// counts as if it had never been taken.
+/// How much the log has grown since the last image that is saved or in flight. A dropped image counts as
+/// never taken.
 #[derive(Debug)]
 pub(crate) struct Backlog {
-    /// LogGrowth the last image.
+    /// The growth since the last image.
     pub(crate) growth: LogGrowth,
-    /// What became of the images that were taken, and what had come before each; oldest first. The
-    /// settled ones are let go with the next.
+    /// The images taken, oldest first: the growth that each holds, and its status. Settled ones are
+    /// removed when the next image is taken.
     images: Vec<(LogGrowth, Arc<AtomicU8>)>,
 }
 
@@ -47,12 +48,13 @@ const IN_FLIGHT: u8 = 0;
 const SAVED: u8 = 1;
 const DROPPED: u8 = 2;
 
-/// What an image owes the store that it was taken of. Dropped unkept, it says that the image is lost.
+/// Reports to the store whether an image was saved. Dropped without [`mark_saved`](Self::mark_saved), it
+/// reports that the image was dropped.
 #[derive(Debug)]
 pub(crate) struct SaveGuard(Arc<AtomicU8>);
 
 impl SaveGuard {
-    /// The image is saved.
+    /// Reports that a published snapshot holds the image.
     pub(crate) fn mark_saved(self) {
         self.0.store(SAVED, Ordering::Relaxed);
     }
@@ -60,7 +62,7 @@ impl SaveGuard {
 
 impl Drop for SaveGuard {
     fn drop(&mut self) {
-        // Kept, it stays so.
+        // Changes nothing after `mark_saved`.
         let _ = self.0.compare_exchange(IN_FLIGHT, DROPPED, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
@@ -70,7 +72,7 @@ impl Backlog {
         Self { growth, images: Vec::new() }
     }
 
-    /// An image is taken now.
+    /// Starts a new span at an image taken now.
     pub(crate) fn image(&mut self) -> SaveGuard {
         self.settle();
         let status = Arc::new(AtomicU8::new(IN_FLIGHT));
@@ -78,7 +80,7 @@ impl Backlog {
         SaveGuard(status)
     }
 
-    /// What no image holds that is saved or may still be.
+    /// The growth that no image holds that is saved or in flight.
     pub(crate) fn unsaved(&self) -> LogGrowth {
         let mut unsaved = self.growth;
         for (before, status) in self.images.iter().rev() {
@@ -98,8 +100,8 @@ impl Backlog {
             || unsaved.first_ms.is_some_and(|first| now_ms.saturating_sub(first) >= due.age_ms)
     }
 
-    /// Only images that are under way are kept in mind: a saved one holds what all before it held, and
-    /// what a lost one held is left to the next.
+    /// Keeps only images in flight: a saved image holds all growth before it, and the growth of a dropped
+    /// one passes to the next.
     fn settle(&mut self) {
         let mut carried = LogGrowth::default();
         let images = std::mem::take(&mut self.images);
@@ -128,17 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lost_image_held_is_due_again() {
+    fn the_growth_in_a_dropped_image_is_due_again() {
         let mut backlog = backlog();
         add(&mut backlog, 3);
         backlog.growth.restored = true;
         let image = backlog.image();
         add(&mut backlog, 1);
         let due = Due { log_bytes: 20, ..Due::default() };
-        assert!(!backlog.is_due(&due, 0), "it is on its way");
+        assert!(!backlog.is_due(&due, 0), "the image is in flight");
         drop(image);
         let unsaved = backlog.unsaved();
-        assert_eq!((unsaved.records, unsaved.log_bytes, unsaved.first_ms), (4, 40, Some(0)));
+        assert_eq!(unsaved.records, 4);
+        assert_eq!(unsaved.log_bytes, 40);
+        assert_eq!(unsaved.first_ms, Some(0));
         assert!(unsaved.restored && backlog.is_due(&due, 0));
         backlog.image().mark_saved();
         assert_eq!(backlog.unsaved().records, 0);
@@ -146,12 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn every_order_of_fates_leaves_what_the_newest_saved_image_does_not_hold() {
-        // The value of each digit to the base of 3.
+    fn the_growth_after_the_newest_saved_image_is_due_in_every_order_of_outcomes() {
+        // The values of the digits to the base of 3.
         const PLACES: [u32; 4] = [1, 3, 9, 27];
         const IMAGES: usize = PLACES.len();
-        // One digit per image (kept, lost, still under way), and the order in which they are settled.
-        for fates in 0..81 {
+        // One digit per image (saved, dropped, in flight), and the order in which they are settled.
+        for outcomes in 0..81 {
             for order in 0..IMAGES {
                 let mut backlog = backlog();
                 let mut images = Vec::new();
@@ -160,31 +164,31 @@ mod tests {
                     images.push(Some(backlog.image()));
                 }
                 add(&mut backlog, 1 << IMAGES);
-                let status = |number: usize| fates / PLACES[number] % 3;
+                let outcome = |number: usize| outcomes / PLACES[number] % 3;
                 for turn in 0..IMAGES {
                     let number = (turn + order) % IMAGES;
-                    match status(number) {
+                    match outcome(number) {
                         0 => images[number].take().expect("an image").mark_saved(),
                         1 => drop(images[number].take()),
                         _ => {}
                     }
-                    // Also with what is settled let go in between.
+                    // Removing settled images halfway changes nothing.
                     if turn == 1 && order % 2 == 1 {
                         backlog.settle();
                     }
                 }
-                let held = (0..IMAGES).rev().find(|number| status(*number) != 1);
+                let held = (0..IMAGES).rev().find(|number| outcome(*number) != 1);
                 let expected: u64 =
                     (held.map_or(0, |number| number + 1)..=IMAGES).map(|number| 1 << number).sum();
-                assert_eq!(backlog.unsaved().records, expected, "{fates} {order}");
-                // Those that were under way come to nothing in the end.
+                assert_eq!(backlog.unsaved().records, expected, "{outcomes} {order}");
+                // Drops the images that were in flight.
                 drop(images);
-                let saved = (0..IMAGES).rev().find(|number| status(*number) == 0);
+                let saved = (0..IMAGES).rev().find(|number| outcome(*number) == 0);
                 let expected: u64 =
                     (saved.map_or(0, |number| number + 1)..=IMAGES).map(|number| 1 << number).sum();
-                assert_eq!(backlog.unsaved().records, expected, "{fates} {order}");
+                assert_eq!(backlog.unsaved().records, expected, "{outcomes} {order}");
                 backlog.settle();
-                assert_eq!(backlog.unsaved().records, expected, "{fates} {order}");
+                assert_eq!(backlog.unsaved().records, expected, "{outcomes} {order}");
                 assert!(backlog.images.is_empty());
             }
         }

@@ -1,4 +1,4 @@
-//! The half of a store that works beside the writer.
+//! Saving, verifying and pruning snapshots while the writer goes on.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::state_at::{StateAt, state_at};
 use crate::throttle::Throttle;
 use crate::unpublished::Unpublished;
 
-/// Takes images to the disk and looks after what is there, on whatever thread it is called.
+/// Saves images as snapshots and maintains those on the disk, on any thread.
 #[derive(Clone)]
 pub struct Compactor<D: Disk> {
     pub(crate) disk: D,
@@ -28,7 +28,7 @@ pub struct Compactor<D: Disk> {
     pub(crate) wal: Arc<Wal<D>>,
 }
 
-/// A state to go back to, read and checked, and the snapshot that a RESTORE record can name.
+/// A verified state to restore, and the snapshot that the RESTORE record will name.
 #[derive(Debug)]
 pub struct RestoreTarget<S> {
     pub(crate) id: SnapshotId,
@@ -37,33 +37,37 @@ pub struct RestoreTarget<S> {
 }
 
 impl<S> RestoreTarget<S> {
-    /// The snapshot that holds it.
+    /// The snapshot of the state to restore.
     pub fn id(&self) -> SnapshotId {
         self.id
     }
 
-    /// The snapshot of the state before, which undoes the restore.
+    /// The snapshot of the state before the restore, which undoes it.
     pub fn undo(&self) -> SnapshotId {
         self.undo
     }
 }
 
 impl<D: Disk> Compactor<D> {
-    /// Writes, verifies and lists `image`, retires older snapshots, and lets go of the log that no
-    /// kept snapshot needs. While others commit, it rests for 3 ms after every 128 KiB that it writes and
-    /// every MiB of state that it reads back.
+    /// Writes, verifies and publishes `image`, retires older snapshots, and drops the log that no kept
+    /// snapshot needs.
+    ///
+    /// While records are appended, it pauses for 3 ms after every 128 KiB that it writes and every MiB of
+    /// state that it reads back.
     ///
     /// # Errors
-    /// The store is as it was, at worst with some files that are removed at the next open.
+    /// [`Error::Io`], [`Error::Log`], [`Error::Unusable`]. The store is unchanged, at worst with leftover
+    /// files that the next open removes.
     pub fn save<S: StateMachine>(&self, mut image: Image<S>) -> Result<Snapshot, Error> {
         let save_guard = image.save_guard.take();
-        // The lock is not held while the state is written: lists stay readable meanwhile.
+        // The lock is not held while the state is written, so other calls do not wait for that.
         let (disk, generation) = self.snapshots.lock().reserve();
-        // A snapshot must never hold what the log has lost.
+        // A snapshot must never hold a record that the log may still lose.
         if let Some(last) = Lsn::new(image.lsn) {
             self.wal.wait(last)?;
         }
-        // And none may be taken for older than it is: a state of before its time is not in it.
+        // The time of the snapshot must not precede its last record: a restore to a time before that record
+        // would start from a state that has it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
         let mut throttle = Throttle::new(&self.wal);
         let pause = &mut || throttle.pause_if_busy();
@@ -76,31 +80,31 @@ impl<D: Disk> Compactor<D> {
         Ok(saved)
     }
 
-    /// All snapshots, oldest first. Never waits for the disk.
+    /// All kept snapshots, oldest first. Never waits for the disk.
     #[must_use]
     pub fn list(&self) -> Vec<Snapshot> {
         self.listing.lock().snapshots.clone()
     }
 
-    /// The first LSN of the restore window: every state from there on can be shown and restored.
-    /// Never waits for the disk.
+    /// The first LSN of the restore window. Never waits for the disk.
     #[must_use]
     pub fn window_start(&self) -> u64 {
         self.listing.lock().window_start
     }
 
-    /// Reads a snapshot to its end, from the disk and not from memory, and decodes it. While others commit,
-    /// it rests for 3 ms after each MiB of state.
+    /// Reads a snapshot to its end, from the disk and not from the page cache, and decodes it. While records
+    /// are appended, it pauses for 3 ms after each MiB of state.
     ///
     /// # Errors
-    /// [`Error::Unusable`] and [`Error::Newer`] when it is not what was written.
+    /// [`Error::Unusable`] when the file is damaged; [`Error::Newer`] when its format or schema is newer;
+    /// [`Error::NoSuchSnapshot`]; [`Error::Io`].
     pub fn verify<S: StateMachine>(&self, id: SnapshotId) -> Result<(), Error> {
         let reader = {
             let snapshots = self.snapshots.lock();
             snapshots.check_listed(id)?;
             snapshots.reader()
         };
-        // The lock is not held while the file is read: lists stay readable meanwhile.
+        // The lock is not held while the file is read, so other calls do not wait for that.
         let mut throttle = Throttle::new(&self.wal);
         let read = reader.verify::<S>(id, &mut || throttle.pause_if_busy());
         match read {
@@ -113,17 +117,16 @@ impl<D: Disk> Compactor<D> {
         read
     }
 
-    /// Retires a snapshot; its file goes with the next one that is taken.
+    /// Retires a snapshot. Its file is removed when the next snapshot is saved.
     ///
     /// # Errors
-    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest whole one, one that a restore in the
-    /// log needs, and a pinned one.
+    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest whole snapshot, one that a RESTORE record
+    /// needs, and a pinned one.
     pub fn delete(&self, id: SnapshotId) -> Result<(), Error> {
         self.snapshots.lock().delete(id)
     }
 
-    /// Has a snapshot stay until it is unpinned, whatever the rules say, or has the rules decide
-    /// about it again.
+    /// Pins or unpins a snapshot. A pinned one stays, whatever the retention policy says.
     ///
     /// # Errors
     /// [`Error::NoSuchSnapshot`].
@@ -131,14 +134,14 @@ impl<D: Disk> Compactor<D> {
         self.snapshots.lock().pin(id, pinned)
     }
 
-    /// Which snapshots would stay and go now, and why, oldest first. Nothing happens.
+    /// What [`prune`](Self::prune) would decide about each snapshot now, oldest first. Changes nothing.
     #[must_use]
     pub fn plan(&self) -> Vec<Decision> {
         self.snapshots.lock().plan()
     }
 
-    /// Retires what the rules do not keep, and removes the files of what was retired before. Returns
-    /// what was decided, oldest first.
+    /// Retires the snapshots that the retention policy does not keep, and removes the files of those retired
+    /// before. Returns the decisions, oldest first.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Log`].
@@ -146,46 +149,45 @@ impl<D: Disk> Compactor<D> {
         self.snapshots.lock().apply_retention(&self.wal)
     }
 
-    /// The state as it was; see [`state_at`].
+    /// The state at a point in time, as [`state_at`](crate::state_at()) reads it.
     ///
     /// # Errors
-    /// Those of [`state_at`].
+    /// Those of [`state_at`](crate::state_at()).
     pub fn state_at<S: StateMachine>(&self, at: PointInTime) -> Result<StateAt<S>, Error> {
         state_at(&self.disk, at)
     }
 
-    /// Prepares a restore: reads the state to go back to, writes a snapshot of it for the RESTORE record
-    /// to name, and takes one of the `present`. Nothing is restored before
-    /// [`Store::restore`](crate::Store::restore).
+    /// Prepares a restore: reads the state to restore, saves a snapshot of it for the RESTORE record to
+    /// name, and saves the `present`. [`Store::restore`](crate::Store::restore) then restores.
     ///
     /// # Errors
-    /// Those of [`state_at`] and [`save`](Self::save).
+    /// Those of [`state_at`](crate::state_at()) and [`save`](Self::save).
     pub fn prepare_restore<S: StateMachine>(
         &self,
         at: PointInTime,
         present: Image<S>,
     ) -> Result<RestoreTarget<S>, Error> {
-        // What is read is what the disk holds.
+        // `state_at` reads from the disk.
         if let Some(last) = Lsn::new(present.lsn) {
             self.wal.wait(last)?;
         }
         let past = self.state_at::<S>(at)?;
         if let Some(weakness) = past.weaker.first() {
             let file = past.snapshot.map_or_else(String::new, SnapshotId::file_name);
-            let why = format!("it is read as less than was written: {}", weakness.text);
+            let why = format!("its state reads as less than was written: {}", weakness.text);
             return Err(Error::Unusable { file, why });
         }
         let state = past.state.clone();
         let next = self.wal.stats().last_lsn + 1;
         if let Some(id) = past.snapshot.filter(|_| past.replayed == 0) {
-            // What comes now must not push it out.
+            // The two saves below must not retire it.
             self.snapshots.lock().hold(id, None, next)?;
         }
         let id = match past.snapshot {
-            // Of a state from elsewhere there is no other copy to be had.
+            // An imported state has no log to make a second copy from.
             Some(id) if past.lsn == 0 => id,
-            // Also of one that a snapshot holds already: until the next snapshot, every recovery needs
-            // the state that the record names, and one damaged file must not be the end of it.
+            // A second copy, even where a snapshot holds the state already: until the next snapshot every
+            // recovery needs this state, and one damaged file must not make the store unrecoverable.
             _ => {
                 let (first, last) = (self.window_start(), past.lsn);
                 let image = past.into_image(present.created_ms);

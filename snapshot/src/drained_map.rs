@@ -1,11 +1,11 @@
-//! Maps that are read and not kept.
+//! A map that is deserialised entry by entry and not kept.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// Reads a map as any map of `K` and `V` is read, and drops each entry before the next.
+/// Deserialises a map of `K` and `V` and drops each entry before it reads the next.
 pub struct DrainedMap<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for DrainedMap<K, V> {

@@ -1,81 +1,82 @@
-//! What can go wrong, told apart by what the caller must do.
+//! The errors of a store, distinguished by what the caller must do.
 
 use crate::id::SnapshotId;
 use crate::point_in_time::PointInTime;
 
-/// Why the store refused.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The log refused; see there.
+    /// An operation of the log failed; see [`icn_wal::Error`].
     #[error(transparent)]
     Log(#[from] icn_wal::Error),
 
-    /// The disk refused; the store is as it was.
+    /// An operation of the disk failed; the store is unchanged.
     #[error("cannot {action} {file}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation, as a verb.
         action: &'static str,
-        /// On which file.
+        /// The file it was applied to.
         file: String,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
 
-    /// A snapshot file cannot be used. The file is left as it is.
+    /// A snapshot is damaged, belongs to another store, or cannot be decoded. Its file is left unchanged.
     #[error("snapshot {file} cannot be used: {why}")]
     Unusable {
-        /// The file.
+        /// The snapshot file.
         file: String,
-        /// What is wrong with it.
+        /// What is wrong with the snapshot.
         why: String,
     },
 
-    /// A snapshot or record in a format or schema this build does not know.
+    /// A snapshot or record has a format or schema that this build does not know.
     #[error("{what} was written by a newer version: {why}")]
     Newer {
         /// The snapshot file or record.
         what: String,
-        /// What is not known.
+        /// The version found, and the one this build reads.
         why: String,
     },
 
-    /// A record of the log has a right checksum and makes no sense.
+    /// A record of the log has a valid checksum but cannot be decoded.
     #[error("record {lsn} of the log cannot be read: {why}")]
     Record {
-        /// Its LSN.
+        /// The LSN of the record.
         lsn: u64,
-        /// What is wrong with it.
+        /// What is wrong with the record.
         why: String,
     },
 
-    /// There is no such snapshot.
+    /// The manifest lists no snapshot with this id.
     #[error("there is no snapshot {id}")]
     NoSuchSnapshot {
-        /// The id that was asked for.
+        /// The requested id.
         id: SnapshotId,
     },
 
-    /// The snapshot is needed and stays.
-    #[error("snapshot {id} stays: {why}")]
+    /// The snapshot is needed and was not retired.
+    #[error("snapshot {id} cannot be deleted: {why}")]
     Needed {
-        /// The snapshot.
+        /// The id of the snapshot.
         id: SnapshotId,
-        /// What needs it.
+        /// What keeps the snapshot.
         why: &'static str,
     },
 
-    /// The state asked for lies outside what snapshots and log can show.
+    /// The snapshots and the log cannot reproduce the requested state.
     #[error("{wanted} is outside the restore window, which is LSN {first} to {last}")]
     OutsideWindow {
-        /// What was asked for.
+        /// The requested point in time.
         wanted: PointInTime,
-        /// The first LSN from which on every state can be shown.
+        /// The first LSN of the restore window.
         first: u64,
-        /// The last one there is.
+        /// The last LSN of the log.
         last: u64,
     },
 }
 
+/// Adds the operation and the file to an error of the disk.
 pub(crate) trait OnFile<T> {
     fn on(self, action: &'static str, file: String) -> Result<T, Error>;
 }

@@ -1,4 +1,4 @@
-//! One snapshot file: writing it, and reading it without believing it.
+//! One snapshot file: writing, loading and verifying it.
 //!
 //! ```text
 //! header   96 bytes   magic "ICNSNAP\0", format u32, schema u32, store (16), LSN u64, timeline u64,
@@ -10,9 +10,9 @@
 //!                     hash, zeros, CRC-32 of bytes 0..60
 //! ```
 //!
-//! The raw bytes of all chunks together are the length of the summary (u32), the summary, which ends a
-//! chunk, and the msgpack of the state. Every chunk stands for
-//! itself: none is unpacked before its checksum matches, and none unpacks to more than it says.
+//! The raw bytes of all chunks together are the length of the summary (u32), the summary and the msgpack of
+//! the state; the summary ends a chunk. Each chunk is verified alone: it is unpacked after its checksum
+//! has matched, and never to more bytes than its header says.
 
 mod bytes;
 mod checksum;
@@ -43,8 +43,8 @@ pub const FORMAT: u32 = 0;
 
 const SUMMARY_BYTES_MAX: u32 = 16 << 20;
 
-/// Writes `state` under `name`, which must not exist, and syncs it, with a `pause` between chunks. Returns
-/// the bytes written.
+/// Writes `state` under `name`, which must not exist, and syncs the file. Calls `pause` between bursts.
+/// Returns the size of the file.
 pub(crate) fn write<S: StateMachine, D: Disk>(
     disk: &D,
     name: &str,
@@ -62,10 +62,10 @@ pub(crate) fn write<S: StateMachine, D: Disk>(
     let length = length.ok_or_else(long).on("write", describe())?;
     packer.write_all(&length.to_le_bytes()).on("write", describe())?;
     packer.write_all(&summary).on("write", describe())?;
-    // In chunks of its own: it can be read when what follows is damaged.
+    // The summary has chunks of its own, so it can be read when the state after it is damaged.
     packer.end_chunk().on("write", describe())?;
     encode::write(&mut packer, state).map_err(|error| match error {
-        // Full chunks are written under way: this is the disk's word, not one about the state.
+        // Serialising writes full chunks, so this is an error of the disk and not of the state.
         encode::Error::InvalidValueWrite(error) => {
             Error::Io { action: "write", file: describe(), source: error.into() }
         }
@@ -76,39 +76,39 @@ pub(crate) fn write<S: StateMachine, D: Disk>(
     Ok(bytes)
 }
 
-/// What the snapshot `name` says about itself; nothing behind its header is looked at.
+/// Reads and verifies the header of the snapshot `name`, and nothing after it.
 pub(crate) fn read_header<D: Disk>(disk: &D, name: &str) -> Result<Header, Error> {
     let file = disk.open(name).on("open", disk.describe(name))?;
-    Ok(begin(&file, &|| disk.describe(name))?.0.header)
+    Ok(open(&file, &|| disk.describe(name))?.0.header)
 }
 
-/// A snapshot that was read.
+/// A snapshot that was read and verified to its end.
 pub(crate) struct Loaded<S> {
     pub(crate) header: Header,
     pub(crate) state: S,
-    /// In what the state is weaker than it was when it was written.
+    /// In what the state is weaker than the summary written with it.
     pub(crate) weaker: Vec<Weakness>,
-    /// It was of an older schema.
+    /// Whether the state was of an older schema.
     pub(crate) migrated: bool,
 }
 
-/// Refuses what is read as less than was written.
+/// [`Error::Unusable`] if a state is weaker than the summary written with it.
 pub(crate) fn refuse_weaker(weaker: &[Weakness], file: &dyn Fn() -> String) -> Result<(), Error> {
     match weaker.first() {
         None => Ok(()),
         Some(weakness) => {
-            let why = format!("it is read as less than was written: {}", weakness.text);
+            let why = format!("its state reads as less than was written: {}", weakness.text);
             Err(Error::Unusable { file: file(), why })
         }
     }
 }
 
-/// What a snapshot says about itself, and the summary of its state; it may be damaged behind that.
+/// Reads the header and the summary. The snapshot may be damaged after them.
 pub(crate) fn read_summary<D: Disk>(disk: &D, name: &str) -> Result<(Header, Vec<u8>), Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
-    let (FileStart { header, head, parts }, _) = begin(&file, &describe)?;
-    let mut unpacker = Unpacker::new(parts, &head).on("unpack", describe())?;
+    let (Opened { header, header_bytes, parts }, _) = open(&file, &describe)?;
+    let mut unpacker = Unpacker::new(parts, &header_bytes).on("unpack", describe())?;
     let summary = summary(&mut unpacker)
         .map_err(|error| Error::Unusable { file: describe(), why: error.to_string() })?;
     Ok((header, summary))
@@ -130,14 +130,15 @@ fn summary(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(summary)
 }
 
-/// Reads the snapshot `name` to its end, checks everything, and builds the state, with two threads if it
-/// is large: whoever starts waits for it.
+/// Reads the snapshot `name` to its end, verifies all of it and builds the state. A large one takes two
+/// threads, because a start waits for it.
 pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<Loaded<S>, Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
-    let (FileStart { header, head, parts }, schema) = begin_state::<S, _>(&file, &describe)?;
+    let (Opened { header, header_bytes, parts }, schema) = open_state::<S, _>(&file, &describe)?;
     let (state, weaker) = std::thread::scope(|scope| {
-        let unpacker = Unpacker::ahead(scope, parts, &head).on("unpack", describe())?;
+        let unpacker = Unpacker::with_readahead(scope, parts, &header_bytes);
+        let unpacker = unpacker.on("unpack", describe())?;
         decode(unpacker, &describe, |summary, source| {
             let state = build::<S, _>(schema, source)?;
             let weaker = state.weaker_than(summary);
@@ -157,8 +158,11 @@ fn build<S: StateMachine, F: DiskFile>(
     S::deserialize(&mut Decoder::new(source)).map_err(|error| error.to_string())
 }
 
-/// [`read`] without keeping the state, from the disk and not from memory, with a `pause` between chunks and
-/// on this thread alone: whoever commits needs the others. What is read as less than was written is refused.
+/// Verifies the snapshot `name` as [`read`] does, without keeping the state. Refuses a state weaker than its
+/// summary.
+///
+/// Reads from the disk, not from the page cache. Calls `pause` between chunks and stays on the calling
+/// thread, to leave the other processors to those who commit.
 pub(crate) fn verify<S: StateMachine, D: Disk>(
     disk: &D,
     name: &str,
@@ -168,8 +172,9 @@ pub(crate) fn verify<S: StateMachine, D: Disk>(
     let file = disk.open(name).on("open", describe())?;
     file.drop_cache(0).on("drop the cache of", describe())?;
     file.no_read_ahead().on("read", describe())?;
-    let (FileStart { header, head, parts }, schema) = begin_state::<S, _>(&file, &describe)?;
-    let unpacker = Unpacker::new(parts.with(pause), &head).on("unpack", describe())?;
+    let (Opened { header, header_bytes, parts }, schema) = open_state::<S, _>(&file, &describe)?;
+    let unpacker = Unpacker::new(parts.with_pause(pause), &header_bytes);
+    let unpacker = unpacker.on("unpack", describe())?;
     let weaker = decode(unpacker, &describe, |summary, source| {
         if schema < S::SCHEMA {
             return Ok(S::migrate(schema, source)?.weaker_than(summary));
@@ -187,54 +192,55 @@ fn decode<F: DiskFile, T>(
     describe: &dyn Fn() -> String,
     decode: impl FnOnce(&[u8], &mut Unpacker<'_, F>) -> Result<T, String>,
 ) -> Result<T, Error> {
-    let told = |error: io::Error| error.to_string();
-    let decoded = summary(&mut unpacker).map_err(told).and_then(|summary| {
+    let text = |error: io::Error| error.to_string();
+    let decoded = summary(&mut unpacker).map_err(text).and_then(|summary| {
         let decoded = decode(&summary, &mut unpacker)?;
-        unpacker.end().map_err(told)?;
+        unpacker.end().map_err(text)?;
         Ok(decoded)
     });
-    decoded.map_err(|why| match unpacker.io_error() {
+    decoded.map_err(|why| match unpacker.take_io_error() {
         Some(source) => Error::Io { action: "read", file: describe(), source },
         None => Error::Unusable { file: describe(), why },
     })
 }
 
-/// What comes first in a file, and the way to the rest.
-struct FileStart<'a, F> {
+/// A file whose header is verified.
+struct Opened<'a, F> {
     header: Header,
-    /// The bytes that say this.
-    head: [u8; HEADER_BYTES],
+    /// The header as it is in the file; the hash in the trailer covers it.
+    header_bytes: [u8; HEADER_BYTES],
+    /// Positioned at the first chunk.
     parts: FileParts<'a, F>,
 }
 
-/// The beginning, and the schema of the state, which may be an older one; a newer one is refused.
-fn begin_state<'a, S: StateMachine, F: DiskFile>(
+/// Verifies the header. Returns the schema of the state too, which may be older; a newer one is refused.
+fn open_state<'a, S: StateMachine, F: DiskFile>(
     file: &'a F,
     describe: &dyn Fn() -> String,
-) -> Result<(FileStart<'a, F>, u32), Error> {
-    let (beginning, schema) = begin(file, describe)?;
+) -> Result<(Opened<'a, F>, u32), Error> {
+    let (opened, schema) = open(file, describe)?;
     if schema > S::SCHEMA {
         let why = format!("its schema is {schema}, this build reads {}", S::SCHEMA);
         return Err(Error::Newer { what: describe(), why });
     }
-    Ok((beginning, schema))
+    Ok((opened, schema))
 }
 
-/// The header that comes first, and the schema of the state behind it.
-fn begin<'a, F: DiskFile>(
+/// Verifies the header. Returns the schema of the state too.
+fn open<'a, F: DiskFile>(
     file: &'a F,
     describe: &dyn Fn() -> String,
-) -> Result<(FileStart<'a, F>, u32), Error> {
+) -> Result<(Opened<'a, F>, u32), Error> {
     let unusable = || Error::Unusable { file: describe(), why: "the header is damaged".into() };
-    let mut head = [0; HEADER_BYTES];
-    let parts = FileParts::new(file, &mut head).map_err(|error| match error.kind() {
+    let mut header_bytes = [0; HEADER_BYTES];
+    let parts = FileParts::new(file, &mut header_bytes).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData => unusable(),
         _ => Error::Io { action: "read", file: describe(), source: error },
     })?;
-    let (header, format, schema) = decode_header(&head).ok_or_else(unusable)?;
+    let (header, format, schema) = decode_header(&header_bytes).ok_or_else(unusable)?;
     if format != FORMAT {
         let why = format!("its format is {format}, this build reads {FORMAT}");
         return Err(Error::Newer { what: describe(), why });
     }
-    Ok((FileStart { header, head, parts }, schema))
+    Ok((Opened { header, header_bytes, parts }, schema))
 }

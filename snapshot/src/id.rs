@@ -1,14 +1,14 @@
-//! The name of a snapshot: what an operator types, and never a path.
+//! The id of a snapshot, as an operator types it; it is never a path.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Names one snapshot: the last LSN it covers, and the count of snapshots before it.
+/// Identifies one snapshot of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId {
-    /// The last LSN it covers.
+    /// The last LSN that the snapshot covers.
     pub lsn: u64,
-    /// Its place among all snapshots this store ever took.
+    /// The sequence number among all snapshots that this store has written. Never reused.
     pub generation: u64,
 }
 
@@ -36,7 +36,7 @@ impl FromStr for SnapshotId {
 }
 
 impl SnapshotId {
-    /// The name of the file.
+    /// The name of the snapshot's file in its directory.
     #[must_use]
     pub fn file_name(self) -> String {
         format!("{:020}-{:010}.snap", self.lsn, self.generation)

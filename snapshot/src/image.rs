@@ -1,30 +1,30 @@
-//! A state on its way to the disk.
+//! An image of the state in memory, to be saved as a snapshot.
 
 use crate::backlog::SaveGuard;
 use crate::labels::Labels;
 use crate::origin::Origin;
 
-/// An image of the state that waits to be written.
+/// A clone of the state that has not been saved yet.
 #[derive(Debug)]
 pub struct Image<S> {
     pub(crate) state: S,
-    /// The last LSN that is in it; 0 for a state from elsewhere.
+    /// The last LSN that the state covers; 0 for an imported state.
     pub(crate) lsn: u64,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
-    /// `None` for a record that may still be on its way to the disk: what it gets there is the time of
-    /// the last that goes with it.
+    /// `None` while the last record may still be in flight: its time on the disk is that of the last record
+    /// of its group.
     pub(crate) time_ms: Option<u64>,
     pub(crate) origin: Origin,
     pub(crate) pinned: bool,
     pub(crate) labels: Labels,
-    /// `None` for one that is not of the present.
+    /// `None` for an image of another state than the present one.
     pub(crate) save_guard: Option<SaveGuard>,
 }
 
 impl<S> Image<S> {
-    /// An image of a state from elsewhere: a restore point that no log continues. It is pinned, because
-    /// no rule knows what it is worth.
+    /// An image of a state from outside of this store: a restore point that no log continues. It is pinned,
+    /// because no retention rule can judge its value.
     pub fn imported(state: S, created_ms: u64) -> Self {
         Self {
             state,
@@ -39,12 +39,12 @@ impl<S> Image<S> {
         }
     }
 
-    /// Has the snapshot stay until somebody unpins it.
+    /// Pins the snapshot, so that it stays until an operator unpins it.
     pub fn pin(&mut self) {
         self.pinned = true;
     }
 
-    /// What people write on it.
+    /// The labels that the snapshot will have.
     pub fn labels(&mut self) -> &mut Labels {
         &mut self.labels
     }

@@ -1,14 +1,14 @@
-//! What is known about the bytes of a snapshot.
+//! Whether the file of a snapshot is known to be whole.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known about the bytes of a snapshot.
+/// The result of the last verification of a snapshot file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Integrity {
-    /// Nobody has read it.
+    /// The file has not been verified.
     Unchecked,
-    /// When it was last read, all of it was there.
+    /// The last verification succeeded.
     Whole,
-    /// It was read, and is not what was written.
+    /// The last verification found damage.
     Damaged,
 }

@@ -1,4 +1,4 @@
-//! What people write on a snapshot.
+//! Labels that an operator gives to a snapshot.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ const LABELS_MAX: usize = 16;
 const KEY_BYTES_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 256;
 
-/// Keys and values: at most 16; a key has 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`, a value at most
-/// 256 bytes without control characters.
+/// At most 16 pairs of key and value. A key has 1 to 64 of `a`–`z`, `0`–`9`, `.`, `_` and `-`; a value has
+/// at most 256 bytes and no control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels(BTreeMap<String, String>);
 
-/// Why something is no label.
+/// A label exceeds the limits of [`Labels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a label is key=value; a key has 1 to 64 of a-z 0-9 . _ -, a value up to 256 bytes, and a snapshot up to 16 labels"
@@ -22,10 +22,10 @@ pub struct Labels(BTreeMap<String, String>);
 pub struct BadLabel;
 
 impl Labels {
-    /// Sets one.
+    /// Adds a label or replaces the value of its key.
     ///
     /// # Errors
-    /// [`BadLabel`] beyond the limits; nothing is set then.
+    /// [`BadLabel`] beyond the limits; the labels are unchanged.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), BadLabel> {
         let allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
@@ -41,16 +41,16 @@ impl Labels {
         Ok(())
     }
 
-    /// Sets one from `key=value`.
+    /// Adds or replaces a label given as `key=value`.
     ///
     /// # Errors
-    /// [`BadLabel`].
+    /// [`BadLabel`] beyond the limits or without a `=`; the labels are unchanged.
     pub fn set_pair(&mut self, pair: &str) -> Result<(), BadLabel> {
         let (key, value) = pair.split_once('=').ok_or(BadLabel)?;
         self.set(key, value)
     }
 
-    /// All of them, in the order of their keys.
+    /// All labels, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_have_limits() {
+    fn labels_beyond_their_limits_are_refused() {
         let mut labels = Labels::default();
         for bad in ["", "a", "=b", "A=b", "a b=c", "a=\n", "ä=1"] {
             assert_eq!(labels.set_pair(bad), Err(BadLabel), "{bad:?}");
@@ -83,7 +83,7 @@ mod tests {
             labels.set(&format!("key-{number}"), "a = b").expect("room for 16");
         }
         assert_eq!(labels.set("one.more", ""), Err(BadLabel));
-        labels.set_pair("key-3=other=").expect("changing one takes no room");
+        labels.set_pair("key-3=other=").expect("a changed value needs no room");
         assert_eq!(labels.iter().nth(9), Some(("key-3", "other=")));
     }
 }

@@ -1,14 +1,14 @@
 //! A state machine that survives: a write-ahead log, compacted into verified snapshots.
 //!
 //! ```text
-//! store       wal/ (see `icn-wal`) · snapshots/                                   one owner, by flock
-//! snapshots/  MANIFEST (the list) · <LSN>-<generation>.snap … · *.tmp (not finished)
-//! snapshot    header | chunk | chunk | … | trailer with a hash of it all     the state as of one LSN
-//! record      kind (one byte) | mutation, as the state machine encodes it, or a restore
+//! store       wal/ (see `icn-wal`) · snapshots/                              one owner, by an flock
+//! snapshots/  MANIFEST · <LSN>-<generation>.snap … · *.tmp (unfinished)
+//! snapshot    header | chunk | chunk | … | trailer with a hash of the file    the state as of one LSN
+//! record      kind (one byte) | a mutation as the state machine encodes it, or a restore
 //! ```
 //!
-//! The state is whatever the mutations in the log add up to, and a snapshot is a shorter way to it. All
-//! of it is in `docs/FORMAT.md`.
+//! The state is the result of all mutations in the log. A snapshot shortens the replay. `docs/FORMAT.md`
+//! describes every byte on the disk.
 //!
 //! # Quick start
 //!
@@ -39,65 +39,72 @@
 //! # for before in [0, 5] {
 //! let (mut counter, _) = Store::<Counter, _>::open(&FsDisk::create(&dir)?, Policy::default())?;
 //! # assert_eq!(counter.state().0, before);
-//! let (lsn, ()) = counter.commit(0, 5)?; // counted, and volatile
-//! counter.wal().wait(lsn)?; // durable: from here on others may hear of it
+//! let (lsn, ()) = counter.commit(0, 5)?; // applied, and volatile
+//! counter.wal().wait(lsn)?; // durable: from here on the result may be released
 //! # }
 //! # std::fs::remove_dir_all(&dir)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/ledger` is a whole program: a domain, snapshots on another thread, and a proof by killing
-//! it again and again.
+//! `examples/ledger` is a complete program: a domain, snapshots on another thread, and a crash test that
+//! kills it again and again.
 //!
 //! # What each `Ok` means
 //!
 //! | call | after `Ok` |
 //! |---|---|
-//! | [`Store::open`] | the state is what every record that is there makes of it, each applied once, in order, and all of it is durable; the [`Recovery`] says from which snapshot, which were passed over and why, and what the log had to say |
-//! | [`Store::commit`] | the mutation has a number and is in the state; it may vanish in a crash, together with all that were committed after it |
-//! | [`Wal::wait`](icn_wal::Wal::wait), [`Wal::ticket`](icn_wal::Wal::ticket) | it is on the disk, and every later open finds it |
-//! | [`Compactor::save`] | the snapshot has been written, synced, read back and listed, and its last record is durable; older ones are retired, and log that none of those kept needs is gone |
-//! | [`Compactor::verify`] | the file was read to its end, every checksum is right, and it makes a state |
-//! | [`Compactor::prepare_restore`] | the state to go back to has been read, and snapshots of it and of the present are on the disk; nothing has been restored |
-//! | [`Store::restore`] | the restore has a number, and the state is the one restored; volatile like a commit |
-//! | [`Compactor::delete`] | the list no longer names the snapshot; its file goes with the next one that is taken |
-//! | [`Store::close`] | all of it is durable and the log is sealed; no snapshot was taken |
+//! | [`Store::open`] | the state is the result of every record in the log, each applied once and in order, and all of them are durable; the [`Recovery`] names the snapshot it started from, those passed over with the reasons, and the recovery of the log |
+//! | [`Store::commit`] | the mutation has an LSN and is applied; a crash may undo it, together with all later ones |
+//! | [`Wal::wait`](icn_wal::Wal::wait), [`Wal::ticket`](icn_wal::Wal::ticket) | the record is on the disk, and every later open finds it |
+//! | [`Compactor::save`] | the snapshot is written, synced, read back and listed, and its last record is durable; older snapshots are retired, and the log that no kept one needs is dropped |
+//! | [`Compactor::verify`] | the file was read to its end, every checksum matches, and it decodes to a state |
+//! | [`Compactor::prepare_restore`] | the state to restore was read, and snapshots of it and of the present state are on the disk; nothing is restored yet |
+//! | [`Store::restore`] | the RESTORE record has an LSN and the state is the restored one; volatile like a commit |
+//! | [`Compactor::delete`] | the manifest no longer lists the snapshot; its file is removed when the next one is saved |
+//! | [`Store::close`] | all records are durable and the log is sealed; no snapshot was taken |
 //!
-//! **What may be lost**: what was committed and not waited for. It may be there or not; what is there
-//! is a prefix. The state and every outcome run ahead of the disk, refusals too: nothing that was
-//! learnt from them may leave the process before a wait for [`Store::lsn`] has returned.
+//! **What may be lost**: mutations that were committed and not waited for. What a crash leaves of them is a
+//! prefix. The state and every outcome, refusals too, are ahead of the disk. Nothing learnt from them may
+//! leave the process before a wait for [`Store::lsn`] has returned.
 //!
 //! # Recovery
 //!
-//! The newest snapshot that can be used, and every record behind it. One that is damaged is passed over
-//! for an older one: the log is kept back to the oldest of the three newest whole ones
-//! ([`Retention::keep`]), and all of it until there are so many. That costs time and nothing else. What
-//! a newer version has written is refused instead ([`Error::Newer`]), because something older would
-//! hide it. How long a replay takes is up to [`Due`]: it says how much log, how many records and how
-//! much time may come between two snapshots.
+//! A recovery reads the newest snapshot that can be used and applies every record after it. It passes over a
+//! damaged snapshot for an older one, which costs time and nothing else. For that, the log is kept back to
+//! the oldest of the three newest whole snapshots ([`Retention::keep`]), and all of it while there are fewer.
+//!
+//! A snapshot of a newer version is refused ([`Error::Newer`]): falling back to an older one would hide it.
+//! [`Due`] bounds how long a replay takes, by the log bytes, records and time between two snapshots.
 //!
 //! # Publication
 //!
-//! In this order: wait until the last record of the image is durable; write it under a temporary name;
-//! sync; drop it from the cache, read it back and build the state from it; rename; sync the directory;
-//! list it, and retire older ones in the same write of the list. Only then is log let go. The file of a
-//! retired one is removed with the snapshot after that, or at the next start.
+//! A save has these steps, in order:
 //!
-//! A save that has failed loses nothing but the image, and [`Store::snapshot_due`] counts as if that had
-//! never been taken: it is due again at once, and on a disk that has just failed better a little later.
+//! 1. wait until the last record of the image is durable;
+//! 2. write the file under a temporary name and sync it;
+//! 3. drop it from the page cache, read it back and decode the state;
+//! 4. rename it and sync the directory;
+//! 5. list it in the manifest, and retire older snapshots in the same write;
+//! 6. drop the log that is no longer needed.
 //!
-//! # Retention and the window
+//! The file of a retired snapshot is removed with the next save or at the next start.
 //!
-//! [`Retention`] keeps the newest whole snapshots by number, and more of them while they are young
-//! enough and not too large together. Never removed are the newest whole one, a pinned one, and one
-//! that a restore in the log needs; [`Compactor::plan`] says why each stays or goes. From the oldest of
-//! those kept by number and age on, every state is within reach ([`restore_window`]): [`state_at`] shows it by
-//! LSN, by time or by snapshot ([`PointInTime`]), without a lock and without changing anything, beside a running
-//! store too. A pinned snapshot older than the window is one such state on its own; no log is kept for
-//! it.
+//! A failed save loses nothing but the image. [`Store::snapshot_due`] counts the image as never taken, so a
+//! snapshot is due again at once. After an error of the disk, wait a while before the next attempt.
 //!
-//! A restore is a step forward: a record that says where the state went back to. Numbers go on, and
-//! [`StateMachine::restore`] decides what may not go back. To undo it is another restore.
+//! # Retention and the restore window
+//!
+//! [`Retention`] keeps a number of the newest whole snapshots, and more of them within limits of age and
+//! size. The newest whole snapshot, a pinned one, and one that a RESTORE record in the log needs are never
+//! removed. [`Compactor::plan`] gives the reason for each.
+//!
+//! The [restore window](restore_window) begins at the oldest snapshot kept by number and age. Every state
+//! from there on can be read with [`state_at`], by LSN, by time or by snapshot ([`PointInTime`]). That takes no
+//! lock and changes nothing, so it may run while another process owns the store. A pinned snapshot older than
+//! the window is a restore point: one state, for which no log is kept.
+//!
+//! A restore is a step forward: it appends a RESTORE record that names the restored snapshot. LSNs go on, and
+//! [`StateMachine::restore`] decides what must not go back. Another restore undoes it.
 //!
 //! ```
 //! # use icn_snapshot::{PointInTime, Policy, StateMachine, Store};
@@ -124,8 +131,9 @@
 //! let (before, ()) = counter.commit(now_ms, 5)?;
 //! counter.commit(now_ms, 90)?; // a mistake
 //! if let Some(present) = counter.image(now_ms) {
-//!     let target = counter.compactor().prepare_restore(PointInTime::Lsn(before), present)?; // on another thread
-//!     let undo = target.undo(); // what holds the 95
+//!     // On another thread, in a real program.
+//!     let target = counter.compactor().prepare_restore(PointInTime::Lsn(before), present)?;
+//!     let undo = target.undo(); // the snapshot with the 95
 //!     let lsn = counter.restore(now_ms, target, random)?;
 //!     counter.wal().wait(lsn)?;
 //!     # let past = counter.compactor().state_at::<Counter>(PointInTime::Snapshot(undo))?;
@@ -136,56 +144,64 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is committed between `target` and `restore` is not in the snapshot that undoes it; `state_at`
-//! the LSN before the restore has it.
+//! The snapshot that undoes a restore lacks the mutations committed between `prepare_restore` and `restore`;
+//! [`state_at`] the LSN before the RESTORE record has them.
 //!
 //! # Threads
 //!
-//! Nothing here starts a thread, reads a clock or takes a snapshot by itself. One thread owns the
-//! [`Store`]: it commits, asks [`Store::snapshot_due`] now and then, and takes the [`Store::image`],
-//! which costs one clone of the state. What takes long is done elsewhere: any thread may wait on
-//! [`Store::wal`], and any thread that has a clone of [`Store::compactor`] may save, verify, list,
-//! prune and prepare a restore meanwhile. While records are appended beside it, a save rests for 3 ms after
-//! every 128 KiB that it writes, so that their syncs find the disk free. A
+//! The crate starts no thread but one that unpacks while a large snapshot is loaded. It reads no clock and
+//! takes no snapshot by itself. One thread owns the [`Store`]: it commits, checks [`Store::snapshot_due`] now
+//! and then, and takes the [`Store::image`], which costs one clone of the state.
+//!
+//! Long operations belong on other threads. Any thread may wait on [`Store::wal`]. Any thread with a clone of
+//! [`Store::compactor`] may save, verify, list, prune and prepare a restore. While records are appended, a
+//! save pauses for 3 ms after every 128 KiB that it writes, so that the syncs of the log find the disk free. A
 //! [`Housekeeper`](icn_wal::Housekeeper) keeps the preparation of log segments out of the commits.
 //!
 //! # Memory
 //!
-//! The state. While an image lives, also what has been overwritten since, if the state is made of
-//! persistent maps (such as `imbl::OrdMap`); with the maps of the standard library all of it, and the
-//! writer stands still while they are cloned. While a snapshot is saved or verified, at most a second
-//! state on top, which is built to see that it can be. [`state_at`] builds one as well, and
-//! [`Compactor::prepare_restore`] up to three.
+//! | while | memory |
+//! |---|---|
+//! | always | the state |
+//! | an image lives, with persistent maps (such as `imbl::OrdMap`) | plus all that was overwritten since |
+//! | an image lives, with the maps of the standard library | plus a second state; the writer waits while it is cloned |
+//! | a snapshot is saved or verified | plus at most a second state, built to see that it can be |
+//! | [`state_at`] runs | plus one state |
+//! | [`Compactor::prepare_restore`] runs | plus up to three states |
 //!
 //! # Limits
 //!
-//! One mutation is one record, and all that is atomic: what belongs together has to be one mutation. It
-//! has at most 1 MiB with the byte before it. [`StateMachine::apply`] has to be total and
-//! deterministic: on the next start it is asked the same questions again. On the disk there are the
-//! snapshots that are kept, the last ones retired, one that is being written, and the log back to the
-//! oldest of the window. There is one owner: a second one is refused with [`icn_wal::Error::Locked`].
+//! - One mutation is one record and the unit of atomicity. A record has at most 1 MiB, including one byte for
+//!   its kind.
+//! - [`StateMachine::apply`] must be total and deterministic: the next start applies the same mutations again.
+//! - The disk holds the kept snapshots, those retired last, one being written, and the log back to the
+//!   beginning of the window.
+//! - A store has one owner: a second one is refused with [`icn_wal::Error::Locked`].
 //!
 //! # What an error asks of the caller
 //!
-//! [`Error::Log`]: what the log says; after [`Poisoned`](icn_wal::Error::Poisoned), drop the store and
-//! open it again, because its state may hold what the disk does not. [`Error::Io`]: nothing was
-//! promised and nothing is lost; try again. [`Error::Unusable`]: look at the disk, and take another
-//! snapshot while there are others. [`Error::Newer`]: use the version that wrote it. [`Error::Record`]:
-//! `decode` does not read what `encode` wrote; nothing was changed. The others: ask for something else.
+//! | error | what to do |
+//! |---|---|
+//! | [`Error::Log`] | as the error of the log says; after [`Poisoned`](icn_wal::Error::Poisoned), drop the store and open it again, because its state may be ahead of the disk |
+//! | [`Error::Io`] | try again; nothing was promised and nothing is lost |
+//! | [`Error::Unusable`] | check the disk, and save another snapshot while others are whole |
+//! | [`Error::Newer`] | use the version that wrote it |
+//! | [`Error::Record`] | correct `decode`, which cannot read what `encode` wrote; nothing was changed |
+//! | [`Error::NoSuchSnapshot`], [`Error::Needed`], [`Error::OutsideWindow`] | correct the request |
 //!
 //! # When not to use it
 //!
 //! - The state does not fit into memory, or barely.
-//! - Several processes write. Others may read what was, each by a replay of its own.
-//! - You ask by more than one key, or with queries. There is no index but the maps you keep yourself.
+//! - Several processes write. Other processes may read past states, each by a replay of its own.
+//! - You look up by more than one key, or with queries. There is no index but the maps you keep yourself.
 //! - Single values are large: everything passes through the log and through every snapshot. Put them into
 //!   files and keep their hashes here.
-//! - A few changes in a very large state: each snapshot writes all of it again.
-//! - The past has to stay for ever. Beyond the window it is gone; an archive is something else.
-//! - It has to survive the machine. There is no replication, and a copy of the directory of a running
+//! - A very large state changes little: each snapshot writes all of it again.
+//! - Every past state must stay for ever. States before the window are gone; keep an archive for them.
+//! - The data must survive the machine. There is no replication, and a copy of the directory of a running
 //!   store is no backup.
-//! - Transactions that read, wait and write. Mutations are applied one after the other by one thread.
-//! - The disk must not be read by others. Nothing is encrypted.
+//! - Transactions read, wait and write. Mutations are applied one after the other by one thread.
+//! - Others must not be able to read the disk. Nothing is encrypted.
 //!
 //! Invariant: this crate is the only place that decides which snapshot or log to drop.
 

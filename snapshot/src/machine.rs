@@ -1,4 +1,4 @@
-//! What the store keeps: a state and the mutations that make it.
+//! The state machine that a store keeps: a state and its mutations.
 
 use std::io::Read;
 
@@ -8,61 +8,64 @@ use serde::{Deserializer, Serialize};
 
 /// A state that is the fold of its mutations.
 ///
-/// Cloning should cost next to nothing (persistent maps do that): a snapshot is taken of a clone,
-/// and the writer waits for the clone.
+/// A clone should be cheap, as with persistent maps: an image is a clone, and the writer waits for it.
 pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 'static {
-    /// One change.
+    /// One change of the state.
     type Mutation;
-    /// What a change brought about.
+    /// The result of applying a mutation, returned by [`Store::commit`](crate::Store::commit).
     type Outcome;
 
-    /// The number of the layout of the serialised state. A greater one is refused on load, a lesser one
-    /// is [migrated](Self::migrate).
+    /// The version of the layout of the serialised state. A load refuses a greater one and
+    /// [migrates](Self::migrate) a lesser one.
     const SCHEMA: u32;
 
     /// Appends the bytes of `mutation` to `out`.
     fn encode(mutation: &Self::Mutation, out: &mut Vec<u8>);
 
-    /// The mutation that `bytes` were made of.
+    /// The mutation that [`encode`](Self::encode) wrote as `bytes`.
     ///
     /// # Errors
-    /// What is wrong with the bytes, for a person.
+    /// What is wrong with the bytes, as text for an operator.
     fn decode(bytes: &[u8]) -> Result<Self::Mutation, String>;
 
-    /// Applies one mutation. Total and deterministic: no clock, no randomness, no hash order, no
-    /// failure. What the mutation asks for and may not have is part of the outcome.
+    /// Applies one mutation. Total and deterministic: no clock, no randomness, no hash order, no failure.
+    /// A refusal is part of the outcome.
     fn apply(&mut self, lsn: Lsn, mutation: Self::Mutation) -> Self::Outcome;
 
-    /// The state that was serialised as `schema`, less than [`SCHEMA`](Self::SCHEMA): numbered steps, each
-    /// from one layout to the next, that stay for as long as anybody may have such a snapshot. Read with
-    /// bounds: the bytes have a checksum and may still be anything.
+    /// Reads a state that was serialised as `schema`, less than [`SCHEMA`](Self::SCHEMA).
+    ///
+    /// Implement it as numbered steps, each from one layout to the next. Keep a step for as long as an
+    /// operator may have such a snapshot. Read with bounds: the bytes have a valid checksum but may be
+    /// anything.
     ///
     /// # Errors
-    /// That there is no such step (the default), or what is wrong with the bytes, for a person.
+    /// That there is no such step (the default), or what is wrong with the bytes, as text for an operator.
     fn migrate(schema: u32, state: &mut dyn Read) -> Result<Self, String> {
         let _ = state;
         Err(format!("no step leads from its schema {schema} to {}", Self::SCHEMA))
     }
 
-    /// What a recovery must never find less of (rights withdrawn, wishes, keys), in bytes of the
-    /// machine's own, at most 16 MiB. Kept beside the state in every snapshot, and compared with what is
-    /// read from it: a mistake in serialising, or in a migration, must not widen anything unseen.
+    /// What a recovery must never find less of (withdrawn rights, subscriptions, keys), in an encoding of the
+    /// machine's own, at most 16 MiB.
+    ///
+    /// Every snapshot carries it, and every load compares it with the state that was read. So a mistake in
+    /// serialising or in a migration cannot widen a right unnoticed.
     fn summary(&self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// In what the state is weaker than one with this summary. Nothing for an equal one.
+    /// In what the state is weaker than the state with this summary. Empty for an equal state.
     fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
         let _ = summary;
         Vec::new()
     }
 
-    /// Deserialises, keeps nothing, and says in what the state is [weaker](Self::weaker_than) than
-    /// `summary`: no snapshot counts before what the disk holds was decoded. It must refuse what
-    /// [`Deserialize`](serde::Deserialize) refuses.
+    /// Deserialises a state without keeping it. Returns in what it is [weaker](Self::weaker_than) than
+    /// `summary`. It must refuse every input that [`Deserialize`](serde::Deserialize) refuses.
     ///
-    /// As it stands it builds a second state beside the one in use. Where that is too much memory, read
-    /// entry by entry, with [`DrainedMap`](crate::DrainedMap) in the place of each large map.
+    /// No snapshot is published before this has decoded it from the disk. The default builds a second state
+    /// in memory; where that is too much, read a [`DrainedMap`](crate::DrainedMap) in place of each large
+    /// map.
     ///
     /// # Errors
     /// Those of the deserializer.
@@ -73,9 +76,11 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
         Ok(Self::deserialize(source)?.weaker_than(summary))
     }
 
-    /// The state after a restore of `image`, an earlier state. Whatever must never go back (numbers
-    /// already used, access already withdrawn) is taken from `self`; `branch` is a random number
-    /// recorded with the restore. Total and deterministic like [`apply`](Self::apply).
+    /// The state after a restore of `image`, an earlier state. Total and deterministic like
+    /// [`apply`](Self::apply).
+    ///
+    /// Take from `self` all that must never go back, such as numbers already used and access already
+    /// withdrawn. `branch` is the random number in the RESTORE record.
     #[must_use]
     fn restore(&self, image: Self, branch: u64) -> Self {
         let _ = branch;
@@ -83,12 +88,12 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     }
 }
 
-/// Something a state should have and has not, or should not have and has.
+/// Something that a state lacks and should have, or has and should not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weakness {
-    /// What it is about, in bytes of the machine's own.
+    /// The thing concerned, in an encoding of the machine's own.
     pub subject: Vec<u8>,
-    /// In words.
+    /// The weakness as text for an operator.
     pub text: String,
 }
 
@@ -99,8 +104,8 @@ pub struct Weakness {
 pub fn digest<S: StateMachine>(state: &S) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&S::SCHEMA.to_le_bytes());
-    // Writing into a hash cannot fail; a state that cannot be serialised would fail its first
-    // snapshot loudly, and has no digest but that of nothing.
+    // Writing into a hash cannot fail. A state that cannot be serialised fails its first snapshot with an
+    // error; its digest is that of no bytes.
     if rmp_serde::encode::write(&mut hasher, state).is_err() {
         hasher.reset();
     }

@@ -1,4 +1,4 @@
-//! The list of snapshots, as it is on the disk.
+//! The manifest: the list of kept snapshots on the disk.
 
 use icn_wal::disk::Disk;
 use icn_wal::{StoreId, Twin, TwinFile};
@@ -12,25 +12,25 @@ use crate::origin::Origin;
 
 const FILE: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNSNPM\0" };
 
-/// One line of the list.
+/// One kept snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ManifestEntry {
     pub(crate) lsn: u64,
     pub(crate) generation: u64,
     pub(crate) timeline: u64,
     pub(crate) bytes: u64,
-    /// By the wall clock of then, for people.
+    /// When it was saved, by the wall clock, for people only. ms since 1970.
     pub(crate) created_ms: u64,
-    /// No less than the time of the last record it covers.
+    /// No less than the time of the last record it covers, ms since 1970.
     pub(crate) time_ms: u64,
     pub(crate) integrity: Integrity,
     pub(crate) origin: Origin,
     pub(crate) pinned: bool,
     pub(crate) labels: Labels,
-    /// The RESTORE record that names this snapshot, 0 for none: as long as the log may be replayed
-    /// over that record, the snapshot has to be there.
+    /// The LSN of the RESTORE record that names this snapshot, 0 for none. The snapshot stays for as long as
+    /// the log may be replayed over that record.
     pub(crate) restored_at: u64,
-    /// The RESTORE record before which it was taken, 0 for none.
+    /// The LSN of the RESTORE record that this snapshot undoes, 0 for none.
     pub(crate) undoes: u64,
 }
 
@@ -40,21 +40,21 @@ impl ManifestEntry {
     }
 }
 
-/// The list, and what has to be remembered beside it.
+/// The list of kept snapshots, and the facts that must outlive them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     pub(crate) next_generation: u64,
-    /// The log may be gone up to this LSN.
+    /// The log may have been dropped up to this LSN.
     pub(crate) log_after: u64,
     /// Sorted by id.
     pub(crate) entries: Vec<ManifestEntry>,
-    /// Retired in an earlier cycle; their files go in the next.
+    /// LSN and generation of retired snapshots, whose files are removed in the next cycle.
     pub(crate) retired: Vec<(u64, u64)>,
 }
 
 impl Manifest {
-    /// The list in this directory; `None` when it is lost or damaged.
+    /// Reads the manifest in this directory; `None` when it is missing or damaged.
     pub(crate) fn read<D: Disk>(disk: &D) -> Result<Option<Self>, Error> {
         Ok(match FILE.read(disk)? {
             Twin::Content(bytes, _) => decode(&bytes),
@@ -86,8 +86,8 @@ impl Manifest {
         self.entries.sort_by_key(ManifestEntry::id);
     }
 
-    /// Takes `id` from the list. Its file goes one cycle later: whoever reads by the old list still
-    /// finds it.
+    /// Removes `id` from the list. Its file is removed one cycle later, so that a reader with the old list
+    /// still finds it.
     pub(crate) fn retire(&mut self, id: SnapshotId) {
         self.entries.retain(|entry| entry.id() != id);
         self.retired.push((id.lsn, id.generation));

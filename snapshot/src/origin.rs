@@ -1,14 +1,14 @@
-//! How a snapshot has come about.
+//! Which kind of state a snapshot holds.
 
 use serde::{Deserialize, Serialize};
 
-/// How a snapshot has come about.
+/// Which kind of state a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
-    /// It was taken of the state that was then.
+    /// The state at the time it was saved.
     Taken,
-    /// It is of an earlier state, made as the target of a restore.
+    /// An earlier state, saved as the target of a restore.
     Target,
-    /// It is of a state from elsewhere. No log continues it.
+    /// A state from outside of the store. No log continues it.
     Imported,
 }

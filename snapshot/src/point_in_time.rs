@@ -1,4 +1,4 @@
-//! A moment in the life of a store.
+//! A point in time: which state of a store is meant.
 
 use std::fmt;
 
@@ -6,21 +6,22 @@ use icn_wal::Lsn;
 
 use crate::id::SnapshotId;
 
-/// A moment in the life of a store.
+/// A state of a store, by LSN, by time or by snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointInTime {
-    /// The end of the log.
+    /// The state at the end of the log.
     Latest,
-    /// Right after the record with this LSN.
+    /// The state right after the record with this LSN.
     Lsn(Lsn),
-    /// After the last record whose time is at or before this: ms since 1970. The log never lets time
-    /// go back, so this means one LSN whatever the clock has done.
+    /// The state after the last record whose time is at or before this, in ms since 1970. Times in the log
+    /// never go back, so it means one LSN even where the wall clock went back.
     Time(u64),
-    /// What a snapshot holds.
+    /// The state in a snapshot.
     Snapshot(SnapshotId),
 }
 
 impl PointInTime {
+    /// Whether the record with this LSN and time belongs to the state.
     pub(crate) fn includes(self, lsn: Lsn, time_ms: u64) -> bool {
         match self {
             Self::Latest => true,

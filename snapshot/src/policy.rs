@@ -1,22 +1,22 @@
-//! When snapshots are taken, and how many stay.
+//! The policy of a store: when a snapshot is due, and which ones are kept.
 
-/// How a store is kept.
+/// When a snapshot is due, and which ones are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// When a snapshot is due.
     pub due: Due,
-    /// Which snapshots stay.
+    /// Which snapshots are kept.
     pub retention: Retention,
 }
 
-/// When a snapshot is due: whatever comes first.
+/// When a snapshot is due: as soon as one of the limits is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Bytes of log since the last one. Default 64 MiB.
+    /// Bytes of log since the last snapshot. Default 64 MiB.
     pub log_bytes: u64,
-    /// Records since the last one. Default 100 000.
+    /// Records since the last snapshot. Default 100 000.
     pub records: u64,
-    /// Milliseconds since the last one, if anything has changed. Default 15 minutes.
+    /// Milliseconds since the first record that no snapshot covers. Default 15 minutes.
     pub age_ms: u64,
 }
 
@@ -26,22 +26,22 @@ impl Default for Due {
     }
 }
 
-/// Which snapshots stay when others come.
+/// The retention policy: which snapshots are kept when newer ones are saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// So many of the newest whole ones stay whatever else is said. Default 3; less than
-    /// [`KEEP_MIN`](Self::KEEP_MIN) counts as that.
+    /// How many of the newest whole snapshots are always kept. Default 3; less than
+    /// [`KEEP_MIN`](Self::KEEP_MIN) counts as [`KEEP_MIN`](Self::KEEP_MIN).
     pub keep: usize,
-    /// Those above that number stay while the newest is not so many milliseconds of the log's time
-    /// ahead of them. Default 0: none does.
+    /// A snapshot above that number is kept while it is at most so many milliseconds older than the newest,
+    /// by the log's time. Default 0: none is kept.
     pub age_ms: u64,
-    /// … and while all that stay by these rules have no more bytes than this together. Default: no
-    /// limit.
+    /// A snapshot above that number is kept while it and all newer ones together have at most so many bytes.
+    /// Default: no limit.
     pub bytes: u64,
 }
 
 impl Retention {
-    /// With fewer, a damaged one would leave nothing to fall back to.
+    /// With a single snapshot, damage to it would leave no snapshot to fall back to.
     pub const KEEP_MIN: usize = 2;
 
     pub(crate) fn floor(&self) -> usize {

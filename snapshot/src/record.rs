@@ -1,4 +1,4 @@
-//! What the store writes into the log: one tag byte, and what it stands for.
+//! A record of a store's log: one byte for its kind, then its content.
 
 use icn_wal::Lsn;
 
@@ -9,25 +9,25 @@ const MUTATION: u8 = 0;
 const RESTORE: u8 = 1;
 const RESTORE_BYTES: usize = 25;
 
-/// One record of the log of a store.
+/// A record of a store's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogRecord<'a> {
-    /// A mutation, as its state machine encoded it.
+    /// A mutation, as the state machine encoded it.
     Mutation(&'a [u8]),
-    /// A step back to the state of a snapshot.
+    /// A RESTORE record: from here on, the state is that of a snapshot.
     Restore {
-        /// The snapshot.
+        /// The snapshot of the restored state.
         id: SnapshotId,
-        /// The random number the state machine was given.
+        /// The random number given to the state machine.
         branch: u64,
     },
 }
 
 impl<'a> LogRecord<'a> {
-    /// The record in `bytes`, the one with number `lsn`.
+    /// Decodes the `bytes` of the record with this LSN.
     ///
     /// # Errors
-    /// [`Error::Newer`] for a kind this version does not know, [`Error::Record`] for none at all.
+    /// [`Error::Newer`] for an unknown kind; [`Error::Record`] for an empty or truncated record.
     pub fn decode(lsn: Lsn, bytes: &'a [u8]) -> Result<Self, Error> {
         match bytes.split_first() {
             Some((&MUTATION, mutation)) => Ok(Self::Mutation(mutation)),
@@ -44,17 +44,17 @@ impl<'a> LogRecord<'a> {
                 let what = format!("record {lsn} of the log");
                 Err(Error::Newer { what, why: format!("its kind is {tag}") })
             }
-            _ => Err(Error::Record { lsn: lsn.get(), why: "it is empty or cut short".into() }),
+            _ => Err(Error::Record { lsn: lsn.get(), why: "it is empty or truncated".into() }),
         }
     }
 
-    /// Starts the record of a mutation in `out`; its bytes follow.
+    /// Starts the record of a mutation in `out`. The caller appends the encoded mutation.
     pub(crate) fn start_mutation(out: &mut Vec<u8>) {
         out.clear();
         out.push(MUTATION);
     }
 
-    /// Writes the record of a restore into `out`.
+    /// Writes a RESTORE record into `out`.
     pub(crate) fn write_restore(id: SnapshotId, branch: u64, out: &mut Vec<u8>) {
         out.clear();
         out.push(RESTORE);

@@ -1,4 +1,4 @@
-//! The way from a snapshot to the end of the log.
+//! Replay: the state of a snapshot, brought forward by the records of the log.
 
 use std::ops::ControlFlow;
 
@@ -15,28 +15,30 @@ use crate::point_in_time::PointInTime;
 use crate::record::LogRecord;
 use crate::snapshots::Snapshots;
 
-/// A state on its way from a snapshot to the end of the log.
+/// The state of a snapshot, or the empty one, and the records applied to it so far.
 pub(crate) struct Replay<S> {
     pub(crate) state: S,
     pub(crate) timeline: u64,
     pub(crate) snapshot: Option<SnapshotId>,
-    /// The last LSN in it, and the time of that record.
+    /// The last LSN that the state covers.
     pub(crate) lsn: u64,
+    /// The time of that record, or of the snapshot.
     pub(crate) time_ms: u64,
     pub(crate) replayed: u64,
-    /// The snapshots that records name, and the LSNs of those records.
+    /// The snapshots that RESTORE records name, and the LSNs of those records.
     pub(crate) restores: Vec<(SnapshotId, u64)>,
-    /// In what the state is, or was on its way, weaker than the snapshots say.
+    /// In what the state is, or was at an earlier LSN, weaker than a summary.
     pub(crate) weaker: Vec<Weakness>,
     pub(crate) migrated: bool,
-    /// What newer snapshots that cannot be used still say: LSN, timeline, summary.
+    /// LSN, timeline and summary of newer snapshots that cannot be used. The replay is compared with them.
     summaries: Vec<(u64, u64, Vec<u8>)>,
     store: Option<StoreId>,
     failure: Option<Error>,
 }
 
 impl<S: StateMachine> Replay<S> {
-    /// Starts from the newest snapshot that is `wanted` and can be used.
+    /// Starts from the newest `wanted` snapshot that can be used, else from the empty state. Returns the
+    /// snapshots passed over, with the reasons.
     pub(crate) fn start<D: Disk>(
         snapshots: &Snapshots<D>,
         wanted: impl Fn(&ManifestEntry) -> bool,
@@ -74,7 +76,7 @@ impl<S: StateMachine> Replay<S> {
                     };
                     return Ok((start, passed_over));
                 }
-                // An older one would hide that this build is too old for the data.
+                // Falling back to an older snapshot would hide that this build is too old for the data.
                 Err(error @ Error::Newer { .. }) => return Err(error),
                 Err(error) => {
                     let summary = snapshots.summary(id);
@@ -86,8 +88,7 @@ impl<S: StateMachine> Replay<S> {
         Ok((Self { summaries, ..nothing }, passed_over))
     }
 
-    /// The state as it was, by the snapshots and the log; none of before `first` but what a snapshot holds
-    /// by itself.
+    /// Replays up to `at`. A state before the LSN `first` is refused unless a snapshot alone holds it.
     pub(crate) fn to<D: Disk>(
         snapshots: &Snapshots<D>,
         log: &D,
@@ -97,7 +98,7 @@ impl<S: StateMachine> Replay<S> {
         let (mut replay, _) = Self::start(snapshots, |entry| can_start(at, entry))?;
         let outside = |last| Error::OutsideWindow { wanted: at, first, last };
         let mut beyond = false;
-        // A restore point of its own needs no log, and may have none.
+        // A restore point needs no log, and may have none.
         if !matches!(at, PointInTime::Lsn(wanted) if wanted.get() == replay.lsn) {
             let read = icn_wal::read(log, replay.from(), |record| {
                 if !at.includes(record.lsn, record.time_ms) {
@@ -108,7 +109,7 @@ impl<S: StateMachine> Replay<S> {
             });
             match read {
                 Err(icn_wal::Error::Stopped { .. }) if beyond => {}
-                // What is needed to go on from there may be gone, record or snapshot.
+                // Before the window, a record or a snapshot that the replay needs may be gone.
                 _ if at != PointInTime::Latest && replay.lsn < first => {
                     return Err(outside(last_lsn(log)?));
                 }
@@ -117,19 +118,20 @@ impl<S: StateMachine> Replay<S> {
                 }
             }
         }
-        let there = match at {
+        let reached = match at {
             PointInTime::Lsn(wanted) => {
                 replay.lsn == wanted.get() && (replay.lsn >= first || replay.replayed == 0)
             }
             PointInTime::Time(_) => replay.lsn >= first,
             PointInTime::Latest | PointInTime::Snapshot(_) => true,
         };
-        if !there {
+        if !reached {
             return Err(outside(last_lsn(log)?));
         }
         Ok(replay)
     }
 
+    /// Where to start reading the log.
     pub(crate) fn from(&self) -> Start {
         match self.snapshot.and_then(|id| Lsn::new(id.lsn)) {
             Some(lsn) => Start::After(lsn),
@@ -137,6 +139,7 @@ impl<S: StateMachine> Replay<S> {
         }
     }
 
+    /// Applies a record. After an error it stops the reading; [`outcome`](Self::outcome) returns the error.
     pub(crate) fn apply<D: Disk>(
         &mut self,
         snapshots: &Snapshots<D>,
@@ -182,7 +185,8 @@ impl<S: StateMachine> Replay<S> {
         Ok(())
     }
 
-    /// The result of a replay: our own reason for stopping goes before the log's.
+    /// The result of reading the log. An error of the replay goes before the log's, which says only that
+    /// the reading was stopped.
     pub(crate) fn outcome<T>(&mut self, result: Result<T, icn_wal::Error>) -> Result<T, Error> {
         match self.failure.take() {
             Some(failure) => Err(failure),
@@ -190,10 +194,11 @@ impl<S: StateMachine> Replay<S> {
         }
     }
 
+    /// Refuses a snapshot of another store than that of the log.
     pub(crate) fn check_store(&self, store: StoreId) -> Result<(), Error> {
         match (self.store, self.snapshot) {
             (Some(of_snapshot), Some(id)) if of_snapshot != store => {
-                let why = "it belongs to another store than the log beside it".into();
+                let why = "it belongs to another store than the log".into();
                 Err(Error::Unusable { file: id.file_name(), why })
             }
             _ => Ok(()),
@@ -201,8 +206,8 @@ impl<S: StateMachine> Replay<S> {
     }
 }
 
-/// The state that a RESTORE record names. Should its snapshot be damaged, an older one and the log may
-/// still show what it was.
+/// The state that a RESTORE record names. If its snapshot is damaged, an older one and the log may still
+/// rebuild that state.
 fn image<S: StateMachine, D: Disk>(
     snapshots: &Snapshots<D>,
     log: &D,
@@ -211,7 +216,7 @@ fn image<S: StateMachine, D: Disk>(
     let loaded = snapshots.reader().load_strict::<S>(id).map(|loaded| loaded.state);
     match (loaded, Lsn::new(id.lsn)) {
         (Err(damaged @ (Error::Unusable { .. } | Error::Io { .. })), Some(lsn)) => {
-            // Whatever the window is said to be: a list that was made again knows little of it.
+            // Without regard to the window, because a rebuilt manifest may not know where it begins.
             Replay::to(snapshots, log, PointInTime::Lsn(lsn), 0)
                 .map(|replay| replay.state)
                 .map_err(|_| damaged)
@@ -220,7 +225,7 @@ fn image<S: StateMachine, D: Disk>(
     }
 }
 
-/// Whether a snapshot holds nothing of what comes after `at`.
+/// Whether a snapshot covers no record after `at`.
 fn can_start(at: PointInTime, entry: &ManifestEntry) -> bool {
     Lsn::new(entry.lsn).is_some_and(|lsn| at.includes(lsn, entry.time_ms))
 }

@@ -1,4 +1,4 @@
-//! The restore window.
+//! The restore window: the LSNs whose states can be restored.
 
 use icn_wal::disk::Disk;
 
@@ -7,19 +7,19 @@ use crate::log_directory::{last_lsn, log_directory};
 use crate::policy::Retention;
 use crate::snapshots::Snapshots;
 
-/// The LSNs from `first` to `last`: every state right after one of them can be shown and restored.
+/// The LSNs from `first` to `last`. The state right after each of them can be read and restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestoreWindow {
-    /// The first one.
+    /// The first LSN of the window.
     pub first: u64,
-    /// The last one.
+    /// The last LSN of the window, which is that of the log.
     pub last: u64,
 }
 
-/// The restore window by the files, without a lock and without changing anything.
+/// The restore window of the store on `disk`. Takes no lock and changes nothing.
 ///
 /// # Errors
-/// Those of [`icn_wal::read`]; [`Error::Io`].
+/// Those of [`icn_wal::read`]; [`Error::Io`] when the snapshot directory cannot be read.
 pub fn restore_window<D: Disk>(disk: &D) -> Result<RestoreWindow, Error> {
     let first = Snapshots::open(disk, Retention::default())?.window_start();
     Ok(RestoreWindow { first, last: last_lsn(&log_directory(disk)?)? })

@@ -1,4 +1,4 @@
-//! Which snapshots stay, and why: the one place that decides it.
+//! Which snapshots are kept, and why: the one place that decides it.
 
 use std::fmt;
 
@@ -8,39 +8,39 @@ use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 use crate::policy::Retention;
 
-/// Why a snapshot stays or goes.
+/// Why a snapshot is kept or retired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionReason {
-    /// Stays: the newest whole one.
+    /// Kept: the newest whole snapshot.
     Newest,
-    /// Stays: one of the newest whole ones, so many of which always stay.
+    /// Kept: one of the newest whole snapshots, so many of which are always kept.
     Floor(usize),
-    /// Stays: young enough, and there is room for it.
+    /// Kept: within the age limit and the size limit.
     WithinLimits,
-    /// Stays: somebody has pinned it.
+    /// Kept: pinned.
     Pinned,
-    /// Stays: the log may be replayed over the restore at this LSN, which names it.
+    /// Kept: the log may be replayed over the RESTORE record at this LSN, which names the snapshot.
     RestoredAt(u64),
-    /// Stays: it was taken before the restore at this LSN, the last one, and undoes it.
+    /// Kept: it undoes the last restore, whose RESTORE record is at this LSN.
     Undoes(u64),
-    /// Stays: damaged, to be looked at while there are too few whole ones.
+    /// Kept: damaged, for inspection while too few snapshots are whole.
     Damaged,
-    /// Stays: nobody has checked it yet.
+    /// Kept: not verified yet.
     Unchecked,
-    /// Goes: newer whole ones have taken its place.
+    /// Retired: enough newer snapshots are whole, and there is no age limit to keep more.
     Superseded,
-    /// Goes: too old.
+    /// Retired: beyond the age limit.
     TooOld,
-    /// Goes: the others fill what room there is.
+    /// Retired: together with the newer ones it is beyond the size limit.
     OverSize,
-    /// Goes: damaged, and there are whole ones enough.
+    /// Retired: damaged, while enough snapshots are whole.
     Expendable,
-    /// Goes: the restore that it was made for needs it no longer.
+    /// Retired: no restore needs the state that was saved for it.
     NotNeeded,
 }
 
 impl RetentionReason {
-    /// Whether the snapshot stays.
+    /// Whether the snapshot is kept.
     #[must_use]
     pub fn stays(self) -> bool {
         !matches!(
@@ -49,7 +49,7 @@ impl RetentionReason {
         )
     }
 
-    /// Whether the log is kept back to it.
+    /// Whether the log is kept back to the snapshot.
     pub(crate) fn spans_the_window(self) -> bool {
         matches!(self, Self::Newest | Self::Floor(_) | Self::WithinLimits)
     }
@@ -75,18 +75,18 @@ impl fmt::Display for RetentionReason {
     }
 }
 
-/// What the rules say about one snapshot.
+/// The retention decision about one snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The snapshot.
+    /// The id of the snapshot.
     pub id: SnapshotId,
-    /// Its bytes.
+    /// The size of its file, in bytes.
     pub bytes: u64,
-    /// Why it stays or goes.
+    /// Why the snapshot is kept or retired.
     pub reason: RetentionReason,
 }
 
-/// Looks at all snapshots and gives each a decision, in the order of the list.
+/// Decides about each snapshot, in the order of the list.
 pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> {
     let entries = &manifest.entries;
     let keep = retention.floor();
@@ -119,8 +119,8 @@ pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> 
             } else if newest_ms.saturating_sub(entry.time_ms) > retention.age_ms {
                 RetentionReason::TooOld
             } else {
-                // A smaller, older one does not slip in behind one that had no room: the window
-                // would have a hole where it seems to have none.
+                // Once a snapshot exceeds the size, all older ones are retired too, however small: keeping
+                // one would leave a hole in the window.
                 full |= bytes > retention.bytes;
                 if full { RetentionReason::OverSize } else { RetentionReason::WithinLimits }
             }
@@ -128,7 +128,7 @@ pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> 
     }
     by_rules.reverse();
 
-    let judge = |(entry, reason): (&ManifestEntry, RetentionReason)| {
+    let decide = |(entry, reason): (&ManifestEntry, RetentionReason)| {
         let reason = if reason.spans_the_window() {
             reason
         } else if manifest.may_replay(entry.restored_at) {
@@ -142,7 +142,7 @@ pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> 
         };
         Decision { id: entry.id(), bytes: entry.bytes, reason }
     };
-    entries.iter().zip(by_rules).map(judge).collect()
+    entries.iter().zip(by_rules).map(decide).collect()
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::labels::Labels;
 
-    /// By age, oldest first.
+    /// The reasons for a list of snapshots, oldest first.
     fn reasons(
         entries: &[(u64, Integrity, Origin)],
         retention: &Retention,
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_one_stays_while_there_are_too_few_whole_ones() {
+    fn a_damaged_snapshot_is_kept_while_too_few_are_whole() {
         let damaged = (1, Integrity::Damaged, Origin::Taken);
         let whole = (2, Integrity::Whole, Origin::Taken);
         let retention = Retention::default();
@@ -192,23 +192,25 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_ones_of_what_was_then_take_a_place() {
+    fn only_whole_snapshots_of_the_state_when_saved_count_towards_the_floor() {
         let entries = [
             (1, Integrity::Whole, Origin::Taken),
             (2, Integrity::Unchecked, Origin::Taken),
             (3, Integrity::Whole, Origin::Target),
             (4, Integrity::Whole, Origin::Imported),
         ];
-        let served = RetentionReason::NotNeeded;
-        let expected = [RetentionReason::Newest, RetentionReason::Unchecked, served, served];
+        let not_needed = RetentionReason::NotNeeded;
+        let expected =
+            [RetentionReason::Newest, RetentionReason::Unchecked, not_needed, not_needed];
         assert_eq!(reasons(&entries, &Retention::default()), expected);
     }
 
     #[test]
-    fn what_is_as_old_as_the_limit_is_young_enough() {
+    fn a_snapshot_exactly_as_old_as_the_limit_is_kept() {
         let retention = Retention { keep: 2, age_ms: 100, bytes: u64::MAX };
         let entries = [799, 800, 801, 850, 900].map(|time| (time, Integrity::Whole, Origin::Taken));
-        let (young, floor) = (RetentionReason::WithinLimits, RetentionReason::Floor(2));
+        let young = RetentionReason::WithinLimits;
+        let floor = RetentionReason::Floor(2);
         let expected = [RetentionReason::TooOld, young, young, floor, RetentionReason::Newest];
         assert_eq!(reasons(&entries, &retention), expected);
     }

@@ -6,28 +6,28 @@ use crate::labels::Labels;
 use crate::origin::Origin;
 use crate::retention::RetentionReason;
 
-/// One kept snapshot.
+/// A kept snapshot, as the manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Its name.
+    /// The id of the snapshot.
     pub id: SnapshotId,
-    /// The branch of history it lies on: 0, and one more with every restore.
+    /// The number of restores before the snapshot.
     pub timeline: u64,
-    /// The size of its file.
+    /// The size of the file, in bytes.
     pub bytes: u64,
-    /// When it was taken: ms since 1970 by the clock of then, for people.
+    /// When the image was taken, by the wall clock, for people only. ms since 1970.
     pub created_ms: u64,
-    /// By the log's clock, which never goes back: no less than the time of the last record it covers.
-    /// ms since 1970.
+    /// The time of the snapshot by the log's clock, which never goes back: no less than that of the last
+    /// record covered. ms since 1970.
     pub time_ms: u64,
-    /// What is known about its bytes.
+    /// The result of the last verification of the file.
     pub integrity: Integrity,
-    /// How it has come about.
+    /// Which kind of state the snapshot holds.
     pub origin: Origin,
-    /// Whether it stays until somebody unpins it.
+    /// Whether the snapshot stays until an operator unpins it.
     pub pinned: bool,
-    /// What people have written on it.
+    /// The labels given to the snapshot.
     pub labels: Labels,
-    /// Why it is kept.
+    /// Why the snapshot is kept.
     pub kept_because: RetentionReason,
 }

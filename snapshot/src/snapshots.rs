@@ -1,4 +1,4 @@
-//! The snapshots that are kept: publishing, listing, retiring.
+//! The snapshot directory: publishing, listing, holding and retiring snapshots.
 
 mod reader;
 mod rebuild;
@@ -25,11 +25,13 @@ use crate::unpublished::Unpublished;
 
 const DIRECTORY: &str = "snapshots";
 
-/// What can be read of the snapshots without waiting for the disk, as a writer does.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) snapshots: Vec<Snapshot>,
-    pub(crate) window_start: u64,
+/// The kept snapshots in the store on `disk`, oldest first. Takes no lock and changes nothing.
+///
+/// # Errors
+/// [`Error::Io`] when the directory or a file cannot be read; [`Error::Log`] when the manifest cannot;
+/// [`Error::Newer`] when the manifest is lost and a snapshot has a newer format.
+pub fn list<D: Disk>(disk: &D, retention: Retention) -> Result<Vec<Snapshot>, Error> {
+    Ok(Snapshots::open(disk, retention)?.list())
 }
 
 /// The snapshot directory and its manifest.
@@ -41,8 +43,8 @@ pub(crate) struct Snapshots<D: Disk> {
 }
 
 impl<D: Disk> Snapshots<D> {
-    /// Reads what is kept in the store on this disk. A lost or damaged list is made again from the
-    /// files, each of which proves itself when it is read.
+    /// Reads the manifest of the store on this disk. A missing or damaged one is rebuilt from the snapshot
+    /// files, which are verified when they are read.
     pub(crate) fn open(store: &D, retention: Retention) -> Result<Self, Error> {
         let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
         let manifest = match Manifest::read(&disk)? {
@@ -52,10 +54,11 @@ impl<D: Disk> Snapshots<D> {
         Ok(Self { disk, manifest, retention, listing: Arc::default() })
     }
 
-    /// Removes what crashes have left behind, and writes only if that changes anything. Only the owner
-    /// of the store may. The log, of `store`, begins behind `log_after`.
+    /// Removes unfinished and unlisted files, which a crash leaves. Writes the manifest only if it changes.
+    /// For the owner of the store only. The log, of `store`, begins after `log_after`.
     pub(crate) fn sweep(&mut self, store: StoreId, log_after: u64) -> Result<(), Error> {
-        // After kill -9 the list that calls them left behind may be known to memory only.
+        // After kill -9 the manifest may be in the page cache only. It must be durable before the files that
+        // it does not list are removed.
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(""))?;
         let manifest = &mut self.manifest;
         for name in plain_files(&self.disk)? {
@@ -81,12 +84,12 @@ impl<D: Disk> Snapshots<D> {
         self.manifest.entries.iter().rev().filter(|entry| entry.origin != Origin::Imported)
     }
 
-    /// Whether there is one of this id.
+    /// [`Error::NoSuchSnapshot`] unless the manifest lists `id`.
     pub(crate) fn check_listed(&self, id: SnapshotId) -> Result<(), Error> {
         self.manifest.get(id).map(drop).ok_or(Error::NoSuchSnapshot { id })
     }
 
-    /// The first LSN from which on every state can be shown.
+    /// The first LSN of the restore window.
     pub(crate) fn window_start(&self) -> u64 {
         let log_after = self.manifest.log_after;
         if log_after == 0 {
@@ -97,29 +100,29 @@ impl<D: Disk> Snapshots<D> {
         lsns.min().unwrap_or(log_after + 1)
     }
 
-    /// What reads the snapshots on any thread.
+    /// A reader of these snapshots for any thread, which needs no lock.
     pub(crate) fn reader(&self) -> SnapshotReader<D> {
         SnapshotReader { disk: self.disk.clone(), store: self.manifest.store }
     }
 
-    /// Reads the snapshot `id` whole.
+    /// Reads the state of the snapshot `id`.
     pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         self.reader().load(id)
     }
 
-    /// The timeline and the summary of a snapshot that may be damaged; `None` when they are, too.
+    /// The timeline and the summary of a damaged snapshot; `None` when they are damaged as well.
     pub(crate) fn summary(&self, id: SnapshotId) -> Option<(u64, Vec<u8>)> {
         let (header, summary) = file::read_summary(&self.disk, &id.file_name()).ok()?;
         (header.id == id).then_some((header.timeline, summary))
     }
 
-    /// Reads the snapshot `id` whole, if it is one of those that are kept.
+    /// Reads the state of the snapshot `id` if the manifest lists it.
     pub(crate) fn load_listed<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         self.check_listed(id)?;
         self.load(id)
     }
 
-    /// Notes how the reading of a snapshot has ended.
+    /// Records the result of a verification in the manifest.
     pub(crate) fn set_integrity(
         &mut self,
         id: SnapshotId,
@@ -138,15 +141,15 @@ impl<D: Disk> Snapshots<D> {
         self.write()
     }
 
-    /// A place for a new snapshot: the directory, and a generation nobody else gets.
+    /// The directory and a generation for a new snapshot. No generation is given twice.
     pub(crate) fn reserve(&mut self) -> (D, u64) {
         let generation = self.manifest.next_generation;
         self.manifest.next_generation += 1;
         (self.disk.clone(), generation)
     }
 
-    /// Gives the checked snapshot its name and its place in the list, and lets go of what no kept
-    /// snapshot needs. Its last record must be durable.
+    /// Renames the verified file, lists the snapshot, and applies the retention policy. The last record that
+    /// the snapshot covers must be durable.
     pub(crate) fn publish(
         &mut self,
         unpublished: Unpublished,
@@ -157,7 +160,7 @@ impl<D: Disk> Snapshots<D> {
         let name = id.file_name();
         self.disk.rename(&temporary, &name).on("rename", self.disk.describe(&temporary))?;
         self.disk.sync_dir().on("sync the directory of", self.disk.describe(&name))?;
-        // The target of a restore is held for the record that is about to come.
+        // The target of a restore is held for the RESTORE record, which will have this LSN or a later one.
         let restored_at = if origin == Origin::Taken { 0 } else { next_lsn(wal) };
         self.manifest.insert(ManifestEntry {
             lsn: id.lsn,
@@ -177,23 +180,23 @@ impl<D: Disk> Snapshots<D> {
         self.list().into_iter().find(|kept| kept.id == id).ok_or(Error::NoSuchSnapshot { id })
     }
 
-    /// What the rules say about each snapshot, oldest first. Nothing happens.
+    /// The decision about each snapshot, oldest first. Changes nothing.
     pub(crate) fn plan(&self) -> Vec<Decision> {
         plan(&self.manifest, &self.retention)
     }
 
-    /// Does what the rules say: retires snapshots, removes the files of those retired before, and lets
-    /// go of log. Returns what was decided.
+    /// Retires snapshots as decided, removes the files of those retired before, and drops log. Returns the
+    /// decisions.
     pub(crate) fn apply_retention(&mut self, wal: &Wal<D>) -> Result<Vec<Decision>, Error> {
         let decisions = self.plan();
-        let gone = std::mem::take(&mut self.manifest.retired);
+        let retired = std::mem::take(&mut self.manifest.retired);
         for decision in decisions.iter().filter(|decision| !decision.reason.stays()) {
             self.manifest.retire(decision.id);
         }
         let log_after = self.log_after(&decisions);
         self.manifest.log_after = self.manifest.log_after.max(log_after.map_or(0, Lsn::get));
         self.write()?;
-        for (lsn, generation) in gone {
+        for (lsn, generation) in retired {
             let name = SnapshotId { lsn, generation }.file_name();
             self.disk.discard(&name).on("remove", self.disk.describe(&name))?;
         }
@@ -203,8 +206,8 @@ impl<D: Disk> Snapshots<D> {
         Ok(decisions)
     }
 
-    /// The records up to here are in every snapshot of the window; `None` while there are too few to
-    /// fall back to, or the log is all that can still show what a restore names.
+    /// The LSN up to which the log may be dropped: every snapshot of the window covers it. `None` while too
+    /// few snapshots are whole, or while only the log can rebuild a damaged one that a RESTORE record names.
     fn log_after(&self, decisions: &[Decision]) -> Option<Lsn> {
         let mut window = decisions.iter().filter(|decision| decision.reason.spans_the_window());
         let oldest = window.next()?;
@@ -234,8 +237,8 @@ impl<D: Disk> Snapshots<D> {
         self.manifest.entries.iter().zip(self.plan()).map(describe).collect()
     }
 
-    /// Keeps `id`, and whatever else holds the same state, for as long as the log may be replayed over
-    /// the restore at `lsn`, and `undo` until the next restore.
+    /// Holds `id` and every other snapshot of its state for as long as the log may be replayed over the
+    /// RESTORE record at `lsn`. Holds `undo` until the next restore.
     pub(crate) fn hold(
         &mut self,
         id: SnapshotId,
@@ -250,7 +253,7 @@ impl<D: Disk> Snapshots<D> {
         if changed { self.write() } else { Ok(()) }
     }
 
-    /// Keeps what the records of a replay name; a list that was lost and made again does not know.
+    /// Holds the snapshots that replayed RESTORE records name, which a rebuilt manifest does not know.
     pub(crate) fn hold_named(&mut self, restores: &[(SnapshotId, u64)]) -> Result<(), Error> {
         let mut changed = false;
         for (id, lsn) in restores {
@@ -271,16 +274,16 @@ impl<D: Disk> Snapshots<D> {
         changed
     }
 
-    /// Retires `id`, unless the rules say that it is needed.
+    /// Retires `id`, or returns [`Error::Needed`].
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
         let entry = self.manifest.get(id).ok_or(Error::NoSuchSnapshot { id })?;
         let decisions = self.plan();
         let newest =
             |decision: &Decision| decision.id == id && decision.reason == RetentionReason::Newest;
         let why = if decisions.iter().any(newest) {
-            "it is the newest whole one"
+            "it is the newest whole snapshot"
         } else if self.manifest.may_replay(entry.restored_at) {
-            "a restore in the log needs it"
+            "a RESTORE record in the log needs it"
         } else if entry.pinned {
             "it is pinned"
         } else {
@@ -290,7 +293,7 @@ impl<D: Disk> Snapshots<D> {
         Err(Error::Needed { id, why })
     }
 
-    /// What there is to see, now and after every change.
+    /// A list that is updated with every change.
     pub(crate) fn listing(&self) -> Arc<Mutex<Listing>> {
         self.update_listing();
         Arc::clone(&self.listing)
@@ -307,7 +310,8 @@ impl<D: Disk> Snapshots<D> {
         written
     }
 
-    /// A full disk is no reason not to start: the next one that is opened finds the same again.
+    /// Writes the manifest, or leaves that to the next open if the disk is full: a full disk must not
+    /// prevent a start, and the next start finds the same again.
     fn write_unless_full(&self) -> Result<(), Error> {
         match self.write() {
             Err(Error::Log(error)) if error.is_no_space() => Ok(()),
@@ -320,10 +324,9 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
     wal.last().map_or(1, |last| last.get() + 1)
 }
 
-/// The snapshots in `disk`, oldest first, without a lock and without changing anything.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn list<D: Disk>(disk: &D, retention: Retention) -> Result<Vec<Snapshot>, Error> {
-    Ok(Snapshots::open(disk, retention)?.list())
+/// A copy of the list for readers: reads never wait for the disk; changes do.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) snapshots: Vec<Snapshot>,
+    pub(crate) window_start: u64,
 }

@@ -1,4 +1,4 @@
-//! States that were, and the way back to them.
+//! Reading the state at a point in time.
 
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
@@ -16,27 +16,27 @@ use crate::policy::Retention;
 use crate::replay::Replay;
 use crate::snapshots::Snapshots;
 
-/// A state that was.
+/// The state at a point in time.
 #[derive(Clone, Debug)]
 pub struct StateAt<S> {
     /// The state.
     pub state: S,
-    /// The last LSN that is in it, 0 for none.
+    /// The last LSN that the state covers, 0 for none.
     pub lsn: u64,
-    /// The time of that record, or of a later one when it was not looked at: ms since 1970.
+    /// The time of that record in ms since 1970, or the later time of the snapshot if no record was replayed.
     pub time_ms: u64,
-    /// The branch of history.
+    /// The number of restores before the state.
     pub timeline: u64,
-    /// The snapshot that it was read from.
+    /// The snapshot that the replay started from; `None` for the beginning of the log.
     pub snapshot: Option<SnapshotId>,
-    /// The records that were applied to that.
+    /// How many records were applied to the state of that snapshot.
     pub replayed: u64,
-    /// In what it is weaker than the snapshots say it was.
+    /// In what the state is weaker than the summaries in the snapshots.
     pub weaker: Vec<Weakness>,
 }
 
 impl<S> StateAt<S> {
-    /// An image of it, to be kept as the target of a restore; `None` when there is nothing in it.
+    /// An image to save as the target of a restore; `None` for the empty state.
     pub(crate) fn into_image(self, created_ms: u64) -> Option<Image<S>> {
         Some(Image {
             lsn: Lsn::new(self.lsn)?.get(),
@@ -52,11 +52,11 @@ impl<S> StateAt<S> {
     }
 }
 
-/// The state as it was. Reads only: no lock is taken and nothing is changed, also beside a running
-/// store.
+/// Reads the state at a point in time. Takes no lock and changes nothing, so it may run while another
+/// process owns the store.
 ///
 /// # Errors
-/// [`Error::OutsideWindow`] when snapshots and log cannot show that state,
+/// [`Error::OutsideWindow`] when the snapshots and the log cannot reproduce the state;
 /// [`Error::NoSuchSnapshot`]; those of [`Store::open`](crate::Store::open).
 pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: PointInTime) -> Result<StateAt<S>, Error> {
     let log = log_directory(disk)?;

@@ -1,4 +1,4 @@
-//! The durable state machine: a log, the state it makes, and the snapshots that shorten it.
+//! The durable state machine: a log, its state, and the snapshots that shorten a replay.
 
 use std::sync::Arc;
 
@@ -21,28 +21,28 @@ use crate::record::LogRecord;
 use crate::replay::Replay;
 use crate::snapshots::Snapshots;
 
-/// How many records a replay takes between two looks of whoever watches it.
+/// The number of records between two calls of the `watch` of a replay.
 const WATCHED_RECORDS: u64 = 1024;
 
-/// What decoding a store found.
+/// What opening a store has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// The snapshot it started from; `None` when the log was replayed from its beginning.
+    /// The snapshot that the replay started from; `None` for the beginning of the log.
     pub snapshot: Option<SnapshotId>,
-    /// Newer snapshots that could not be used, and why. Nothing is lost: the log reaches back.
+    /// Newer snapshots that could not be used, and why. Nothing is lost: the log replaces them.
     pub passed_over: Vec<(SnapshotId, String)>,
-    /// In what the state is weaker than the snapshots say: nothing, unless a build reads what it should
-    /// not, or a migration is wrong. What is concerned must not be served before a person has looked.
+    /// In what the state is weaker than the summaries in the snapshots. Empty, unless this build or a
+    /// migration has a defect. Do not serve what is concerned before an operator has decided about it.
     pub weaker: Vec<Weakness>,
-    /// What the log had to say.
+    /// What opening the log has found.
     pub log: icn_wal::Recovery,
 }
 
-/// A state machine that cannot forget.
+/// A durable state machine.
 ///
-/// [`commit`](Self::commit) appends, then applies; [`Wal::wait`] on [`wal`](Self::wal) makes
-/// durable. The caller must let nothing out of the house before that: an outcome of `commit` is a
-/// promise the disk has not heard of yet.
+/// [`commit`](Self::commit) appends a mutation to the log, then applies it. [`Wal::wait`] on
+/// [`wal`](Self::wal) makes it durable. The caller must not release an outcome of `commit` to another process
+/// or to a peer before that: a crash may still undo it.
 pub struct Store<S: StateMachine, D: Disk> {
     state: S,
     lsn: u64,
@@ -55,17 +55,19 @@ pub struct Store<S: StateMachine, D: Disk> {
 }
 
 impl<S: StateMachine, D: Disk> Store<S, D> {
-    /// Opens the store in `disk`, a new one if there is none: the newest snapshot that can be used,
-    /// and every record behind it.
+    /// Opens the store in `disk`, or creates it: reads the newest snapshot that can be used, and applies
+    /// every record after it.
     ///
     /// # Errors
-    /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when anything was written
-    /// by a newer version; [`Error::Record`] when a record makes no sense.
+    /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when a snapshot or record was
+    /// written by a newer version; [`Error::Record`] when a record cannot be decoded; [`Error::Unusable`]
+    /// when the snapshot belongs to another store, or when no copy of a restored state can be read.
     pub fn open(disk: &D, policy: Policy) -> Result<(Self, Recovery), Error> {
         Self::open_watched(disk, policy, |_| {})
     }
 
-    /// As [`open`](Self::open); `watch` is told now and then how many records have been replayed.
+    /// Opens a store like [`open`](Self::open) and calls `watch` with the number of records replayed so far,
+    /// once in 1024 records.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -91,7 +93,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         replay.check_store(wal.store())?;
         snapshots.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
         for (id, error) in &passed_over {
-            // One that could not be opened or read this time may be whole.
+            // After an I/O error the snapshot may still be whole.
             if matches!(error, Error::Unusable { .. }) {
                 snapshots.set_integrity(*id, Integrity::Damaged)?;
             }
@@ -100,7 +102,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             snapshots.set_integrity(id, Integrity::Whole)?;
         }
         snapshots.hold_named(&replay.restores)?;
-        // One in today's schema, too, should replace what had to be migrated.
+        // A migrated state makes a snapshot due as well, so that one in the present schema replaces it.
         growth.restored = !replay.restores.is_empty() || replay.migrated;
         let passed_over = passed_over.iter().map(|(id, error)| (*id, error.to_string())).collect();
         let recovery = Recovery {
@@ -123,35 +125,35 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         Ok((store, recovery))
     }
 
-    /// The state after everything committed, durable or not.
+    /// The state after all committed mutations, durable or not.
     pub fn state(&self) -> &S {
         &self.state
     }
 
-    /// The last LSN that is in the state, 0 for none.
+    /// The last LSN that the state covers, 0 for none.
     pub fn lsn(&self) -> u64 {
         self.lsn
     }
 
-    /// The branch of history: 0, and one more with every restore.
+    /// The number of restores in the history of the state.
     pub fn timeline(&self) -> u64 {
         self.timeline
     }
 
-    /// The log, to wait on and to ask.
+    /// The log, to wait on and to query.
     pub fn wal(&self) -> &Arc<Wal<D>> {
         &self.wal
     }
 
-    /// What takes images to the disk.
+    /// The compactor, which saves images and maintains snapshots on any thread.
     pub fn compactor(&self) -> &Compactor<D> {
         &self.compactor
     }
 
-    /// Appends `mutation` and applies it. Nothing is durable yet.
+    /// Appends `mutation` to the log and applies it. It is not durable before [`Wal::wait`] has returned.
     ///
     /// # Errors
-    /// Those of [`Wal::append`]; the state is then unchanged.
+    /// Those of [`Wal::append`]; the state is unchanged.
     pub fn commit(
         &mut self,
         time_ms: u64,
@@ -163,8 +165,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         Ok((lsn, self.state.apply(lsn, mutation)))
     }
 
-    /// An image of the state as it is now; `None` before the first record. Costs one clone of the
-    /// state.
+    /// Takes an image of the present state, at the cost of one clone; `None` before the first record.
     pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
         let lsn = Lsn::new(self.lsn)?.get();
         Some(Image {
@@ -180,30 +181,30 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         })
     }
 
-    /// Whether anything has been committed since the last image that was saved or may still be.
+    /// Whether a record was committed since the last image that is saved or in flight.
     pub fn changed(&self) -> bool {
         self.backlog.unsaved().records > 0
     }
 
-    /// Whether it is time for the next image. An image that was dropped, or could not be saved, counts as
-    /// if it had never been taken: where a save has failed, leave the disk alone for a while.
+    /// Whether a snapshot is due. An image that was dropped or could not be saved counts as never taken, so
+    /// a failed save is due again at once: wait a while before the next attempt.
     pub fn snapshot_due(&self, now_ms: u64) -> bool {
         self.backlog.is_due(&self.due, now_ms)
     }
 
-    /// Goes back to `target`, as a step forward: a record says so, numbers go on, and the state machine
-    /// decides what may not go back. `branch` is a random number for it. A snapshot is due afterwards.
+    /// Restores `target` as a step forward: appends a RESTORE record, and the state machine decides what
+    /// must not go back. `branch` is a random number for the state machine. A snapshot is due afterwards.
     ///
     /// # Errors
-    /// [`Error::NoSuchSnapshot`] when one of the two was deleted meanwhile; those of [`Wal::append`].
-    /// Nothing has happened then.
+    /// [`Error::NoSuchSnapshot`] when one of the two snapshots was deleted meanwhile; those of
+    /// [`Wal::append`]. The state is unchanged.
     pub fn restore(
         &mut self,
         time_ms: u64,
         target: RestoreTarget<S>,
         branch: u64,
     ) -> Result<Lsn, Error> {
-        // Held before the record exists: a replay of the record must find the image.
+        // Held before the record exists, because a replay of the record needs the snapshot.
         self.compactor.snapshots.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
         LogRecord::write_restore(target.id, branch, &mut self.buffer);
         let lsn = self.append(time_ms)?;
@@ -213,8 +214,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         Ok(lsn)
     }
 
-    /// Makes everything durable and seals the log. Take a last image before, or the next start
-    /// replays what has come since the one before.
+    /// Makes all records durable and seals the log. Save a last image before, or the next start replays the
+    /// records since the previous snapshot.
     ///
     /// # Errors
     /// Those of [`Wal::close`].
@@ -259,23 +260,24 @@ mod tests {
     }
 
     #[test]
-    fn whoever_looks_at_the_list_waits_for_nobody_who_changes_it() {
+    fn reading_the_list_never_waits_for_a_change_of_it() {
         let disk = SimDisk::new(1);
         let (mut store, _) = Store::<Nothing, _>::open(&disk, Policy::default()).expect("open");
         store.commit(1, ()).expect("commit");
         let image = store.image(1).expect("an image");
         let compactor = store.compactor().clone();
         let id = compactor.save(image).expect("save").id;
-        // As while a snapshot is published, and the disk takes its time.
-        let changing = compactor.snapshots.lock();
-        let (told, seen) = channel();
-        let beside = compactor.clone();
-        let looking = thread::spawn(move || told.send((beside.list(), beside.window_start())));
-        let (listed, start) = seen.recv_timeout(Duration::from_secs(30)).expect("an answer");
-        assert_eq!((listed[0].id, start), (id, 1));
-        drop(changing);
-        looking.join().expect("a thread").expect("sent");
+        // As while a snapshot is published on a slow disk.
+        let lock = compactor.snapshots.lock();
+        let (sender, receiver) = channel();
+        let reader = compactor.clone();
+        let thread = thread::spawn(move || sender.send((reader.list(), reader.window_start())));
+        let (listed, start) = receiver.recv_timeout(Duration::from_secs(30)).expect("an answer");
+        assert_eq!(listed[0].id, id);
+        assert_eq!(start, 1);
+        drop(lock);
+        thread.join().expect("a thread").expect("sent");
         compactor.pin(id, true).expect("pin");
-        assert!(compactor.list()[0].pinned, "what is seen is what was changed");
+        assert!(compactor.list()[0].pinned, "the list shows the change");
     }
 }

@@ -10,8 +10,9 @@ use crate::image::Image;
 use crate::labels::Labels;
 use crate::machine::StateMachine;
 
-/// A snapshot that is written and checked and has no name yet.
+/// A verified snapshot that is not published yet.
 pub(crate) struct Unpublished {
+    /// The temporary file name.
     pub(crate) name: String,
     pub(crate) header: Header,
     pub(crate) bytes: u64,
@@ -20,8 +21,8 @@ pub(crate) struct Unpublished {
 }
 
 impl Unpublished {
-    /// Writes `image` and reads it back from the disk, not from memory. `time_ms` is no less than the
-    /// time of its last record; `pause` is called between chunks.
+    /// Writes `image`, then verifies it from the disk, not from the page cache. `time_ms` is no less than the
+    /// time of its last record; `pause` is called between bursts and chunks.
     pub(crate) fn write<S: StateMachine, D: Disk>(
         disk: &D,
         generation: u64,
@@ -37,10 +38,10 @@ impl Unpublished {
         let describe = || disk.describe(&name);
         disk.discard(&name).on("remove", describe())?;
         let bytes = file::write(disk, &name, &header, &state, pause)?;
-        // As long as it lives, the writer copies what it overwrites.
+        // While the image lives, the writer must copy the parts of the state that it overwrites.
         drop(state);
         if file::verify::<S, D>(disk, &name, pause)? != header {
-            let why = "what was read back is not what was written".into();
+            let why = "the header read back differs from the one written".into();
             return Err(Error::Unusable { file: describe(), why });
         }
         Ok(Self { name, header, bytes, pinned, labels })

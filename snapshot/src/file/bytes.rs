@@ -1,4 +1,4 @@
-//! Little-endian numbers at an offset.
+//! Little-endian numbers at a byte offset.
 
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     let mut out = [0; 4];

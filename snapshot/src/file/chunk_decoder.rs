@@ -1,4 +1,4 @@
-//! Checking and unpacking the parts of a snapshot file.
+//! Verifying and unpacking the parts of a snapshot file.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::checksum::checksum_matches;
 use super::framing::{CHUNK_HEADER_BYTES, HASH_AT, TRAILER_BYTES, chunk_crc, damaged, sizes};
 use super::parts::FilePart;
 
-/// Checks the parts of a file, one after the other, and unpacks the chunks.
+/// Verifies the parts of a file in order and unpacks its chunks.
 pub(crate) struct ChunkDecoder {
     hasher: blake3::Hasher,
     decompressor: Decompressor<'static>,
@@ -24,13 +24,13 @@ impl ChunkDecoder {
         Ok(Self { hasher, decompressor: Decompressor::new()?, chunks: 0, raw_bytes: 0 })
     }
 
-    /// Leaves in `raw` what a chunk unpacks to, and nothing once the file has ended.
+    /// Unpacks a chunk into `raw`; leaves `raw` empty for a valid trailer.
     pub(crate) fn decode(&mut self, part: &FilePart, raw: &mut Vec<u8>) -> io::Result<()> {
         raw.clear();
         match part {
             FilePart::Chunk { header, packed } => self.unpack(header, packed, raw),
             FilePart::Trailer { bytes, last } if self.ends_with(bytes) && *last => Ok(()),
-            FilePart::Trailer { .. } => Err(damaged("it does not match its trailer")),
+            FilePart::Trailer { .. } => Err(damaged("the file does not match its trailer")),
         }
     }
 
@@ -40,6 +40,7 @@ impl ChunkDecoder {
         packed: &[u8],
         raw: &mut Vec<u8>,
     ) -> io::Result<()> {
+        // The decompressor sees only bytes whose checksum matches.
         if chunk_crc(packed, self.chunks) != u32_at(header, 8) {
             return Err(damaged("a chunk fails its checksum"));
         }
@@ -48,7 +49,7 @@ impl ChunkDecoder {
         raw.reserve_exact(raw_bytes);
         self.decompressor.decompress_to_buffer(packed, raw)?;
         if raw.len() != raw_bytes {
-            return Err(damaged("a chunk unpacks to another size than it says"));
+            return Err(damaged("a chunk does not unpack to the size in its header"));
         }
         self.chunks += 1;
         self.raw_bytes += raw_bytes as u64;

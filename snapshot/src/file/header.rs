@@ -11,14 +11,14 @@ use crate::origin::Origin;
 const HEADER_MAGIC: [u8; 8] = *b"ICNSNAP\0";
 pub(super) const HEADER_BYTES: usize = 96;
 
-/// What a snapshot says about itself.
+/// The identity and the times of a snapshot, without its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) store: StoreId,
     pub(crate) id: SnapshotId,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
-    /// The time of the last record.
+    /// No less than the time of the last record covered.
     pub(crate) time_ms: u64,
     pub(crate) origin: Origin,
 }
@@ -43,6 +43,7 @@ pub(super) fn encode_header(header: &Header, schema: u32) -> [u8; HEADER_BYTES] 
     out
 }
 
+/// The header, the format and the schema; `None` when the checksum or a field is wrong.
 pub(super) fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, u32)> {
     if bytes[0..8] != HEADER_MAGIC || !checksum_matches(bytes) {
         return None;
@@ -56,7 +57,13 @@ pub(super) fn decode_header(bytes: &[u8; HEADER_BYTES]) -> Option<(Header, u32, 
         2 => Origin::Imported,
         _ => return None,
     };
-    let (timeline, created_ms) = (u64_at(bytes, 40), u64_at(bytes, 56));
-    let header = Header { store, id, timeline, created_ms, time_ms: u64_at(bytes, 64), origin };
+    let header = Header {
+        store,
+        id,
+        timeline: u64_at(bytes, 40),
+        created_ms: u64_at(bytes, 56),
+        time_ms: u64_at(bytes, 64),
+        origin,
+    };
     Some((header, u32_at(bytes, 8), u32_at(bytes, 12)))
 }

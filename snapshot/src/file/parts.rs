@@ -1,4 +1,4 @@
-//! Reading a snapshot file part by part.
+//! Splitting a snapshot file into header, chunks and trailer.
 
 use std::io;
 
@@ -9,32 +9,39 @@ use super::framing::{
     CHUNK_BYTES_MAX, CHUNK_HEADER_BYTES, TRAILER_BYTES, TRAILER_MAGIC, damaged, sizes,
 };
 
-/// A part of the file, as it is there.
+/// A part of the file as read from the disk, not yet verified.
 pub(crate) enum FilePart {
-    Chunk { header: [u8; CHUNK_HEADER_BYTES], packed: Vec<u8> },
-    Trailer { bytes: [u8; TRAILER_BYTES], last: bool },
+    Chunk {
+        header: [u8; CHUNK_HEADER_BYTES],
+        packed: Vec<u8>,
+    },
+    /// `last` says that the file ends with it.
+    Trailer {
+        bytes: [u8; TRAILER_BYTES],
+        last: bool,
+    },
 }
 
-/// Takes the file apart. It believes no length before it has compared it with the limit.
+/// Reads a file part by part. A length from the file is compared with its limit before it is used.
 pub(crate) struct FileParts<'a, F> {
     pub(super) file: &'a F,
     offset: u64,
-    /// What the disk refused. A deserialiser in between would make it look like damage.
+    /// The error of a failed read. Kept here, because a deserialiser would report it as damage.
     pub(super) io_error: Option<io::Error>,
-    /// What is done after each chunk.
+    /// Called after each chunk.
     pause: Option<&'a mut dyn FnMut()>,
 }
 
 impl<'a, F: DiskFile> FileParts<'a, F> {
-    /// Reads what comes before the chunks.
+    /// Starts at the first chunk, after reading the `header`.
     pub(crate) fn new(file: &'a F, header: &mut [u8]) -> io::Result<Self> {
         let mut parts = Self { file, offset: 0, io_error: None, pause: None };
         parts.consume(header)?;
         Ok(parts)
     }
 
-    /// Has a `pause` made after each chunk.
-    pub(crate) fn with(self, pause: &'a mut dyn FnMut()) -> Self {
+    /// Calls `pause` after each chunk.
+    pub(crate) fn with_pause(self, pause: &'a mut dyn FnMut()) -> Self {
         Self { pause: Some(pause), ..self }
     }
 
@@ -72,15 +79,15 @@ impl<'a, F: DiskFile> FileParts<'a, F> {
     fn peek(&mut self, out: &mut [u8]) -> io::Result<()> {
         let read = self.file.read_at(self.offset, out);
         if self.note_error(read)? < out.len() {
-            return Err(damaged("it ends too early"));
+            return Err(damaged("the file ends too early"));
         }
         Ok(())
     }
 
-    fn note_error<T>(&mut self, answer: io::Result<T>) -> io::Result<T> {
-        answer.map_err(|io_error| {
-            let kind = io_error.kind();
-            self.io_error = Some(io_error);
+    fn note_error<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        result.map_err(|error| {
+            let kind = error.kind();
+            self.io_error = Some(error);
             kind.into()
         })
     }
@@ -94,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_chunk_says_of_its_size_is_not_believed_beyond_the_largest_there_is() {
+    fn a_chunk_size_beyond_its_limit_is_refused() {
         let packed_max = compress_bound(CHUNK_BYTES_MAX);
         for (raw, packed) in [(0, 9), (CHUNK_BYTES_MAX + 1, 9), (1, packed_max + 1)] {
             let file = SimDisk::new(1).create("file").expect("create");
@@ -103,8 +110,8 @@ mod tests {
             chunk[4..8].copy_from_slice(&length(packed).expect("a length").to_le_bytes());
             file.write_at(0, &chunk).expect("write");
             let error = FileParts::new(&file, &mut []).expect("parts").next().err();
-            let told = error.expect("an error").to_string();
-            assert_eq!(told, "a chunk has an impossible size", "{raw} {packed}");
+            let text = error.expect("an error").to_string();
+            assert_eq!(text, "a chunk has an impossible size", "{raw} {packed}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Unpacking the chunks of a snapshot file without believing them.
+//! Unpacking a snapshot file, of which nothing is trusted before it is verified.
 
 use std::io::{self, Read};
 use std::thread::Scope;
@@ -10,13 +10,13 @@ use super::framing::{CHUNK_BYTES_MAX, damaged};
 use super::parts::FileParts;
 use super::readahead::Readahead;
 
-/// The reverse of [`Packer`], which trusts nothing. The file is read on the thread that asks, whoever
-/// unpacks: what the disk is asked for depends on nobody's speed.
+/// A reader of the raw bytes of all chunks. The calling thread reads the file, also where another one
+/// unpacks, so the sequence of reads never depends on the speed of a thread.
 pub(crate) struct Unpacker<'a, F> {
     parts: FileParts<'a, F>,
     decoding: Decoding,
     raw: Vec<u8>,
-    /// How much of `raw` has been handed out.
+    /// How many bytes of `raw` the caller has read.
     taken: usize,
     ended: bool,
 }
@@ -27,13 +27,13 @@ enum Decoding {
 }
 
 impl<'a, F: DiskFile> Unpacker<'a, F> {
-    /// Goes on with `parts`, behind the `header`.
+    /// Unpacks `parts` on the calling thread. The `header` is part of the hash.
     pub(crate) fn new(parts: FileParts<'a, F>, header: &[u8]) -> io::Result<Self> {
-        Ok(Self::with(parts, Decoding::Inline(Box::new(ChunkDecoder::new(header)?))))
+        Ok(Self::decoding(parts, Decoding::Inline(Box::new(ChunkDecoder::new(header)?))))
     }
 
-    /// One that unpacks the next chunks on a thread of its own, unless there is only one.
-    pub(crate) fn ahead<'scope>(
+    /// Unpacks `parts` on a thread of its own, unless the file has only one chunk.
+    pub(crate) fn with_readahead<'scope>(
         scope: &'scope Scope<'scope, '_>,
         parts: FileParts<'a, F>,
         header: &[u8],
@@ -41,17 +41,15 @@ impl<'a, F: DiskFile> Unpacker<'a, F> {
         if parts.file.size()? <= CHUNK_BYTES_MAX as u64 {
             return Self::new(parts, header);
         }
-        Ok(Self::with(
-            parts,
-            Decoding::Background(Readahead::start(scope, ChunkDecoder::new(header)?)?),
-        ))
+        let readahead = Readahead::start(scope, ChunkDecoder::new(header)?)?;
+        Ok(Self::decoding(parts, Decoding::Background(readahead)))
     }
 
-    fn with(parts: FileParts<'a, F>, decoding: Decoding) -> Self {
+    fn decoding(parts: FileParts<'a, F>, decoding: Decoding) -> Self {
         Self { parts, decoding, raw: Vec::new(), taken: 0, ended: false }
     }
 
-    /// Unpacks the next chunk into `raw`, or checks the trailer and the end of the file.
+    /// Unpacks the next chunk into `raw`, or verifies the trailer and the end of the file.
     fn unpack(&mut self) -> io::Result<()> {
         self.taken = 0;
         match &mut self.decoding {
@@ -65,17 +63,17 @@ impl<'a, F: DiskFile> Unpacker<'a, F> {
         Ok(())
     }
 
-    /// Why the disk did not let the file be read to its end, if that is so.
-    pub(crate) fn io_error(&mut self) -> Option<io::Error> {
+    /// The error of the disk that ended reading, if there was one.
+    pub(crate) fn take_io_error(&mut self) -> Option<io::Error> {
         self.parts.io_error.take()
     }
 
-    /// Checks that the state was all there is.
+    /// Verifies that no bytes follow those read so far.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         if self.taken == self.raw.len() && !self.ended {
             self.unpack()?;
         }
-        if self.ended { Ok(()) } else { Err(damaged("it holds more than a state")) }
+        if self.ended { Ok(()) } else { Err(damaged("bytes follow the state")) }
     }
 }
 
@@ -102,7 +100,7 @@ mod tests {
     use crate::throttle::BURST_BYTES;
 
     #[test]
-    fn there_is_a_pause_after_each_piece_written_and_each_chunk_read() {
+    fn a_pause_follows_each_burst_written_and_each_chunk_read() {
         const BYTES: usize = 2 * CHUNK_BYTES_MAX + CHUNK_BYTES_MAX / 2;
         let file = SimDisk::new(1).create("file").expect("create");
         let mut noise = vec![0; BYTES];
@@ -112,11 +110,11 @@ mod tests {
         let mut packer = Packer::new(&file, &mut pause).expect("a packer");
         packer.write_all(&noise).expect("write");
         packer.finish().expect("finish");
-        assert_eq!(pauses, BYTES / BURST_BYTES, "noise cannot be packed");
+        assert_eq!(pauses, BYTES / BURST_BYTES, "noise does not compress");
 
         let mut pauses = 0;
         let mut pause = || pauses += 1;
-        let parts = FileParts::new(&file, &mut []).expect("parts").with(&mut pause);
+        let parts = FileParts::new(&file, &mut []).expect("parts").with_pause(&mut pause);
         let mut read = Vec::new();
         let mut unpacker = Unpacker::new(parts, &[]).expect("an unpacker");
         unpacker.read_to_end(&mut read).expect("read");
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_state_in_its_last_chunk_is_noticed() {
+    fn bytes_after_the_state_in_its_last_chunk_are_refused() {
         let file = SimDisk::new(1).create("file").expect("create");
         let mut pause = || ();
         let mut packer = Packer::new(&file, &mut pause).expect("a packer");

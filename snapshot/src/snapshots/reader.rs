@@ -8,28 +8,29 @@ use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::machine::StateMachine;
 
-/// Reads snapshots.
+/// Reads and verifies snapshots of one store.
 pub(crate) struct SnapshotReader<D: Disk> {
     pub(super) disk: D,
     pub(super) store: StoreId,
 }
 
 impl<D: Disk> SnapshotReader<D> {
-    /// Reads the snapshot `id` whole; one that is read as less than was written is no use.
+    /// Reads the state of the snapshot `id` and refuses one that is weaker than its summary.
     pub(crate) fn load_strict<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         let loaded = self.load(id)?;
         file::refuse_weaker(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
         Ok(loaded)
     }
 
+    /// Reads the state of the snapshot `id`, which may be weaker than its summary.
     pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         let loaded = file::read(&self.disk, &id.file_name())?;
         self.check_header(id, &loaded.header)?;
         Ok(loaded)
     }
 
-    /// [`load_strict`](Self::load_strict) without keeping the state, from the disk, with a
-    /// `pause` between chunks.
+    /// Verifies the snapshot `id` without keeping its state. Reads from the disk, not from the page cache,
+    /// and calls `pause` between chunks.
     pub(crate) fn verify<S: StateMachine>(
         &self,
         id: SnapshotId,
@@ -41,7 +42,7 @@ impl<D: Disk> SnapshotReader<D> {
 
     fn check_header(&self, id: SnapshotId, header: &Header) -> Result<(), Error> {
         if header.id != id || (self.store != StoreId::default() && header.store != self.store) {
-            let why = "it belongs to another store or carries another name".into();
+            let why = "its header names another store or another snapshot".into();
             return Err(Error::Unusable { file: self.disk.describe(&id.file_name()), why });
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A manifest made again from the snapshot files.
+//! Rebuilding a lost manifest from the snapshot files.
 
 use icn_wal::disk::{Disk, DiskFile};
 
@@ -10,7 +10,8 @@ use crate::labels::Labels;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 
-/// What was pinned, or is needed by a restore, nobody knows any more: everything stays.
+/// A manifest of all snapshot files, each of them pinned and held: which ones were pinned, and which ones
+/// a RESTORE record needs, is lost with the manifest.
 pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     let mut manifest = Manifest::default();
     for name in plain_files(disk)? {
@@ -40,15 +41,15 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     }
     let newest = manifest.entries.last().map_or(0, |entry| entry.lsn);
     for entry in &mut manifest.entries {
-        // Whichever record may name it that the next replay does not show: no later than this.
+        // The latest LSN of a RESTORE record that may name it and that the next replay does not read.
         entry.restored_at = newest + 1;
     }
-    // The oldest one may be a restore point of its own; behind the newest the log has to be.
+    // Older snapshots may be restore points without a log; after the newest one the log is there.
     manifest.log_after = newest;
     Ok(manifest)
 }
 
-/// The names of the plain files; whatever else lies there is left alone.
+/// The names of the regular files. Other kinds of directory entries are left alone.
 pub(super) fn plain_files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
     let entries = disk.list().on("list", disk.describe(""))?;
     let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
