@@ -1,4 +1,4 @@
-//! The example `ledger`, compiled into the test so that what is tested is never an older build of it.
+//! The example `ledger`, compiled into the test so that an older build of it is never tested.
 
 #[path = "../examples/ledger/bank.rs"]
 mod bank;
@@ -14,28 +14,28 @@ use std::process::Command;
 use crate::bank::Bank;
 use crate::ledger::{EQUITY, Transfer};
 
-/// Names the directory in the processes that the test starts from its own program, to kill them.
+/// Passes the directory to the processes that the test starts from its own program and kills.
 const VICTIM: &str = "ICN_TEST_VICTIM";
 
 #[test]
-fn nothing_that_was_acknowledged_is_lost_when_the_writer_is_killed() {
+fn no_acknowledged_transfer_is_lost_when_the_writer_is_killed() {
     if let Some(dir) = std::env::var_os(VICTIM) {
         crash::victim(Path::new(&dir), &mut stdout()).expect("until it is killed");
         return;
     }
     let dir = tempfile::tempdir().expect("dir");
     let mut victim = Command::new(std::env::current_exe().expect("this program"));
-    let name = "nothing_that_was_acknowledged_is_lost_when_the_writer_is_killed";
+    let name = "no_acknowledged_transfer_is_lost_when_the_writer_is_killed";
     victim.args(["--exact", name, "--nocapture"]).env(VICTIM, dir.path());
-    let mut told = Vec::new();
-    let done = crash::rounds(dir.path(), 3, &mut victim, &mut told);
-    let told = String::from_utf8_lossy(&told);
-    done.unwrap_or_else(|error| panic!("{error}\n{told}"));
-    assert_eq!(told.lines().count(), 4, "{told}");
+    let mut output = Vec::new();
+    let result = crash::rounds(dir.path(), 3, &mut victim, &mut output);
+    let output = String::from_utf8_lossy(&output);
+    result.unwrap_or_else(|error| panic!("{error}\n{output}"));
+    assert_eq!(output.lines().count(), 4, "{output}");
 }
 
 #[test]
-fn books_balance_from_one_start_to_the_next() {
+fn the_books_balance_after_a_restart() {
     let dir = tempfile::tempdir().expect("dir");
     let transfer =
         |from: &str, to: &str, amount| Transfer { from: from.into(), to: to.into(), amount };
@@ -49,7 +49,7 @@ fn books_balance_from_one_start_to_the_next() {
     let (mut bank, _) = Bank::open(dir.path()).expect("open");
     let made = bank.make(&transfers).expect("make");
     assert_eq!(
-        made.iter().map(|(_, verdict)| verdict.is_ok()).collect::<Vec<_>>(),
+        made.iter().map(|(_, outcome)| outcome.is_ok()).collect::<Vec<_>>(),
         [true, true, false, false, false]
     );
     bank.close().expect("close");

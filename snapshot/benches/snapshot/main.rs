@@ -1,7 +1,7 @@
-//! What a snapshot costs, and what the writer notices of it: `cargo bench -p icn-snapshot`.
+//! The cost of a snapshot, and its effect on the writer: `cargo bench -p icn-snapshot`.
 //!
-//! What it prints is in `docs/BENCHMARKS.md`. `cargo bench -p icn-snapshot -- sizes` (or `stall`, `node`,
-//! `replay`) measures one part of it.
+//! The results are in `docs/BENCHMARKS.md`. `cargo bench -p icn-snapshot -- sizes` (or `stall`, `node`,
+//! `replay`) measures one section.
 
 mod measure;
 mod memory;
@@ -13,17 +13,17 @@ mod state;
 
 use std::error::Error;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+type BoxResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The states that are measured, by their number of keys.
+/// The number of keys in the measured states.
 const KEYS: [u32; 3] = [10_000, 100_000, 1_000_000];
 
-fn main() -> Outcome<()> {
+fn main() -> BoxResult<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [command, keys] = &arguments[..]
         && command == memory::COMMAND
     {
-        return memory::tell(keys.parse()?);
+        return memory::print_resident(keys.parse()?);
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let sections: Vec<_> = arguments.iter().filter(|word| !word.starts_with('-')).collect();

@@ -1,4 +1,4 @@
-//! Time, and what is made of it.
+//! The clock, medians and percentiles.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The value below which `rank` of 1000 lie.
+/// The value below which `rank` of 1000 values lie.
 pub(crate) fn per_mille(sorted: &[Duration], rank: usize) -> Duration {
     let at = (sorted.len() * rank / 1000).min(sorted.len().saturating_sub(1));
     sorted.get(at).copied().unwrap_or_default()

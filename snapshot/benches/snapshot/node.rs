@@ -9,7 +9,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use crate::Outcome;
+use crate::BoxResult;
 use crate::measure::{clock, median, millis};
 use crate::state::open;
 
@@ -18,7 +18,7 @@ const PEERS: u64 = 100;
 const TOPICS: u64 = 10;
 const SUBSCRIPTIONS: u64 = 50;
 
-/// What a node keeps of others. The two keys of a peer are 64 bytes that do not compress.
+/// The peers, topics and subscriptions of a node. The two keys of a peer are 64 bytes that do not compress.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Node {
     peers: OrdMap<ByteArray<32>, Peer>,
@@ -77,7 +77,7 @@ fn hash(what: &str, number: u64) -> ByteArray<32> {
     ByteArray::new(*blake3::hash(format!("{what} {number}").as_bytes()).as_bytes())
 }
 
-pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
+pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     writeln!(
         out,
         "\n### A node's state: {PEERS} peers, {TOPICS} topics, {SUBSCRIPTIONS} subscriptions\n"

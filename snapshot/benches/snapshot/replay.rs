@@ -7,14 +7,14 @@ use icn_snapshot::{Due, StateMachine};
 use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
+use crate::BoxResult;
 use crate::measure::{clock, median, millis};
 use crate::state::{Accounts, Change, key, open, value};
 
 const ROUNDS: u32 = 5;
 const LARGE_BYTES: usize = 1024;
 
-/// A state to which applying anything is next to nothing.
+/// A state to which a mutation costs next to nothing.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Sum(u64);
 
@@ -36,9 +36,9 @@ impl StateMachine for Sum {
     }
 }
 
-pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
+pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     let due = Due::default();
-    writeln!(out, "\n### Replay of what may have come since a snapshot\n")?;
+    writeln!(out, "\n### Replay of the most records that may follow a snapshot\n")?;
     writeln!(out, "| records | bytes each | applied to | ms | records/s | MB/s of log |")?;
     writeln!(out, "|--:|--:|---|--:|--:|--:|")?;
     let count = u32::try_from(due.records)?;
@@ -56,11 +56,11 @@ fn measure<S: StateMachine>(
     count: u32,
     state: &str,
     mutation: impl Fn(u32) -> S::Mutation,
-) -> Outcome<()> {
+) -> BoxResult<()> {
     let mut store = open::<S>(path)?;
     let mut bytes = Vec::new();
     S::encode(&mutation(0), &mut bytes);
-    // And the kind of the record.
+    // One more byte for the kind of the record.
     let bytes = bytes.len() + 1;
     for number in 0..count {
         store.commit(0, mutation(number))?;

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::measure::{clock, median, millis};
 use crate::state::{Accounts, Change, ENTRY_BYTES, filled, key, open, value};
-use crate::{KEYS, Outcome, memory};
+use crate::{BoxResult, KEYS, memory};
 
 const ROUNDS: u32 = 5;
 
-pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
+pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     writeln!(out, "\n### Snapshots by the size of the state\n")?;
     writeln!(
         out,
@@ -40,7 +40,7 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
             }
             store.close()?;
         }
-        let memory = memory::ask(keys)?;
+        let memory = memory::measure(keys)?;
         let (save, data) = (median(saves), f64::from(keys * ENTRY_BYTES) / 1e6);
         let file = bytes as f64 / 1e6;
         writeln!(

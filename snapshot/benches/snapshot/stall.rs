@@ -1,4 +1,4 @@
-//! What the writer notices of the snapshots that are taken beside it.
+//! The latency of commits while snapshots are saved concurrently.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,25 +13,25 @@ use icn_wal::{FsDisk, Housekeeper};
 
 use crate::measure::{clock, median, millis, per_mille};
 use crate::state::{Accounts, Change, filled, key, value};
-use crate::{KEYS, Outcome};
+use crate::{BoxResult, KEYS};
 
 const ROUNDS: usize = 5;
-const A_WHILE: Duration = Duration::from_secs(5);
+const ROUND_TIME: Duration = Duration::from_secs(5);
 const BATCHES: [u32; 2] = [1, 100];
 /// How long the control computes and rests, together.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// What a run has shown.
+/// The results of one run.
 #[derive(Default)]
 struct Run {
-    /// Sorted.
+    /// The latencies of all commits, sorted.
     latencies: Vec<Duration>,
     snapshots: u32,
-    /// The part of the time that the thread beside the writer has computed.
+    /// The share of the time in which the concurrent thread computed.
     share: f64,
 }
 
-pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
+pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     writeln!(out, "\n### Commits while snapshots are taken back to back\n")?;
     if !raise_this_thread()? {
         writeln!(
@@ -41,8 +41,8 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
     }
     writeln!(
         out,
-        "Medians of {ROUNDS} rounds of {} s each. The control computes as much beside the writer.\n",
-        A_WHILE.as_secs()
+        "Medians of {ROUNDS} rounds of {} s each. The control computes as much concurrently.\n",
+        ROUND_TIME.as_secs()
     )?;
     writeln!(
         out,
@@ -56,8 +56,8 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> Outcome<()> {
         for batch in BATCHES {
             let (mut with, mut without) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                let run = beside_snapshots(&mut store, keys, batch)?;
-                without.push(beside_work(&mut store, keys, batch, run.share)?);
+                let run = with_snapshots(&mut store, keys, batch)?;
+                without.push(with_control(&mut store, keys, batch, run.share)?);
                 with.push(run);
             }
             table(out, keys, batch, &with, &without)?;
@@ -74,7 +74,7 @@ fn table(
     batch: u32,
     with: &[Run],
     without: &[Run],
-) -> Outcome<()> {
+) -> BoxResult<()> {
     let micros = |runs: &[Run], rank| {
         median(runs.iter().map(|run| millis(per_mille(&run.latencies, rank)) * 1000.0).collect())
     };
@@ -89,7 +89,7 @@ fn table(
             micros(runs, 1000)
         )
     };
-    // What made a round slow made it slow for both.
+    // Compared pair by pair: a slow phase of the machine slows both runs of a round.
     let pairs = |rank, compare: fn(f64, f64) -> f64| {
         let figure = |run: &Run| millis(per_mille(&run.latencies, rank));
         median(
@@ -107,15 +107,15 @@ fn table(
     Ok(())
 }
 
-/// Commits while another thread takes to the disk one image after the other, and drops it.
-fn beside_snapshots(store: &mut Store<Accounts, FsDisk>, keys: u32, batch: u32) -> Outcome<Run> {
+/// Commits while another thread saves one image after the other.
+fn with_snapshots(store: &mut Store<Accounts, FsDisk>, keys: u32, batch: u32) -> BoxResult<Run> {
     let compactor = store.compactor().clone();
-    // One at a time: the next is taken when the one before is done.
+    // The channel holds no image: the next one is taken when the thread is ready for it.
     let (send, receive) = sync_channel::<Image<Accounts>>(0);
     std::thread::scope(|scope| {
         let saving = scope.spawn(move || save(&compactor, &receive));
         let latencies = commits(store, keys, batch, |store| {
-            // What the image costs the writer is part of the commit that it delays.
+            // The cost of the image counts as part of the commit that it delays.
             if let Some(image) = store.image(0) {
                 let _ = send.try_send(image);
             }
@@ -126,7 +126,10 @@ fn beside_snapshots(store: &mut Store<Accounts, FsDisk>, keys: u32, batch: u32) 
     })
 }
 
-fn save(compactor: &Compactor<FsDisk>, images: &Receiver<Image<Accounts>>) -> Outcome<(u32, f64)> {
+fn save(
+    compactor: &Compactor<FsDisk>,
+    images: &Receiver<Image<Accounts>>,
+) -> BoxResult<(u32, f64)> {
     let (mut count, start) = (0, clock());
     let before = computed()?;
     for image in images {
@@ -137,13 +140,13 @@ fn save(compactor: &Compactor<FsDisk>, images: &Receiver<Image<Accounts>>) -> Ou
     Ok((count, share))
 }
 
-/// Commits while another thread computes for `share` of the time.
-fn beside_work(
+/// Commits while another thread computes for the given `share` of the time.
+fn with_control(
     store: &mut Store<Accounts, FsDisk>,
     keys: u32,
     batch: u32,
     share: f64,
-) -> Outcome<Run> {
+) -> BoxResult<Run> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -163,17 +166,17 @@ fn beside_work(
     })
 }
 
-/// Commits one batch after the other, each durable before the next.
+/// Commits batches, each durable before the next. Returns the sorted latencies.
 fn commits(
     store: &mut Store<Accounts, FsDisk>,
     keys: u32,
     batch: u32,
     mut before_each: impl FnMut(&mut Store<Accounts, FsDisk>),
-) -> Outcome<Vec<Duration>> {
+) -> BoxResult<Vec<Duration>> {
     static SEED: AtomicU64 = AtomicU64::new(0);
     let mut latencies = Vec::new();
     let start = clock();
-    while start.elapsed() < A_WHILE {
+    while start.elapsed() < ROUND_TIME {
         let mut changes = Vec::new();
         for _ in 0..batch {
             let seed = SEED.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
@@ -193,10 +196,11 @@ fn commits(
     Ok(latencies)
 }
 
-/// On a busy machine a thread waits for a processor for longer than for the disk. Only the writer may go
-/// before others: where the thread beside it did too, the threads of the kernel that a sync waits for
-/// would get no turn. `false` when that is not permitted.
-fn raise_this_thread() -> Outcome<bool> {
+/// Gives this thread real-time priority; `false` when that is not permitted.
+///
+/// On a busy machine a thread waits longer for a processor than for the disk. Only the writer is raised: if
+/// the concurrent thread were too, the kernel threads that a sync waits for would get no processor.
+fn raise_this_thread() -> BoxResult<bool> {
     let thread = std::fs::read_link("/proc/thread-self")?;
     let thread = thread.file_name().ok_or("no thread")?;
     let mut chrt = Command::new("chrt");
@@ -204,9 +208,9 @@ fn raise_this_thread() -> Outcome<bool> {
     Ok(chrt.stderr(Stdio::null()).status().is_ok_and(|status| status.success()))
 }
 
-/// For how long this thread has computed.
-fn computed() -> Outcome<Duration> {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanos = told.split_whitespace().next().ok_or("nothing is told")?;
+/// The processor time of this thread.
+fn computed() -> BoxResult<Duration> {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = schedstat.split_whitespace().next().ok_or("an empty schedstat")?;
     Ok(Duration::from_nanos(nanos.parse()?))
 }

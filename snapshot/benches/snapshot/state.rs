@@ -1,4 +1,4 @@
-//! A large state, and the store that keeps it.
+//! A large state, and a store filled with it.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use imbl::OrdMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_bytes::ByteArray;
 
-use crate::Outcome;
+use crate::BoxResult;
 
 const KEY_BYTES: usize = 40;
 const VALUE_BYTES: usize = 64;
-/// Of an entry, without what any encoding adds.
+/// The bytes of key and value of an entry, without encoding.
 pub(crate) const ENTRY_BYTES: u32 = 104;
 const RANDOM_BYTES: usize = 16;
 
@@ -23,7 +23,7 @@ pub(crate) type Value = ByteArray<VALUE_BYTES>;
 pub(crate) struct Accounts(pub(crate) OrdMap<Key, Value>);
 
 pub(crate) enum Change {
-    /// Makes so many entries: a large state without as large a log.
+    /// Adds so many entries: a large state with a small log.
     Fill(u32),
     Put(Key, Value),
 }
@@ -67,7 +67,7 @@ impl StateMachine for Accounts {
     }
 }
 
-/// A name in front and a hash in hexadecimal digits behind it: 16 bytes of it do not compress.
+/// A prefix and 32 hexadecimal digits of a hash, of which 16 bytes do not compress.
 pub(crate) fn key(number: u32) -> Key {
     let hash = blake3::hash(&number.to_le_bytes()).to_hex();
     let mut key = *b"account/0123456789abcdef0123456789abcdef";
@@ -75,7 +75,7 @@ pub(crate) fn key(number: u32) -> Key {
     ByteArray::new(key)
 }
 
-/// 16 bytes that do not compress, and text.
+/// 16 bytes that do not compress, then text.
 pub(crate) fn value(seed: u64) -> Value {
     let mut value = *b"................ balance=0000000000 currency=EUR state=active___";
     let hash = blake3::hash(&seed.to_le_bytes());
@@ -85,12 +85,12 @@ pub(crate) fn value(seed: u64) -> Value {
     ByteArray::new(value)
 }
 
-pub(crate) fn open<S: StateMachine>(path: &Path) -> Outcome<Store<S, FsDisk>> {
+pub(crate) fn open<S: StateMachine>(path: &Path) -> BoxResult<Store<S, FsDisk>> {
     Ok(Store::open(&FsDisk::create(path)?, Policy::default())?.0)
 }
 
 /// A new store with `keys` entries.
-pub(crate) fn filled(path: &Path, keys: u32) -> Outcome<Store<Accounts, FsDisk>> {
+pub(crate) fn filled(path: &Path, keys: u32) -> BoxResult<Store<Accounts, FsDisk>> {
     let mut store = open::<Accounts>(path)?;
     let (lsn, ()) = store.commit(0, Change::Fill(keys))?;
     store.wal().wait(lsn)?;

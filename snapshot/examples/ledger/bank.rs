@@ -11,11 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use icn_snapshot::{Due, Policy, Recovery, Store};
 use icn_wal::{FsDisk, Housekeeper, Lsn};
 
-use crate::ledger::{Ledger, Transfer, Verdict};
+use crate::ledger::{Ledger, Transfer, TransferOutcome};
 
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+pub(crate) type BoxResult<T> = Result<T, Box<dyn Error>>;
 
-/// A ledger that is open, and what runs beside it.
+/// An open ledger, its housekeeper, and the thread that saves snapshots.
 pub(crate) struct Bank {
     store: Store<Ledger, FsDisk>,
     saving: Option<JoinHandle<()>>,
@@ -23,7 +23,7 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
-    pub(crate) fn open(dir: &Path) -> Outcome<(Self, Recovery)> {
+    pub(crate) fn open(dir: &Path) -> BoxResult<(Self, Recovery)> {
         let due = Due { records: 1000, ..Due::default() };
         let policy = Policy { due, ..Policy::default() };
         let (store, recovery) = Store::open(&FsDisk::create(dir)?, policy)?;
@@ -35,8 +35,11 @@ impl Bank {
         self.store.state()
     }
 
-    /// Makes `transfers` durable together. Nobody may hear of a verdict before this returns.
-    pub(crate) fn make(&mut self, transfers: &[Transfer]) -> Outcome<Vec<(Lsn, Verdict)>> {
+    /// Makes `transfers` durable together. The caller must not release an outcome before this returns.
+    pub(crate) fn make(
+        &mut self,
+        transfers: &[Transfer],
+    ) -> BoxResult<Vec<(Lsn, TransferOutcome)>> {
         let now_ms = now_ms();
         let commit = |transfer: &Transfer| self.store.commit(now_ms, transfer.clone());
         let made = transfers.iter().map(commit).collect::<Result<Vec<_>, _>>()?;
@@ -47,7 +50,7 @@ impl Bank {
         Ok(made)
     }
 
-    /// Takes the image here, and all that costs time to another thread.
+    /// Takes the image on this thread and saves it on another, which takes longer.
     fn save_when_due(&mut self, now_ms: u64) {
         let busy = self.saving.as_ref().is_some_and(|thread| !thread.is_finished());
         if busy || !self.store.snapshot_due(now_ms) {
@@ -56,7 +59,7 @@ impl Bank {
         if let Some(image) = self.store.image(now_ms) {
             let compactor = self.store.compactor().clone();
             self.saving = Some(thread::spawn(move || {
-                // Nothing is lost: the log is kept until enough snapshots hold what it says.
+                // Nothing is lost: the log is kept until enough snapshots cover it.
                 if let Err(error) = compactor.save(image) {
                     complain(&error);
                 }
@@ -64,7 +67,7 @@ impl Bank {
         }
     }
 
-    pub(crate) fn close(self) -> Outcome<()> {
+    pub(crate) fn close(self) -> BoxResult<()> {
         if let Some(thread) = self.saving {
             thread.join().map_err(|_| "the snapshot thread has panicked")?;
         }
@@ -73,13 +76,13 @@ impl Bank {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a store is told the time by its program")]
+#[expect(clippy::disallowed_methods, reason = "a program passes the time to its store")]
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn complain(error: &dyn fmt::Display) {
-    // There is nobody else to tell.
+    // An error of stderr cannot be reported.
     let _ = writeln!(std::io::stderr(), "ledger: {error}");
 }

@@ -1,7 +1,7 @@
-//! The proof: a writer is killed at random moments, and all it has acknowledged must be there.
+//! The crash test: a writer is killed at random moments, and every acknowledged transfer must be there.
 //!
-//! `kill -9` shows that the program keeps its promises to the disk's cache, not that the disk keeps
-//! them: for that the power has to go.
+//! `kill -9` tests the program, not the disk: written data survives in the page cache. Only a power cut
+//! tests the disk.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
@@ -9,13 +9,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::bank::{Bank, Outcome};
+use crate::bank::{Bank, BoxResult};
 use crate::ledger::{EQUITY, Ledger, Transfer};
 
-/// What a victim says before it begins.
+/// The line that a victim prints before it begins.
 const READY: &str = "ready";
 
-/// The most acknowledgements of one life: snapshots come every 1000 records.
+/// The most acknowledgements of one life: a snapshot is due every 1000 records.
 const LINES_MAX: usize = 3000;
 
 /// The most transfers that the victim has committed and not acknowledged yet.
@@ -24,7 +24,7 @@ const BATCH_MAX: usize = 8;
 const SIGKILL: i32 = 9;
 
 /// Makes random transfers until it is killed, and prints each that is durable.
-pub(crate) fn victim(dir: &Path, out: &mut dyn Write) -> Outcome<()> {
+pub(crate) fn victim(dir: &Path, out: &mut dyn Write) -> BoxResult<()> {
     let (mut bank, _) = Bank::open(dir)?;
     let name = || [EQUITY, "alice", "bob", "carol", "dave", "erin"][below(6)].to_owned();
     let amount = || u32::try_from(below(100)).unwrap_or_default();
@@ -33,84 +33,84 @@ pub(crate) fn victim(dir: &Path, out: &mut dyn Write) -> Outcome<()> {
     loop {
         let batch: Vec<_> = (0..=below(BATCH_MAX)).map(|_| transfer()).collect();
         let made = bank.make(&batch)?;
-        for ((lsn, verdict), transfer) in made.iter().zip(&batch) {
-            if verdict.is_ok() {
+        for ((lsn, outcome), transfer) in made.iter().zip(&batch) {
+            if outcome.is_ok() {
                 writeln!(out, "{lsn} {transfer}")?;
             }
         }
     }
 }
 
-/// Kills so many victims, one after the other, and compares what each has said with what is there.
+/// Kills so many victims, one after the other. Compares the acknowledgements of each with the ledger.
 pub(crate) fn rounds(
     dir: &Path,
     rounds: u32,
     victim: &mut Command,
     out: &mut dyn Write,
-) -> Outcome<()> {
+) -> BoxResult<()> {
     let mut before = Bank::open(dir)?.0.ledger().clone();
     let mut acknowledged = 0;
     for round in 1..=rounds {
-        let told = life(victim)?;
+        let acks = life(victim)?;
         let (bank, found) = Bank::open(dir)?;
         let after = bank.ledger().clone();
         let start = found.snapshot.map_or("nothing".into(), |id| format!("snapshot {id}"));
         let replayed = found.log.replayed;
-        write!(out, "{round:>3}: {:>4} acknowledged; {start} + {replayed} records: ", told.len())?;
-        match compare(&before, &told, &after).and_then(|more| after.check().map(|()| more)) {
+        write!(out, "{round:>3}: {:>4} acknowledged; {start} + {replayed} records: ", acks.len())?;
+        match compare(&before, &acks, &after).and_then(|more| after.check().map(|()| more)) {
             Ok(more) => writeln!(out, "all there, and {more} more; the books balance")?,
             Err(why) => {
                 writeln!(out, "WRONG")?;
                 return Err(why.into());
             }
         }
-        acknowledged += told.len();
+        acknowledged += acks.len();
         before = after;
     }
     writeln!(out, "{acknowledged} acknowledged in {rounds} rounds: each is there, once, in order")?;
     Ok(())
 }
 
-/// Starts a victim, kills it after some lines, and returns all it has acknowledged.
-fn life(victim: &mut Command) -> Outcome<Vec<String>> {
+/// Starts a victim, kills it after some lines, and returns the transfers it has acknowledged.
+fn life(victim: &mut Command) -> BoxResult<Vec<String>> {
     let mut victim = victim.stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(victim.stdout.take().ok_or("the victim has no voice")?);
+    let mut lines = BufReader::new(victim.stdout.take().ok_or("the victim has no stdout")?);
     let last = 1 + below(LINES_MAX);
-    let mut told = Vec::new();
+    let mut acks = Vec::new();
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 && !line.trim_end().ends_with(READY) {
         line.clear();
     }
     line.clear();
-    // What was cut off in the middle of a line was not said.
+    // A line without its end is no acknowledgement.
     while lines.read_line(&mut line)? > 0 && line.ends_with('\n') {
-        told.push(line.trim_end().to_owned());
+        acks.push(line.trim_end().to_owned());
         line.clear();
-        if told.len() == last {
-            // What it says until then has to be there as well.
+        if acks.len() == last {
+            // Acknowledgements printed before the kill takes effect count as well.
             victim.kill()?;
         }
     }
     match victim.wait()?.signal() {
-        Some(SIGKILL) => Ok(told),
+        Some(SIGKILL) => Ok(acks),
         _ => Err("the victim has ended by itself".into()),
     }
 }
 
-/// Returns how many transfers came through that nobody had been told of.
-fn compare(before: &Ledger, told: &[String], after: &Ledger) -> Result<usize, String> {
-    let mut there = after.journal.iter();
-    if !before.journal.iter().all(|transfer| there.next() == Some(transfer)) {
-        return Err("what was there before is no longer".into());
+/// Returns how many transfers are durable that were not acknowledged.
+fn compare(before: &Ledger, acks: &[String], after: &Ledger) -> Result<usize, String> {
+    let mut journal = after.journal.iter();
+    if !before.journal.iter().all(|transfer| journal.next() == Some(transfer)) {
+        return Err("a transfer of an earlier round is missing".into());
     }
-    for told in told {
-        let found = there.next().map(|(lsn, transfer)| format!("{lsn} {transfer}"));
-        if found.as_ref() != Some(told) {
-            return Err(format!("acknowledged was {told:?}, in its place is {found:?}"));
+    for ack in acks {
+        let found = journal.next().map(|(lsn, transfer)| format!("{lsn} {transfer}"));
+        if found.as_ref() != Some(ack) {
+            return Err(format!("{ack:?} was acknowledged, in its place is {found:?}"));
         }
     }
-    let more = there.count();
-    if more <= BATCH_MAX { Ok(more) } else { Err(format!("{more} transfers came from nowhere")) }
+    let more = journal.count();
+    if more <= BATCH_MAX { Ok(more) } else { Err(format!("{more} unexpected transfers")) }
 }
 
 /// Some number below `end`.

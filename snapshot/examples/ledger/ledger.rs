@@ -1,4 +1,4 @@
-//! The domain: what is kept, and the one way to change it.
+//! The domain: the ledger, and the transfer that changes it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,13 +8,13 @@ use icn_wal::Lsn;
 use imbl::{OrdMap, Vector};
 use serde::{Deserialize, Serialize};
 
-/// The one account that may go below zero: what it owes is what the others hold.
+/// The one account that may go below zero: it owes the sum of all others.
 pub(crate) const EQUITY: &str = "equity";
 
-/// The first byte of every record, so that a later layout can be told from this one.
+/// The first byte of every record. It distinguishes this layout from a later one.
 const VERSION: u8 = 1;
 
-/// The mutation. What `to` gets, `from` gives: it cannot be out of balance.
+/// The mutation: moves `amount` from one account to another, so the books always balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transfer {
     pub(crate) from: String,
@@ -28,26 +28,25 @@ impl fmt::Display for Transfer {
     }
 }
 
-/// What becomes of a transfer: made, or why not.
-pub(crate) type Verdict = Result<(), &'static str>;
+/// `Ok` for a transfer that was made, else why it was refused.
+pub(crate) type TransferOutcome = Result<(), &'static str>;
 
-/// The state. A clone of persistent maps costs the same for every size, so that a snapshot does not
-/// stop the writer.
+/// The state. Persistent maps are cloned in constant time, so a snapshot does not stop the writer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Ledger {
     pub(crate) accounts: OrdMap<String, i64>,
-    /// Every transfer that was made, and the number of its record.
+    /// Every transfer that was made, and the LSN of its record.
     pub(crate) journal: Vector<(u64, Transfer)>,
 }
 
 impl StateMachine for Ledger {
     type Mutation = Transfer;
-    type Outcome = Verdict;
+    type Outcome = TransferOutcome;
     const SCHEMA: u32 = 1;
 
     fn encode(transfer: &Transfer, out: &mut Vec<u8>) {
         out.push(VERSION);
-        rmp_serde::encode::write(out, transfer).expect("memory takes everything");
+        rmp_serde::encode::write(out, transfer).expect("a Vec accepts all bytes");
     }
 
     fn decode(bytes: &[u8]) -> Result<Transfer, String> {
@@ -58,14 +57,14 @@ impl StateMachine for Ledger {
         if rest.is_empty() { Ok(transfer) } else { Err("it is too long".into()) }
     }
 
-    // A refusal is an outcome: in a replay the same transfer is refused again.
-    fn apply(&mut self, lsn: Lsn, transfer: Transfer) -> Verdict {
+    // A refusal is an outcome, because a replay refuses the same transfer again.
+    fn apply(&mut self, lsn: Lsn, transfer: Transfer) -> TransferOutcome {
         let Transfer { from, to, amount } = &transfer;
         let holds = |name| self.accounts.get(name).copied().unwrap_or_default();
         let given = holds(from).checked_sub((*amount).into());
         let taken = holds(to).checked_add((*amount).into());
         let (Some(given), Some(taken)) = (given, taken) else {
-            return Err("the books have no room for that");
+            return Err("the amount overflows an account");
         };
         if from == to || *amount == 0 {
             return Err("nothing would move");
@@ -81,7 +80,7 @@ impl StateMachine for Ledger {
 }
 
 impl Ledger {
-    /// The accounts have to be what the journal adds up to, and zero together.
+    /// Checks that each account is the sum of its transfers, and that all accounts together are zero.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut sums = BTreeMap::<&str, i64>::new();
         for (_, Transfer { from, to, amount }) in &self.journal {
@@ -89,7 +88,7 @@ impl Ledger {
             *sums.entry(to).or_default() += i64::from(*amount);
         }
         if !self.accounts.iter().map(|(name, sum)| (name.as_str(), *sum)).eq(sums) {
-            return Err("the accounts are not what the journal adds up to".into());
+            return Err("an account differs from the sum of its transfers".into());
         }
         let total: i128 = self.accounts.values().map(|sum| i128::from(*sum)).sum();
         if total != 0 {

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! ledger DIR transfer FROM TO AMOUNT   moves money; all of it comes from the account `equity`
-//! ledger DIR show                      what every account holds
-//! ledger DIR snapshots                 the snapshots, and why each is kept
-//! ledger DIR --crash [ROUNDS]          kills a writer again and again, and looks for what is missing
+//! ledger DIR show                      prints the balance of every account
+//! ledger DIR snapshots                 lists the snapshots, and why each is kept
+//! ledger DIR --crash [ROUNDS]          kills a writer again and again, and looks for missing transfers
 //! ```
 //!
-//! `ledger.rs` is the domain, `bank.rs` keeps it on the disk, `crash.rs` proves it.
+//! `ledger.rs` is the domain, `bank.rs` keeps it on the disk, `crash.rs` tests it.
 
 mod bank;
 mod crash;
@@ -20,29 +20,29 @@ use std::process::{Command, ExitCode};
 use icn_snapshot::{PointInTime, Retention, list, state_at};
 use icn_wal::FsDisk;
 
-use crate::bank::{Bank, Outcome, complain};
+use crate::bank::{Bank, BoxResult, complain};
 use crate::ledger::{Ledger, Transfer};
 
 const USAGE: &str =
     "usage: ledger DIR transfer FROM TO AMOUNT | DIR show | DIR snapshots | DIR --crash [ROUNDS]";
 
-/// The word that makes this program the one that is killed.
+/// The argument that makes this program the writer to be killed.
 const VICTIM: &str = "--victim";
 
-fn transfer(dir: &Path, from: &str, to: &str, amount: &str) -> Outcome<()> {
+fn transfer(dir: &Path, from: &str, to: &str, amount: &str) -> BoxResult<()> {
     let transfer = Transfer { from: from.into(), to: to.into(), amount: amount.parse()? };
     let (mut bank, _) = Bank::open(dir)?;
     let made = bank.make(&[transfer])?;
     bank.close()?;
-    for (lsn, verdict) in made {
-        verdict?;
+    for (lsn, outcome) in made {
+        outcome?;
         writeln!(stdout(), "#{lsn}: {from} gave {amount} to {to}")?;
     }
     Ok(())
 }
 
-/// Reads only, also beside a writer.
-fn show(dir: &Path) -> Outcome<()> {
+/// Reads only, so it may run while a writer owns the ledger.
+fn show(dir: &Path) -> BoxResult<()> {
     let past = state_at::<Ledger, _>(&FsDisk::read_only(dir)?, PointInTime::Latest)?;
     for (name, sum) in &past.state.accounts {
         writeln!(stdout(), "{name:<12} {sum:>12}")?;
@@ -50,7 +50,7 @@ fn show(dir: &Path) -> Outcome<()> {
     Ok(past.state.check()?)
 }
 
-fn snapshots(dir: &Path) -> Outcome<()> {
+fn snapshots(dir: &Path) -> BoxResult<()> {
     for snapshot in list(&FsDisk::read_only(dir)?, Retention::default())? {
         let (id, bytes, why) = (snapshot.id, snapshot.bytes, snapshot.kept_because);
         writeln!(stdout(), "{id:<12} {bytes:>8} bytes, kept: {why}")?;
@@ -58,7 +58,7 @@ fn snapshots(dir: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn kill_again_and_again(dir: &Path, rounds: &str) -> Outcome<()> {
+fn kill_again_and_again(dir: &Path, rounds: &str) -> BoxResult<()> {
     let mut victim = Command::new(std::env::current_exe()?);
     victim.arg(dir).arg(VICTIM);
     crash::rounds(dir, rounds.parse()?, &mut victim, &mut stdout())

@@ -30,8 +30,7 @@ impl StateMachine for Map {
     }
 
     fn apply(&mut self, _: Lsn, (key, value): (u8, u32)) -> Option<u32> {
-        // A value that depends on the one before: applying a record twice or in another order
-        // shows.
+        // Each value depends on the one before, so a record applied twice or in another order changes it.
         let old = self.values.get(&key).copied();
         self.values.insert(key, old.unwrap_or(1).wrapping_mul(31).wrapping_add(value));
         old
@@ -56,7 +55,7 @@ pub(crate) fn put(store: &mut Store<Map, SimDisk>, key: u8, value: u32) {
     store.wal().wait(lsn).expect("wait");
 }
 
-/// Goes back to `at` as an operator does, and returns the LSN of the RESTORE record.
+/// Restores the state at `at` as an operator does. Returns the LSN of the RESTORE record.
 pub(crate) fn restore(
     store: &mut Store<Map, SimDisk>,
     at: PointInTime,

@@ -12,18 +12,18 @@ fn open(disk: &SimDisk) -> Store<Map, SimDisk> {
 }
 
 #[test]
-fn what_is_due_counts_from_the_last_snapshot_that_was_saved() {
+fn a_snapshot_is_due_counting_from_the_last_saved_one() {
     let disk = SimDisk::new(1);
     let mut store = open(&disk);
     (0..2).for_each(|key| put(&mut store, key, 1));
     assert!(store.changed() && !store.snapshot_due(1));
     drop(store.image(5));
-    assert!(store.changed(), "an image that is dropped is in no snapshot");
+    assert!(store.changed(), "no snapshot holds a dropped image");
     put(&mut store, 2, 1);
-    assert!(store.snapshot_due(1), "it is the third record, whatever images there were");
+    assert!(store.snapshot_due(1), "it is the third record since the last saved snapshot");
 
     let image = store.image(5).expect("an image");
-    assert!(!store.changed() && !store.snapshot_due(5000), "it is under way");
+    assert!(!store.changed() && !store.snapshot_due(5000), "the save is in flight");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
     let failed = store.compactor().save(image);
     assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
@@ -36,25 +36,25 @@ fn what_is_due_counts_from_the_last_snapshot_that_was_saved() {
     assert!(matches!(failed, Err(Error::OutsideWindow { .. })), "{failed:?}");
     assert!(
         store.changed() && store.snapshot_due(1),
-        "what would undo a restore is not there either"
+        "the image of a failed restore was not saved"
     );
 
     save(&mut store);
     assert!(!store.changed() && !store.snapshot_due(5000));
     drop(store);
     let store = open(&disk);
-    assert!(!store.changed() && !store.snapshot_due(5000), "nor after a start");
+    assert!(!store.changed() && !store.snapshot_due(5000), "nothing is due after a start");
 }
 
 #[test]
-fn the_age_of_what_a_lost_image_held_counts_too() {
+fn a_dropped_image_leaves_the_age_of_its_first_record_due() {
     let mut store = open(&SimDisk::new(1));
     put(&mut store, 1, 1);
     let image = store.image(5).expect("an image");
     put(&mut store, 2, 2);
     assert!(!store.snapshot_due(1000));
     drop(image);
-    assert!(store.snapshot_due(1001), "the first record is of the time 1");
+    assert!(store.snapshot_due(1001), "the first record has the time 1");
     drop(store.image(5));
     let target = store.image(5).and_then(|present| {
         let at = PointInTime::Lsn(Lsn::new(1)?);
@@ -62,7 +62,7 @@ fn the_age_of_what_a_lost_image_held_counts_too() {
     });
     store.restore(1, target.expect("a target"), 1).expect("a restore");
     drop(store.image(5));
-    assert!(store.snapshot_due(1), "every replay needs the state that was restored");
+    assert!(store.snapshot_due(1), "every replay needs the snapshot of the restored state");
     save(&mut store);
     assert!(!store.snapshot_due(1));
 }

@@ -1,4 +1,4 @@
-//! A build that reads less than was written, and states of older schemas.
+//! The guard against a build that reads less than was written, and the migration of older schemas.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ fn rights<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<u8>, D::Error> 
     Ok(if LOSES.get().0 { BTreeSet::new() } else { rights })
 }
 
-/// Whom somebody may be kept from.
+/// Doors that must stay locked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Doors {
     #[serde(deserialize_with = "rights")]
@@ -53,8 +53,9 @@ impl StateMachine for Doors {
 
     fn weaker_than(&self, summary: &[u8]) -> Vec<Weakness> {
         let open = summary.iter().filter(|door| !self.locked.contains(door));
-        let tell = |door: &u8| Weakness { subject: vec![*door], text: format!("{door} is open") };
-        open.map(tell).collect()
+        let weakness =
+            |door: &u8| Weakness { subject: vec![*door], text: format!("{door} is open") };
+        open.map(weakness).collect()
     }
 }
 
@@ -63,12 +64,12 @@ fn lock(store: &mut Store<Doors, SimDisk>, door: u8) {
     store.wal().wait(lsn).expect("durable");
 }
 
-/// A store whose doors 3 and 5 are locked, as its snapshot says.
+/// A store with a snapshot in which the doors 3 and 5 are locked.
 fn locked() -> (SimDisk, SnapshotId) {
     locked_after(|_| ())
 }
 
-/// With something done when door 3 is locked.
+/// Such a store, with `then` run after door 3 is locked.
 fn locked_after(then: impl FnOnce(&mut Store<Doors, SimDisk>)) -> (SimDisk, SnapshotId) {
     LOSES.set((false, false));
     let disk = SimDisk::new(1);
@@ -83,20 +84,20 @@ fn locked_after(then: impl FnOnce(&mut Store<Doors, SimDisk>)) -> (SimDisk, Snap
 }
 
 #[test]
-fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
+fn a_state_weaker_than_its_summary_is_reported_and_never_restored() {
     let (disk, id) = locked();
 
     LOSES.set((true, false));
     let (mut store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
-    let told: Vec<_> = recovery.weaker.iter().map(|weakness| weakness.text.as_str()).collect();
-    assert_eq!(told, ["3 is open", "5 is open"]);
+    let texts: Vec<_> = recovery.weaker.iter().map(|weakness| weakness.text.as_str()).collect();
+    assert_eq!(texts, ["3 is open", "5 is open"]);
     let compactor = store.compactor().clone();
     let verified = compactor.verify::<Doors>(id);
     assert!(matches!(&verified, Err(Error::Unusable { why, .. }) if why.contains("3 is open")));
     let present = store.image(1).expect("an image");
     let target = compactor.prepare_restore(PointInTime::Snapshot(id), present);
     assert!(matches!(target, Err(Error::Unusable { .. })), "{:?}", target.err());
-    // Nor does such a build write a snapshot that would look as if nothing had been.
+    // Such a build does not write a snapshot either: it would hide the loss.
     lock(&mut store, 7);
     let image = store.image(1).expect("an image");
     assert!(matches!(compactor.save(image), Err(Error::Unusable { .. })));
@@ -109,22 +110,24 @@ fn a_state_that_is_read_as_less_than_was_written_is_told_and_never_restored() {
 }
 
 #[test]
-fn the_summary_of_a_damaged_snapshot_still_shows_what_a_replay_has_lost() {
+fn the_summary_of_a_damaged_snapshot_still_reveals_a_loss_in_replay() {
     let (disk, id) = locked();
     damage_state(&disk, id);
 
     LOSES.set((false, true));
     let (store, recovery) = Store::<Doors, _>::open(&disk.fork(), Policy::default()).expect("open");
-    assert_eq!((store.state().locked.len(), recovery.passed_over.len()), (0, 1));
+    assert_eq!(store.state().locked.len(), 0);
+    assert_eq!(recovery.passed_over.len(), 1);
     assert_eq!(recovery.weaker.len(), 2, "{:?}", recovery.weaker);
     assert_eq!(store.compactor().list()[0].integrity, Integrity::Damaged);
 
     LOSES.set((false, false));
     let (store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
-    assert_eq!((store.state().locked.len(), recovery.weaker.len()), (2, 0));
+    assert_eq!(store.state().locked.len(), 2);
+    assert_eq!(recovery.weaker.len(), 0);
 }
 
-/// In the chunk of the state, right before the trailer.
+/// Damages the last chunk of the state, right before the trailer.
 fn damage_state(disk: &SimDisk, id: SnapshotId) {
     let name = format!("snapshots/{}", id.file_name());
     let mut bytes = disk.read_file(&name).expect("a snapshot");
@@ -134,7 +137,7 @@ fn damage_state(disk: &SimDisk, id: SnapshotId) {
 }
 
 #[test]
-fn it_shows_that_also_when_the_replay_begins_at_an_older_snapshot() {
+fn the_summary_of_a_damaged_snapshot_reveals_it_in_a_replay_from_an_older_one() {
     let (disk, id) = locked_after(|store| {
         let image = store.image(1).expect("an image");
         store.compactor().save(image).expect("save");
@@ -142,9 +145,9 @@ fn it_shows_that_also_when_the_replay_begins_at_an_older_snapshot() {
     damage_state(&disk, id);
     LOSES.set((false, true));
     let (store, recovery) = Store::<Doors, _>::open(&disk, Policy::default()).expect("open");
-    assert_eq!(store.state().locked, BTreeSet::from([3]), "from the older one");
-    let told: Vec<_> = recovery.weaker.iter().map(|weakness| weakness.text.as_str()).collect();
-    assert_eq!(told, ["5 is open"]);
+    assert_eq!(store.state().locked, BTreeSet::from([3]), "from the older snapshot");
+    let texts: Vec<_> = recovery.weaker.iter().map(|weakness| weakness.text.as_str()).collect();
+    assert_eq!(texts, ["5 is open"]);
 }
 
 /// A state of any of three layouts: a list, a list with a count, a map.
@@ -236,7 +239,7 @@ fn live<S: StateMachine<Mutation = u8>>(disk: &SimDisk, ones: &[u8]) -> S {
     }
     let image = store.image(1).expect("an image");
     store.compactor().save(image).expect("save");
-    // One more, which only the log has.
+    // One more record, which only the log holds.
     let (lsn, _) = store.commit(1, 9).expect("commit");
     store.wal().wait(lsn).expect("durable");
     store.state().clone()
@@ -253,7 +256,7 @@ fn a_state_of_any_older_schema_is_migrated_step_by_step_and_replaced() {
     for disk in [first.fork(), second.kill()] {
         let (mut store, _) = Store::<Third, _>::open(&disk, Policy::default()).expect("migrates");
         assert_eq!(store.state().0, counts);
-        assert!(store.snapshot_due(1), "what is migrated should be written as what it is now");
+        assert!(store.snapshot_due(1), "a migrated state should be saved in the present schema");
         let kept = store.compactor().list();
         for snapshot in &kept {
             store.compactor().verify::<Third>(snapshot.id).expect("it can be migrated");
@@ -262,7 +265,7 @@ fn a_state_of_any_older_schema_is_migrated_step_by_step_and_replaced() {
         let image = store.image(1).expect("an image");
         store.compactor().save(image).expect("save");
         drop(store);
-        // No way leads back.
+        // An older build refuses the new snapshot.
         let older = Store::<Second, _>::open(&disk.kill(), Policy::default());
         assert!(matches!(older, Err(Error::Newer { .. })), "{:?}", older.err());
     }
@@ -301,7 +304,7 @@ fn power_loss_at_every_operation_of_a_migration_loses_nothing() {
     }
 }
 
-/// A state whose summary has so many bytes.
+/// A state whose summary has the given number of bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Talker(usize);
 
@@ -338,7 +341,7 @@ fn a_summary_has_any_length_up_to_16_mib() {
     const CHUNK: usize = 1 << 20;
     let disk = SimDisk::new(5);
     let (mut store, _) = Store::<Talker, _>::open(&disk, Policy::default()).expect("open");
-    // The length, of four bytes, stands before it: some fill their chunks to the last byte.
+    // With the four bytes of the length before it, some summaries fill their chunks to the last byte.
     for bytes in [0, 1, CHUNK - 5, CHUNK - 4, CHUNK - 3, 3 * CHUNK - 4, 16 * CHUNK] {
         store.commit(1, bytes).expect("commit");
         let image = store.image(1).expect("an image");

@@ -1,4 +1,4 @@
-//! The store against a model: whatever happens to the machine, what was acknowledged is there.
+//! The store against a model: after any crash, every acknowledged mutation is there.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ enum Step {
     Wait,
     Snapshot,
     Restore(usize),
-    /// To the state so many records ago.
+    /// Restores the state of so many records ago.
     Back(u64),
     Pin(usize),
     Delete(usize),
@@ -44,30 +44,30 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Every state the store has been in, by LSN, and what has been promised.
+/// Every state the store has been in, by LSN, and the LSN up to which they are acknowledged.
 #[derive(Clone)]
 struct Model {
     states: Vec<Map>,
-    promised: usize,
+    acknowledged: usize,
 }
 
 impl Model {
     fn check(&mut self, store: &Store<Map, SimDisk>) {
         let found = self.states.iter().rposition(|state| state == store.state());
-        let found = found.expect("a state that never was");
+        let found = found.expect("a state the store was in");
         assert!(
-            found >= self.promised,
-            "state {found} of {}, {} promised",
+            found >= self.acknowledged,
+            "state {found} of {}, {} acknowledged",
             self.states.len(),
-            self.promised
+            self.acknowledged
         );
         self.states.truncate(found + 1);
-        // What recovery has found is durable from now on.
-        self.promised = found;
+        // A recovered state is durable.
+        self.acknowledged = found;
     }
 }
 
-/// Takes steps until they end or the power does.
+/// Takes all steps, or stops at the power loss.
 fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Error> {
     let (mut store, _) = open(disk)?;
     for step in steps {
@@ -79,13 +79,13 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
             Step::Wait => {
                 if let Some(last) = Lsn::new(store.lsn()) {
                     store.wal().wait(last)?;
-                    model.promised = model.states.len() - 1;
+                    model.acknowledged = model.states.len() - 1;
                 }
             }
             Step::Snapshot => {
                 if let Some(image) = store.image(9) {
                     store.compactor().save(image)?;
-                    model.promised = model.states.len() - 1;
+                    model.acknowledged = model.states.len() - 1;
                 }
             }
             Step::Restore(back) => {
@@ -123,7 +123,7 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
             Step::Prune => drop(store.compactor().prune()?),
             Step::Close => {
                 store.close()?;
-                model.promised = model.states.len() - 1;
+                model.acknowledged = model.states.len() - 1;
                 (store, _) = open(disk)?;
                 model.check(&store);
             }
@@ -145,23 +145,25 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_promised_is_recovered(
+    fn every_acknowledged_mutation_is_recovered_after_any_steps_and_crashes(
         steps in prop::collection::vec(step(), 1..60),
         power in 1..400u64,
         seed in any::<u64>(),
     ) {
         let mut disk = SimDisk::new(seed);
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
-        let mut model = Model { states: vec![Map::default()], promised: 0 };
+        let mut model = Model { states: vec![Map::default()], acknowledged: 0 };
         let _ = live(&mut disk, &steps, &mut model);
         disk.set_faults(Faults::default());
         let image = disk.power_loss(seed);
         let (store, _) = open(&image).expect("recovers");
         model.check(&store);
-        let (state, lsn) = (store.state().clone(), store.lsn());
+        let state = store.state().clone();
+        let lsn = store.lsn();
         drop(store);
         let seen = state_at::<Map, _>(&image, PointInTime::Latest).expect("reads");
-        prop_assert_eq!((digest(&seen.state), seen.lsn), (digest(&state), lsn));
+        prop_assert_eq!(digest(&seen.state), digest(&state));
+        prop_assert_eq!(seen.lsn, lsn);
         let (again, _) = open(&image).expect("recovers again");
         prop_assert_eq!(again.state(), &state);
     }
@@ -194,11 +196,12 @@ fn power_loss_at_every_operation_of_create_prune_delete_and_restore() {
         Prune,
         Wait,
     ];
-    let (mut points, mut images) = (0, HashSet::new());
+    let mut points = 0;
+    let mut images = HashSet::new();
     for power in 1.. {
         let mut disk = SimDisk::new(power);
         disk.set_faults(Faults { power_loss_at: Some(power), ..Faults::default() });
-        let mut model = Model { states: vec![Map::default()], promised: 0 };
+        let mut model = Model { states: vec![Map::default()], acknowledged: 0 };
         let ended = live(&mut disk, &life, &mut model);
         disk.set_faults(Faults::default());
         for seed in 0..12 {
@@ -241,7 +244,8 @@ fn a_damaged_newest_snapshot_loses_nothing() {
     put(&mut store, 9, 9);
     let kept = store.compactor().list();
     assert_eq!(kept.len(), 3);
-    let (state, newest) = (store.state().clone(), kept[2].id);
+    let state = store.state().clone();
+    let newest = kept[2].id;
     drop(store);
     let name = disk.files().into_iter().filter(|name| name.ends_with(".snap")).max().expect("one");
     let mut bytes = disk.read_file(&name).expect("bytes");
@@ -259,7 +263,7 @@ fn a_damaged_newest_snapshot_loses_nothing() {
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_of_a_snapshot_is_noticed() {
+fn every_flipped_bit_and_every_cut_of_a_snapshot_is_detected() {
     let disk = SimDisk::new(2);
     let (mut store, _) = open(&disk).expect("open");
     (0..40).for_each(|key| put(&mut store, key, u32::from(key) * 77));
@@ -282,7 +286,7 @@ fn every_flipped_bit_and_every_cut_of_a_snapshot_is_noticed() {
 }
 
 #[test]
-fn the_newest_snapshot_cannot_be_deleted_and_others_can() {
+fn every_snapshot_but_the_newest_can_be_deleted() {
     let disk = SimDisk::new(3);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -309,12 +313,14 @@ fn a_restore_is_a_step_forward() {
     let lsn = restore(&mut store, PointInTime::Snapshot(id), 77).expect("restore");
     assert_eq!(lsn.get(), before + 1);
     assert_eq!(store.state().values, early.values);
-    assert_eq!((store.state().restores, store.timeline()), (1, 1));
+    assert_eq!(store.state().restores, 1);
+    assert_eq!(store.timeline(), 1);
     let state = store.state().clone();
     store.wal().wait(lsn).expect("wait");
     drop(store);
     (store, _) = open(&disk).expect("open");
-    assert_eq!((store.state(), store.timeline()), (&state, 1), "without a newer snapshot");
+    assert_eq!(store.state(), &state, "without a newer snapshot");
+    assert_eq!(store.timeline(), 1);
     for round in 0..6 {
         put(&mut store, round, 3);
         if round % 2 == 0 {
@@ -324,12 +330,13 @@ fn a_restore_is_a_step_forward() {
         store.wal().wait(Lsn::new(store.lsn()).expect("some")).expect("wait");
         drop(store);
         (store, _) = open(&disk).expect("open");
-        assert_eq!((store.state(), store.timeline()), (&state, 1));
+        assert_eq!(store.state(), &state);
+        assert_eq!(store.timeline(), 1);
     }
 }
 
 #[test]
-fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
+fn the_state_at_any_lsn_of_the_window_is_the_one_committed() {
     let disk = SimDisk::new(5);
     let (mut store, _) = open(&disk).expect("open");
     let mut digests = Vec::new();
@@ -348,15 +355,16 @@ fn the_state_at_any_lsn_of_the_window_is_what_it_was() {
             continue;
         }
         let past = past.expect("in the window");
-        assert_eq!((past.lsn, digest(&past.state)), (lsn, expected));
-        assert_eq!(past.time_ms, 1, "also where a snapshot ends");
+        assert_eq!(past.lsn, lsn);
+        assert_eq!(digest(&past.state), expected);
+        assert_eq!(past.time_ms, 1, "at the LSN of a snapshot too");
     }
     let beyond = state_at::<Map, _>(&disk, PointInTime::Lsn(Lsn::new(31).expect("an LSN")));
     assert!(matches!(beyond, Err(Error::OutsideWindow { first: 14, last: 30, .. })), "{beyond:?}");
 }
 
 #[test]
-fn a_log_that_is_gone_is_noticed_when_a_snapshot_remembers_it() {
+fn a_missing_log_is_detected_when_a_snapshot_covers_some_of_it() {
     let disk = SimDisk::new(6);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -394,7 +402,7 @@ fn the_log_of_another_store_is_not_replayed_on_a_snapshot() {
 }
 
 #[test]
-fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
+fn a_snapshot_that_fails_to_open_once_is_not_marked_damaged() {
     let mut passed_over = 0;
     for opening in 1..40 {
         let disk = SimDisk::new(8);
@@ -403,7 +411,7 @@ fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
         let id = save(&mut store);
         drop(store);
         disk.set_faults(Faults { open_error_at: Some(opening), ..Faults::default() });
-        // Most files are needed to start at all.
+        // Without most of the files the store does not open.
         let Ok((store, recovery)) = open(&disk) else { continue };
         if let [(passed, why)] = &recovery.passed_over[..] {
             assert_eq!(*passed, id);
@@ -416,7 +424,7 @@ fn a_snapshot_that_cannot_be_opened_once_is_not_called_damaged() {
     assert_eq!(passed_over, 1);
 }
 
-/// A state that fills several chunks, and not with zeros.
+/// A state that fills several chunks and does not compress well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Large(Vec<u32>);
 
@@ -437,7 +445,7 @@ impl StateMachine for Large {
 }
 
 #[test]
-fn a_disk_that_fills_under_a_large_snapshot_is_full_and_nothing_is_damaged() {
+fn a_disk_that_fills_during_a_save_is_reported_full_and_nothing_is_marked_damaged() {
     let disk = SimDisk::new(7);
     let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
@@ -457,7 +465,7 @@ fn a_disk_that_fills_under_a_large_snapshot_is_full_and_nothing_is_damaged() {
 }
 
 #[test]
-fn damage_anywhere_in_a_large_snapshot_is_noticed_while_it_is_loaded() {
+fn damage_anywhere_in_a_large_snapshot_is_detected_while_it_is_loaded() {
     let disk = SimDisk::new(9);
     let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
@@ -467,7 +475,7 @@ fn damage_anywhere_in_a_large_snapshot_is_noticed_while_it_is_loaded() {
     assert_eq!(&load().expect("whole"), store.state());
     let name = disk.files().into_iter().find(|name| name.ends_with(".snap")).expect("one");
     let whole = disk.read_file(&name).expect("bytes");
-    // Three chunks or more, and another thread unpacks them.
+    // Three chunks or more, so that another thread unpacks them.
     assert!(whole.len() > 1 << 20, "{}", whole.len());
     let unusable = |what: &str| {
         let loaded = load().map(drop);
@@ -488,7 +496,7 @@ fn damage_anywhere_in_a_large_snapshot_is_noticed_while_it_is_loaded() {
 }
 
 #[test]
-fn a_snapshot_that_cannot_be_read_once_is_not_called_damaged() {
+fn a_snapshot_that_fails_to_read_once_is_not_marked_damaged() {
     let disk = SimDisk::new(10);
     let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
@@ -496,7 +504,7 @@ fn a_snapshot_that_cannot_be_read_once_is_not_called_damaged() {
     let id = store.compactor().save(image).expect("save").id;
     let compactor = store.compactor().clone();
     let failing_at = |reading: u64, read: &dyn Fn() -> Result<(), Error>| {
-        // Readings are counted for as long as the disk lives.
+        // The disk counts reads over its whole life.
         let at = disk.traffic()[1] + reading;
         disk.set_faults(Faults { read_error_at: Some(at), ..Faults::default() });
         let ended = read();

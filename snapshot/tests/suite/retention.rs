@@ -1,4 +1,4 @@
-//! Which snapshots stay, and what can be shown of the past because of it.
+//! Which snapshots are kept, and which past states can be read because of it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ impl History {
         self.0.insert(store.lsn(), store.state().clone());
     }
 
-    /// Everything the store says it can show is what it was, by LSN and by time.
+    /// Every state in the restore window reads as it was, by LSN and by time.
     fn check(&self, disk: &SimDisk, store: &Store<Map, SimDisk>) {
         let first = store.compactor().window_start();
         let mut times = Vec::new();
@@ -37,12 +37,14 @@ impl History {
         .expect("reads");
         for (at, state) in self.0.range(first..) {
             let past = state_at::<Map, _>(disk, lsn(*at)).expect("in the window");
-            assert_eq!((past.lsn, &past.state), (*at, state));
+            assert_eq!(past.lsn, *at);
+            assert_eq!(&past.state, state);
         }
         for &(at, time_ms) in times.iter().filter(|(at, _)| *at >= first) {
             let last = times.iter().rfind(|(_, then)| *then <= time_ms).map(|(last, _)| *last);
             let past = state_at::<Map, _>(disk, PointInTime::Time(time_ms)).expect("in the window");
-            assert_eq!((Some(past.lsn), Some(&past.state)), (last, self.0.get(&past.lsn)), "#{at}");
+            assert_eq!(Some(past.lsn), last, "#{at}");
+            assert_eq!(Some(&past.state), self.0.get(&past.lsn), "#{at}");
             assert!(past.time_ms >= time_ms || past.replayed == 0);
         }
     }
@@ -59,12 +61,12 @@ enum Step {
     RestoreLsn(u64),
     Damage(usize),
     Reopen,
-    LoseTheList,
+    LoseManifest,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        // Times that also go back.
+        // The times go back as well.
         8 => (0..6u8, any::<u32>(), 0..400u64).prop_map(|(key, value, ms)| Step::Put(key, value, ms)),
         6 => any::<bool>().prop_map(Step::Save),
         1 => (0..9usize, any::<bool>()).prop_map(|(index, pin)| Step::Pin(index, pin)),
@@ -74,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..60u64).prop_map(Step::RestoreLsn),
         1 => (0..9usize).prop_map(Step::Damage),
         2 => Just(Step::Reopen),
-        1 => Just(Step::LoseTheList),
+        1 => Just(Step::LoseManifest),
     ]
 }
 
@@ -83,7 +85,7 @@ fn retention() -> impl Strategy<Value = Retention> {
         .prop_map(|(keep, age_ms, bytes)| Retention { keep, age_ms, bytes })
 }
 
-/// Damages one snapshot, never so many that nothing is left to fall back to.
+/// Damages one snapshot, but never the last one to fall back to.
 fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
     let kept = store.compactor().list();
     let window = kept.iter().filter(|kept| {
@@ -93,12 +95,12 @@ fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
         )
     });
     let Some(one) = kept.get(index).filter(|_| window.count() >= 2) else { return };
-    // The state that a restore names is there twice, but not three times.
-    let twin = kept.iter().any(|other| {
+    // There are two snapshots of a restored state, but not three.
+    let copy_damaged = kept.iter().any(|other| {
         other.id.lsn == one.id.lsn && other.id != one.id && other.integrity != Integrity::Whole
     });
-    // Once the log before it is gone, nothing makes up for the one that a restore names.
-    if one.integrity != Integrity::Whole || twin || one.origin == Origin::Target {
+    // Once the log before it is dropped, nothing replaces the target of a restore.
+    if one.integrity != Integrity::Whole || copy_damaged || one.origin == Origin::Target {
         return;
     }
     let name = format!("snapshots/{}", one.id.file_name());
@@ -110,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_lsn_of_the_window_can_be_shown_after_any_steps(
+    fn every_lsn_of_the_window_can_be_read_after_any_steps(
         steps in prop::collection::vec(step(), 1..50),
         retention in retention(),
         seed in any::<u64>(),
@@ -118,7 +120,8 @@ proptest! {
         let policy = Policy { due: Due::default(), retention };
         let mut disk = SimDisk::new(seed);
         let (mut store, _) = Store::<Map, _>::open(&disk, policy).expect("open");
-        let (mut history, mut clock) = (History::default(), 1000);
+        let mut history = History::default();
+        let mut clock = 1000;
         for step in steps {
             let kept = store.compactor().list();
             let nth = |index: usize| kept.get(index).map(|kept| kept.id);
@@ -140,8 +143,8 @@ proptest! {
                 Step::Delete(index) => {
                     if let Some(id) = nth(index) {
                         let deleted = store.compactor().delete(id);
-                        let fine = matches!(deleted, Ok(()) | Err(Error::Needed { .. }));
-                        prop_assert!(fine, "{:?}", deleted);
+                        let expected = matches!(deleted, Ok(()) | Err(Error::Needed { .. }));
+                        prop_assert!(expected, "{:?}", deleted);
                     }
                 }
                 Step::Prune => {
@@ -166,10 +169,10 @@ proptest! {
                     }
                 }
                 Step::Damage(index) => damage(&disk, &store, index),
-                Step::Reopen | Step::LoseTheList => {
+                Step::Reopen | Step::LoseManifest => {
                     let state = store.state().clone();
                     store.close().expect("close");
-                    if matches!(step, Step::LoseTheList) {
+                    if matches!(step, Step::LoseManifest) {
                         disk.remove_file("snapshots/MANIFEST");
                     }
                     disk = disk.kill();
@@ -205,7 +208,7 @@ fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
 }
 
 #[test]
-fn age_and_size_decide_above_the_floor_only() {
+fn age_and_size_limits_apply_above_the_floor_only() {
     let disk = SimDisk::new(1);
     let retention = Retention { keep: 2, age_ms: 100, bytes: u64::MAX };
     let mut store = with(&disk, retention);
@@ -214,7 +217,7 @@ fn age_and_size_decide_above_the_floor_only() {
         save(&mut store);
     }
     let (young, floor) = (RetentionReason::WithinLimits, RetentionReason::Floor(2));
-    // The first is 120 ms behind the newest.
+    // The first one, 120 ms older than the newest, is retired.
     assert_eq!(reasons(&store), [young, young, floor, RetentionReason::Newest]);
     let bytes = store.compactor().list()[1..].iter().map(|kept| kept.bytes).sum();
     drop(store);
@@ -224,7 +227,7 @@ fn age_and_size_decide_above_the_floor_only() {
     assert_eq!(reasons(&store).len(), 4, "a plan changes nothing");
     store.compactor().prune().expect("prune");
     assert_eq!(reasons(&store), [young, floor, RetentionReason::Newest]);
-    // A year without a snapshot: what is old is old, and the floor stays.
+    // After a year without a snapshot all old ones are beyond the age limit, and the floor is kept.
     put_at(&mut store, 1120 + 365 * 24 * 3_600_000);
     save(&mut store);
     assert_eq!(reasons(&store), [floor, RetentionReason::Newest]);
@@ -248,7 +251,7 @@ fn a_clock_that_jumps_back_reorders_nothing() {
 }
 
 #[test]
-fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
+fn a_pinned_snapshot_is_kept_and_no_log_is_kept_for_it() {
     let disk = SimDisk::new(3);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -273,7 +276,7 @@ fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
         compactor.state_at::<Map>(PointInTime::Snapshot(pinned)).expect("a restore point");
     assert_eq!(isolated.state, state);
     let outside = compactor.state_at::<Map>(lsn(2));
-    // The log is there as long as segments are shared; what is promised begins later.
+    // A shared segment may still hold the records; the window begins later.
     assert!(matches!(outside, Ok(_) | Err(Error::OutsideWindow { .. })), "{outside:?}");
     compactor.pin(pinned, false).expect("unpin");
     compactor.prune().expect("prune");
@@ -281,7 +284,7 @@ fn what_is_pinned_stays_and_the_log_is_not_kept_for_it() {
 }
 
 #[test]
-fn the_snapshot_before_a_restore_stays_until_the_next_one() {
+fn the_snapshot_that_undoes_a_restore_is_kept_until_the_next_restore() {
     let disk = SimDisk::new(4);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -305,7 +308,7 @@ fn the_snapshot_before_a_restore_stays_until_the_next_one() {
 }
 
 #[test]
-fn what_a_restore_goes_back_to_takes_no_place_among_the_newest() {
+fn the_target_of_a_restore_does_not_count_towards_the_floor() {
     let disk = SimDisk::new(5);
     let (mut store, _) = open(&disk).expect("open");
     let mut states = vec![Map::default()];
@@ -319,7 +322,7 @@ fn what_a_restore_goes_back_to_takes_no_place_among_the_newest() {
     assert_eq!(store.compactor().window_start(), 6);
     restore(&mut store, lsn(7), 1).expect("restore");
     assert_eq!(store.state().values, states[7].values);
-    // The one of the present has taken a place, and the one of #7 none.
+    // The snapshot of the present counts, and that of #7 does not.
     let start = store.compactor().window_start();
     assert_eq!(start, 9);
     for at in start..=12 {
@@ -329,7 +332,7 @@ fn what_a_restore_goes_back_to_takes_no_place_among_the_newest() {
 }
 
 #[test]
-fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
+fn a_rebuilt_manifest_keeps_every_snapshot_that_was_needed() {
     let disk = SimDisk::new(6);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -348,7 +351,7 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
     let kept = store.compactor().list();
     assert!(kept.iter().all(|kept| kept.pinned), "{kept:?}");
     assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
-    // Nor when somebody unpins it: should the newest one fail, a replay still needs it.
+    // Unpinned, it is still held: if the newest one fails, a replay needs it.
     store.compactor().pin(first, false).expect("unpin");
     assert!(matches!(store.compactor().delete(first), Err(Error::Needed { .. })));
     assert_eq!(kept.iter().filter(|kept| kept.integrity == Integrity::Whole).count(), 1);
@@ -357,7 +360,7 @@ fn a_lost_list_is_made_again_and_forgets_nothing_that_was_needed() {
 }
 
 #[test]
-fn what_a_restore_names_can_be_damaged_and_the_list_lost_as_well() {
+fn a_restored_state_survives_damage_to_its_snapshot_and_a_lost_manifest() {
     let disk = SimDisk::new(7);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -367,19 +370,19 @@ fn what_a_restore_names_can_be_damaged_and_the_list_lost_as_well() {
     restore(&mut store, lsn(2), 1).expect("restore");
     let state = store.state().clone();
     let kept = store.compactor().list();
-    let named = kept.iter().find(|kept| kept.id.lsn == 2).expect("what was made for it").id;
+    let named = kept.iter().find(|kept| kept.id.lsn == 2).expect("the target of the restore").id;
     store.close().expect("close");
     let name = format!("snapshots/{}", named.file_name());
     let mut bytes = disk.read_file(&name).expect("a snapshot");
     bytes[110] ^= 1;
     disk.write_file(&name, &bytes);
     disk.remove_file("snapshots/MANIFEST");
-    let (store, _) = open(&disk.kill()).expect("the log and an older one show what it was");
+    let (store, _) = open(&disk.kill()).expect("the log and an older snapshot rebuild the state");
     assert_eq!(store.state(), &state);
 }
 
 #[test]
-fn no_look_into_the_past_ends_unseen_at_a_record_that_cannot_be_read() {
+fn reading_a_past_state_reports_a_record_that_cannot_be_decoded() {
     let disk = SimDisk::new(8);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -389,19 +392,19 @@ fn no_look_into_the_past_ends_unseen_at_a_record_that_cannot_be_read() {
     store.close().expect("close");
     for at in [PointInTime::Latest, PointInTime::Time(1), PointInTime::Lsn(bad)] {
         let past = state_at::<Map, _>(&disk, at);
-        let told = matches!(past, Err(Error::Record { lsn, .. }) if lsn == bad.get());
-        assert!(told, "{at}: {past:?}");
+        let reported = matches!(past, Err(Error::Record { lsn, .. }) if lsn == bad.get());
+        assert!(reported, "{at}: {past:?}");
     }
     assert_eq!(state_at::<Map, _>(&disk, lsn(1)).expect("before it").lsn, 1);
 }
 
 #[test]
-fn what_lies_outside_the_window_is_named() {
+fn a_point_in_time_outside_the_window_is_refused_with_the_window() {
     let disk = SimDisk::new(9);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
-    let told = state_at::<Map, _>(&disk, lsn(400)).expect_err("beyond").to_string();
-    assert_eq!(told, "LSN 400 is outside the restore window, which is LSN 1 to 1");
+    let error = state_at::<Map, _>(&disk, lsn(400)).expect_err("beyond").to_string();
+    assert_eq!(error, "LSN 400 is outside the restore window, which is LSN 1 to 1");
     let texts =
         [PointInTime::Latest, PointInTime::Time(7), PointInTime::Snapshot(save(&mut store))]
             .map(|at| at.to_string());

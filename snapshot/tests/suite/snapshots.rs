@@ -1,4 +1,4 @@
-//! What lies in the directory of snapshots, and what a start makes of it.
+//! The snapshot directory: files, manifest, holds, and what a start makes of them.
 
 use icn_snapshot::{
     Error, Image, Integrity, PointInTime, Retention, RetentionReason, SnapshotId, Store, list,
@@ -20,7 +20,7 @@ fn damage(disk: &SimDisk, id: SnapshotId) {
 }
 
 #[test]
-fn a_start_removes_what_is_not_finished_or_not_listed_and_writes_nothing_else() {
+fn a_start_removes_unfinished_and_unlisted_files_and_writes_nothing_else() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -31,18 +31,18 @@ fn a_start_removes_what_is_not_finished_or_not_listed_and_writes_nothing_else() 
     for left in [file(unlisted), format!("{}.tmp", file(unlisted))] {
         disk.write_file(&left, &bytes);
     }
-    disk.write_file("snapshots/notes.txt", b"of somebody else");
+    disk.write_file("snapshots/notes.txt", b"not a snapshot");
     open(&disk).expect("open").0.close().expect("close");
     let left: Vec<_> =
         disk.files().into_iter().filter(|name| name.starts_with("snapshots/")).collect();
     assert_eq!(left, [file(kept), "snapshots/MANIFEST".into(), "snapshots/notes.txt".into()]);
     let writes = disk.traffic()[0];
     open(&disk).expect("open").0.close().expect("close");
-    assert_eq!(disk.traffic()[0], writes, "there was nothing to change");
+    assert_eq!(disk.traffic()[0], writes, "nothing had to change");
 }
 
 #[test]
-fn a_snapshot_is_as_large_as_its_file_also_when_the_list_is_lost() {
+fn a_rebuilt_manifest_has_the_size_of_each_file_and_believes_no_damaged_header() {
     let disk = SimDisk::new(1);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -52,16 +52,18 @@ fn a_snapshot_is_as_large_as_its_file_also_when_the_list_is_lost() {
     drop(store);
     disk.remove_file("snapshots/MANIFEST");
     let listed = || list(&disk, Retention::default()).expect("a list").remove(0);
-    assert_eq!((listed().bytes, listed().integrity), (bytes, Integrity::Unchecked));
-    // Nothing of a header is believed that is not as it was sealed.
+    assert_eq!(listed().bytes, bytes);
+    assert_eq!(listed().integrity, Integrity::Unchecked);
+    // A header whose checksum does not match is not believed.
     let mut damaged = disk.read_file(&file(id)).expect("a snapshot");
     damaged[40] ^= 1;
     disk.write_file(&file(id), &damaged);
-    assert_eq!((listed().bytes, listed().integrity), (bytes, Integrity::Damaged));
+    assert_eq!(listed().bytes, bytes);
+    assert_eq!(listed().integrity, Integrity::Damaged);
 }
 
 #[test]
-fn a_number_is_not_given_again_when_the_list_is_lost() {
+fn no_generation_is_reused_when_the_manifest_is_lost() {
     let disk = SimDisk::new(2);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -75,11 +77,12 @@ fn a_number_is_not_given_again_when_the_list_is_lost() {
 }
 
 #[test]
-fn a_snapshot_of_another_store_or_name_is_found_out_when_the_list_is_lost() {
-    let (disk, other) = (SimDisk::new(3), SimDisk::new(4));
-    let (mut stranger, _) = open(&other).expect("open");
-    put(&mut stranger, 9, 9);
-    let foreign = save(&mut stranger);
+fn a_snapshot_of_another_store_or_name_is_refused_when_the_manifest_is_lost() {
+    let disk = SimDisk::new(3);
+    let other = SimDisk::new(4);
+    let (mut other_store, _) = open(&other).expect("open");
+    put(&mut other_store, 9, 9);
+    let foreign = save(&mut other_store);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
     put(&mut store, 2, 2);
@@ -97,11 +100,11 @@ fn a_snapshot_of_another_store_or_name_is_found_out_when_the_list_is_lost() {
     drop(store);
     let (store, _) = open(&disk.kill()).expect("open");
     let read = store.compactor().verify::<Map>(foreign);
-    assert!(matches!(read, Err(Error::Unusable { .. })), "also with a list again: {read:?}");
+    assert!(matches!(read, Err(Error::Unusable { .. })), "with the rebuilt manifest too: {read:?}");
 }
 
 #[test]
-fn what_is_not_listed_is_said_to_be_none() {
+fn a_snapshot_that_is_not_listed_cannot_be_used() {
     let disk = SimDisk::new(5);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -110,7 +113,7 @@ fn what_is_not_listed_is_said_to_be_none() {
     save(&mut store);
     let compactor = store.compactor().clone();
     compactor.delete(first).expect("delete");
-    // Its file is there until the next one is taken.
+    // Its file stays until the next snapshot is saved.
     assert!(disk.read_file(&file(first)).is_some());
     let none = |result: Result<(), Error>| {
         assert!(matches!(result, Err(Error::NoSuchSnapshot { id }) if id == first), "{result:?}");
@@ -123,7 +126,7 @@ fn what_is_not_listed_is_said_to_be_none() {
 }
 
 #[test]
-fn the_window_begins_behind_the_log_when_every_snapshot_of_it_is_damaged() {
+fn the_window_begins_with_the_log_when_every_snapshot_in_it_is_damaged() {
     let disk = SimDisk::new(6);
     let (mut store, _) = open(&disk).expect("open");
     for round in 0..3 {
@@ -150,29 +153,30 @@ fn at(lsn: u64) -> PointInTime {
 }
 
 #[test]
-fn all_that_hold_what_a_restore_names_are_kept_for_it_and_no_others() {
+fn every_snapshot_of_the_state_that_a_restore_names_is_held_and_no_other() {
     let disk = SimDisk::new(7);
     let (mut store, _) = open(&disk).expect("open");
-    let (mut saved, mut twin) = (Vec::new(), SnapshotId { lsn: 0, generation: 0 });
+    let mut saved = Vec::new();
+    let mut copy = SnapshotId { lsn: 0, generation: 0 };
     for round in 0..5 {
         put(&mut store, round, 1);
         saved.push(save(&mut store));
-        // Or the first two would be gone by then.
+        // Pinned, or the first two would be retired by the end.
         store.compactor().pin(saved[saved.len() - 1], saved.len() < 3).expect("pin");
         if round == 1 {
             // The same state once more.
-            twin = save(&mut store);
-            store.compactor().pin(twin, true).expect("pin");
+            copy = save(&mut store);
+            store.compactor().pin(copy, true).expect("pin");
         }
     }
     let restored = restore(&mut store, PointInTime::Snapshot(saved[1]), 7).expect("restore").get();
     assert_eq!(reason(&store, saved[1]), Some(RetentionReason::RestoredAt(restored)));
-    assert_eq!(reason(&store, twin), Some(RetentionReason::RestoredAt(restored)));
+    assert_eq!(reason(&store, copy), Some(RetentionReason::RestoredAt(restored)));
     assert_eq!(reason(&store, saved[0]), Some(RetentionReason::Pinned));
 }
 
 #[test]
-fn what_a_restore_is_prepared_from_is_not_pushed_out_by_that() {
+fn preparing_a_restore_never_retires_the_snapshot_it_starts_from() {
     let disk = SimDisk::new(7);
     let (mut store, _) = open(&disk).expect("open");
     let mut saved = Vec::new();
@@ -188,12 +192,12 @@ fn what_a_restore_is_prepared_from_is_not_pushed_out_by_that() {
         .expect("a target");
     assert!(
         reason(&store, saved[0]).is_some_and(RetentionReason::stays),
-        "it holds what is gone back to"
+        "it holds the state to restore"
     );
 }
 
 #[test]
-fn what_is_committed_before_a_prepared_restore_makes_it_no_less_needed() {
+fn commits_between_preparing_and_restoring_keep_the_target_held() {
     let disk = SimDisk::new(8);
     let (mut store, _) = open(&disk).expect("open");
     (1..=4).for_each(|value| put(&mut store, 1, value));
@@ -211,12 +215,13 @@ fn what_is_committed_before_a_prepared_restore_makes_it_no_less_needed() {
     let state = store.state().clone();
     store.close().expect("close");
     newest.iter().for_each(|id| damage(&disk, *id));
-    let (store, recovery) = open(&disk.kill()).expect("an older one, and what the record names");
-    assert_eq!((store.state(), recovery.passed_over.len()), (&state, 2));
+    let (store, recovery) = open(&disk.kill()).expect("an older snapshot and the held one");
+    assert_eq!(store.state(), &state);
+    assert_eq!(recovery.passed_over.len(), 2);
 }
 
 #[test]
-fn no_log_goes_that_alone_can_show_what_a_restore_names() {
+fn no_log_is_dropped_that_alone_can_rebuild_a_restored_state() {
     let disk = SimDisk::new(9);
     let (mut store, _) = open(&disk).expect("open");
     (1..=3).for_each(|value| put(&mut store, 1, value));
@@ -228,14 +233,14 @@ fn no_log_goes_that_alone_can_show_what_a_restore_names() {
     save(&mut store);
     put(&mut store, 1, 5);
     save(&mut store);
-    assert_eq!(store.compactor().window_start(), 1, "the oldest of three is from before");
+    assert_eq!(store.compactor().window_start(), 1, "the oldest of three precedes the restore");
     put(&mut store, 1, 6);
     save(&mut store);
-    assert_eq!(store.compactor().window_start(), 4, "it is from after");
+    assert_eq!(store.compactor().window_start(), 4, "the oldest of three follows the restore");
 }
 
 #[test]
-fn what_undoes_a_restore_is_remembered_by_the_disk() {
+fn the_snapshot_that_undoes_a_restore_is_known_after_a_crash() {
     let disk = SimDisk::new(10);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -254,7 +259,7 @@ fn what_undoes_a_restore_is_remembered_by_the_disk() {
 }
 
 #[test]
-fn what_one_snapshot_is_found_to_be_is_not_said_of_others() {
+fn a_verification_changes_the_integrity_of_one_snapshot_only_and_durably() {
     let disk = SimDisk::new(11);
     let (mut store, _) = open(&disk).expect("open");
     let saved = [1, 2, 3].map(|value| {
@@ -273,12 +278,12 @@ fn what_one_snapshot_is_found_to_be_is_not_said_of_others() {
     assert_eq!(
         found(&store),
         [Integrity::Whole, Integrity::Damaged, Integrity::Whole],
-        "it is written down"
+        "the manifest records it"
     );
 }
 
 #[test]
-fn a_restore_of_what_was_imported_holds_nothing_else_that_was() {
+fn a_restore_of_an_imported_snapshot_holds_no_other_imported_one() {
     let disk = SimDisk::new(12);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -290,12 +295,12 @@ fn a_restore_of_what_was_imported_holds_nothing_else_that_was() {
     let at = restore(&mut store, PointInTime::Snapshot(imported[0]), 7).expect("restore").get();
     assert_eq!(at, 3);
     assert_eq!(reason(&store, imported[0]), Some(RetentionReason::RestoredAt(3)));
-    // As it might have been restored when it was imported.
+    // Still held for the RESTORE record that could have followed its import.
     assert_eq!(reason(&store, imported[1]), Some(RetentionReason::RestoredAt(2)));
 }
 
 #[test]
-fn a_list_that_cannot_be_written_keeps_nobody_out_but_on_a_disk_that_fails() {
+fn a_store_opens_on_a_full_disk_and_is_refused_on_a_failing_one() {
     let disk = SimDisk::new(13);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
@@ -313,7 +318,7 @@ fn a_list_that_cannot_be_written_keeps_nobody_out_but_on_a_disk_that_fails() {
 }
 
 #[test]
-fn whoever_has_no_lock_sees_the_same_list() {
+fn a_reader_without_the_lock_sees_the_same_list() {
     let disk = SimDisk::new(14);
     let (mut store, _) = open(&disk).expect("open");
     for value in 0..4 {
@@ -321,5 +326,6 @@ fn whoever_has_no_lock_sees_the_same_list() {
         save(&mut store);
     }
     let seen = list(&disk, Retention::default()).expect("a list");
-    assert_eq!((seen.len(), &seen), (3, &store.compactor().list()));
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen, store.compactor().list());
 }

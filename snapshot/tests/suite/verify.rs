@@ -1,4 +1,4 @@
-//! No snapshot counts before it was decoded, also where no state is built of it.
+//! No snapshot is published before its state was decoded from the disk.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Once it is broken, it is written as what cannot be read.
+/// Serialises, once broken, as a value that cannot be deserialised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Word {
     broken: bool,
@@ -25,11 +25,11 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// Checked by building it.
+/// A state that is verified by building it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Built(BTreeMap<u8, Word>);
 
-/// Checked entry by entry.
+/// A state that is verified entry by entry.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Drained(BTreeMap<u8, Word>);
 
@@ -78,7 +78,7 @@ impl StateMachine for Drained {
     }
 }
 
-fn what_cannot_be_read_never_counts<S: StateMachine<Mutation = (u8, bool)>>() {
+fn a_state_that_cannot_be_read_is_never_published<S: StateMachine<Mutation = (u8, bool)>>() {
     let disk = SimDisk::new(1);
     let (mut store, _) = Store::<S, _>::open(&disk, Policy::default()).expect("open");
     for key in 0..200 {
@@ -96,11 +96,11 @@ fn what_cannot_be_read_never_counts<S: StateMachine<Mutation = (u8, bool)>>() {
 }
 
 #[test]
-fn what_cannot_be_built_never_counts() {
-    what_cannot_be_read_never_counts::<Built>();
+fn a_state_that_cannot_be_built_is_never_published() {
+    a_state_that_cannot_be_read_is_never_published::<Built>();
 }
 
 #[test]
-fn what_cannot_be_read_entry_by_entry_never_counts() {
-    what_cannot_be_read_never_counts::<Drained>();
+fn a_state_that_cannot_be_read_entry_by_entry_is_never_published() {
+    a_state_that_cannot_be_read_is_never_published::<Drained>();
 }
