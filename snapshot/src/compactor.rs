@@ -66,8 +66,8 @@ impl<D: Disk> Compactor<D> {
         if let Some(last) = Lsn::new(image.lsn) {
             self.wal.wait(last)?;
         }
-        // The time of the snapshot must not precede its last record: a restore to a time before that record
-        // would start from a state that has it.
+        // The time of the snapshot must not precede its last record. A restore to a time before that record
+        // would start from a state that covers it.
         let time_ms = image.time_ms.unwrap_or_else(|| self.wal.stats().time_ms);
         let mut throttle = Throttle::new(&self.wal);
         let pause = &mut || throttle.pause_if_busy();
@@ -110,7 +110,7 @@ impl<D: Disk> Compactor<D> {
         match read {
             Ok(()) => self.snapshots.lock().set_integrity(id, Integrity::Whole)?,
             Err(Error::Unusable { .. }) => {
-                self.snapshots.lock().set_integrity(id, Integrity::Damaged)?
+                self.snapshots.lock().set_integrity(id, Integrity::Damaged)?;
             }
             Err(_) => {}
         }
@@ -126,7 +126,7 @@ impl<D: Disk> Compactor<D> {
         self.snapshots.lock().delete(id)
     }
 
-    /// Pins or unpins a snapshot. A pinned one stays, whatever the retention policy says.
+    /// Pins or unpins a snapshot. The retention policy never retires a pinned one.
     ///
     /// # Errors
     /// [`Error::NoSuchSnapshot`].
@@ -186,10 +186,11 @@ impl<D: Disk> Compactor<D> {
         let id = match past.snapshot {
             // An imported state has no log to make a second copy from.
             Some(id) if past.lsn == 0 => id,
-            // A second copy, even where a snapshot holds the state already: until the next snapshot every
+            // A second copy, even where a snapshot holds the state already. Until the next snapshot every
             // recovery needs this state, and one damaged file must not make the store unrecoverable.
             _ => {
-                let (first, last) = (self.window_start(), past.lsn);
+                let first = self.window_start();
+                let last = past.lsn;
                 let image = past.into_image(present.created_ms);
                 let outside = || Error::OutsideWindow { wanted: at, first, last };
                 self.save(image.ok_or_else(outside)?)?.id

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The raw bytes of all chunks together are the length of the summary (u32), the summary and the msgpack of
-//! the state; the summary ends a chunk. Each chunk is verified alone: it is unpacked after its checksum
+//! the state. The summary ends a chunk. Each chunk is verified alone: it is unpacked after its checksum
 //! has matched, and never to more bytes than its header says.
 
 mod bytes;

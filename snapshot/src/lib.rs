@@ -53,10 +53,10 @@
 //!
 //! | call | after `Ok` |
 //! |---|---|
-//! | [`Store::open`] | the state is the result of every record in the log, each applied once and in order, and all of them are durable; the [`Recovery`] names the snapshot it started from, those passed over with the reasons, and the recovery of the log |
+//! | [`Store::open`] | the state is the result of every record in the log, each applied once and in order, and all of them are durable. The [`Recovery`] names the snapshot used, those passed over and why, and what the log's recovery found |
 //! | [`Store::commit`] | the mutation has an LSN and is applied; a crash may undo it, together with all later ones |
 //! | [`Wal::wait`](icn_wal::Wal::wait), [`Wal::ticket`](icn_wal::Wal::ticket) | the record is on the disk, and every later open finds it |
-//! | [`Compactor::save`] | the snapshot is written, synced, read back and listed, and its last record is durable; older snapshots are retired, and the log that no kept one needs is dropped |
+//! | [`Compactor::save`] | the snapshot is written, synced, read back and listed, and its last record is durable. Older snapshots are retired, and the log that no kept one needs is dropped |
 //! | [`Compactor::verify`] | the file was read to its end, every checksum matches, and it decodes to a state |
 //! | [`Compactor::prepare_restore`] | the state to restore was read, and snapshots of it and of the present state are on the disk; nothing is restored yet |
 //! | [`Store::restore`] | the RESTORE record has an LSN and the state is the restored one; volatile like a commit |
@@ -127,7 +127,8 @@
 //! # }
 //! # let dir = std::env::temp_dir().join(format!("icn-snapshot-back-{}", std::process::id()));
 //! # let (mut counter, _) = Store::<Counter, _>::open(&FsDisk::create(&dir)?, Policy::default())?;
-//! # let (now_ms, random) = (0, 1);
+//! # let now_ms = 0;
+//! # let random = 1;
 //! let (before, ()) = counter.commit(now_ms, 5)?;
 //! counter.commit(now_ms, 90)?; // a mistake
 //! if let Some(present) = counter.image(now_ms) {
@@ -155,7 +156,7 @@
 //!
 //! Long operations belong on other threads. Any thread may wait on [`Store::wal`]. Any thread with a clone of
 //! [`Store::compactor`] may save, verify, list, prune and prepare a restore. While records are appended, a
-//! save pauses for 3 ms after every 128 KiB that it writes, so that the syncs of the log find the disk free. A
+//! save pauses for 3 ms after every 128 KiB. So the syncs of the log find the disk free. A
 //! [`Housekeeper`](icn_wal::Housekeeper) keeps the preparation of log segments out of the commits.
 //!
 //! # Memory
@@ -182,7 +183,7 @@
 //!
 //! | error | what to do |
 //! |---|---|
-//! | [`Error::Log`] | as the error of the log says; after [`Poisoned`](icn_wal::Error::Poisoned), drop the store and open it again, because its state may be ahead of the disk |
+//! | [`Error::Log`] | as the error of the log says. After [`Poisoned`](icn_wal::Error::Poisoned), drop the store and open it again: its state may be ahead of the disk |
 //! | [`Error::Io`] | try again; nothing was promised and nothing is lost |
 //! | [`Error::Unusable`] | check the disk, and save another snapshot while others are whole |
 //! | [`Error::Newer`] | use the version that wrote it |
@@ -197,7 +198,7 @@
 //! - Single values are large: everything passes through the log and through every snapshot. Put them into
 //!   files and keep their hashes here.
 //! - A very large state changes little: each snapshot writes all of it again.
-//! - Every past state must stay for ever. States before the window are gone; keep an archive for them.
+//! - Every past state must stay for ever. States before the window cannot be read; keep an archive for them.
 //! - The data must survive the machine. There is no replication, and a copy of the directory of a running
 //!   store is no backup.
 //! - Transactions read, wait and write. Mutations are applied one after the other by one thread.

@@ -109,7 +109,7 @@ impl<S: StateMachine> Replay<S> {
             });
             match read {
                 Err(icn_wal::Error::Stopped { .. }) if beyond => {}
-                // Before the window, a record or a snapshot that the replay needs may be gone.
+                // Before the window, a record or a snapshot that the replay needs may be missing.
                 _ if at != PointInTime::Latest && replay.lsn < first => {
                     return Err(outside(last_lsn(log)?));
                 }

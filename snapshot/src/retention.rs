@@ -97,7 +97,9 @@ pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> 
     let newest_ms = entries.iter().filter(counts).map(|entry| entry.time_ms).max().unwrap_or(0);
     let last_restore = entries.iter().map(|entry| entry.undoes).max().unwrap_or(0);
 
-    let (mut rank, mut bytes, mut full) = (0, 0_u64, false);
+    let mut rank = 0;
+    let mut bytes = 0_u64;
+    let mut full = false;
     let mut by_rules: Vec<RetentionReason> = Vec::with_capacity(entries.len());
     for entry in entries.iter().rev() {
         by_rules.push(if !counts(&entry) {

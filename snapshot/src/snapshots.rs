@@ -28,8 +28,9 @@ const DIRECTORY: &str = "snapshots";
 /// The kept snapshots in the store on `disk`, oldest first. Takes no lock and changes nothing.
 ///
 /// # Errors
-/// [`Error::Io`] when the directory or a file cannot be read; [`Error::Log`] when the manifest cannot;
-/// [`Error::Newer`] when the manifest is lost and a snapshot has a newer format.
+/// - [`Error::Io`] when the directory or a snapshot file cannot be read;
+/// - [`Error::Log`] when the manifest cannot be read;
+/// - [`Error::Newer`] when the manifest is lost and a snapshot has a newer format.
 pub fn list<D: Disk>(disk: &D, retention: Retention) -> Result<Vec<Snapshot>, Error> {
     Ok(Snapshots::open(disk, retention)?.list())
 }
@@ -310,7 +311,7 @@ impl<D: Disk> Snapshots<D> {
         written
     }
 
-    /// Writes the manifest, or leaves that to the next open if the disk is full: a full disk must not
+    /// Writes the manifest, or leaves that to the next start if the disk is full. A full disk must not
     /// prevent a start, and the next start finds the same again.
     fn write_unless_full(&self) -> Result<(), Error> {
         match self.write() {

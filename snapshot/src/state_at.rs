@@ -63,9 +63,15 @@ pub fn state_at<S: StateMachine, D: Disk>(disk: &D, at: PointInTime) -> Result<S
     let snapshots = Snapshots::open(disk, Retention::default())?;
     if let PointInTime::Snapshot(id) = at {
         let Loaded { header, state, weaker, .. } = snapshots.load_listed::<S>(id)?;
-        let (time_ms, timeline) = (header.time_ms, header.timeline);
-        let (lsn, snapshot) = (id.lsn, Some(id));
-        return Ok(StateAt { state, lsn, time_ms, timeline, snapshot, replayed: 0, weaker });
+        return Ok(StateAt {
+            state,
+            lsn: id.lsn,
+            time_ms: header.time_ms,
+            timeline: header.timeline,
+            snapshot: Some(id),
+            replayed: 0,
+            weaker,
+        });
     }
     let replay = Replay::to(&snapshots, &log, at, snapshots.window_start())?;
     let Replay { state, lsn, time_ms, timeline, snapshot, replayed, weaker, .. } = replay;

@@ -59,9 +59,12 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// every record after it.
     ///
     /// # Errors
-    /// [`Error::Log`] when the log cannot be continued; [`Error::Newer`] when a snapshot or record was
-    /// written by a newer version; [`Error::Record`] when a record cannot be decoded; [`Error::Unusable`]
-    /// when the snapshot belongs to another store, or when no copy of a restored state can be read.
+    /// - [`Error::Log`] when the log cannot be continued;
+    /// - [`Error::Newer`] when a snapshot or record was written by a newer version;
+    /// - [`Error::Record`] when a record cannot be decoded;
+    /// - [`Error::Unusable`] when the snapshot belongs to another store, or no copy of a restored state can be
+    ///   read;
+    /// - [`Error::Io`] when the disk fails.
     pub fn open(disk: &D, policy: Policy) -> Result<(Self, Recovery), Error> {
         Self::open_watched(disk, policy, |_| {})
     }
@@ -120,8 +123,16 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         };
         let Replay { state, timeline, .. } = replay;
         let lsn = recovery.log.last_lsn;
-        let (due, backlog, buffer) = (policy.due, Backlog::new(growth), Vec::new());
-        let store = Self { state, lsn, timeline, wal, compactor, due, backlog, buffer };
+        let store = Self {
+            state,
+            lsn,
+            timeline,
+            wal,
+            compactor,
+            due: policy.due,
+            backlog: Backlog::new(growth),
+            buffer: Vec::new(),
+        };
         Ok((store, recovery))
     }
 
@@ -186,8 +197,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         self.backlog.unsaved().records > 0
     }
 
-    /// Whether a snapshot is due. An image that was dropped or could not be saved counts as never taken, so
-    /// a failed save is due again at once: wait a while before the next attempt.
+    /// Whether a snapshot is due. An image that was dropped or could not be saved counts as never taken. So
+    /// a failed save is due again at once; wait a while before the next attempt.
     pub fn snapshot_due(&self, now_ms: u64) -> bool {
         self.backlog.is_due(&self.due, now_ms)
     }

@@ -11,8 +11,8 @@ use icn_wal::{Lsn, Wal};
 pub(crate) const BURST_BYTES: usize = 128 << 10;
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// Slows down a writer or reader of many bytes while records are appended to the log: a sync of the log
-/// waits for everything that the disk has in flight.
+/// Slows down a writer or reader of many bytes while records are appended to the log. Without it, a sync of
+/// the log waits for all bytes that the disk has in flight.
 pub(crate) struct Throttle<'a, D: Disk> {
     wal: &'a Wal<D>,
     last: Option<Lsn>,

@@ -84,7 +84,9 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     )?;
     let path = directory.join("node");
     let mut store = open::<Node>(&path)?;
-    let (mut saves, mut loads, mut bytes) = (vec![], vec![], 0);
+    let mut saves = vec![];
+    let mut loads = vec![];
+    let mut bytes = 0;
     for round in 0..ROUNDS {
         let (lsn, ()) = store.commit(0, round)?;
         store.wal().wait(lsn)?;

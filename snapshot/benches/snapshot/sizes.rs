@@ -19,7 +19,10 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     for keys in KEYS {
         let path = directory.join(format!("sizes-{keys}"));
         let mut store = filled(&path, keys)?;
-        let (mut images, mut saves, mut loads, mut bytes) = (vec![], vec![], vec![], 0);
+        let mut images = vec![];
+        let mut saves = vec![];
+        let mut loads = vec![];
+        let mut bytes = 0;
         for round in 0..ROUNDS {
             let (lsn, ()) = store.commit(0, Change::Put(key(round), value(u64::from(round))))?;
             store.wal().wait(lsn)?;
@@ -41,7 +44,8 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
             store.close()?;
         }
         let memory = memory::measure(keys)?;
-        let (save, data) = (median(saves), f64::from(keys * ENTRY_BYTES) / 1e6);
+        let save = median(saves);
+        let data = f64::from(keys * ENTRY_BYTES) / 1e6;
         let file = bytes as f64 / 1e6;
         writeln!(
             out,

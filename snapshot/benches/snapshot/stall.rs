@@ -54,7 +54,8 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
         let mut store = filled(&path, keys)?;
         let _housekeeper = Housekeeper::start(Arc::clone(store.wal()))?;
         for batch in BATCHES {
-            let (mut with, mut without) = (Vec::new(), Vec::new());
+            let mut with = Vec::new();
+            let mut without = Vec::new();
             for _ in 0..ROUNDS {
                 let run = with_snapshots(&mut store, keys, batch)?;
                 without.push(with_control(&mut store, keys, batch, run.share)?);
@@ -130,7 +131,8 @@ fn save(
     compactor: &Compactor<FsDisk>,
     images: &Receiver<Image<Accounts>>,
 ) -> BoxResult<(u32, f64)> {
-    let (mut count, start) = (0, clock());
+    let mut count = 0;
+    let start = clock();
     let before = computed()?;
     for image in images {
         compactor.save(image)?;

@@ -17,7 +17,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use icn_snapshot::{PointInTime, Retention, list, state_at};
+use icn_snapshot::{PointInTime, Retention, Snapshot, list, state_at};
 use icn_wal::FsDisk;
 
 use crate::bank::{Bank, BoxResult, complain};
@@ -52,8 +52,8 @@ fn show(dir: &Path) -> BoxResult<()> {
 
 fn snapshots(dir: &Path) -> BoxResult<()> {
     for snapshot in list(&FsDisk::read_only(dir)?, Retention::default())? {
-        let (id, bytes, why) = (snapshot.id, snapshot.bytes, snapshot.kept_because);
-        writeln!(stdout(), "{id:<12} {bytes:>8} bytes, kept: {why}")?;
+        let Snapshot { id, bytes, kept_because, .. } = snapshot;
+        writeln!(stdout(), "{id:<12} {bytes:>8} bytes, kept: {kept_because}")?;
     }
     Ok(())
 }

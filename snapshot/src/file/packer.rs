@@ -63,7 +63,7 @@ impl<'a, F: DiskFile> Packer<'a, F> {
         header[8..12].copy_from_slice(&chunk_crc(&room[..packed], self.chunks).to_le_bytes());
         for burst in chunk[..CHUNK_HEADER_BYTES + packed].chunks(BURST_BYTES) {
             self.put(burst)?;
-            // Starts the write-back of these bytes at once: the log's syncs wait for all dirty bytes of this
+            // Starts the write-back of these bytes at once. The log's syncs wait for all dirty bytes of this
             // file, and so does the sync at its end.
             self.file.drop_cache(self.offset - burst.len() as u64)?;
             if burst.len() == BURST_BYTES {

@@ -10,8 +10,8 @@ use crate::labels::Labels;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 
-/// A manifest of all snapshot files, each of them pinned and held: which ones were pinned, and which ones
-/// a RESTORE record needs, is lost with the manifest.
+/// A manifest of all snapshot files, each of them pinned and held. Which ones were pinned, and which ones
+/// a RESTORE record needs, was known to the lost manifest only.
 pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     let mut manifest = Manifest::default();
     for name in plain_files(disk)? {

@@ -216,7 +216,8 @@ fn age_and_size_limits_apply_above_the_floor_only() {
         put_at(&mut store, time_ms);
         save(&mut store);
     }
-    let (young, floor) = (RetentionReason::WithinLimits, RetentionReason::Floor(2));
+    let young = RetentionReason::WithinLimits;
+    let floor = RetentionReason::Floor(2);
     // The first one, 120 ms older than the newest, is retired.
     assert_eq!(reasons(&store), [young, young, floor, RetentionReason::Newest]);
     let bytes = store.compactor().list()[1..].iter().map(|kept| kept.bytes).sum();
