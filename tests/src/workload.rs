@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 
 use icn_wal::disk::SimDisk;
-use icn_wal::{Error, From, Lsn, Wal};
+use icn_wal::{Error, Lsn, ReplayFrom, Wal};
 
 use crate::TestRng;
 
@@ -68,7 +68,7 @@ type Found = BTreeMap<u64, Vec<u8>>;
 
 fn open(disk: &SimDisk) -> Result<(Wal<SimDisk>, Found), Error> {
     let mut found = Found::new();
-    let (wal, _) = Wal::open(disk.clone(), From::Oldest, |record| {
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Oldest, |record| {
         found.insert(record.lsn.get(), record.bytes.to_vec());
         ControlFlow::Continue(())
     })?;

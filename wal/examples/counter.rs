@@ -10,7 +10,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use icn_wal::{From, FsDisk, Housekeeper, Lsn, Wal};
+use icn_wal::{FsDisk, Housekeeper, Lsn, ReplayFrom, Wal};
 
 const STEPS: u64 = 1000;
 
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The state is what the records add up to.
     let mut count = 0;
-    let (wal, report) = Wal::open(FsDisk::create(&path)?, From::Oldest, |record| {
+    let (wal, report) = Wal::open(FsDisk::create(&path)?, ReplayFrom::Oldest, |record| {
         count = record.bytes.first_chunk().map_or(count, |bytes| u64::from_le_bytes(*bytes));
         ControlFlow::Continue(())
     })?;

@@ -12,7 +12,7 @@ use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
-use crate::recover::{From, Record, is_absence};
+use crate::recover::{Record, ReplayFrom, is_absence};
 use crate::segment::{SegmentHeader, segment_name, segment_number};
 
 /// Reads a log as it grows, without its lock, through rotations, drops and restarts of its writer.
@@ -23,7 +23,7 @@ use crate::segment::{SegmentHeader, segment_name, segment_number};
 /// Nothing here waits or reads a clock: the caller decides when to look again.
 pub struct Follower<D: Disk> {
     disk: D,
-    from: From,
+    from: ReplayFrom,
     /// The last LSN that was lent or is not wanted.
     after: u64,
     at: Option<At<D::File>>,
@@ -53,8 +53,8 @@ impl<D: Disk> Follower<D> {
     /// A follower of the log in `disk` from `from` on. Neither the log nor the record need exist
     /// yet.
     #[must_use]
-    pub fn new(disk: D, from: From) -> Self {
-        let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
+    pub fn new(disk: D, from: ReplayFrom) -> Self {
+        let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
         Self { disk, from, after, at: None }
     }
 
@@ -119,7 +119,7 @@ impl<D: Disk> Follower<D> {
     /// Goes to the first frame of a segment.
     fn enter(&mut self, header: &SegmentHeader) -> Result<(), Error> {
         let known = self.at.as_ref().map_or(0, |at| at.next_lsn - 1).max(self.after);
-        let anywhere = self.at.is_none() && self.from == From::Oldest;
+        let anywhere = self.at.is_none() && self.from == ReplayFrom::Oldest;
         if header.previous.lsn > known && !anywhere {
             return Err(Error::Missing { wanted: known + 1, first: header.first_lsn });
         }

@@ -16,11 +16,11 @@
 //!
 //! ```
 //! use std::ops::ControlFlow;
-//! use icn_wal::{From, FsDisk, Wal};
+//! use icn_wal::{ReplayFrom, FsDisk, Wal};
 //!
 //! # let dir = std::env::temp_dir().join(format!("icn-wal-doc-{}", std::process::id()));
 //! let mut records = Vec::new();
-//! let (wal, report) = Wal::open(FsDisk::create(&dir)?, From::Beginning, |record| {
+//! let (wal, report) = Wal::open(FsDisk::create(&dir)?, ReplayFrom::Beginning, |record| {
 //!     records.push(record.bytes.to_vec());
 //!     ControlFlow::Continue(())
 //! })?;
@@ -115,7 +115,7 @@ pub use error::Error;
 pub use follow::Follower;
 pub use housekeeper::Housekeeper;
 pub use lsn::Lsn;
-pub use recover::{From, Record, Recovery};
+pub use recover::{Record, Recovery, ReplayFrom};
 pub use segment::{FORMAT, StoreId};
 pub use stats::Stats;
 pub use ticket::Ticket;

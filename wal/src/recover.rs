@@ -100,7 +100,7 @@ pub(crate) enum Beside {
 
 /// Where a replay starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ReplayFrom {
     /// At the first record ever: refused when that has been dropped.
     Beginning,
     /// Behind this record: refused when the next one has been dropped, or when the log ends before
@@ -121,7 +121,7 @@ struct Lent {
 pub(crate) fn scan<D: Disk>(
     disk: &D,
     beside: Beside,
-    mut from: From,
+    mut from: ReplayFrom,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
     let mut lent = Lent::default();
@@ -135,7 +135,7 @@ pub(crate) fn scan<D: Disk>(
             && !planted("change-under-a-reader-ignored")
             && changed_under(&outcome, manifest, Manifest::read(disk)?)
         {
-            from = lent.last.map_or(from, From::After);
+            from = lent.last.map_or(from, ReplayFrom::After);
             continue;
         }
         return outcome.map(|scan| {
@@ -179,11 +179,11 @@ fn attempt<D: Disk>(
     disk: &D,
     beside: Beside,
     manifest: Option<Manifest>,
-    from: From,
+    from: ReplayFrom,
     lent: &mut Lent,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
-    let after = if let From::After(lsn) = from { lsn.get() } else { 0 };
+    let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
     let entries = list(disk)?;
     let (mut stale, mut numbers, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
     for Entry { name, stranger } in entries {
@@ -205,7 +205,7 @@ fn attempt<D: Disk>(
             }
             stale.push(segment_name(number));
         }
-        if let From::After(known) = from {
+        if let ReplayFrom::After(known) = from {
             return Err(Error::Behind { known, last: 0 });
         }
         let recovery = Recovery { ignored, ..Recovery::default() };
@@ -258,7 +258,7 @@ fn attempt<D: Disk>(
         walk.scan.next_lsn = oldest.first_lsn;
         walk.scan.next_frame = oldest.first_frame;
         walk.scan.end = oldest.previous;
-        if from != From::Oldest && after < oldest.previous.lsn {
+        if from != ReplayFrom::Oldest && after < oldest.previous.lsn {
             return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
         }
     }
@@ -268,7 +268,7 @@ fn attempt<D: Disk>(
     }
     let mut scan = walk.scan;
     scan.next_lsn = scan.next_lsn.max(manifest.next_lsn);
-    if let From::After(known) = from
+    if let ReplayFrom::After(known) = from
         && after > scan.end.lsn
     {
         return Err(Error::Behind { known, last: scan.end.lsn });

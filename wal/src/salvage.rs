@@ -20,7 +20,7 @@ use crate::damage::Damage;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::Salt;
-use crate::recover::From;
+use crate::recover::ReplayFrom;
 
 /// Records without a hole between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,9 +103,9 @@ impl Salvage {
 /// log; without a `target` it only says what it would do. `source` is never changed, and nobody may
 /// be writing to it.
 ///
-/// [`From::Oldest`] keeps the first run: everything up to the first hole. [`From::After`] keeps the
+/// [`ReplayFrom::Oldest`] keeps the first run: everything up to the first hole. [`ReplayFrom::After`] keeps the
 /// run that continues a state which has everything up to that LSN; when there is none, the new log
-/// is empty and goes on behind it, for a snapshot of exactly that LSN. [`From::Beginning`] keeps the
+/// is empty and goes on behind it, for a snapshot of exactly that LSN. [`ReplayFrom::Beginning`] keeps the
 /// run that continues an empty state.
 ///
 /// `target` must be empty. Its manifest is written last: until then no [`Wal::open`](crate::Wal)
@@ -115,7 +115,11 @@ impl Salvage {
 /// [`Error::Missing`] when no record continues an empty state; [`Error::Format`] for files of a
 /// newer version; [`Error::Locked`]; [`Error::Io`], of kind
 /// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) when `target` holds anything.
-pub fn salvage<D: Disk>(source: &D, target: Option<&D>, from: From) -> Result<Salvage, Error> {
+pub fn salvage<D: Disk>(
+    source: &D,
+    target: Option<&D>,
+    from: ReplayFrom,
+) -> Result<Salvage, Error> {
     let mut spine = Spine::read(source)?;
     let survey = Survey::of(source, &mut spine)?;
     let kept = choose(&spine, &survey, from)?;
@@ -134,14 +138,14 @@ pub fn salvage<D: Disk>(source: &D, target: Option<&D>, from: From) -> Result<Sa
     Ok(salvage)
 }
 
-fn choose(spine: &Spine, survey: &Survey, from: From) -> Result<Option<Run>, Error> {
+fn choose(spine: &Spine, survey: &Survey, from: ReplayFrom) -> Result<Option<Run>, Error> {
     let empty = |after| Run { after, ..Run::default() };
     let known = |run: Run| spine.store.map(|_| run);
     let continues = |after| survey.runs.iter().find(|run| (run.after..=run.end()).contains(&after));
     let after = match from {
-        From::After(lsn) => lsn.get(),
-        From::Beginning => 0,
-        From::Oldest => {
+        ReplayFrom::After(lsn) => lsn.get(),
+        ReplayFrom::Beginning => 0,
+        ReplayFrom::Oldest => {
             // A log whose records have all been dropped is whole, too, and one that never had any.
             let none_yet = spine.manifest.is_some_and(|manifest| manifest.newest == 0);
             let whole = survey.missing.is_empty() && (none_yet || !spine.bones.is_empty());

@@ -16,7 +16,7 @@ use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::queue::{Queue, State};
-use crate::recover::{Beside, From, Record, Recovery, scan};
+use crate::recover::{Beside, Record, Recovery, ReplayFrom, scan};
 use crate::segment::StoreId;
 use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
@@ -67,7 +67,7 @@ impl<D: Disk> Wal<D> {
     /// disk; [`Error::Io`].
     pub fn open(
         disk: D,
-        from: From,
+        from: ReplayFrom,
         mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<(Self, Recovery), Error> {
         let lock = match disk.lock() {
@@ -301,7 +301,7 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
 /// Those of [`Wal::open`] except [`Error::Locked`].
 pub fn read<D: Disk>(
     disk: &D,
-    from: From,
+    from: ReplayFrom,
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
     Ok(scan(disk, Beside::Writer, from, &mut visit)?.recovery)

@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use icn_wal::disk::SimDisk;
-use icn_wal::{From, Housekeeper, Wal};
+use icn_wal::{Housekeeper, ReplayFrom, Wal};
 
 /// The thread of the housekeeper, once it has its name.
 fn task() -> Option<PathBuf> {
@@ -43,7 +43,8 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 #[test]
 fn a_log_at_rest_wakes_nobody() {
     let disk = SimDisk::new(1);
-    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");
     let wal = Arc::new(wal);
     let _house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
     let task = until(task);

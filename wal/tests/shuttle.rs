@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Error, From, Wal};
+use icn_wal::{Error, ReplayFrom, Wal};
 use shuttle::thread;
 
 const COMMITS: usize = 3;
@@ -20,7 +20,7 @@ fn schedules() -> usize {
 }
 
 fn log(disk: &SimDisk) -> Arc<Wal<SimDisk>> {
-    let opened = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+    let opened = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
     Arc::new(opened.expect("open").0)
 }
 
@@ -30,7 +30,7 @@ fn records(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
         found.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     };
-    Wal::open(disk.clone(), From::Beginning, visit).expect("recovers");
+    Wal::open(disk.clone(), ReplayFrom::Beginning, visit).expect("recovers");
     found
 }
 
@@ -129,7 +129,7 @@ fn a_stop_lets_nothing_be_written_behind_the_seal() {
             found += 1;
             ControlFlow::Continue(())
         };
-        let (_, recovery) = Wal::open(disk.kill(), From::Beginning, visit).expect("recovers");
+        let (_, recovery) = Wal::open(disk.kill(), ReplayFrom::Beginning, visit).expect("recovers");
         // Where nothing was appended there is nothing to seal.
         assert!(recovery.clean || (found, recovery.segments) == (0, 0));
         assert!(found >= acknowledged);
@@ -166,7 +166,7 @@ fn segments_change_hands_without_a_loss() {
             last = record.lsn.get();
             ControlFlow::Continue(())
         };
-        Wal::open(disk.power_loss(0), From::Oldest, visit).expect("recovers");
+        Wal::open(disk.power_loss(0), ReplayFrom::Oldest, visit).expect("recovers");
         assert_eq!(last, 9);
     };
     shuttle::check_random(scenario, schedules() / 10);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use icn_snapshot::{Integrity, Retention, Snapshot, list};
 use icn_wal::salvage::{Run, Salvage, salvage};
-use icn_wal::{Error, From, FsDisk, Lsn};
+use icn_wal::{Error, FsDisk, Lsn, ReplayFrom};
 use serde_json::{Value, json};
 
 use super::wal;
@@ -27,8 +27,10 @@ pub(super) fn run(
     let made = to.is_some_and(|to| !to.exists());
     let target = to.map(|to| target(&[directory, source.path()], to)).transpose()?;
     let from = match from {
-        None => From::Oldest,
-        Some(lsn) => Lsn::new(lsn.saturating_sub(1)).map_or(From::Beginning, From::After),
+        None => ReplayFrom::Oldest,
+        Some(lsn) => {
+            Lsn::new(lsn.saturating_sub(1)).map_or(ReplayFrom::Beginning, ReplayFrom::After)
+        }
     };
     let found = salvage(&source, target.as_ref(), from).map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {

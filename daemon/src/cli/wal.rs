@@ -8,7 +8,7 @@ use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
 use icn_wal::disk::{Disk, Entry};
 use icn_wal::list::{Segment, segments};
-use icn_wal::{Error, From, FsDisk, Lsn, Record, Recovery, read};
+use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
 use serde_json::{Value, json};
 
 use super::render::Table;
@@ -86,7 +86,7 @@ pub(super) fn list(log: &FsDisk) -> Result<Value, Failure> {
 /// Reads everything there is.
 pub(super) fn verify(log: &FsDisk) -> Result<Value, Failure> {
     let mut records = 0_u64;
-    let found = scan(log, From::Oldest, |record| {
+    let found = scan(log, ReplayFrom::Oldest, |record| {
         records += 1;
         makes_sense(record).map_err(|error| {
             let place = Place {
@@ -141,10 +141,10 @@ pub(super) fn dump(
 
 impl Filter {
     /// Where to begin to read.
-    pub(super) fn start(&self) -> From {
+    pub(super) fn start(&self) -> ReplayFrom {
         match self.from.and_then(|from| Lsn::new(from.saturating_sub(1))) {
-            Some(before) => From::After(before),
-            None => From::Oldest,
+            Some(before) => ReplayFrom::After(before),
+            None => ReplayFrom::Oldest,
         }
     }
 }
@@ -295,7 +295,7 @@ pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failu
 /// Reads the log; `visit` may stop it with a failure of its own.
 fn scan(
     log: &FsDisk,
-    from: From,
+    from: ReplayFrom,
     mut visit: impl FnMut(Record<'_>) -> Result<(), Failure>,
 ) -> Result<Recovery, Failure> {
     let mut stopped = None;

@@ -7,7 +7,7 @@ use icn_snapshot::{
     Due, Error, Integrity, Origin, PointInTime, Policy, Retention, RetentionReason, Store, state_at,
 };
 use icn_wal::disk::{Disk, SimDisk};
-use icn_wal::{From, Lsn};
+use icn_wal::{Lsn, ReplayFrom};
 use proptest::prelude::*;
 
 use crate::common::{Map, open, put, restore, save};
@@ -30,7 +30,7 @@ impl History {
         let first = store.compactor().window_start();
         let mut times = Vec::new();
         let log = disk.subdir("wal").expect("the log");
-        icn_wal::read(&log, From::Oldest, |record| {
+        icn_wal::read(&log, ReplayFrom::Oldest, |record| {
             times.push((record.lsn.get(), record.time_ms));
             ControlFlow::Continue(())
         })

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use icn_wal::{Committer, From, FsDisk, Housekeeper, Wal};
+use icn_wal::{Committer, ReplayFrom, FsDisk, Housekeeper, Wal};
 
 use crate::Outcome;
 use crate::peers::{OkayWal, OpenWal, RaftEngine};
@@ -42,7 +42,7 @@ pub(crate) struct IcnWal {
 impl IcnWal {
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
         let disk = FsDisk::create(path)?;
-        let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(()))?;
+        let (wal, _) = Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(()))?;
         let wal = Arc::new(wal);
         let housekeeper = Housekeeper::start(Arc::clone(&wal))?;
         let committer = Committer::start(Arc::clone(&wal))?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use icn_wal::{From, FsDisk, Wal};
+use icn_wal::{ReplayFrom, FsDisk, Wal};
 
 use crate::load::clock;
 use crate::{LIMIT, Outcome, peers};
@@ -66,7 +66,7 @@ fn read(path: &Path) -> Outcome<u64> {
 
 fn ours(path: &Path) -> Outcome<u64> {
     let mut records = 0;
-    Wal::open(FsDisk::create(path)?, From::Beginning, |record| {
+    Wal::open(FsDisk::create(path)?, ReplayFrom::Beginning, |record| {
         std::hint::black_box(record.bytes);
         records += 1;
         ControlFlow::Continue(())

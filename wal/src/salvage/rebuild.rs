@@ -11,7 +11,7 @@ use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
-use crate::recover::{Beside, From, scan};
+use crate::recover::{Beside, ReplayFrom, scan};
 use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
 use crate::twin::{Twin, TwinFile};
 
@@ -99,7 +99,7 @@ fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
 /// Reads the new log from the disk.
 fn check<D: Disk>(target: &D, run: &Run) -> Result<(), Error> {
     let mut pass = |_: crate::Record<'_>| std::ops::ControlFlow::Continue(());
-    let found = scan(target, Beside::Writer, From::Oldest, &mut pass)?.recovery;
+    let found = scan(target, Beside::Writer, ReplayFrom::Oldest, &mut pass)?.recovery;
     if (found.replayed, found.first_lsn, found.last_lsn) == (run.records, run.first_lsn, run.end())
     {
         return Ok(());

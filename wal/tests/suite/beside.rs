@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use icn_wal::disk::SimDisk;
 use icn_wal::list::segments;
-use icn_wal::{Error, From, Lsn, Wal, read};
+use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
 
 use crate::common::{begun, open};
 use crate::watched::{Look, Watched};
@@ -72,7 +72,7 @@ fn read_beside(
         move || act(disk, wal)
     });
     let mut lsns = Vec::new();
-    let found = read(&due.watch(&disk), From::Oldest, |record| {
+    let found = read(&due.watch(&disk), ReplayFrom::Oldest, |record| {
         assert_eq!(record.bytes, format!("record {}", record.lsn).as_bytes());
         lsns.push(record.lsn.get());
         ControlFlow::Continue(())
@@ -132,7 +132,7 @@ fn a_log_that_is_made_while_one_reads_is_no_damage() {
                 open(&disk).commit(0, &["record 1"]).expect("commit");
             }
         });
-        let found = read(&due.watch(&disk), From::Oldest, |_| ControlFlow::Continue(()));
+        let found = read(&due.watch(&disk), ReplayFrom::Oldest, |_| ControlFlow::Continue(()));
         if !due.done() {
             break;
         }

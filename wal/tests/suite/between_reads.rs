@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use icn_wal::damage::Reason;
 use icn_wal::disk::SimDisk;
-use icn_wal::{Error, From, read};
+use icn_wal::{Error, ReplayFrom, read};
 
 use crate::common::{Life, live, open, record};
 use crate::watched::{Look, Watched};
@@ -38,7 +38,7 @@ fn whatever_is_written_between_two_reads_no_damage_is_seen() {
             }
         };
         let mut found = 0;
-        let report = read(&Watched::new(disk, between), From::Beginning, |record| {
+        let report = read(&Watched::new(disk, between), ReplayFrom::Beginning, |record| {
             found += 1;
             assert_eq!(record.lsn.get(), found);
             assert!(record.bytes == large(found), "record {found}");
@@ -60,7 +60,7 @@ fn a_reader_changes_nothing_and_waits_for_no_disk() {
     let mut life = Life::default();
     live(&disk, &mut life).expect("a life");
     let (hash, operations) = (disk.image_hash(), disk.operations());
-    let report = read(&disk, From::Beginning, |_| ControlFlow::Continue(())).expect("read");
+    let report = read(&disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("read");
     assert_eq!(report.replayed, life.appended.len() as u64);
     assert_eq!((disk.image_hash(), disk.operations()), (hash, operations));
 }
@@ -76,7 +76,7 @@ fn damage_is_told_to_a_reader_too() {
     let mut bytes = disk.read_file(&name).expect("bytes");
     bytes[512 + 66] ^= 1;
     disk.write_file(&name, &bytes);
-    match read(&disk, From::Beginning, |_| ControlFlow::Continue(())) {
+    match read(&disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())) {
         Err(Error::Corrupt(damage)) => {
             assert_eq!(damage.reason, Reason::DamagedBeforeDurableMark);
         }

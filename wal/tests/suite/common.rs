@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Error, From, Wal};
+use icn_wal::{Error, ReplayFrom, Wal};
 
 /// How far a life got.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Life {
 
 pub(crate) fn records(disk: &SimDisk) -> Result<Vec<(u64, Vec<u8>)>, Error> {
     let mut records = Vec::new();
-    Wal::open(disk.clone(), From::Beginning, |record| {
+    Wal::open(disk.clone(), ReplayFrom::Beginning, |record| {
         records.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     })?;
@@ -31,7 +31,8 @@ pub(crate) fn record(number: usize) -> Vec<u8> {
 /// Opens, appends, syncs, notes, closes and opens again, until done or until the power is gone.
 pub(crate) fn live(disk: &SimDisk, life: &mut Life) -> Result<(), Error> {
     for open in 0..3 {
-        let (wal, _) = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()))?;
+        let (wal, _) =
+            Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))?;
         for turn in 0..4 {
             let batch: Vec<_> = (0..=turn).map(|at| record(life.appended.len() + at)).collect();
             wal.append(turn as u64, &batch)?;
@@ -66,7 +67,7 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
     assert!(found.is_sorted_by(|(a, _), (b, _)| a < b), "{what}: LSNs out of order");
     assert_eq!(records(image).expect("again"), found, "{what}: recovering twice is not once");
     let outcome = || {
-        let opened = Wal::open(image.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let opened = Wal::open(image.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
         let (wal, recovery) = opened.expect("again");
         (recovery, wal.last(), image.image_hash())
     };
@@ -75,7 +76,7 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
 
 /// Opens the log for writing, whatever is in it.
 pub(crate) fn open(disk: &SimDisk) -> Wal<SimDisk> {
-    let opened = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+    let opened = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
     opened.expect("open").0
 }
 

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use crate::common::{Life, check, live, open, record, records};
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Error, From, Lsn, Wal};
+use icn_wal::{Error, Lsn, ReplayFrom, Wal};
 
 #[test]
 fn power_loss_at_every_operation_loses_nothing_acknowledged() {
@@ -43,8 +43,8 @@ fn power_loss_at_every_operation_loses_nothing_acknowledged() {
 fn unsynced_frames_may_survive_in_any_combination() {
     let disk = SimDisk::new(6);
     let mut life = Life::default();
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     wal.commit(0, &[record(0)]).expect("commit");
     life.appended.push(record(0));
     life.acknowledged = 1;
@@ -67,8 +67,8 @@ fn unsynced_frames_may_survive_in_any_combination() {
 fn power_loss_inside_recovery_changes_nothing() {
     let disk = SimDisk::new(2);
     let mut life = Life::default();
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     for number in 0..6 {
         wal.append(0, &[record(number)]).expect("append");
         life.appended.push(record(number));
@@ -101,12 +101,12 @@ fn power_loss_inside_recovery_changes_nothing() {
 fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
     let pass = |_: icn_wal::Record<'_>| ControlFlow::Continue(());
     let life = |disk: &SimDisk| {
-        let (wal, _) = Wal::open(disk.clone(), From::Oldest, pass)?;
+        let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Oldest, pass)?;
         for number in 0..3 {
             wal.commit(0, &[vec![number; 700_000]])?;
         }
         drop(wal);
-        let (wal, _) = Wal::open(disk.clone(), From::Oldest, pass)?;
+        let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Oldest, pass)?;
         wal.drop_through(Lsn::new(2).expect("an LSN"))?;
         wal.commit(0, &["last"])
     };
@@ -122,7 +122,7 @@ fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
     let mut check = |disk: &SimDisk, least: u64, what: &str| {
         for image in (0..24).map(|seed| disk.power_loss(seed)) {
             if images.insert((image.image_hash(), least)) {
-                match Wal::open(image, From::Oldest, pass) {
+                match Wal::open(image, ReplayFrom::Oldest, pass) {
                     Ok((_, found)) => assert!(found.last_lsn >= least, "{what}: {found:?}"),
                     Err(error) => panic!("{what}: {error}"),
                 }
@@ -135,11 +135,12 @@ fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
         check(&disk, 0, &format!("operation {at}"));
         let killed = disk.kill();
         let probe = killed.fork();
-        let shown = Wal::open(probe.clone(), From::Oldest, pass).expect("recovers").1.last_lsn;
+        let shown =
+            Wal::open(probe.clone(), ReplayFrom::Oldest, pass).expect("recovers").1.last_lsn;
         check(&probe, shown, &format!("operation {at}, and after the next open"));
         for inside in killed.operations() + 1..=probe.operations() {
             let disk = without_power(&killed, inside);
-            let _ = Wal::open(disk.clone(), From::Oldest, pass);
+            let _ = Wal::open(disk.clone(), ReplayFrom::Oldest, pass);
             check(&disk, 0, &format!("operation {at}, and again at {inside}"));
         }
     }
@@ -149,8 +150,8 @@ fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
 #[test]
 fn after_a_failed_sync_nothing_more_is_taken() {
     let disk = SimDisk::new(4);
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     wal.commit(0, &["fine"]).expect("commit");
     wal.check().expect("appends are taken");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
@@ -164,8 +165,8 @@ fn after_a_failed_sync_nothing_more_is_taken() {
 #[test]
 fn a_full_disk_refuses_appends_and_loses_nothing() {
     let disk = SimDisk::new(5);
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     wal.prepare().expect("room");
     disk.set_faults(Faults { room: Some(100_000), ..Faults::default() });
     let record = vec![5; 100_000];
@@ -189,8 +190,8 @@ fn a_full_disk_refuses_appends_and_loses_nothing() {
 #[test]
 fn a_full_disk_can_be_opened_and_read_and_is_left_as_it_is() {
     let disk = SimDisk::new(6);
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     wal.commit(0, &["there"]).expect("commit");
     drop(wal);
     let image = disk.image_hash();
@@ -216,8 +217,8 @@ fn a_full_disk_can_be_opened_and_read_and_is_left_as_it_is() {
 #[test]
 fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
     let disk = SimDisk::new(3);
-    let (wal, _) =
-        Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+        .expect("open");
     wal.commit(0, &["one"]).expect("commit");
     for number in 0..4u8 {
         // Frames that nobody syncs.
@@ -227,7 +228,8 @@ fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
     let mut jumped = 0;
     for seed in 0..64 {
         let image = disk.power_loss(seed);
-        let open = || Wal::open(image.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let open =
+            || Wal::open(image.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
         let (wal, recovery) = open().expect("open");
         let last = wal.last();
         jumped += usize::from(last.map(Lsn::get) > Some(recovery.last_lsn));

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Error, From, Wal};
+use icn_wal::{Error, ReplayFrom, Wal};
 
 use crate::common::{Life, check, live, open, records};
 
@@ -98,7 +98,7 @@ fn a_clock_that_jumps_changes_no_order() {
     }
     drop(wal);
     let mut times = Vec::new();
-    let again = Wal::open(disk.kill(), From::Beginning, |record| {
+    let again = Wal::open(disk.kill(), ReplayFrom::Beginning, |record| {
         times.push(record.time_ms);
         ControlFlow::Continue(())
     });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use icn_wal::damage::Reason;
 use icn_wal::disk::{Disk, DiskFile, SimDisk};
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Error, Follower, From, Lsn, Wal};
+use icn_wal::{Error, Follower, Lsn, ReplayFrom, Wal};
 
 use crate::common::open;
 use crate::watched::{Look, Watched};
@@ -37,7 +37,7 @@ fn small_segments() -> SimDisk {
 fn live<D: Disk>(disk: &D, dropping: impl Fn() -> u64) -> u64 {
     let mut lsn = 0;
     for life in 0..3 {
-        let opened = Wal::open(disk.clone(), From::Oldest, |_| ControlFlow::Continue(()));
+        let opened = Wal::open(disk.clone(), ReplayFrom::Oldest, |_| ControlFlow::Continue(()));
         let wal = opened.expect("open").0;
         for turn in 0..10 {
             lsn += 1;
@@ -66,7 +66,7 @@ fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
     let lent = Arc::new(Mutex::new((Vec::new(), 0_u64, 0_u64)));
     let watched = {
         let (lent, disk) = (Arc::clone(&lent), disk.clone());
-        let follower = Mutex::new(Follower::new(disk.clone(), From::Oldest));
+        let follower = Mutex::new(Follower::new(disk.clone(), ReplayFrom::Oldest));
         Watched::new(disk.clone(), move |what| {
             if what != Look::Change {
                 return;
@@ -80,7 +80,7 @@ fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
             }
             for seed in 0..3 {
                 let image = disk.power_loss(seed);
-                let opened = Wal::open(image, From::Oldest, |_| ControlFlow::Continue(()));
+                let opened = Wal::open(image, ReplayFrom::Oldest, |_| ControlFlow::Continue(()));
                 let found = opened.expect("recovers").1;
                 let last = lent.last().copied().unwrap_or(0);
                 assert!(found.last_lsn >= last, "#{last} was lent: {found:?}");
@@ -92,7 +92,7 @@ fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
     let last = live(&watched, dropping);
     let mut lent = lent.lock().expect("lent").clone();
     // The seal is what proves the last ones.
-    let rest = From::After(Lsn::new(*lent.0.last().expect("records")).expect("an LSN"));
+    let rest = ReplayFrom::After(Lsn::new(*lent.0.last().expect("records")).expect("an LSN"));
     look(&mut Follower::new(disk.clone(), rest), &mut lent.0).expect("no damage");
     assert_eq!(lent.0, (1..=last).collect::<Vec<_>>());
     let segments = disk.files().into_iter().filter(|name| name.ends_with(".wal")).count();
@@ -103,7 +103,7 @@ fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
 #[test]
 fn what_is_not_proven_waits_for_the_next_write_or_the_next_start() {
     let disk = SimDisk::new(3);
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
     look(&mut follower, &mut lent).expect("a log that is not there yet");
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
@@ -136,7 +136,7 @@ fn what_is_not_proven_waits_for_the_next_write_or_the_next_start() {
     look(&mut follower, &mut lent).expect("no damage");
     assert_eq!(lent, [1, 2, 3, 4]);
     // Who breaks off goes on behind the last one.
-    let mut from_two = Follower::new(disk.clone(), From::After(Lsn::FIRST));
+    let mut from_two = Follower::new(disk.clone(), ReplayFrom::After(Lsn::FIRST));
     let mut seen = Vec::new();
     for _ in 0..3 {
         let stopped = from_two.poll(|record| {
@@ -171,7 +171,7 @@ fn follow_beside(
             }
         })
     };
-    let mut follower = Follower::new(watched, From::Oldest);
+    let mut follower = Follower::new(watched, ReplayFrom::Oldest);
     let mut lent = Vec::new();
     let stopped = follower.poll(|record| {
         lent.push(record.lsn.get());
@@ -254,7 +254,8 @@ fn a_segment_that_is_dropped_between_two_looks() {
         let disk = small_segments();
         let wal = open(&disk);
         (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
-        let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+        let (mut follower, mut lent) =
+            (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
         let stopped = follower.poll(|record| {
             lent.push(record.lsn.get());
             if record.lsn.get() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -288,7 +289,7 @@ fn a_write_in_progress_is_no_damage() {
     let disk = disk.kill();
     let file = disk.open(&name).expect("open");
     file.write_at(0, &before).expect("write");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
     let start = before.iter().zip(&after).position(|(before, after)| before != after);
     let start = start.expect("a change");
     let end = after.iter().rposition(|&byte| byte != 0).expect("bytes") + 1;
@@ -319,7 +320,7 @@ fn damage_is_told_behind_what_comes_before_it() {
         // In the third record.
         bytes[512 + 2 * 150_072 + 1000] ^= 1;
         disk.write_file(&name, &bytes);
-        let (mut follower, mut lent) = (Follower::new(disk, From::Oldest), Vec::new());
+        let (mut follower, mut lent) = (Follower::new(disk, ReplayFrom::Oldest), Vec::new());
         for _ in 0..2 {
             match look(&mut follower, &mut lent) {
                 Err(Error::Corrupt(damage)) => {
@@ -343,7 +344,7 @@ fn a_segment_that_is_gone_is_told_at_every_look() {
     }
     let disk = disk.kill();
     disk.remove_file(&format!("{:020}.wal", 1));
-    let (mut follower, mut lent) = (Follower::new(disk, From::Oldest), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk, ReplayFrom::Oldest), Vec::new());
     for _ in 0..2 {
         match look(&mut follower, &mut lent) {
             Err(Error::Corrupt(damage)) => {
@@ -370,7 +371,7 @@ fn a_log_that_was_set_back_is_told() {
     (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
     wal.close().expect("close");
     drop(wal);
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
     look(&mut follower, &mut lent).expect("no damage");
     assert_eq!(lent, [1, 2, 3, 4]);
     disk.files().iter().for_each(|name| disk.remove_file(name));
@@ -388,7 +389,7 @@ fn a_log_that_was_set_back_and_went_on_is_told() {
     let old = disk.kill();
     (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
     wal.note().expect("note");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Oldest), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
     look(&mut follower, &mut lent).expect("no damage");
     assert_eq!(lent, [1, 2, 3, 4]);
     drop(wal);
@@ -406,7 +407,7 @@ fn one_record_that_was_dropped_before_it_was_lent_is_told_as_missing() {
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
     wal.note().expect("note");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), From::Beginning), Vec::new());
+    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Beginning), Vec::new());
     look(&mut follower, &mut lent).expect("no damage");
     assert_eq!(lent, [1]);
     drop(wal);
@@ -416,11 +417,11 @@ fn one_record_that_was_dropped_before_it_was_lent_is_told_as_missing() {
     let told = look(&mut follower, &mut lent);
     assert!(matches!(told, Err(Error::Missing { wanted: 2, first: 3 })), "{told:?}");
     // Whoever comes now has missed both, unless it takes the log as it is.
-    let told = look(&mut Follower::new(disk.clone(), From::Beginning), &mut lent);
+    let told = look(&mut Follower::new(disk.clone(), ReplayFrom::Beginning), &mut lent);
     assert!(matches!(told, Err(Error::Missing { wanted: 1, first: 3 })), "{told:?}");
     lent.clear();
     wal.prepare().expect("room");
     wal.note().expect("what was there before is proven");
-    look(&mut Follower::new(disk, From::Oldest), &mut lent).expect("no damage");
+    look(&mut Follower::new(disk, ReplayFrom::Oldest), &mut lent).expect("no damage");
     assert_eq!(lent, [3]);
 }

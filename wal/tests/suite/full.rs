@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 
 use icn_wal::disk::{Faults, SimDisk};
 use icn_wal::limits::{RETRY_MS, SEGMENT_BYTES_MIN};
-use icn_wal::{Error, From, Lsn, Recovery, Wal};
+use icn_wal::{Error, Lsn, Recovery, ReplayFrom, Wal};
 
 use crate::common::open;
 
@@ -31,7 +31,7 @@ type Found = BTreeMap<u64, Vec<u8>>;
 
 fn recover(disk: &SimDisk) -> Result<(Wal<SimDisk>, Recovery, Found), Error> {
     let mut found = Found::new();
-    let (wal, recovery) = Wal::open(disk.clone(), From::Oldest, |record| {
+    let (wal, recovery) = Wal::open(disk.clone(), ReplayFrom::Oldest, |record| {
         found.insert(record.lsn.get(), record.bytes.to_vec());
         ControlFlow::Continue(())
     })?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Error, From, Housekeeper, Wal};
+use icn_wal::{Error, Housekeeper, ReplayFrom, Wal};
 
 use crate::common::open;
 
@@ -25,7 +25,8 @@ fn kept() -> (Arc<Wal<SimDisk>>, Housekeeper) {
 }
 
 fn keep(disk: SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
-    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");
     let wal = Arc::new(wal);
     let house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
     (wal, house)
@@ -85,7 +86,7 @@ fn what_a_crash_has_left_unproven_is_proven_without_an_append() {
         std::thread::sleep(10 * IDLE);
         assert_eq!(wal.stats().frames, frames);
         drop(house);
-        let recovery = icn_wal::read(&disk, From::Beginning, |_| ControlFlow::Continue(()));
+        let recovery = icn_wal::read(&disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
         assert_eq!(recovery.expect("whole").incarnation, 2);
     }
 }

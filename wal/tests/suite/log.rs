@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use icn_wal::{Error, From, FsDisk, Housekeeper, Lsn, Recovery, Wal};
+use icn_wal::{Error, FsDisk, Housekeeper, Lsn, Recovery, ReplayFrom, Wal};
 
 type Records = Vec<(u64, Vec<u8>)>;
 
-fn open(dir: &Path, from: From) -> Result<(Wal<FsDisk>, Recovery, Records), Error> {
+fn open(dir: &Path, from: ReplayFrom) -> Result<(Wal<FsDisk>, Recovery, Records), Error> {
     let mut records = Vec::new();
     let disk = FsDisk::create(dir).expect("create");
     let (wal, recovery) = Wal::open(disk, from, |record| {
@@ -28,7 +28,7 @@ fn numbered(numbers: std::ops::RangeInclusive<u64>) -> Records {
 fn what_is_committed_comes_back_in_order() {
     let dir = tempfile::tempdir().expect("dir");
     for round in 0..4u64 {
-        let (wal, recovery, records) = open(dir.path(), From::Beginning).expect("open");
+        let (wal, recovery, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
         assert_eq!(records, numbered(1..=round * 10));
         assert_eq!(recovery.last_lsn, round * 10);
         assert_eq!(recovery.clean, round > 0);
@@ -45,10 +45,10 @@ fn what_is_committed_comes_back_in_order() {
 #[test]
 fn a_log_dropped_without_close_is_recovered() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     wal.commit(1, &["record 1", "record 2"]).expect("commit");
     drop(wal);
-    let (_wal, recovery, records) = open(dir.path(), From::Beginning).expect("open");
+    let (_wal, recovery, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     assert_eq!(records, numbered(1..=2));
     assert!(!recovery.clean);
     assert_eq!(recovery.torn_bytes, 0);
@@ -57,7 +57,7 @@ fn a_log_dropped_without_close_is_recovered() {
 #[test]
 fn segments_rotate_and_old_ones_can_be_dropped() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     let record = vec![9; 100_000];
     for _ in 0..100 {
         wal.commit(1, std::slice::from_ref(&record)).expect("commit");
@@ -67,16 +67,16 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
     let dropped = wal.drop_through(Lsn::new(60).expect("lsn")).expect("drop");
     assert!(dropped >= 2, "{dropped}");
     drop(wal);
-    assert!(matches!(open(dir.path(), From::Beginning), Err(Error::Missing { .. })));
+    assert!(matches!(open(dir.path(), ReplayFrom::Beginning), Err(Error::Missing { .. })));
     let (wal, _, records) =
-        open(dir.path(), From::After(Lsn::new(60).expect("lsn"))).expect("open");
+        open(dir.path(), ReplayFrom::After(Lsn::new(60).expect("lsn"))).expect("open");
     assert_eq!(
         records.iter().map(|(lsn, _)| *lsn).collect::<Vec<_>>(),
         (61..=100).collect::<Vec<_>>()
     );
     drop(wal);
     assert!(matches!(
-        open(dir.path(), From::After(Lsn::new(101).expect("lsn"))),
+        open(dir.path(), ReplayFrom::After(Lsn::new(101).expect("lsn"))),
         Err(Error::Behind { .. })
     ));
 }
@@ -88,7 +88,7 @@ fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() 
     for left in (0..=4 * frame).step_by(8) {
         let lives = [false, true].map(|goes_on| {
             let dir = tempfile::tempdir().expect("dir");
-            let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+            let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
             let record = vec![7; (1 << 20) - 512 - frame - 4 - left];
             wal.commit(0, &[record]).expect("commit");
             wal.note().expect("note");
@@ -97,7 +97,7 @@ fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() 
             }
             wal.close().unwrap_or_else(|error| panic!("{left} left: {error}"));
             drop(wal);
-            let (_, recovery, records) = open(dir.path(), From::Beginning).expect("open");
+            let (_, recovery, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
             assert!(recovery.clean, "{left} left");
             records.len()
         });
@@ -108,7 +108,7 @@ fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() 
 #[test]
 fn a_note_leaves_the_proof_to_records_that_are_pending() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     wal.commit(1, &["record 1"]).expect("commit");
     wal.append(1, &["record 2"]).expect("append");
     wal.note().expect("note");
@@ -117,13 +117,13 @@ fn a_note_leaves_the_proof_to_records_that_are_pending() {
     wal.note().expect("note");
     assert_eq!(wal.stats().frames, 3);
     drop(wal);
-    assert_eq!(open(dir.path(), From::Beginning).expect("open").2, numbered(1..=2));
+    assert_eq!(open(dir.path(), ReplayFrom::Beginning).expect("open").2, numbered(1..=2));
 }
 
 #[test]
 fn a_full_group_that_nobody_waits_for_is_written_and_not_synced() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     for _ in 0..2 {
         wal.append(1, &[vec![9; 700_000]]).expect("append");
     }
@@ -135,7 +135,7 @@ fn a_full_group_that_nobody_waits_for_is_written_and_not_synced() {
 #[test]
 fn many_threads_commit_at_once() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     let wal = Arc::new(wal);
     let house = Housekeeper::start(Arc::clone(&wal)).expect("thread");
     std::thread::scope(|scope| {
@@ -159,7 +159,7 @@ fn many_threads_commit_at_once() {
     let stats = wal.stats();
     assert_eq!(stats.durable_lsn, 16 * 50 + 40);
     drop(Arc::into_inner(wal).expect("last"));
-    let (_wal, _, records) = open(dir.path(), From::Beginning).expect("open");
+    let (_wal, _, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     for thread in 0..16u8 {
         let turns: Vec<u8> = records
             .iter()
@@ -173,7 +173,7 @@ fn many_threads_commit_at_once() {
 #[test]
 fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
     let dir = tempfile::tempdir().expect("dir");
-    let (wal, ..) = open(dir.path(), From::Beginning).expect("open");
+    let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     assert!(matches!(wal.append::<&[u8]>(0, &[]), Err(Error::Refused { .. })));
     assert!(matches!(wal.append(0, &[vec![0; (1 << 20) + 1]]), Err(Error::Refused { .. })));
     assert!(matches!(wal.append(0, &vec![vec![0u8; 1 << 20]; 4]), Err(Error::Refused { .. })));
@@ -185,16 +185,16 @@ fn appends_over_a_limit_are_refused_and_those_at_the_limit_are_not() {
     assert!(matches!(wal.append(0, &[[]; (1 << 20) + 1]), Err(Error::Refused { .. })));
     wal.commit(0, &[[]; 1 << 20]).expect("the most records");
     drop(wal);
-    assert_eq!(open(dir.path(), From::Beginning).expect("open").2.len(), 4 + 1 + (1 << 20));
+    assert_eq!(open(dir.path(), ReplayFrom::Beginning).expect("open").2.len(), 4 + 1 + (1 << 20));
 }
 
 #[test]
 fn a_second_owner_is_refused() {
     let dir = tempfile::tempdir().expect("dir");
-    let first = open(dir.path(), From::Beginning).expect("open");
-    assert!(matches!(open(dir.path(), From::Beginning), Err(Error::Locked { .. })));
+    let first = open(dir.path(), ReplayFrom::Beginning).expect("open");
+    assert!(matches!(open(dir.path(), ReplayFrom::Beginning), Err(Error::Locked { .. })));
     drop(first);
-    open(dir.path(), From::Beginning).expect("the lock goes with its owner");
+    open(dir.path(), ReplayFrom::Beginning).expect("the lock goes with its owner");
 }
 
 #[test]
@@ -206,18 +206,18 @@ fn opening_again_and_again_does_not_fill_the_disk() {
         names.filter(|name| name.extension().is_none_or(|ending| ending != "tmp")).count()
     };
     for _ in 0..20 {
-        drop(open(dir.path(), From::Beginning).expect("open"));
+        drop(open(dir.path(), ReplayFrom::Beginning).expect("open"));
     }
     assert_eq!(files(), 2, "LOCK and MANIFEST");
     for _ in 0..20 {
-        let (wal, _, records) = open(dir.path(), From::Beginning).expect("open");
+        let (wal, _, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
         if records.is_empty() {
             wal.commit(1, &["record 1"]).expect("commit");
         }
     }
     assert_eq!(files(), 3, "and one segment, that of the record");
     for round in 0..20 {
-        let (wal, recovery, _) = open(dir.path(), From::Beginning).expect("open");
+        let (wal, recovery, _) = open(dir.path(), ReplayFrom::Beginning).expect("open");
         // What the housekeeper does once the log is idle.
         wal.prepare().expect("room");
         wal.note().expect("note");
@@ -226,7 +226,7 @@ fn opening_again_and_again_does_not_fill_the_disk() {
     }
     assert_eq!(files(), 4, "and one more that proves the record");
     for _ in 0..20 {
-        let (wal, recovery, _) = open(dir.path(), From::Beginning).expect("open");
+        let (wal, recovery, _) = open(dir.path(), ReplayFrom::Beginning).expect("open");
         assert!(!recovery.clean);
         wal.close().expect("close");
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use icn_wal::disk::Disk;
-use icn_wal::{Error, From, FsDisk, Wal};
+use icn_wal::{Error, FsDisk, ReplayFrom, Wal};
 
 fn open(dir: &Path) -> Result<(Wal<FsDisk>, usize), Error> {
     let mut records = 0;
     let disk = FsDisk::create(dir).expect("create");
-    let (wal, _) = Wal::open(disk, From::Beginning, |_| {
+    let (wal, _) = Wal::open(disk, ReplayFrom::Beginning, |_| {
         records += 1;
         ControlFlow::Continue(())
     })?;

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use icn_wal::disk::SimDisk;
 use icn_wal::list::{Segment, segments};
-use icn_wal::{Error, From, Lsn, Recovery, Wal};
+use icn_wal::{Error, Lsn, Recovery, ReplayFrom, Wal};
 
 use crate::common::open;
 
 const SEGMENT_BYTES: u64 = 1 << 20;
 
-fn reopen(disk: &SimDisk, from: From) -> Result<Recovery, Error> {
+fn reopen(disk: &SimDisk, from: ReplayFrom) -> Result<Recovery, Error> {
     Wal::open(disk.clone(), from, |_| ControlFlow::Continue(())).map(|(_, recovery)| recovery)
 }
 
@@ -50,8 +50,8 @@ fn the_recovery_report_is_exact() {
         incarnation: 3,
         ignored: Vec::new(),
     };
-    assert_eq!(reopen(&log(), From::Beginning).expect("open"), wanted);
-    let after = reopen(&log(), From::After(lsn(3))).expect("open");
+    assert_eq!(reopen(&log(), ReplayFrom::Beginning).expect("open"), wanted);
+    let after = reopen(&log(), ReplayFrom::After(lsn(3))).expect("open");
     assert_eq!(after, Recovery { replayed: 2, ..wanted });
 }
 
@@ -89,22 +89,22 @@ fn what_is_in_which_segment_is_told() {
 #[test]
 fn a_log_can_be_joined_at_its_end_and_not_behind() {
     let disk = log();
-    assert_eq!(reopen(&disk, From::After(lsn(5))).expect("at the end").replayed, 0);
-    match reopen(&disk, From::After(lsn(6))) {
+    assert_eq!(reopen(&disk, ReplayFrom::After(lsn(5))).expect("at the end").replayed, 0);
+    match reopen(&disk, ReplayFrom::After(lsn(6))) {
         Err(Error::Behind { known, last: 5 }) => assert_eq!(known, lsn(6)),
         other => panic!("{other:?}"),
     }
     let wal = open(&disk);
     wal.drop_through(lsn(3)).expect("drop");
     drop(wal);
-    for (from, first_wanted) in [(From::Beginning, 1), (From::After(lsn(2)), 3)] {
+    for (from, first_wanted) in [(ReplayFrom::Beginning, 1), (ReplayFrom::After(lsn(2)), 3)] {
         match reopen(&disk, from) {
             Err(Error::Missing { wanted, first: 4 }) => assert_eq!(wanted, first_wanted),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(reopen(&disk, From::After(lsn(3))).expect("behind what is gone").replayed, 2);
-    assert_eq!(reopen(&disk, From::Oldest).expect("what there is").first_lsn, 4);
+    assert_eq!(reopen(&disk, ReplayFrom::After(lsn(3))).expect("behind what is gone").replayed, 2);
+    assert_eq!(reopen(&disk, ReplayFrom::Oldest).expect("what there is").first_lsn, 4);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use icn_wal::disk::SimDisk;
 use icn_wal::limits::SEGMENT_BYTES_MIN;
-use icn_wal::{Error, From, FsDisk, Lsn, Recovery, Wal, read};
+use icn_wal::{Error, FsDisk, Lsn, Recovery, ReplayFrom, Wal, read};
 
 use crate::common::open;
 
@@ -40,7 +40,7 @@ fn recover(disk: &SimDisk) -> (Recovery, Vec<(u64, Vec<u8>)>) {
         found.push((record.lsn.get(), record.bytes.to_vec()));
         ControlFlow::Continue(())
     };
-    let (_, recovery) = Wal::open(disk.clone(), From::Oldest, visit).expect("recovers");
+    let (_, recovery) = Wal::open(disk.clone(), ReplayFrom::Oldest, visit).expect("recovers");
     (recovery, found)
 }
 
@@ -155,7 +155,7 @@ fn long_log() -> (SimDisk, Wal<SimDisk>) {
 
 /// Reads; as soon as record `at` is met, everything before the last record is dropped and written
 /// over, until there are `most`.
-fn read_under_way(from: From, at: u64, most: usize) -> (Result<(), Error>, Vec<u64>) {
+fn read_under_way(from: ReplayFrom, at: u64, most: usize) -> (Result<(), Error>, Vec<u64>) {
     let (disk, wal) = long_log();
     let (mut number, mut seen) = (100, Vec::new());
     let recovery = read(&disk, from, |found| {
@@ -174,7 +174,7 @@ fn read_under_way(from: From, at: u64, most: usize) -> (Result<(), Error>, Vec<u
 fn a_reader_is_told_when_what_it_needs_was_written_over() {
     let (mut whole, mut missing) = (0, 0);
     for at in [1, 5, 15, 40, 85, 90, 95, 98, 99, 100] {
-        for from in [From::Oldest, From::Beginning, From::After(Lsn::FIRST)] {
+        for from in [ReplayFrom::Oldest, ReplayFrom::Beginning, ReplayFrom::After(Lsn::FIRST)] {
             let (recovery, seen) = read_under_way(from, at, 250);
             assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "at {at}: {seen:?}");
             match recovery {
@@ -196,7 +196,8 @@ fn a_segment_with_another_name_is_not_used_again() {
     let around = tempfile::tempdir().expect("a directory");
     let (live, copy) = (around.path().join("live"), around.path().join("copy"));
     let disk = FsDisk::create(&live).expect("a disk").with_segment_bytes_max(SEGMENT_BYTES_MIN);
-    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("a log");
+    let (wal, _) =
+        Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("a log");
     for number in 1..=15 {
         wal.commit(0, &[record(number)]).expect("commit");
     }
@@ -231,5 +232,5 @@ fn a_stop_gives_prepared_room_back() {
 }
 
 fn open_oldest(disk: &SimDisk) -> Wal<SimDisk> {
-    Wal::open(disk.clone(), From::Oldest, |_| ControlFlow::Continue(())).expect("open").0
+    Wal::open(disk.clone(), ReplayFrom::Oldest, |_| ControlFlow::Continue(())).expect("open").0
 }

@@ -7,7 +7,7 @@ use icn_wal::damage::Reason;
 use icn_wal::disk::{Disk, Entry, Faults, SimDisk};
 use icn_wal::list::segments;
 use icn_wal::salvage::{Salvage, salvage};
-use icn_wal::{Error, From, Lsn, Wal, read};
+use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
 
 /// LSN, time and bytes.
 type Found = Vec<(u64, u64, Vec<u8>)>;
@@ -19,7 +19,7 @@ fn segment(number: u64) -> String {
     format!("{number:020}.wal")
 }
 
-fn found(disk: &SimDisk, from: From) -> Result<Found, Error> {
+fn found(disk: &SimDisk, from: ReplayFrom) -> Result<Found, Error> {
     let mut found = Vec::new();
     read(disk, from, |record| {
         found.push((record.lsn.get(), record.time_ms, record.bytes.to_vec()));
@@ -29,11 +29,11 @@ fn found(disk: &SimDisk, from: From) -> Result<Found, Error> {
 }
 
 fn torn_bytes(disk: &SimDisk) -> u64 {
-    read(disk, From::Oldest, |_| ControlFlow::Continue(())).expect("recovers").torn_bytes
+    read(disk, ReplayFrom::Oldest, |_| ControlFlow::Continue(())).expect("recovers").torn_bytes
 }
 
-fn after(lsn: u64) -> From {
-    Lsn::new(lsn).map_or(From::Beginning, From::After)
+fn after(lsn: u64) -> ReplayFrom {
+    Lsn::new(lsn).map_or(ReplayFrom::Beginning, ReplayFrom::After)
 }
 
 /// The files of the log in the root of `disk`.
@@ -46,7 +46,7 @@ fn log_files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
 /// with the log: the log is not changed; the new one holds exactly the run that is told, opens for a
 /// state that has everything up to `after` and for no other, and gives out only higher numbers.
 #[track_caller]
-fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
+fn salvaged(disk: &SimDisk, from: ReplayFrom) -> (Salvage, Found) {
     let before = log_files(disk);
     let target = disk.subdir("new").expect("a directory");
     let dry = salvage(disk, None, from).expect("a dry run");
@@ -58,7 +58,7 @@ fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
         assert!(target.list().expect("list").is_empty());
         return (told, Vec::new());
     };
-    let records = found(&target, From::Oldest).expect("a whole log");
+    let records = found(&target, ReplayFrom::Oldest).expect("a whole log");
     assert_eq!(records.len() as u64, kept.records);
     if let (Some(first), Some(last)) = (records.first(), records.last()) {
         assert_eq!((first.0, last.0), (kept.first_lsn, kept.last_lsn));
@@ -73,7 +73,7 @@ fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
     let later = kept.last_lsn.max(kept.after) + 1;
     assert!(matches!(found(&target, after(later)), Err(Error::Behind { .. })));
 
-    let (wal, _) = Wal::open(target.clone(), From::Oldest, |_| ControlFlow::Continue(()))
+    let (wal, _) = Wal::open(target.clone(), ReplayFrom::Oldest, |_| ControlFlow::Continue(()))
         .expect("opens for writing");
     let next = wal.commit(0, &["next"]).expect("commit").start().get();
     assert_eq!(next, told.next_lsn);
@@ -81,7 +81,7 @@ fn salvaged(disk: &SimDisk, from: From) -> (Salvage, Found) {
         assert!(next > run.last_lsn);
     }
     drop(wal);
-    assert_eq!(found(&target, From::Oldest).expect("goes on").len(), records.len() + 1);
+    assert_eq!(found(&target, ReplayFrom::Oldest).expect("goes on").len(), records.len() + 1);
     (told, records)
 }
 
@@ -100,7 +100,7 @@ fn log() -> (SimDisk, Found) {
         }
     }
     let disk = disk.kill();
-    let records = found(&disk, From::Beginning).expect("a whole log");
+    let records = found(&disk, ReplayFrom::Beginning).expect("a whole log");
     assert_eq!(records.len(), 10);
     (disk, records)
 }
@@ -130,7 +130,7 @@ fn told(
 ) -> Salvage {
     let (disk, records) = log();
     damage(&disk);
-    let (told, kept) = salvaged(&disk, From::Oldest);
+    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
     let ranges: Vec<_> = told.runs.iter().map(|run| run.first_lsn..=run.last_lsn).collect();
     assert_eq!(ranges, runs, "{told:?}");
     assert_eq!(told.missing, missing, "{told:?}");
@@ -173,8 +173,8 @@ fn numbers_that_a_salvage_has_left_out_stay_out_of_use_in_the_next_one() {
     let (disk, _) = log();
     disk.remove_file("MANIFEST");
     let target = disk.subdir("new").expect("a directory");
-    let first = salvage(&disk, Some(&target), From::Oldest).expect("salvages");
-    let second = salvage(&target, None, From::Oldest).expect("a dry run");
+    let first = salvage(&disk, Some(&target), ReplayFrom::Oldest).expect("salvages");
+    let second = salvage(&target, None, ReplayFrom::Oldest).expect("a dry run");
     assert!(second.is_whole(), "{second:?}");
     assert_eq!(second.next_lsn, first.next_lsn);
 }
@@ -283,7 +283,7 @@ fn a_segment_is_newer_than_the_manifest() {
     drop(wal);
     let disk = disk.kill();
     disk.write_file("MANIFEST", &manifest);
-    let (told, records) = salvaged(&disk, From::Oldest);
+    let (told, records) = salvaged(&disk, ReplayFrom::Oldest);
     assert_eq!(records.last().expect("a record").2, b"newer");
     assert!(told.is_whole() && records.len() == 11, "{told:?}");
 
@@ -297,7 +297,7 @@ fn a_segment_is_newer_than_the_manifest() {
     let crc = crc32fast::hash(&alien[..508]);
     alien[508..512].copy_from_slice(&crc.to_le_bytes());
     disk.write_file(&segment(5), &alien);
-    let (told, kept) = salvaged(&disk, From::Oldest);
+    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
     assert!(kept == records, "{told:?}");
     assert_eq!(told.skipped[0].damage.reason, Reason::SegmentNewerThanManifest);
 }
@@ -315,10 +315,10 @@ fn a_segment_no_other_leads_to() {
     let disk = disk.kill();
     // What a start has left behind is none.
     disk.write_file(&segment(2), &unused);
-    let (told, _) = salvaged(&disk.fork(), From::Oldest);
+    let (told, _) = salvaged(&disk.fork(), ReplayFrom::Oldest);
     assert!(told.is_whole() && told.skipped.is_empty(), "{told:?}");
     disk.write_file(&segment(2), &used);
-    let (told, kept) = salvaged(&disk, From::Oldest);
+    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
     let kept: Vec<_> = kept.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
     assert_eq!(kept, [b"one", b"two"], "{told:?}");
     assert_eq!(told.skipped[0].damage.reason, Reason::SegmentUnlinked);
@@ -354,7 +354,7 @@ fn a_frame_is_damaged_that_only_a_later_one_proves() {
         drop(wal);
         let disk = disk.kill();
         damage(&disk);
-        salvaged(&disk, From::Oldest)
+        salvaged(&disk, ReplayFrom::Oldest)
     };
     let (whole, records) = killed(&|_| ());
     assert!(whole.is_whole() && records.len() == 13);
@@ -411,14 +411,14 @@ fn nothing_can_be_read() {
     for number in 1..=4 {
         disk.write_file(&segment(number), &vec![0xA5; 1 << 20]);
     }
-    let (told, _) = salvaged(&disk, From::Oldest);
+    let (told, _) = salvaged(&disk, ReplayFrom::Oldest);
     assert!(told.kept.is_none() && told.runs.is_empty() && !told.is_whole(), "{told:?}");
     assert_eq!(told.skipped.len(), 4);
     // The manifest still knows the store: a snapshot can go on.
     let (told, _) = salvaged(&disk, after(10));
     assert!(!told.is_whole() && told.missing == [1..=END], "{told:?}");
     assert_eq!(told.kept.expect("an empty log").after, 10);
-    let (told, _) = salvaged(&SimDisk::new(1), From::Oldest);
+    let (told, _) = salvaged(&SimDisk::new(1), ReplayFrom::Oldest);
     assert!(told.kept.is_none() && told.skipped.is_empty());
 }
 
@@ -430,7 +430,10 @@ fn a_newer_format_is_told() {
         let crc = crc32fast::hash(&bytes[..508]);
         bytes[508..512].copy_from_slice(&crc.to_le_bytes());
     });
-    assert!(matches!(salvage(&disk, None, From::Oldest), Err(Error::Format { format: 9, .. })));
+    assert!(matches!(
+        salvage(&disk, None, ReplayFrom::Oldest),
+        Err(Error::Format { format: 9, .. })
+    ));
 }
 
 #[test]
@@ -453,10 +456,10 @@ fn a_later_run_is_kept_for_a_state_that_it_continues() {
         assert_eq!(told.kept.as_ref().expect("an empty log").after, lsn);
         assert!(kept.is_empty() && !told.is_whole() && told.next_lsn > lsn);
     }
-    let (_, kept) = salvaged(&disk.fork(), From::Beginning);
+    let (_, kept) = salvaged(&disk.fork(), ReplayFrom::Beginning);
     assert!(kept == records[..3]);
     disk.remove_file(&segment(1));
-    let refused = salvage(&disk, None, From::Beginning);
+    let refused = salvage(&disk, None, ReplayFrom::Beginning);
     assert!(matches!(refused, Err(Error::Missing { wanted: 1, first: 7 })), "{refused:?}");
 }
 
@@ -471,23 +474,23 @@ fn a_log_whose_records_have_been_dropped_is_whole() {
     wal.drop_through(Lsn::new(11).expect("an LSN")).expect("drop");
     drop(wal);
     let disk = disk.kill();
-    let (told, kept) = salvaged(&disk.fork(), From::Oldest);
+    let (told, kept) = salvaged(&disk.fork(), ReplayFrom::Oldest);
     assert!(kept.is_empty() && told.is_whole(), "{told:?}");
     assert_eq!(told.kept.expect("a log").after, 11);
     // An empty state can not go on with it; one from behind it can.
-    let refused = salvage(&disk, None, From::Beginning);
+    let refused = salvage(&disk, None, ReplayFrom::Beginning);
     assert!(matches!(refused, Err(Error::Missing { wanted: 1, first: 12 })), "{refused:?}");
     assert_eq!(salvaged(&disk, after(13)).0.kept.expect("a log").after, 13);
 
     let (disk, records) = log();
     open(&disk).drop_through(Lsn::new(6).expect("an LSN")).expect("drop");
-    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    let (told, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
     assert!(kept == records[6..] && told.is_whole(), "{told:?}");
 }
 
 #[test]
 fn a_log_that_never_had_a_record_is_kept_for_an_empty_state() {
-    for from in [From::Oldest, From::Beginning] {
+    for from in [ReplayFrom::Oldest, ReplayFrom::Beginning] {
         let disk = SimDisk::new(7);
         drop(open(&disk));
         let (told, _) = salvaged(&disk.kill(), from);
@@ -513,7 +516,7 @@ fn numbers_that_left_a_trace_stay_out_of_use() {
     let disk = log_with_a_torn_tail();
     open(&disk).commit(1, &["four"]).expect("commit");
     let disk = disk.kill();
-    let (told, kept) = salvaged(&disk, From::Oldest);
+    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
     let lsns: Vec<_> = kept.iter().map(|(lsn, ..)| *lsn).collect();
     assert_eq!(lsns, [1, 2, 4], "{told:?}");
     assert!(told.is_whole() && told.runs.len() == 1, "a number nobody got is no hole");
@@ -522,7 +525,7 @@ fn numbers_that_left_a_trace_stay_out_of_use() {
     let disk = log_with_a_torn_tail();
     open(&disk).close().expect("close");
     open(&disk).commit(1, &["four"]).expect("commit");
-    let (told, kept) = salvaged(&disk.kill(), From::Oldest);
+    let (told, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
     assert_eq!(kept.len(), 3);
     assert!(told.is_whole() && told.runs.len() == 1, "{told:?}");
 }
@@ -535,7 +538,7 @@ fn a_target_that_is_not_empty_is_refused_untouched() {
         probe.write_file(&format!("new/{name}"), b"mine");
         let target = probe.subdir("new").expect("a directory");
         let before = probe.image_hash();
-        match salvage(&probe, Some(&target), From::Oldest) {
+        match salvage(&probe, Some(&target), ReplayFrom::Oldest) {
             Err(Error::Io { source, .. }) => {
                 assert_eq!(source.kind(), std::io::ErrorKind::AlreadyExists);
             }
@@ -546,10 +549,10 @@ fn a_target_that_is_not_empty_is_refused_untouched() {
     }
     // Into a log, whole or salvaged, neither.
     let probe = disk.fork();
-    assert!(salvage(&probe, Some(&probe), From::Oldest).is_err());
+    assert!(salvage(&probe, Some(&probe), ReplayFrom::Oldest).is_err());
     let target = probe.subdir("new").expect("a directory");
-    salvage(&probe, Some(&target), From::Oldest).expect("salvages");
-    assert!(salvage(&probe, Some(&target), From::Oldest).is_err());
+    salvage(&probe, Some(&target), ReplayFrom::Oldest).expect("salvages");
+    assert!(salvage(&probe, Some(&target), ReplayFrom::Oldest).is_err());
 }
 
 #[test]
@@ -557,7 +560,7 @@ fn a_target_that_somebody_else_has_is_told_as_locked() {
     let (disk, _) = log();
     let target = disk.subdir("new").expect("a directory");
     let _lock = target.lock().expect("a lock");
-    let refused = salvage(&disk, Some(&target), From::Oldest);
+    let refused = salvage(&disk, Some(&target), ReplayFrom::Oldest);
     assert!(matches!(refused, Err(Error::Locked { .. })), "{refused:?}");
 }
 
@@ -572,8 +575,8 @@ fn every_crash_image_of_a_life_is_kept_as_recovery_keeps_it() {
         assert!(live(&disk, &mut Life::default()).is_err());
         for seed in 0..4 {
             let image = disk.power_loss(seed);
-            let wanted = found(&image, From::Beginning).expect("recovers");
-            let (told, kept) = salvaged(&image, From::Oldest);
+            let wanted = found(&image, ReplayFrom::Beginning).expect("recovers");
+            let (told, kept) = salvaged(&image, ReplayFrom::Oldest);
             assert!(kept == wanted, "operation {at}, seed {seed}: {told:?}");
             assert_eq!(told.torn_bytes, torn_bytes(&image), "operation {at}, seed {seed}");
             assert!(told.is_whole() || told.kept.is_none() && wanted.is_empty(), "{told:?}");
@@ -602,8 +605,8 @@ fn a_log_in_segments_that_were_used_before_is_kept_as_recovery_keeps_it() {
     let mut torn = 0;
     for seed in 0..32 {
         let image = disk.power_loss(seed);
-        let wanted = found(&image, From::Oldest).expect("recovers");
-        let (told, kept) = salvaged(&image, From::Oldest);
+        let wanted = found(&image, ReplayFrom::Oldest).expect("recovers");
+        let (told, kept) = salvaged(&image, ReplayFrom::Oldest);
         assert!(kept == wanted && told.is_whole(), "seed {seed}: {told:?}");
         assert_eq!(told.torn_bytes, torn_bytes(&image), "seed {seed}");
         torn += usize::from(told.torn_bytes > 0);
@@ -653,10 +656,10 @@ fn whatever_is_damaged_nothing_is_invented_and_no_hole_is_passed_over() {
         let (disk, records) = log();
         let what = damage(&disk, seed);
         let what = format!("seed {seed}: {what}");
-        let dry = salvage(&disk, None, From::Oldest).expect("a dry run");
+        let dry = salvage(&disk, None, ReplayFrom::Oldest).expect("a dry run");
         for (index, run) in dry.runs.iter().enumerate() {
             let probe = disk.fork();
-            let from = if index == 0 { From::Oldest } else { after(run.last_lsn) };
+            let from = if index == 0 { ReplayFrom::Oldest } else { after(run.last_lsn) };
             let (told, kept) = salvaged(&probe, from);
             let start = records.iter().position(|record| record.0 == run.first_lsn);
             let start = start.unwrap_or_else(|| panic!("{what}: an invented record: {told:?}"));
@@ -686,7 +689,7 @@ fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_sta
         let target = probe.subdir("new").expect("a directory");
         let power_loss_at = Some(probe.operations() + at);
         probe.set_faults(Faults { power_loss_at, ..Faults::default() });
-        if salvage(&probe, Some(&target), From::Oldest).is_ok() {
+        if salvage(&probe, Some(&target), ReplayFrom::Oldest).is_ok() {
             break;
         }
         for seed in 0..8 {
@@ -696,11 +699,12 @@ fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_sta
             if names.iter().all(|Entry { name, .. }| name == "LOCK" || name.ends_with(".tmp")) {
                 empty += 1;
             } else {
-                match found(&target, From::Oldest) {
+                match found(&target, ReplayFrom::Oldest) {
                     Err(Error::Corrupt(damage)) => {
                         assert_eq!(damage.reason, Reason::ManifestDamaged);
-                        let opened =
-                            Wal::open(target.clone(), From::Oldest, |_| ControlFlow::Continue(()));
+                        let opened = Wal::open(target.clone(), ReplayFrom::Oldest, |_| {
+                            ControlFlow::Continue(())
+                        });
                         assert!(opened.is_err());
                         refused += 1;
                     }
@@ -712,8 +716,8 @@ fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_sta
                     Err(error) => panic!("{error}"),
                 }
             }
-            salvage(&image, Some(&target), From::Oldest).expect("starts over");
-            assert!(found(&target, From::Oldest).expect("a log") == records[..4]);
+            salvage(&image, Some(&target), ReplayFrom::Oldest).expect("starts over");
+            assert!(found(&target, ReplayFrom::Oldest).expect("a log") == records[..4]);
         }
     }
     assert!(refused > 50 && empty > 10 && done > 0, "{refused} {empty} {done}");
@@ -725,7 +729,7 @@ fn a_read_that_fails_once_costs_nothing() {
     let reads = {
         let probe = disk.fork();
         let before = probe.traffic()[1];
-        salvage(&probe, None, From::Oldest).expect("a dry run");
+        salvage(&probe, None, ReplayFrom::Oldest).expect("a dry run");
         probe.traffic()[1] - before
     };
     assert!(reads > 10);
@@ -734,8 +738,8 @@ fn a_read_that_fails_once_costs_nothing() {
         let read_error_at = Some(probe.traffic()[1] + at);
         probe.set_faults(Faults { read_error_at, ..Faults::default() });
         let target = probe.subdir("new").expect("a directory");
-        let told = salvage(&probe, Some(&target), From::Oldest).expect("salvages");
+        let told = salvage(&probe, Some(&target), ReplayFrom::Oldest).expect("salvages");
         assert_eq!(told.runs.len(), 1, "read {at}");
-        assert!(found(&target, From::Oldest).expect("a log") == records, "read {at}");
+        assert!(found(&target, ReplayFrom::Oldest).expect("a log") == records, "read {at}");
     }
 }

@@ -11,14 +11,14 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use icn_wal::{Error, From, FsDisk, Lsn, Recovery, Wal, read};
+use icn_wal::{Error, FsDisk, Lsn, Recovery, ReplayFrom, Wal, read};
 
 type Opened = (Wal<FsDisk>, Recovery, Vec<Vec<u8>>);
 
 fn open(dir: &Path) -> Result<Opened, Error> {
     let mut records = Vec::new();
     let disk = FsDisk::create(dir).expect("create");
-    let (wal, recovery) = Wal::open(disk, From::Oldest, |record| {
+    let (wal, recovery) = Wal::open(disk, ReplayFrom::Oldest, |record| {
         records.push(record.bytes.to_vec());
         ControlFlow::Continue(())
     })?;
@@ -140,7 +140,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
             }
             let read = within_reason(&case, move || {
                 let disk = FsDisk::read_only(&reading).expect("a directory");
-                read(&disk, From::Oldest, |_| ControlFlow::Continue(()))
+                read(&disk, ReplayFrom::Oldest, |_| ControlFlow::Continue(()))
             });
             // Whoever only reads needs no lock.
             let harmless = read.is_ok() && name == "LOCK";

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use icn_wal::disk::{Faults, SimDisk};
-use icn_wal::{Committer, Error, From, Lsn, Wal};
+use icn_wal::{Committer, Error, Lsn, ReplayFrom, Wal};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
@@ -139,7 +139,8 @@ fn each_of_two_committers_ends_with_its_value_and_the_other_goes_on() {
 #[test]
 fn a_ticket_for_what_was_never_appended_is_refused() {
     let disk = SimDisk::new(1);
-    let (wal, _) = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+    let (wal, _) =
+        Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");
     let lsn = Lsn::new(7).expect("an LSN");
     let error = runtime().block_on(soon(wal.ticket(lsn)));
     assert!(matches!(error, Err(Error::NotAppended { lsn: 7 })), "{error:?}");
@@ -157,7 +158,7 @@ fn a_ticket_for_a_number_that_only_a_torn_tail_has_used_is_no_endless_wait() {
     drop(wal);
     let jumped = (0..64).map(|seed| disk.power_loss(seed)).find_map(|image| {
         let (wal, recovery) =
-            Wal::open(image, From::Beginning, |_| ControlFlow::Continue(())).expect("open");
+            Wal::open(image, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");
         (wal.last().map(Lsn::get) > Some(recovery.last_lsn)).then_some(wal)
     });
     let wal = Arc::new(jumped.expect("a torn tail that leaves a number behind"));
