@@ -6,16 +6,16 @@
 //! [`Wal::open`](crate::Wal::open) refuses a snapshot from before the run
 //! ([`Error::Missing`]) and one from behind it ([`Error::Behind`]).
 
-mod patient;
+mod lossy_reader;
 mod rebuild;
-mod spine;
-mod survey;
+mod run_scan;
+mod segment_set;
 
 use std::ops::RangeInclusive;
 
 use self::rebuild::rebuild;
-use self::spine::Spine;
-use self::survey::Survey;
+use self::run_scan::RunScan;
+use self::segment_set::SegmentSet;
 use crate::damage::Damage;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub struct Run {
     pub first_ms: u64,
     /// When the last one was.
     pub last_ms: u64,
-    pieces: Vec<Piece>,
+    ranges: Vec<FrameRange>,
 }
 
 impl Run {
@@ -49,7 +49,7 @@ impl Run {
 
 /// A stretch of valid frames in one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Piece {
+struct FrameRange {
     name: String,
     salt: Salt,
     start: u64,
@@ -120,46 +120,46 @@ pub fn salvage<D: Disk>(
     target: Option<&D>,
     from: ReplayFrom,
 ) -> Result<Salvage, Error> {
-    let mut spine = Spine::read(source)?;
-    let survey = Survey::of(source, &mut spine)?;
-    let kept = choose(&spine, &survey, from)?;
-    let next_lsn = kept.as_ref().map_or(0, |run| run.end() + 1).max(survey.next_lsn);
+    let mut set = SegmentSet::read(source)?;
+    let scan = RunScan::of(source, &mut set)?;
+    let kept = choose(&set, &scan, from)?;
+    let next_lsn = kept.as_ref().map_or(0, |run| run.end() + 1).max(scan.next_lsn);
     let salvage = Salvage {
-        runs: survey.runs,
+        runs: scan.runs,
         kept,
-        missing: survey.missing,
-        skipped: survey.skipped,
-        torn_bytes: survey.torn_bytes,
+        missing: scan.missing,
+        skipped: scan.skipped,
+        torn_bytes: scan.torn_bytes,
         next_lsn,
     };
-    if let (Some(target), Some(run), Some(store)) = (target, &salvage.kept, spine.store) {
-        rebuild(source, target, &spine, run, store, next_lsn)?;
+    if let (Some(target), Some(run), Some(store)) = (target, &salvage.kept, set.store) {
+        rebuild(source, target, &set, run, store, next_lsn)?;
     }
     Ok(salvage)
 }
 
-fn choose(spine: &Spine, survey: &Survey, from: ReplayFrom) -> Result<Option<Run>, Error> {
+fn choose(set: &SegmentSet, scan: &RunScan, from: ReplayFrom) -> Result<Option<Run>, Error> {
     let empty = |after| Run { after, ..Run::default() };
-    let known = |run: Run| spine.store.map(|_| run);
-    let continues = |after| survey.runs.iter().find(|run| (run.after..=run.end()).contains(&after));
+    let known = |run: Run| set.store.map(|_| run);
+    let continues = |after| scan.runs.iter().find(|run| (run.after..=run.end()).contains(&after));
     let after = match from {
         ReplayFrom::After(lsn) => lsn.get(),
         ReplayFrom::Beginning => 0,
         ReplayFrom::Oldest => {
             // A log whose records have all been dropped is whole, too, and one that never had any.
-            let none_yet = spine.manifest.is_some_and(|manifest| manifest.newest == 0);
-            let whole = survey.missing.is_empty() && (none_yet || !spine.bones.is_empty());
-            let first = survey.runs.first().cloned();
-            return Ok(first.or_else(|| whole.then(|| empty(survey.begin)).and_then(known)));
+            let none_yet = set.manifest.is_some_and(|manifest| manifest.newest == 0);
+            let whole = scan.missing.is_empty() && (none_yet || !set.segments.is_empty());
+            let first = scan.runs.first().cloned();
+            return Ok(first.or_else(|| whole.then(|| empty(scan.begin)).and_then(known)));
         }
     };
-    match (continues(after), survey.runs.first()) {
+    match (continues(after), scan.runs.first()) {
         (Some(run), _) => Ok(Some(run.clone())),
         (None, Some(first)) if after == 0 => {
             Err(Error::Missing { wanted: 1, first: first.first_lsn })
         }
-        (None, None) if after == 0 && survey.begin > 0 => {
-            Err(Error::Missing { wanted: 1, first: survey.begin + 1 })
+        (None, None) if after == 0 && scan.begin > 0 => {
+            Err(Error::Missing { wanted: 1, first: scan.begin + 1 })
         }
         _ => Ok(known(empty(after))),
     }

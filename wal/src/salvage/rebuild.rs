@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::patient::Patient;
-use super::spine::Spine;
-use super::{Piece, Run};
+use super::lossy_reader::LossyReader;
+use super::segment_set::SegmentSet;
+use super::{FrameRange, Run};
 use crate::disk::{Disk, DiskFile, Entry, LOCK_NAME};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
@@ -22,7 +22,7 @@ const UNFINISHED: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALS\
 pub(super) fn rebuild<D: Disk>(
     source: &D,
     target: &D,
-    spine: &Spine,
+    set: &SegmentSet,
     run: &Run,
     store: StoreId,
     next_lsn: u64,
@@ -47,8 +47,8 @@ pub(super) fn rebuild<D: Disk>(
             store,
             // No number of the old log is used again: files of the two can never be taken for one
             // another.
-            number: spine.segment,
-            incarnation: spine.incarnation.saturating_add(1),
+            number: set.highest_segment,
+            incarnation: set.highest_incarnation.saturating_add(1),
             first_lsn: 0,
             first_frame: 1,
             reused: false,
@@ -59,12 +59,13 @@ pub(super) fn rebuild<D: Disk>(
         },
         next_frame: 1,
     };
-    let oldest = spine.segment + 1;
-    let nothing = [Piece { first_lsn: run.after + 1, last_lsn: run.after, ..Piece::default() }];
+    let oldest = set.highest_segment + 1;
+    let nothing =
+        [FrameRange { first_lsn: run.after + 1, last_lsn: run.after, ..FrameRange::default() }];
     // A log has one segment at least.
-    let pieces = if run.pieces.is_empty() { &nothing[..] } else { &run.pieces };
-    for (index, piece) in pieces.iter().enumerate() {
-        log.segment(piece, index + 1 == pieces.len())?;
+    let ranges = if run.ranges.is_empty() { &nothing[..] } else { &run.ranges };
+    for (index, range) in ranges.iter().enumerate() {
+        log.segment(range, index + 1 == ranges.len())?;
     }
     target.sync_dir().on("sync the directory of", || target.describe(""))?;
     let manifest = Manifest {
@@ -117,12 +118,12 @@ struct Rebuild<'a, D> {
 }
 
 impl<D: Disk> Rebuild<'_, D> {
-    /// Writes one segment with the records of `piece`; the last one is sealed.
-    fn segment(&mut self, piece: &Piece, last: bool) -> Result<(), Error> {
+    /// Writes one segment with the records of `range`; the last one is sealed.
+    fn segment(&mut self, range: &FrameRange, last: bool) -> Result<(), Error> {
         self.header.number += 1;
-        self.header.first_lsn = piece.first_lsn;
+        self.header.first_lsn = range.first_lsn;
         self.header.first_frame = self.next_frame;
-        self.header.time_ms = piece.time_ms;
+        self.header.time_ms = range.time_ms;
         let salt = &mut self.header.salt;
         self.target.random(salt).on("make a salt for", || self.target.describe(""))?;
         let name = segment_name(self.header.number);
@@ -132,13 +133,13 @@ impl<D: Disk> Rebuild<'_, D> {
         let mut place = Place {
             salt: &self.header.salt,
             offset: SEGMENT_HEADER_BYTES,
-            first_lsn: piece.first_lsn,
+            first_lsn: range.first_lsn,
             number: self.next_frame,
             durable: SEGMENT_HEADER_BYTES,
-            time_ms: piece.time_ms,
+            time_ms: range.time_ms,
         };
-        if piece.end > 0 {
-            self.copy(piece, &file, &name, &mut place)?;
+        if range.end > 0 {
+            self.copy(range, &file, &name, &mut place)?;
         }
         if last {
             file.sync().on("sync", describe)?;
@@ -151,23 +152,23 @@ impl<D: Disk> Rebuild<'_, D> {
         file.write_at(0, &self.header.encode()).on("write", describe)?;
         file.sync().on("sync", describe)?;
         file.drop_cache(0).on("drop the cache of", describe)?;
-        self.header.previous = Link { segment: self.header.number, end, lsn: piece.last_lsn };
+        self.header.previous = Link { segment: self.header.number, end, lsn: range.last_lsn };
         Ok(())
     }
 
-    /// Writes the records of `piece`, each frame as it was but for its checksums and its number.
+    /// Writes the records of `range`, each frame as it was but for its checksums and its number.
     fn copy(
         &self,
-        piece: &Piece,
+        range: &FrameRange,
         file: &D::File,
         name: &str,
         place: &mut Place<'_>,
     ) -> Result<(), Error> {
-        let mut reader = self.reader(piece)?;
-        while reader.offset < piece.end {
+        let mut reader = self.reader(range)?;
+        while reader.offset < range.end {
             let Ok((frame, mut records)) = reader.next_frame()? else {
                 let source = io::Error::other("it is not what it was a moment ago");
-                let file = self.source.describe(&piece.name);
+                let file = self.source.describe(&range.name);
                 return Err(Error::Io { action: "read again", file, source });
             };
             let mut buffer = FrameBuffer::new();
@@ -183,11 +184,11 @@ impl<D: Disk> Rebuild<'_, D> {
         Ok(())
     }
 
-    fn reader(&self, piece: &Piece) -> Result<FrameReader<Patient<D::File>>, Error> {
-        let name = self.source.describe(&piece.name);
-        let file = self.source.open(&piece.name).on("open", || name.clone())?;
-        let mut reader = FrameReader::new(Patient(file), name, piece.salt, piece.end);
-        reader.rewind(piece.start);
+    fn reader(&self, range: &FrameRange) -> Result<FrameReader<LossyReader<D::File>>, Error> {
+        let name = self.source.describe(&range.name);
+        let file = self.source.open(&range.name).on("open", || name.clone())?;
+        let mut reader = FrameReader::new(LossyReader(file), name, range.salt, range.end);
+        reader.rewind(range.start);
         Ok(reader)
     }
 }

@@ -8,9 +8,9 @@ use crate::disk::DiskFile;
 const PAGE_BYTES: usize = 4096;
 
 /// Reads what can be read; pages that cannot are zeros, which no checksum takes for a frame.
-pub(super) struct Patient<F>(pub(super) F);
+pub(super) struct LossyReader<F>(pub(super) F);
 
-impl<F: DiskFile> DiskFile for Patient<F> {
+impl<F: DiskFile> DiskFile for LossyReader<F> {
     fn size(&self) -> io::Result<u64> {
         self.0.size()
     }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_page_that_cannot_be_read_is_zeros_and_the_others_are_there() {
         let mut out = vec![7; 4 * PAGE_BYTES];
-        let read = Patient(Failing).read_at(0, &mut out).expect("patience");
+        let read = LossyReader(Failing).read_at(0, &mut out).expect("patience");
         assert_eq!(read, 3 * PAGE_BYTES - 10);
         assert!(out[..PAGE_BYTES].iter().all(|&byte| byte == 1));
         assert!(out[PAGE_BYTES..2 * PAGE_BYTES].iter().all(|&byte| byte == 0));

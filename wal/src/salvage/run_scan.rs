@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::spine::{Bone, Spine};
-use super::{Piece, Run, Skipped};
+use super::segment_set::{Candidate, SegmentSet};
+use super::{FrameRange, Run, Skipped};
 use crate::damage::Reason;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -16,7 +16,7 @@ const SEGMENT_RECORDS_MAX: u64 = SEGMENT_BYTES_MAX / RECORD_HEADER_BYTES as u64;
 
 /// What a log directory still tells.
 #[derive(Default)]
-pub(super) struct Survey {
+pub(super) struct RunScan {
     pub(super) runs: Vec<Run>,
     pub(super) missing: Vec<RangeInclusive<u64>>,
     pub(super) skipped: Vec<Skipped>,
@@ -25,114 +25,120 @@ pub(super) struct Survey {
     pub(super) begin: u64,
     pub(super) next_lsn: u64,
     /// The last LSN that is known to have been given out before here.
-    last: u64,
+    last_lsn: u64,
     /// What the next frame must say, at least; an LSN of 0 stands for any.
-    lsn: u64,
-    frame: u64,
+    expected_lsn: u64,
+    expected_frame: u64,
     time_ms: u64,
     /// Something was lost before the first number that is known.
-    blind: bool,
+    lost_at_start: bool,
     /// The run that is going on: a record that is in its place belongs to it.
-    open: bool,
+    run_open: bool,
     /// The LSN behind which the next run begins.
-    behind: u64,
+    run_after: u64,
 }
 
-impl Survey {
-    pub(super) fn of<D: Disk>(disk: &D, spine: &mut Spine) -> Result<Self, Error> {
-        let mut survey = Self {
-            skipped: std::mem::take(&mut spine.skipped),
-            next_lsn: spine.next_lsn,
+impl RunScan {
+    pub(super) fn of<D: Disk>(disk: &D, set: &mut SegmentSet) -> Result<Self, Error> {
+        let mut scan = Self {
+            skipped: std::mem::take(&mut set.skipped),
+            next_lsn: set.next_lsn,
             ..Self::default()
         };
-        for (index, bone) in spine.bones.iter().enumerate() {
-            if bone.trusted {
-                survey.join(bone, index == 0);
+        for (index, candidate) in set.segments.iter().enumerate() {
+            if candidate.header_valid {
+                scan.enter_segment(candidate, index == 0);
             }
-            let successor = spine.bones.get(index + 1).filter(|next| next.trusted);
+            let successor = set.segments.get(index + 1).filter(|next| next.header_valid);
             let successor = successor.map(|next| next.header.previous);
-            let successor = successor.filter(|link| link.segment == bone.header.number);
-            let clean = spine.manifest.map(|manifest| manifest.clean).unwrap_or_default();
-            let clean = (clean.segment == bone.header.number).then_some(clean);
-            survey.segment(disk, bone, End { successor, clean, beyond: None })?;
+            let successor = successor.filter(|link| link.segment == candidate.header.number);
+            let clean = set.manifest.map(|manifest| manifest.clean).unwrap_or_default();
+            let clean = (clean.segment == candidate.header.number).then_some(clean);
+            scan.read_segment(disk, candidate, EndEvidence { successor, clean, beyond: None })?;
             if let Some(clean) = clean {
-                survey.expect(clean.lsn.saturating_add(1));
+                scan.expect_lsn(clean.lsn.saturating_add(1));
             }
         }
-        if (spine.lost_before || survey.blind) && survey.begin > 0 {
-            survey.missing.insert(0, 1..=survey.begin);
+        if (set.lost_before || scan.lost_at_start) && scan.begin > 0 {
+            scan.missing.insert(0, 1..=scan.begin);
         }
-        let cut =
-            spine.bones.last().is_some_and(|bone| bone.trusted && bone.size < bone.header.bytes);
-        let lost = spine.lost_behind.unwrap_or(1).max(u64::from(cut));
-        survey.next_lsn = survey.next_lsn.max(survey.lsn);
-        let nothing = spine.bones.is_empty() && survey.skipped.is_empty();
+        let cut = set.segments.last().is_some_and(|candidate| {
+            candidate.header_valid && candidate.size < candidate.header.bytes
+        });
+        let lost = set.lost_after.unwrap_or(1).max(u64::from(cut));
+        scan.next_lsn = scan.next_lsn.max(scan.expected_lsn);
+        let nothing = set.segments.is_empty() && scan.skipped.is_empty();
         if lost > 0 && !nothing {
-            survey.miss(survey.lsn.max(1)..=u64::MAX);
+            scan.add_missing(scan.expected_lsn.max(1)..=u64::MAX);
         }
         // Nobody can tell the numbers that were given out there, but how many they can have been.
         let bound = lost.saturating_mul(SEGMENT_RECORDS_MAX);
-        survey.next_lsn = survey.next_lsn.saturating_add(bound);
-        survey.skipped.sort_by_key(|skipped| (skipped.damage.segment, skipped.damage.offset));
-        Ok(survey)
+        scan.next_lsn = scan.next_lsn.saturating_add(bound);
+        scan.skipped.sort_by_key(|skipped| (skipped.damage.segment, skipped.damage.offset));
+        Ok(scan)
     }
 
     /// Goes on to a segment whose header tells what came before.
-    fn join(&mut self, bone: &Bone, first: bool) {
-        let header = &bone.header;
+    fn enter_segment(&mut self, candidate: &Candidate, first: bool) {
+        let header = &candidate.header;
         let before = header.previous.lsn;
         if first {
-            (self.begin, self.behind, self.last) = (before, before, before);
-            self.lsn = before.saturating_add(1);
-        } else if before >= self.lsn {
-            self.expect(before.saturating_add(1));
-        } else if before != self.last {
+            (self.begin, self.run_after, self.last_lsn) = (before, before, before);
+            self.expected_lsn = before.saturating_add(1);
+        } else if before >= self.expected_lsn {
+            self.expect_lsn(before.saturating_add(1));
+        } else if before != self.last_lsn {
             // It knows of other records than there are: another history.
-            self.close(self.lsn - 1);
+            self.close_run(self.expected_lsn - 1);
         }
         // Numbers between were never given out.
-        self.lsn = self.lsn.max(header.first_lsn);
-        self.frame = self.frame.max(header.first_frame);
+        self.expected_lsn = self.expected_lsn.max(header.first_lsn);
+        self.expected_frame = self.expected_frame.max(header.first_frame);
     }
 
     /// The next record has this number: what lies before it and was not seen is missing.
-    fn expect(&mut self, lsn: u64) {
-        if lsn <= self.lsn {
+    fn expect_lsn(&mut self, lsn: u64) {
+        if lsn <= self.expected_lsn {
             return;
         }
-        if self.lsn == 0 {
+        if self.expected_lsn == 0 {
             // The first that is known of the log.
-            (self.begin, self.behind) = (lsn - 1, lsn - 1);
+            (self.begin, self.run_after) = (lsn - 1, lsn - 1);
         } else {
-            self.miss(self.lsn..=lsn - 1);
-            self.close(lsn - 1);
+            self.add_missing(self.expected_lsn..=lsn - 1);
+            self.close_run(lsn - 1);
         }
-        (self.last, self.lsn) = (lsn - 1, lsn);
+        (self.last_lsn, self.expected_lsn) = (lsn - 1, lsn);
     }
 
-    fn miss(&mut self, lsns: RangeInclusive<u64>) {
+    fn add_missing(&mut self, lsns: RangeInclusive<u64>) {
         match self.missing.last_mut() {
             Some(last) if last.end() + 1 == *lsns.start() => *last = *last.start()..=*lsns.end(),
             _ => self.missing.push(lsns),
         }
     }
 
-    fn close(&mut self, behind: u64) {
-        (self.open, self.behind) = (false, behind);
+    fn close_run(&mut self, after: u64) {
+        (self.run_open, self.run_after) = (false, after);
     }
 
-    fn segment<D: Disk>(&mut self, disk: &D, bone: &Bone, mut end: End) -> Result<(), Error> {
-        let stop = end.successor.map_or(bone.size, |link| link.end.min(bone.size));
-        let mut reader = bone.reader(disk, stop)?;
+    fn read_segment<D: Disk>(
+        &mut self,
+        disk: &D,
+        candidate: &Candidate,
+        mut end: EndEvidence,
+    ) -> Result<(), Error> {
+        let stop = end.successor.map_or(candidate.size, |link| link.end.min(candidate.size));
+        let mut reader = candidate.reader(disk, stop)?;
         loop {
             let offset = reader.offset;
             let fault = match reader.next_frame()? {
                 Ok((header, records)) => {
                     match self.admit(&header, records) {
-                        Ok(()) => self.extend(bone, &header, offset),
+                        Ok(()) => self.extend_run(candidate, &header, offset),
                         Err(reason) => {
                             let bytes = header.frame_bytes() as u64;
-                            self.skipped.push(bone.skipped(disk, offset, bytes, reason));
+                            self.skipped.push(candidate.skipped(disk, offset, bytes, reason));
                         }
                     }
                     if header.kind == FrameKind::Seal && end.successor.is_none() {
@@ -142,7 +148,7 @@ impl Survey {
                 }
                 Err(fault) => fault,
             };
-            let Some((reason, until)) = self.proof(disk, bone, &mut end, offset)? else {
+            let Some((reason, until)) = self.find_proof(disk, candidate, &mut end, offset)? else {
                 return Ok(());
             };
             // A frame whose body alone is damaged has been stepped over: its length is right.
@@ -151,10 +157,10 @@ impl Survey {
             }
             let next = reader.seek()?;
             let until = if next.is_some() { reader.offset } else { until };
-            self.skipped.push(bone.skipped(disk, offset, until - offset, reason));
-            self.blind |= self.lsn == 0;
+            self.skipped.push(candidate.skipped(disk, offset, until - offset, reason));
+            self.lost_at_start |= self.expected_lsn == 0;
             match next {
-                Some(header) => self.expect(header.first_lsn),
+                Some(header) => self.expect_lsn(header.first_lsn),
                 None => return Ok(()),
             }
         }
@@ -162,11 +168,11 @@ impl Survey {
 
     /// What proves that there was a frame at `offset`, and up to where; `None` when the log may
     /// just end there.
-    fn proof<D: Disk>(
+    fn find_proof<D: Disk>(
         &mut self,
         disk: &D,
-        bone: &Bone,
-        end: &mut End,
+        candidate: &Candidate,
+        end: &mut EndEvidence,
         offset: u64,
     ) -> Result<Option<(Reason, u64)>, Error> {
         if let Some(link) = end.successor {
@@ -179,9 +185,10 @@ impl Survey {
         let (used, durable) = match end.beyond {
             Some(known) => known,
             None => {
-                let found = bone.reader(disk, bone.size)?.survey(offset, self.frame)?;
+                let found =
+                    candidate.reader(disk, candidate.size)?.survey(offset, self.expected_frame)?;
                 self.next_lsn = self.next_lsn.max(found.next_lsn);
-                let used = if bone.header.reused { found.framed } else { found.bytes };
+                let used = if candidate.header.reused { found.framed } else { found.bytes };
                 *end.beyond.insert((offset + used, found.durable))
             }
         };
@@ -194,9 +201,9 @@ impl Survey {
 
     /// Takes a frame whose checksums are right.
     fn admit(&mut self, header: &FrameHeader, mut records: Records<'_>) -> Result<(), Reason> {
-        let continues = header.first_lsn >= self.lsn
+        let continues = header.first_lsn >= self.expected_lsn
             && header.first_lsn > 0
-            && header.number >= self.frame
+            && header.number >= self.expected_frame
             && header.time_ms >= self.time_ms;
         if !continues {
             return Err(Reason::OutOfSequence);
@@ -209,29 +216,31 @@ impl Survey {
         if count != header.records {
             return Err(Reason::RecordsMalformed);
         }
-        self.expect(header.first_lsn);
-        (self.frame, self.time_ms) = (header.number.saturating_add(1), header.time_ms);
+        self.expect_lsn(header.first_lsn);
+        (self.expected_frame, self.time_ms) = (header.number.saturating_add(1), header.time_ms);
         Ok(())
     }
 
-    /// Puts the frame at `offset` of `bone`, which is in its place, into the run.
-    fn extend(&mut self, bone: &Bone, header: &FrameHeader, offset: u64) {
+    /// Puts the frame at `offset` of `candidate`, which is in its place, into the run.
+    fn extend_run(&mut self, candidate: &Candidate, header: &FrameHeader, offset: u64) {
         let end = offset + header.frame_bytes() as u64;
         let last_lsn = header.first_lsn.saturating_add(u64::from(header.records)) - 1;
-        if !self.open && header.records > 0 {
-            self.open = true;
-            let (after, first_lsn, first_ms) = (self.behind, header.first_lsn, header.time_ms);
+        if !self.run_open && header.records > 0 {
+            self.run_open = true;
+            let (after, first_lsn, first_ms) = (self.run_after, header.first_lsn, header.time_ms);
             self.runs.push(Run { after, first_lsn, first_ms, ..Run::default() });
         }
-        let Some(run) = self.runs.last_mut().filter(|_| self.open) else { return };
-        let here =
-            run.pieces.last_mut().filter(|piece| piece.name == bone.name && piece.end == offset);
+        let Some(run) = self.runs.last_mut().filter(|_| self.run_open) else { return };
+        let here = run
+            .ranges
+            .last_mut()
+            .filter(|range| range.name == candidate.name && range.end == offset);
         match here {
-            Some(piece) => (piece.end, piece.last_lsn) = (end, last_lsn),
+            Some(range) => (range.end, range.last_lsn) = (end, last_lsn),
             None if header.records == 0 => return,
-            None => run.pieces.push(Piece {
-                name: bone.name.clone(),
-                salt: bone.header.salt,
+            None => run.ranges.push(FrameRange {
+                name: candidate.name.clone(),
+                salt: candidate.header.salt,
                 start: offset,
                 end,
                 first_lsn: header.first_lsn,
@@ -243,12 +252,12 @@ impl Survey {
             run.records += u64::from(header.records);
             (run.last_lsn, run.last_ms) = (last_lsn, header.time_ms);
         }
-        (self.last, self.lsn) = (last_lsn, last_lsn.saturating_add(1));
+        (self.last_lsn, self.expected_lsn) = (last_lsn, last_lsn.saturating_add(1));
     }
 }
 
 /// What tells where the frames of a segment end.
-struct End {
+struct EndEvidence {
     successor: Option<Link>,
     clean: Option<Link>,
     /// The end of what is not zero, and the furthest that any frame header calls durable.
