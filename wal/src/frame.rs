@@ -82,7 +82,7 @@ pub(crate) enum FrameFault {
     /// The bytes end before the frame does.
     Short,
     /// Nothing but zeros where a header would be: prepared room that was never written.
-    Blank,
+    Zeros,
     /// Not a frame header: wrong magic, header CRC or reserved bytes.
     Header,
     /// The header is valid, the body does not match it.
@@ -96,8 +96,8 @@ impl FrameHeader {
             return Err(FrameFault::Short);
         };
         if header[0..4] != MAGIC {
-            let blank = header.iter().all(|&byte| byte == 0);
-            return Err(if blank { FrameFault::Blank } else { FrameFault::Header });
+            let zeros = header.iter().all(|&byte| byte == 0);
+            return Err(if zeros { FrameFault::Zeros } else { FrameFault::Header });
         }
         let sum = planted("header-checksum-skipped")
             || u32_at(header, 4) == seeded(salt, offset, &header[8..]);
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn zeros_and_ones_are_never_a_frame() {
-        assert_eq!(decode(&[0; 128], 0), Err(FrameFault::Blank));
+        assert_eq!(decode(&[0; 128], 0), Err(FrameFault::Zeros));
         assert_eq!(decode(&[0xFF; 128], 0), Err(FrameFault::Header));
         assert_eq!(decode(&[0; 12], 0), Err(FrameFault::Short));
     }

@@ -81,7 +81,6 @@
 //! Invariant: every access to the outside goes through [`disk::Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.
 
-mod blank;
 mod chain;
 mod committer;
 pub mod damage;
@@ -102,6 +101,7 @@ mod recover;
 pub mod salvage;
 mod segment;
 mod spare;
+mod spare_manifest;
 mod stats;
 mod sync;
 mod ticket;

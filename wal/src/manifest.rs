@@ -4,12 +4,12 @@
 //! segment, clean stop {segment, end, LSN}, next LSN (u64 each). It is written after a segment has
 //! its name and before that segment gets its first frame, and before a segment is removed.
 
-use crate::blank::Blank;
 use crate::damage::{Damage, Reason};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::u64_at;
 use crate::segment::{Link, StoreId};
+use crate::spare_manifest::SpareManifest;
 use crate::twin::{Twin, TwinFile, file_bytes};
 
 const FILE: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALM\0" };
@@ -57,11 +57,15 @@ impl Manifest {
     }
 
     /// Makes this the manifest; needs no room.
-    pub(crate) fn write_into<D>(&self, disk: &D, blank: &Blank<D::File>) -> Result<(), Error>
+    pub(crate) fn write_into<D>(
+        &self,
+        disk: &D,
+        spare: &SpareManifest<D::File>,
+    ) -> Result<(), Error>
     where
         D: Disk,
     {
-        FILE.replace_by(disk, &blank.file, &blank.name, &self.encode())
+        FILE.replace_by(disk, &spare.file, &spare.name, &self.encode())
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -179,8 +179,8 @@ pub(crate) struct Beyond {
 /// How many zeros come first. They are the common case by far: a segment is prepared with them.
 fn leading_zeros(bytes: &[u8]) -> usize {
     static ZEROS: [u8; 4096] = [0; 4096];
-    let blank = bytes.chunks_exact(ZEROS.len()).take_while(|chunk| **chunk == ZEROS).count();
-    let passed = blank * ZEROS.len();
+    let chunks = bytes.chunks_exact(ZEROS.len()).take_while(|chunk| **chunk == ZEROS).count();
+    let passed = chunks * ZEROS.len();
     passed + bytes[passed..].iter().take_while(|&&byte| byte == 0).count()
 }
 

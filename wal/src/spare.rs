@@ -1,44 +1,44 @@
 //! Segments in waiting: files with room, that become the next segment when they get a header and a
 //! name.
 
-use crate::blank::Blank;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::plant::planted;
 use crate::segment::segment_name;
+use crate::spare_manifest::SpareManifest;
 
 /// How many segments that were dropped wait to be used again.
 const RETIRED_MAX: usize = 2;
 
-/// Blanks that no segment takes: for the mark of a stop, and for a drop.
-const BLANKS_KEPT: usize = 2;
+/// Spare manifests that no segment takes: for the mark of a stop, and for a drop.
+const SPARE_MANIFESTS_KEPT: usize = 2;
 
 /// Zeros are synced so many at a time: a disk that is handed 64 MiB at once lets every commit wait for
 /// all of them.
-const PIECE_BYTES: u64 = 4 << 20;
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
 /// All that the next segment needs of the disk.
 pub(crate) struct Spare<F> {
-    pub(crate) room: Room<F>,
+    pub(crate) segment: SpareSegment<F>,
     /// For the manifest that will name it.
-    pub(crate) blank: Blank<F>,
+    pub(crate) manifest: SpareManifest<F>,
 }
 
 impl<F: DiskFile> Spare<F> {
     pub(crate) fn bytes(&self) -> u64 {
-        self.room.bytes
+        self.segment.bytes
     }
 
     /// Gives the room back.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
-        self.room.discard(disk)?;
-        self.blank.discard(disk)
+        self.segment.discard(disk)?;
+        self.manifest.discard(disk)
     }
 }
 
 /// A file that is as long as a segment.
-pub(crate) struct Room<F> {
+pub(crate) struct SpareSegment<F> {
     pub(crate) file: F,
     pub(crate) name: String,
     pub(crate) bytes: u64,
@@ -46,12 +46,12 @@ pub(crate) struct Room<F> {
     pub(crate) reused: bool,
 }
 
-impl<F: DiskFile> Room<F> {
+impl<F: DiskFile> SpareSegment<F> {
     /// Makes room for a segment of `bytes` by writing zeros: no sync on the commit path will have
     /// to commit a change of the file's size or of its extents.
     ///
     /// `number` is for its name: a segment that is just being activated still has that of a spare.
-    fn write<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>
+    fn make<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>
     where
         D: Disk<File = F>,
     {
@@ -64,7 +64,7 @@ impl<F: DiskFile> Room<F> {
                 let count = (bytes - offset).min(ZEROS.len() as u64);
                 file.write_at(offset, &ZEROS[..usize::try_from(count).unwrap_or(ZEROS.len())])?;
                 offset += count;
-                if offset.is_multiple_of(PIECE_BYTES) || offset == bytes {
+                if offset.is_multiple_of(SYNC_EVERY_BYTES) || offset == bytes {
                     file.sync()?;
                 }
             }
@@ -94,51 +94,55 @@ pub(crate) fn is_spare_name(name: &str) -> bool {
 
 /// Where spares come from: segments that were dropped, or else new files.
 pub(crate) struct Pool<F> {
-    retired: Vec<Room<F>>,
-    blanks: Vec<Blank<F>>,
+    retired: Vec<SpareSegment<F>>,
+    manifests: Vec<SpareManifest<F>>,
     made: u64,
 }
 
 impl<F: DiskFile> Pool<F> {
     pub(crate) fn new() -> Self {
-        Self { retired: Vec::new(), blanks: Vec::new(), made: 0 }
+        Self { retired: Vec::new(), manifests: Vec::new(), made: 0 }
     }
 
-    /// A spare of at least `bytes`; there are blanks for a stop and for a drop besides.
+    /// A spare of at least `bytes`; there are spare manifests for a stop and for a drop besides.
     pub(crate) fn take<D: Disk<File = F>>(
         &mut self,
         disk: &D,
         bytes: u64,
     ) -> Result<Spare<F>, Error> {
-        self.stock(disk, BLANKS_KEPT + 1)?;
-        let room = match self.retired.pop_if(|room| room.bytes >= bytes) {
-            Some(room) => room,
-            None => Room::write(disk, self.number(), bytes)?,
+        self.stock_manifests(disk, SPARE_MANIFESTS_KEPT + 1)?;
+        let segment = match self.retired.pop_if(|segment| segment.bytes >= bytes) {
+            Some(segment) => segment,
+            None => SpareSegment::make(disk, self.number(), bytes)?,
         };
-        let blank = self.blank(disk, BLANKS_KEPT)?;
-        Ok(Spare { room, blank })
+        let manifest = self.take_manifest(disk, SPARE_MANIFESTS_KEPT)?;
+        Ok(Spare { segment, manifest })
     }
 
-    /// The blank of an orderly stop.
-    pub(crate) fn blank_for_stop<D>(&mut self, disk: &D) -> Result<Blank<F>, Error>
+    /// The spare manifest of an orderly stop.
+    pub(crate) fn manifest_for_stop<D>(&mut self, disk: &D) -> Result<SpareManifest<F>, Error>
     where
         D: Disk<File = F>,
     {
-        self.blank(disk, 0)
+        self.take_manifest(disk, 0)
     }
 
-    /// The blank of a drop, which leaves that of a stop.
-    pub(crate) fn blank_for_drop<D>(&mut self, disk: &D) -> Result<Blank<F>, Error>
+    /// The spare manifest of a drop, which leaves that of a stop.
+    pub(crate) fn manifest_for_drop<D>(&mut self, disk: &D) -> Result<SpareManifest<F>, Error>
     where
         D: Disk<File = F>,
     {
-        let kept = if planted("drop-takes-the-blank-of-a-stop") { 0 } else { BLANKS_KEPT - 1 };
-        self.blank(disk, kept)
+        let kept = if planted("drop-takes-the-spare-manifest-of-a-stop") {
+            0
+        } else {
+            SPARE_MANIFESTS_KEPT - 1
+        };
+        self.take_manifest(disk, kept)
     }
 
-    /// Makes up for the blank that a drop has taken, if there is room.
-    pub(crate) fn restock<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
-        match self.stock(disk, BLANKS_KEPT) {
+    /// Makes up for the spare manifest that a drop has taken, if there is room.
+    pub(crate) fn restock_manifests<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
+        match self.stock_manifests(disk, SPARE_MANIFESTS_KEPT) {
             Err(error) if error.is_no_space() => Ok(()),
             other => other,
         }
@@ -163,7 +167,7 @@ impl<F: DiskFile> Pool<F> {
         // Whoever has made another name for it (`cp -l`) counts on what is in it. Asked now, because
         // nobody looks for a segment under this name.
         match disk.open(&name).and_then(|file| Ok((file.has_one_name()?, file))) {
-            Ok((true, file)) => self.retired.push(Room { file, name, bytes, reused: true }),
+            Ok((true, file)) => self.retired.push(SpareSegment { file, name, bytes, reused: true }),
             _ => disk.remove(&name).on("remove", describe)?,
         }
         Ok(())
@@ -171,25 +175,29 @@ impl<F: DiskFile> Pool<F> {
 
     /// Gives all the room back.
     pub(crate) fn drain<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
-        self.retired.drain(..).try_for_each(|room| room.discard(disk))?;
-        self.blanks.drain(..).try_for_each(|blank| blank.discard(disk))
+        self.retired.drain(..).try_for_each(|segment| segment.discard(disk))?;
+        self.manifests.drain(..).try_for_each(|manifest| manifest.discard(disk))
     }
 
-    /// Sees to so many blanks.
-    fn stock<D: Disk<File = F>>(&mut self, disk: &D, count: usize) -> Result<(), Error> {
-        while self.blanks.len() < count {
-            let blank = Blank::make(disk, self.number())?;
-            self.blanks.push(blank);
+    /// Sees to so many spare manifests.
+    fn stock_manifests<D: Disk<File = F>>(&mut self, disk: &D, count: usize) -> Result<(), Error> {
+        while self.manifests.len() < count {
+            let manifest = SpareManifest::make(disk, self.number())?;
+            self.manifests.push(manifest);
         }
         Ok(())
     }
 
-    /// A blank that is no one of the last `kept`.
-    fn blank<D: Disk<File = F>>(&mut self, disk: &D, kept: usize) -> Result<Blank<F>, Error> {
-        let free = self.blanks.len() > kept;
-        match if free { self.blanks.pop() } else { None } {
-            Some(blank) => Ok(blank),
-            None => Blank::make(disk, self.number()),
+    /// A spare manifest that is no one of the last `kept`.
+    fn take_manifest<D: Disk<File = F>>(
+        &mut self,
+        disk: &D,
+        kept: usize,
+    ) -> Result<SpareManifest<F>, Error> {
+        let free = self.manifests.len() > kept;
+        match if free { self.manifests.pop() } else { None } {
+            Some(manifest) => Ok(manifest),
+            None => SpareManifest::make(disk, self.number()),
         }
     }
 

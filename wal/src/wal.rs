@@ -1,7 +1,7 @@
 //! The log itself: opening, appending, closing.
 
 mod commit;
-mod room;
+mod space;
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
@@ -229,7 +229,7 @@ impl<D: Disk> Wal<D> {
             queue.check()?;
         }
         // From here on nothing can be appended that would have to be written behind the seal.
-        if !planted("appends-behind-the-seal") {
+        if !planted("appends-after-the-seal") {
             queue.state = State::Closed;
         }
         let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
@@ -242,7 +242,7 @@ impl<D: Disk> Wal<D> {
         {
             let writer = self.writer.lock();
             if writer.has_begun() {
-                writer.mark_clean(&pool.blank_for_stop(&self.disk)?)?;
+                writer.mark_clean(&pool.manifest_for_stop(&self.disk)?)?;
             }
         }
         let spare = self.queue.lock().spare.take();

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::blank::Blank;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
@@ -13,7 +12,8 @@ use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::recover::{Kept, Scan};
 use crate::segment::{Link, SegmentHeader, segment_name};
-use crate::spare::{Room, Spare};
+use crate::spare::{Spare, SpareSegment};
+use crate::spare_manifest::SpareManifest;
 use crate::stats::Counters;
 use crate::sync::Mutex;
 
@@ -137,11 +137,11 @@ impl<D: Disk> Writer<D> {
     }
 
     /// Says in the manifest that the log ends here on purpose, and needs no room for that.
-    pub(crate) fn mark_clean(&self, blank: &Blank<D::File>) -> Result<(), Error> {
+    pub(crate) fn mark_clean(&self, spare: &SpareManifest<D::File>) -> Result<(), Error> {
         let Some(active) = &self.active else { return Ok(()) };
         let mut chain = self.chain.lock();
         let manifest = Manifest { clean: active.end(), ..chain.manifest };
-        manifest.write_into(&self.disk, blank)?;
+        manifest.write_into(&self.disk, spare)?;
         chain.manifest = manifest;
         Ok(())
     }
@@ -180,8 +180,8 @@ impl<D: Disk> Writer<D> {
                 previous,
                 salt: salt(&self.disk)?,
                 time_ms: self.time_ms,
-                bytes: spare.room.bytes,
-                reused: spare.room.reused,
+                bytes: spare.segment.bytes,
+                reused: spare.segment.reused,
             }
         };
         self.active = Some(activate(&self.disk, spare, &header, &self.chain)?);
@@ -207,12 +207,12 @@ fn activate<D: Disk>(
 ) -> Result<Active<D::File>, Error> {
     let name = segment_name(header.number);
     let describe = || disk.describe(&name);
-    let Spare { room, blank } = spare;
-    room.file.write_at(0, &header.encode()).on("write", describe)?;
+    let Spare { segment, manifest: spare_manifest } = spare;
+    segment.file.write_at(0, &header.encode()).on("write", describe)?;
     if !planted("segment-header-not-synced") {
-        room.file.sync().on("sync", describe)?;
+        segment.file.sync().on("sync", describe)?;
     }
-    disk.rename(&room.name, &name).on("rename", describe)?;
+    disk.rename(&segment.name, &name).on("rename", describe)?;
     if !planted("segment-name-not-synced") {
         disk.sync_dir().on("sync the directory of", describe)?;
     }
@@ -223,13 +223,13 @@ fn activate<D: Disk>(
     manifest.oldest = chain.kept.first().map_or(header.number, |kept| kept.number);
     manifest.clean = Link::default();
     manifest.next_lsn = header.first_lsn;
-    if planted("manifest-without-a-blank") {
+    if planted("manifest-without-a-spare") {
         manifest.write(disk)?;
     } else {
-        manifest.write_into(disk, &blank)?;
+        manifest.write_into(disk, &spare_manifest)?;
     }
     chain.manifest = manifest;
-    let Room { file, bytes, .. } = room;
+    let SpareSegment { file, bytes, .. } = segment;
     let lsn = header.previous.lsn;
     chain.kept.push(Kept { number: header.number, last_lsn: lsn, bytes });
     Ok(Active {

@@ -107,8 +107,8 @@ impl<D: Disk> Walk<'_, D> {
         self.scan.recovery.bytes += size;
         // What a reused segment holds behind its header may be old frames or a torn first one. Where
         // no frame ever came, the next segment passes this one over: nothing leads to it then.
-        let blank = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
-        if !blank || successor.is_some() {
+        let unused = last.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
+        if !unused || successor.is_some() {
             self.scan.end = Link { segment: number, end: stop, lsn };
             self.scan.recovery.segments += 1;
             self.scan.kept.push(Kept { number, last_lsn: lsn, bytes: size });

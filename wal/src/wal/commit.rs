@@ -244,7 +244,7 @@ impl<D: Disk> Wal<D> {
         // The next leader first: its sync is what everybody else will wait for.
         if let Some(next) = next {
             next.give_turn();
-            if result.is_err() && !planted("followers-not-told-of-a-failure") {
+            if result.is_err() && !planted("followers-not-notified-of-a-failure") {
                 // Nobody will lead it any more.
                 next.end(false);
             }

@@ -87,8 +87,8 @@ pub(crate) fn reseal(segment: &mut [u8], at: usize) {
 fn no_manifest_and_no_segment_with_frames_is_a_new_log() {
     let disk = begun(&SimDisk::new(1));
     disk.remove_file("MANIFEST");
-    let blank = disk.read_file(&segment(1)).expect("a segment");
-    disk.write_file(&segment(5), &blank);
+    let unused = disk.read_file(&segment(1)).expect("a segment");
+    disk.write_file(&segment(5), &unused);
     holds(&disk, &[]);
     assert_eq!(disk.files(), ["MANIFEST"], "what carries nothing is removed");
     holds(&disk, &[]);
@@ -248,11 +248,11 @@ fn a_segment_newer_than_the_manifest_with_frames_is_told() {
 fn a_segment_no_other_leads_to() {
     // The second life wrote nothing, so that the third segment follows the first.
     let disk = log(&[]);
-    let blank = disk.read_file(&segment(2)).expect("a segment");
+    let unused = disk.read_file(&segment(2)).expect("a segment");
     let used = log(&["two"]).read_file(&segment(2)).expect("a segment");
     open(&disk).commit(0, &["three"]).expect("commit");
     let disk = disk.kill();
-    disk.write_file(&segment(2), &blank);
+    disk.write_file(&segment(2), &unused);
     holds(&disk.fork(), &["one", "three"]);
     disk.write_file(&segment(2), &used);
     refused(&disk, Reason::SegmentUnlinked);

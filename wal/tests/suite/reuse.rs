@@ -226,7 +226,7 @@ fn a_stop_gives_prepared_room_back() {
     // Several at once: more than is kept to be used again.
     wal.drop_through(Lsn::new(55).expect("an LSN")).expect("drop");
     let prepared = |disk: &SimDisk| disk.files().iter().filter(|n| n.ends_with(".tmp")).count();
-    assert_eq!(prepared(&disk), 6, "three rooms and as many blanks: {:?}", disk.files());
+    assert_eq!(prepared(&disk), 6, "three segments and as many manifests: {:?}", disk.files());
     wal.close().expect("close");
     assert_eq!(prepared(&disk), 0, "{:?}", disk.files());
 }

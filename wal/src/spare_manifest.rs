@@ -8,12 +8,12 @@ use crate::manifest::Manifest;
 ///
 /// It may be written into because this open has made it: a copy of the directory by hard links shares
 /// it only under a name that the copy removes before anything is written there.
-pub(crate) struct Blank<F> {
+pub(crate) struct SpareManifest<F> {
     pub(crate) file: F,
     pub(crate) name: String,
 }
 
-impl<F: DiskFile> Blank<F> {
+impl<F: DiskFile> SpareManifest<F> {
     /// Makes one; `number` is for its name.
     pub(crate) fn make<D>(disk: &D, number: u64) -> Result<Self, Error>
     where

@@ -28,14 +28,14 @@ impl<D: Disk> Wal<D> {
             return Ok(0);
         }
         let mut pool = self.pool.lock();
-        let blank = pool.blank_for_drop(&self.disk).map_err(Error::tell_no_space)?;
+        let manifest_file = pool.manifest_for_drop(&self.disk).map_err(Error::tell_no_space)?;
         let dropped: Vec<Kept> = {
             let mut chain = self.chain.lock();
             let count = droppable(&chain, lsn);
             let mut manifest = chain.manifest;
             manifest.oldest = chain.kept[count].number;
             if !planted("removed-before-the-manifest-says-so") {
-                manifest.write_into(&self.disk, &blank)?;
+                manifest.write_into(&self.disk, &manifest_file)?;
                 chain.manifest = manifest;
             }
             chain.kept.drain(..count).collect()
@@ -44,7 +44,7 @@ impl<D: Disk> Wal<D> {
         for Kept { number, bytes, .. } in dropped {
             pool.retire(&self.disk, number, bytes)?;
         }
-        pool.restock(&self.disk)?;
+        pool.restock_manifests(&self.disk)?;
         Ok(count)
     }
 
