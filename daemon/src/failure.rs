@@ -155,7 +155,7 @@ impl From<icn_wal::Error> for Failure {
                 let failure = Self::new("ICN-E0201", exit::DAMAGE, message, advice);
                 Self { place: Some(Box::new(place)), ..failure }
             }
-            Error::Stranger { .. } => Self::new(
+            Error::NotRegular { .. } => Self::new(
                 "ICN-E0208",
                 exit::UNSUITABLE,
                 message,

@@ -38,12 +38,12 @@ pub trait Disk: Clone + Send + Sync + 'static {
     fn subdir(&self, name: &str) -> io::Result<Self>;
 
     /// Everything that has a name here, in no particular order.
-    fn list(&self) -> io::Result<Vec<Entry>>;
+    fn list(&self) -> io::Result<Vec<DirEntry>>;
 
     /// Creates a file that does not exist yet.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens an existing file. What is no plain file is refused without being touched: no link is
+    /// Opens an existing file. What is not a regular file is refused without being touched: no link is
     /// followed, and nothing waits for the other end of a FIFO.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
@@ -79,11 +79,11 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct DirEntry {
     /// The name. What is not UTF-8 in it is replaced, so that it is never one of ours.
     pub name: String,
-    /// What carries it, in words, if that is no plain file: `a directory`, `a symbolic link`.
-    pub stranger: Option<&'static str>,
+    /// What carries it, in words, if that is not a regular file: `a directory`, `a symbolic link`.
+    pub not_regular: Option<&'static str>,
 }
 
 /// An open file. All methods take positions: there is no cursor to get wrong.
@@ -98,7 +98,7 @@ pub trait DiskFile: Send + Sync + 'static {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Whether the file has one name only.
-    fn has_one_name(&self) -> io::Result<bool>;
+    fn has_single_link(&self) -> io::Result<bool>;
 
     /// Makes everything written so far durable. After an error nothing may be believed about what
     /// reached the disk, and asking again proves nothing: the kernel may have dropped the pages.
@@ -111,7 +111,7 @@ pub trait DiskFile: Send + Sync + 'static {
 
     /// Has no more read than is asked for. Whoever reads much beside a log would otherwise have megabytes
     /// under way, which a sync waits for.
-    fn no_read_ahead(&self) -> io::Result<()> {
+    fn disable_readahead(&self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -31,9 +31,9 @@ pub enum Error {
     #[error("{0}")]
     Corrupt(Damage),
 
-    /// What carries a name of the log's own is no plain file. Nothing was changed; move it away.
+    /// What carries a name of the log's own is not a regular file. Nothing was changed; move it away.
     #[error("{file} is {what} and not a file of the log")]
-    Stranger {
+    NotRegular {
         /// The name.
         file: String,
         /// What it is.

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::recover::{Beside, ReplayFrom, scan};
+use crate::recover::{Access, ReplayFrom, scan};
 
 /// One segment of a whole log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,5 +42,5 @@ pub struct Segment {
 /// Those of [`read`](crate::read).
 pub fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment>, Error> {
     let mut pass = |_: crate::Record<'_>| ControlFlow::Continue(());
-    Ok(scan(disk, Beside::Writer, ReplayFrom::Oldest, &mut pass)?.segments)
+    Ok(scan(disk, Access::ConcurrentWriter, ReplayFrom::Oldest, &mut pass)?.segments)
 }

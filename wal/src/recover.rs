@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use crate::chain::{chain, continues_another, damage, holds_frames, read_header};
 use crate::damage::{Damage, Reason};
-use crate::disk::{Disk, Entry, LOCK_NAME};
+use crate::disk::{DirEntry, Disk, LOCK_NAME};
 use crate::error::{Error, OnFile};
 use crate::list::Segment;
 use crate::lsn::Lsn;
@@ -91,11 +91,11 @@ pub(crate) struct Scan {
 
 /// Who else may be at work while we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beside {
+pub(crate) enum Access {
     /// Nobody: we hold the lock.
-    Nobody,
+    Exclusive,
     /// A writer may be appending: where the valid frames end now, more may stand in a moment.
-    Writer,
+    ConcurrentWriter,
 }
 
 /// Where a replay starts.
@@ -120,7 +120,7 @@ struct Lent {
 /// Reads the directory and hands every record from `from` on to `visit`.
 pub(crate) fn scan<D: Disk>(
     disk: &D,
-    beside: Beside,
+    access: Access,
     mut from: ReplayFrom,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
@@ -128,10 +128,10 @@ pub(crate) fn scan<D: Disk>(
     loop {
         // Before anything is opened, and again behind the manifest: beside a writer, a manifest may
         // name a segment that an older list does not.
-        refuse_strangers(disk, &list(disk)?)?;
+        refuse_not_regular(disk, &list(disk)?)?;
         let manifest = Manifest::read(disk)?;
-        let outcome = attempt(disk, beside, manifest, from, &mut lent, visit);
-        if beside == Beside::Writer
+        let outcome = attempt(disk, access, manifest, from, &mut lent, visit);
+        if access == Access::ConcurrentWriter
             && !planted("change-under-a-reader-ignored")
             && changed_under(&outcome, manifest, Manifest::read(disk)?)
         {
@@ -177,7 +177,7 @@ pub(crate) fn is_absence(error: &Error) -> bool {
 
 fn attempt<D: Disk>(
     disk: &D,
-    beside: Beside,
+    access: Access,
     manifest: Option<Manifest>,
     from: ReplayFrom,
     lent: &mut Lent,
@@ -186,10 +186,10 @@ fn attempt<D: Disk>(
     let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
     let entries = list(disk)?;
     let (mut stale, mut numbers, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
-    for Entry { name, stranger } in entries {
+    for DirEntry { name, not_regular } in entries {
         if let Some(number) = segment_number(&name) {
             numbers.push(number);
-        } else if stranger.is_none() && name.ends_with(".tmp") {
+        } else if not_regular.is_none() && name.ends_with(".tmp") {
             stale.push(name);
         } else if ![LOCK_NAME, Manifest::NAME].contains(&name.as_str()) {
             ignored.push(name);
@@ -221,7 +221,7 @@ fn attempt<D: Disk>(
             stale.push(name);
         } else if number > manifest.newest {
             // Its frames would have been written after the manifest named it.
-            if beside == Beside::Nobody && holds_frames(disk, number)? {
+            if access == Access::Exclusive && holds_frames(disk, number)? {
                 return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
             }
             stale.push(name);
@@ -239,7 +239,7 @@ fn attempt<D: Disk>(
 
     let mut walk = Walk {
         disk,
-        beside,
+        access,
         clean: manifest.clean,
         after,
         lent,
@@ -276,19 +276,19 @@ fn attempt<D: Disk>(
     Ok(scan)
 }
 
-fn list<D: Disk>(disk: &D) -> Result<Vec<Entry>, Error> {
+fn list<D: Disk>(disk: &D) -> Result<Vec<DirEntry>, Error> {
     disk.list().on("list", || disk.describe(""))
 }
 
-/// What carries a name of the log's own has to be a plain file: anything else would be written
+/// What carries a name of the log's own has to be a regular file: anything else would be written
 /// through, replaced or waited for.
-fn refuse_strangers<D: Disk>(disk: &D, entries: &[Entry]) -> Result<(), Error> {
-    for Entry { name, stranger } in entries {
+fn refuse_not_regular<D: Disk>(disk: &D, entries: &[DirEntry]) -> Result<(), Error> {
+    for DirEntry { name, not_regular } in entries {
         let fixed = [Manifest::NAME, Manifest::TEMPORARY].contains(&name.as_str());
-        if let Some(what) = *stranger
+        if let Some(what) = *not_regular
             && (fixed || is_spare_name(name) || segment_number(name).is_some())
         {
-            return Err(Error::Stranger { file: disk.describe(name), what });
+            return Err(Error::NotRegular { file: disk.describe(name), what });
         }
     }
     Ok(())

@@ -166,7 +166,7 @@ impl<F: DiskFile> Pool<F> {
         disk.rename(&segment, &name).on("rename", describe)?;
         // Whoever has made another name for it (`cp -l`) counts on what is in it. Asked now, because
         // nobody looks for a segment under this name.
-        match disk.open(&name).and_then(|file| Ok((file.has_one_name()?, file))) {
+        match disk.open(&name).and_then(|file| Ok((file.has_single_link()?, file))) {
             Ok((true, file)) => self.retired.push(SpareSegment { file, name, bytes, reused: true }),
             _ => disk.remove(&name).on("remove", describe)?,
         }

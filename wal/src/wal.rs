@@ -16,7 +16,7 @@ use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::queue::{Queue, State};
-use crate::recover::{Beside, Record, Recovery, ReplayFrom, scan};
+use crate::recover::{Access, Record, Recovery, ReplayFrom, scan};
 use crate::segment::StoreId;
 use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
@@ -76,7 +76,7 @@ impl<D: Disk> Wal<D> {
             }
             other => other.on("lock", || disk.describe("LOCK"))?,
         };
-        let scan = scan(&disk, Beside::Nobody, from, &mut visit)?;
+        let scan = scan(&disk, Access::Exclusive, from, &mut visit)?;
         clear(&disk, &scan.stale)?;
         let manifest = match scan.manifest {
             Some(manifest) => manifest,
@@ -304,5 +304,5 @@ pub fn read<D: Disk>(
     from: ReplayFrom,
     mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Recovery, Error> {
-    Ok(scan(disk, Beside::Writer, from, &mut visit)?.recovery)
+    Ok(scan(disk, Access::ConcurrentWriter, from, &mut visit)?.recovery)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
-use icn_wal::disk::{Disk, Entry};
+use icn_wal::disk::{DirEntry, Disk};
 use icn_wal::list::{Segment, segments};
 use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
 use serde_json::{Value, json};
@@ -284,7 +284,7 @@ pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failu
     };
     let disk = FsDisk::read_only(path).map_err(|error| unreadable(path, error))?;
     let entries = disk.list().map_err(|error| unreadable(path, error))?;
-    if entries.iter().any(|Entry { name, .. }| name == "MANIFEST" || name.ends_with(".wal")) {
+    if entries.iter().any(|DirEntry { name, .. }| name == "MANIFEST" || name.ends_with(".wal")) {
         return Ok(disk);
     }
     let message = format!("There is no log in {}.", path.display());

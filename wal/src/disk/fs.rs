@@ -1,6 +1,6 @@
 //! A real directory.
 
-mod medium;
+mod unsupported;
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::param::page_size;
 use rustix::path::Arg;
 
-use super::{Disk, DiskFile, Entry, LOCK_NAME};
+use super::{DirEntry, Disk, DiskFile, LOCK_NAME};
 use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 use crate::plant::planted;
 
@@ -39,15 +39,15 @@ pub struct FsDisk {
     directory: Arc<File>,
     path: Arc<PathBuf>,
     segment_bytes_max: u64,
-    access: Access,
+    mode: OpenMode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
+enum OpenMode {
+    ReadOnly,
+    ReadWrite,
     /// Also on a file system that is no place for a log.
-    WriteAnywhere,
+    ReadWriteUnchecked,
 }
 
 impl FsDisk {
@@ -59,9 +59,9 @@ impl FsDisk {
     pub fn create(path: &Path) -> io::Result<Self> {
         // Before anything is created there.
         let there = path.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));
-        medium::check(&open_directory(there)?)?;
+        unsupported::refuse(&open_directory(there)?)?;
         create_durably(path)?;
-        Self::open(path, Access::Write)
+        Self::open(path, OpenMode::ReadWrite)
     }
 
     /// [`create`](Self::create) without a look at the file system, for those who know that its locks
@@ -71,7 +71,7 @@ impl FsDisk {
     /// Whatever the system says when the directory cannot be created or synced.
     pub fn create_anywhere(path: &Path) -> io::Result<Self> {
         create_durably(path)?;
-        Self::open(path, Access::WriteAnywhere)
+        Self::open(path, OpenMode::ReadWriteUnchecked)
     }
 
     /// Opens `path` for reading only: nothing is created, changed or locked.
@@ -79,7 +79,7 @@ impl FsDisk {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such directory.
     pub fn read_only(path: &Path) -> io::Result<Self> {
-        Self::open(path, Access::Read)
+        Self::open(path, OpenMode::ReadOnly)
     }
 
     /// The same directory with segments that stop doubling at `bytes`, 1 MiB at the least. Besides
@@ -90,7 +90,7 @@ impl FsDisk {
         self
     }
 
-    /// Takes away what anybody but the owner may do with the directory and the plain files in it,
+    /// Takes away what anybody but the owner may do with the directory and the regular files in it,
     /// and says where there was something to take.
     ///
     /// # Errors
@@ -106,11 +106,11 @@ impl FsDisk {
             Ok(())
         };
         restrict(&self.directory, self.path.to_path_buf())?;
-        for Entry { name, stranger } in self.list()? {
-            if stranger.is_some() {
+        for DirEntry { name, not_regular } in self.list()? {
+            if not_regular.is_some() {
                 continue;
             }
-            match self.open_plain(&name, OFlags::RDONLY) {
+            match self.open_regular(&name, OFlags::RDONLY) {
                 // Gone, or not the whole name.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 file => restrict(&file?, self.path.join(name))?,
@@ -125,14 +125,14 @@ impl FsDisk {
         &self.path
     }
 
-    fn open(path: &Path, access: Access) -> io::Result<Self> {
+    fn open(path: &Path, mode: OpenMode) -> io::Result<Self> {
         let directory = Arc::new(open_directory(path)?);
         let path = Arc::new(path.to_path_buf());
-        Ok(Self { directory, path, access, segment_bytes_max: SEGMENT_BYTES_MAX })
+        Ok(Self { directory, path, mode, segment_bytes_max: SEGMENT_BYTES_MAX })
     }
 
-    /// What carries `name` if that is no plain file; `None` also when nothing does.
-    fn stranger(&self, name: impl Arg) -> io::Result<Option<&'static str>> {
+    /// What carries `name` if that is not a regular file; `None` also when nothing does.
+    fn not_regular(&self, name: impl Arg) -> io::Result<Option<&'static str>> {
         let stat = match rustix::fs::statat(&*self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
             stat => stat?,
@@ -147,9 +147,9 @@ impl FsDisk {
         })
     }
 
-    fn open_plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        if let Some(what) = self.stranger(name)? {
-            return Err(io::Error::other(format!("it is {what} and not a plain file")));
+    fn open_regular(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        if let Some(what) = self.not_regular(name)? {
+            return Err(io::Error::other(format!("it is {what} and not a regular file")));
         }
         self.open_at(name, flags)
     }
@@ -244,7 +244,7 @@ impl Disk for FsDisk {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let note = self.open_plain(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
+        let note = self.open_regular(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
         // Only for people, and no reason to stay out of a directory on a full disk. As wide as any
         // other, so that nothing has to be cut off.
         let _ = note.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
@@ -252,7 +252,7 @@ impl Disk for FsDisk {
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
-        if self.access != Access::Read {
+        if self.mode != OpenMode::ReadOnly {
             match rustix::fs::mkdirat(&*self.directory, name, DIR_MODE) {
                 Err(Errno::EXIST) => {}
                 made => made?,
@@ -261,21 +261,21 @@ impl Disk for FsDisk {
             self.sync_dir()?;
         }
         let directory = Arc::new(open_directory_at(&self.directory, name)?);
-        if self.access == Access::Write {
+        if self.mode == OpenMode::ReadWrite {
             // It may be a link to elsewhere.
-            medium::check(&directory)?;
+            unsupported::refuse(&directory)?;
         }
         Ok(Self { directory, path: Arc::new(self.path.join(name)), ..self.clone() })
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
         let mut entries = Vec::new();
         for entry in Dir::read_from(&*self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
-                let stranger = self.stranger(name)?;
-                entries.push(Entry { name: name.to_string_lossy().into_owned(), stranger });
+                let not_regular = self.not_regular(name)?;
+                entries.push(DirEntry { name: name.to_string_lossy().into_owned(), not_regular });
             }
         }
         Ok(entries)
@@ -286,9 +286,9 @@ impl Disk for FsDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        self.open_plain(
+        self.open_regular(
             name,
-            if self.access == Access::Read { OFlags::RDONLY } else { OFlags::RDWR },
+            if self.mode == OpenMode::ReadOnly { OFlags::RDONLY } else { OFlags::RDWR },
         )
     }
 
@@ -341,7 +341,7 @@ impl DiskFile for File {
         self.write_all_at(bytes, offset)
     }
 
-    fn has_one_name(&self) -> io::Result<bool> {
+    fn has_single_link(&self) -> io::Result<bool> {
         Ok(self.metadata()?.nlink() == 1)
     }
 
@@ -354,7 +354,7 @@ impl DiskFile for File {
         rustix::fs::fadvise(self, from, None, Advice::DontNeed).map_err(io::Error::from)
     }
 
-    fn no_read_ahead(&self) -> io::Result<()> {
+    fn disable_readahead(&self) -> io::Result<()> {
         rustix::fs::fadvise(self, 0, None, Advice::Random).map_err(io::Error::from)
     }
 }

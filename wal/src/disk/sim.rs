@@ -28,7 +28,7 @@ use self::dice::Dice;
 use self::file::SimFile;
 use self::names::{NameChange, Names, directory_of, name_of};
 use self::world::World;
-use super::{Disk, Entry};
+use super::{DirEntry, Disk};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::plant::planted;
 
@@ -233,12 +233,12 @@ impl Disk for SimDisk {
         Ok(Self { directory, ..self.clone() })
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
         let world = self.world.lock();
         world.powered()?;
         let names = world.directories.get(&self.directory);
         let names = names.into_iter().flat_map(|names| names.live.keys());
-        Ok(names.map(|name| Entry { name: name.clone(), stranger: None }).collect())
+        Ok(names.map(|name| DirEntry { name: name.clone(), not_regular: None }).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Beside, Kept, Lent, Record, Scan};
+use super::{Access, Kept, Lent, Record, Scan};
 use crate::chain::damage;
 use crate::damage::Reason;
 use crate::disk::{Disk, DiskFile};
@@ -18,7 +18,7 @@ use crate::segment::{Link, SegmentHeader, segment_name};
 /// Reads the segments of the chain one after the other, and says where the log ends.
 pub(super) struct Walk<'a, D> {
     pub(super) disk: &'a D,
-    pub(super) beside: Beside,
+    pub(super) access: Access,
     pub(super) clean: Link,
     pub(super) after: u64,
     pub(super) lent: &'a mut Lent,
@@ -49,7 +49,7 @@ impl<D: Disk> Walk<'_, D> {
         self.scan.time_ms = self.scan.time_ms.max(header.time_ms);
         // Nothing proves the tail durable: after kill -9 it may exist in memory only, and after a failed
         // sync memory may show what the disk does not hold.
-        let unproven = self.beside == Beside::Nobody && successor.is_none();
+        let unproven = self.access == Access::Exclusive && successor.is_none();
         if unproven && !planted("tail-believed-without-sync") {
             file.sync().on("sync", describe)?;
         }
@@ -73,7 +73,7 @@ impl<D: Disk> Walk<'_, D> {
                 // A writer may have gone on since the frame was read. What the frames behind it
                 // call durable was there before them, so that a second look must find it.
                 reader.rewind(offset);
-                let grown = self.beside == Beside::Writer
+                let grown = self.access == Access::ConcurrentWriter
                     && beyond.durable > offset
                     && self.frame(number, &mut reader, &mut last)?.is_ok();
                 if !grown {

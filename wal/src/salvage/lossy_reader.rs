@@ -37,8 +37,8 @@ impl<F: DiskFile> DiskFile for LossyReader<F> {
         self.0.write_at(offset, bytes)
     }
 
-    fn has_one_name(&self) -> io::Result<bool> {
-        self.0.has_one_name()
+    fn has_single_link(&self) -> io::Result<bool> {
+        self.0.has_single_link()
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -76,7 +76,7 @@ mod tests {
             unreachable!("nobody writes")
         }
 
-        fn has_one_name(&self) -> io::Result<bool> {
+        fn has_single_link(&self) -> io::Result<bool> {
             unreachable!("nobody reuses")
         }
 

@@ -5,13 +5,13 @@ use std::io;
 use super::lossy_reader::LossyReader;
 use super::segment_set::SegmentSet;
 use super::{FrameRange, Run};
-use crate::disk::{Disk, DiskFile, Entry, LOCK_NAME};
+use crate::disk::{DirEntry, Disk, DiskFile, LOCK_NAME};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
-use crate::recover::{Beside, ReplayFrom, scan};
+use crate::recover::{Access, ReplayFrom, scan};
 use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
 use crate::twin::{Twin, TwinFile};
 
@@ -84,10 +84,10 @@ pub(super) fn rebuild<D: Disk>(
 fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
     let entries = target.list().on("list", || target.describe(""))?;
     let unfinished = matches!(UNFINISHED.read(target)?, Twin::Content(..));
-    let ours = |Entry { name, stranger }: &Entry| {
+    let ours = |DirEntry { name, not_regular }: &DirEntry| {
         let temporary = name.strip_suffix(".tmp") == Some(Manifest::NAME);
         let segment = segment_number(name).is_some() || name == Manifest::NAME;
-        stranger.is_none() && (name == LOCK_NAME || temporary || (unfinished && segment))
+        not_regular.is_none() && (name == LOCK_NAME || temporary || (unfinished && segment))
     };
     if !entries.iter().all(ours) {
         let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is not empty");
@@ -100,7 +100,7 @@ fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
 /// Reads the new log from the disk.
 fn check<D: Disk>(target: &D, run: &Run) -> Result<(), Error> {
     let mut pass = |_: crate::Record<'_>| std::ops::ControlFlow::Continue(());
-    let found = scan(target, Beside::Writer, ReplayFrom::Oldest, &mut pass)?.recovery;
+    let found = scan(target, Access::ConcurrentWriter, ReplayFrom::Oldest, &mut pass)?.recovery;
     if (found.replayed, found.first_lsn, found.last_lsn) == (run.records, run.first_lsn, run.end())
     {
         return Ok(());

@@ -254,7 +254,7 @@ fn missing_file<D: Disk>(disk: &D, name: &str, segment: u64, reason: Reason) -> 
 /// All files that are named like segments.
 fn candidates_in<D: Disk>(disk: &D) -> Result<Vec<Candidate>, Error> {
     let entries = disk.list().on("list", || disk.describe(""))?;
-    let files = entries.into_iter().filter(|entry| entry.stranger.is_none());
+    let files = entries.into_iter().filter(|entry| entry.not_regular.is_none());
     let mut names: Vec<_> = files.map(|entry| entry.name).collect();
     names.retain(|name| segment_number(name).is_some());
     names.sort_unstable();

@@ -1,8 +1,8 @@
 //! The promises of the log, each against what could break it.
 
-mod beside;
 mod between_reads;
 mod common;
+mod concurrent_writer;
 mod crash_points;
 mod directory;
 mod faults;
@@ -12,12 +12,12 @@ mod housekeeper;
 mod limits;
 mod log;
 mod media;
+mod not_regular;
 mod owner;
 mod recovery_table;
 mod report;
 mod reuse;
 mod salvage;
-mod strangers;
 mod tickets;
 mod twin;
 mod watched;

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::common::{Life, begun, live, open, record};
 use icn_wal::damage::Reason;
-use icn_wal::disk::{Disk, Entry, Faults, SimDisk};
+use icn_wal::disk::{DirEntry, Disk, Faults, SimDisk};
 use icn_wal::list::segments;
 use icn_wal::salvage::{Salvage, salvage};
 use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
@@ -696,7 +696,7 @@ fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_sta
             let image = probe.power_loss(seed);
             let target = image.subdir("new").expect("a directory");
             let names = target.list().expect("list");
-            if names.iter().all(|Entry { name, .. }| name == "LOCK" || name.ends_with(".tmp")) {
+            if names.iter().all(|DirEntry { name, .. }| name == "LOCK" || name.ends_with(".tmp")) {
                 empty += 1;
             } else {
                 match found(&target, ReplayFrom::Oldest) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use icn_wal::disk::{Disk, DiskFile, Entry, SimDisk};
+use icn_wal::disk::{DirEntry, Disk, DiskFile, SimDisk};
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Disk for Watched {
         Ok(Self { disk: self.disk.subdir(name)?, before: Arc::clone(&self.before) })
     }
 
-    fn list(&self) -> io::Result<Vec<Entry>> {
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
         (self.before)(Look::List);
         let names = self.disk.list();
         (self.before)(Look::Listed);
@@ -111,8 +111,8 @@ impl DiskFile for WatchedFile {
         self.file.write_at(offset, bytes)
     }
 
-    fn has_one_name(&self) -> io::Result<bool> {
-        self.file.has_one_name()
+    fn has_single_link(&self) -> io::Result<bool> {
+        self.file.has_single_link()
     }
 
     fn sync(&self) -> io::Result<()> {

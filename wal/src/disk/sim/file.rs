@@ -57,7 +57,7 @@ impl DiskFile for SimFile {
         dying
     }
 
-    fn has_one_name(&self) -> io::Result<bool> {
+    fn has_single_link(&self) -> io::Result<bool> {
         Ok(true)
     }
 

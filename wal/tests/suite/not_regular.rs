@@ -71,7 +71,7 @@ fn run(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Puts something under `path` that is no plain file, and says what it is; `None` when this machine
+/// Puts something under `path` that is not a regular file, and says what it is; `None` when this machine
 /// does not allow it.
 fn put(kind: usize, path: &Path, outside: &Path) -> Option<&'static str> {
     let text = path.to_str().expect("UTF-8");
@@ -121,7 +121,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
                 fs::write(&outside, "mine").expect("write");
             }
             let Some(what) = put(kind, &path, &outside) else {
-                println!("skipped: this machine makes no stranger of kind {kind}");
+                println!("skipped: this machine cannot make an entry of kind {kind}");
                 continue;
             };
             let before = names(around.path());
@@ -129,7 +129,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
             let (writing, reading) = (dir.clone(), dir.clone());
             let opened = within_reason(&case, move || open(&writing).map(drop));
             match opened.expect_err(&case) {
-                Error::Stranger { file, what: told } => {
+                Error::NotRegular { file, what: told } => {
                     assert_eq!((Path::new(&file), told), (&*path, what));
                 }
                 Error::Io { action: "lock", file, source } if name == "LOCK" => {
@@ -144,7 +144,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
             });
             // Whoever only reads needs no lock.
             let harmless = read.is_ok() && name == "LOCK";
-            assert!(harmless || matches!(read, Err(Error::Stranger { .. })), "{case}: {read:?}");
+            assert!(harmless || matches!(read, Err(Error::NotRegular { .. })), "{case}: {read:?}");
             assert!(names(around.path()) == before, "{case}: something has changed");
             refused += 1;
         }

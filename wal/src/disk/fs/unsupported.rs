@@ -9,7 +9,7 @@ use std::io;
 /// # Errors
 /// [`io::ErrorKind::Unsupported`].
 #[cfg(target_os = "linux")]
-pub(super) fn check(directory: &File) -> io::Result<()> {
+pub(super) fn refuse(directory: &File) -> io::Result<()> {
     // The field is signed on some machines, and its upper half then the sign.
     let magic = rustix::fs::fstatfs(directory)?.f_type as u64 & 0xFFFF_FFFF;
     match unsuitable(magic) {
@@ -23,7 +23,7 @@ pub(super) fn check(directory: &File) -> io::Result<()> {
 
 /// What other systems call their file systems is not known here.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn check(_: &File) -> io::Result<()> {
+pub(super) fn refuse(_: &File) -> io::Result<()> {
     Ok(())
 }
 
