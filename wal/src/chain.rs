@@ -80,9 +80,9 @@ pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error
     let first_frame = |header: &SegmentHeader| if header.reused { header.first_frame } else { 0 };
     let (salt, first_frame) =
         header.as_ref().map(|header| (header.salt, first_frame(header))).unwrap_or_default();
-    let beyond =
-        FrameReader::new(file, name, salt, size).survey(SEGMENT_HEADER_BYTES, first_frame)?;
-    Ok(beyond.frames > 0 || header.is_err() && beyond.bytes > 0)
+    let tail =
+        FrameReader::new(file, name, salt, size).inspect_tail(SEGMENT_HEADER_BYTES, first_frame)?;
+    Ok(tail.frames > 0 || header.is_err() && tail.bytes > 0)
 }
 
 /// Whether a segment says that others came before it.

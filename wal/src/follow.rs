@@ -12,7 +12,7 @@ use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
-use crate::recover::{Record, ReplayFrom, is_absence};
+use crate::recover::{Record, ReplayFrom, is_missing};
 use crate::segment::{SegmentHeader, segment_name, segment_number};
 
 /// Reads a log as it grows, without its lock, through rotations, drops and restarts of its writer.
@@ -71,20 +71,20 @@ impl<D: Disk> Follower<D> {
     ) -> Result<(), Error> {
         let Some(manifest) = Manifest::read(&self.disk)? else { return Ok(()) };
         match self.go_on(&manifest, &mut visit) {
-            Err(error) if self.changed_under(&error, &manifest)? => Ok(()),
+            Err(error) if self.changed_by_writer(&error, &manifest)? => Ok(()),
             other => other,
         }
     }
 
     /// Whether an error comes from what the writer did while we looked; the next look will find out
     /// where it is. It changes the manifest before it removes a segment or uses its file again.
-    fn changed_under(&self, error: &Error, before: &Manifest) -> Result<bool, Error> {
+    fn changed_by_writer(&self, error: &Error, before: &Manifest) -> Result<bool, Error> {
         let dropped = |now: &Manifest| match error {
             Error::Corrupt(Damage { segment, .. }) => *segment < now.oldest,
             _ => false,
         };
         let now = Manifest::read(&self.disk)?;
-        Ok(now != Some(*before) && (is_absence(error) || now.as_ref().is_some_and(dropped)))
+        Ok(now != Some(*before) && (is_missing(error) || now.as_ref().is_some_and(dropped)))
     }
 
     fn go_on(&mut self, manifest: &Manifest, visit: Visit<'_>) -> Result<(), Error> {
@@ -179,11 +179,11 @@ impl<D: Disk> Follower<D> {
                 break false;
             }
             at.searched = true;
-            let beyond = at.reader.survey(at.seen, at.header.first_frame)?;
+            let tail = at.reader.inspect_tail(at.seen, at.header.first_frame)?;
             at.reader.rewind(at.seen);
             // The header of a frame whose body is not there yet proves what lies before it, too.
-            at.proven = at.proven.max(beyond.durable.min(at.seen));
-            if beyond.durable <= at.seen {
+            at.proven = at.proven.max(tail.durable.min(at.seen));
+            if tail.durable <= at.seen {
                 break false;
             }
             // The writer may have gone on in between. What the frames behind it call durable was

@@ -186,7 +186,7 @@ impl FrameBuffer {
     }
 
     /// Completes the frame for its place in a segment and lends its bytes.
-    pub(crate) fn finish(&mut self, place: &Place<'_>, kind: FrameKind) -> &[u8] {
+    pub(crate) fn finish(&mut self, place: &FrameContext<'_>, kind: FrameKind) -> &[u8] {
         let body_bytes = u32::try_from(self.body_bytes()).unwrap_or(u32::MAX);
         let end = self.frame_bytes();
         self.bytes.resize(end, 0);
@@ -210,7 +210,7 @@ impl FrameBuffer {
 
 /// Where and as what a frame is written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct FrameContext<'a> {
     pub(crate) salt: &'a Salt,
     pub(crate) offset: u64,
     pub(crate) first_lsn: u64,
@@ -287,8 +287,14 @@ mod tests {
     fn frame(records: &[&[u8]], offset: u64) -> Vec<u8> {
         let mut buffer = FrameBuffer::new();
         records.iter().for_each(|record| buffer.push(record));
-        let place =
-            Place { salt: &SALT, offset, first_lsn: 3, number: 9, durable: offset, time_ms: 5 };
+        let place = FrameContext {
+            salt: &SALT,
+            offset,
+            first_lsn: 3,
+            number: 9,
+            durable: offset,
+            time_ms: 5,
+        };
         buffer.finish(&place, FrameKind::Data).to_vec()
     }
 

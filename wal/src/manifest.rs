@@ -8,7 +8,7 @@ use crate::damage::{Damage, Reason};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::u64_at;
-use crate::segment::{Link, StoreId};
+use crate::segment::{LogEnd, StoreId};
 use crate::spare_manifest::SpareManifest;
 use crate::twin::{Twin, TwinFile, file_bytes};
 
@@ -25,7 +25,7 @@ pub(crate) struct Manifest {
     pub(crate) oldest: u64,
     pub(crate) newest: u64,
     /// Where the last orderly stop ended the log; all zero once more was written.
-    pub(crate) clean: Link,
+    pub(crate) clean: LogEnd,
     /// No record below this number may be given out again.
     pub(crate) next_lsn: u64,
 }
@@ -95,7 +95,7 @@ impl Manifest {
             incarnation: number(0),
             oldest: number(1),
             newest: number(2),
-            clean: Link { segment: number(3), end: number(4), lsn: number(5) },
+            clean: LogEnd { segment: number(3), end: number(4), lsn: number(5) },
             next_lsn: number(6),
         }
     }

@@ -79,28 +79,28 @@ impl<F: DiskFile> FrameReader<F> {
     /// What lies behind `offset`, where a frame was expected and none is: headers of frames, and
     /// bytes other than zero (in a reused segment those prove nothing). A frame with a number below
     /// `number` is one of an earlier segment whose checksum is right by chance.
-    pub(crate) fn survey(&mut self, offset: u64, number: u64) -> Result<Beyond, Error> {
-        let mut beyond = Beyond::default();
+    pub(crate) fn inspect_tail(&mut self, offset: u64, number: u64) -> Result<Tail, Error> {
+        let mut tail = Tail::default();
         self.offset = offset;
         while self.pass_zeros()? {
             let (here, ahead) = (self.offset, self.ahead());
             let word = ahead.len().min(8);
             if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
-                beyond.bytes = here + last as u64 + 1 - offset;
+                tail.bytes = here + last as u64 + 1 - offset;
             }
             if let Ok(header) = FrameHeader::decode(ahead, &self.salt, here)
                 && header.number >= number
             {
                 let end = here.saturating_add(header.frame_bytes() as u64).min(self.end);
-                beyond.framed = beyond.framed.max(end - offset);
-                beyond.durable = beyond.durable.max(header.durable);
+                tail.framed = tail.framed.max(end - offset);
+                tail.durable = tail.durable.max(header.durable);
                 let next = header.first_lsn.saturating_add(u64::from(header.records));
-                beyond.next_lsn = beyond.next_lsn.max(next);
-                beyond.frames += 1;
+                tail.next_lsn = tail.next_lsn.max(next);
+                tail.frames += 1;
             }
             self.offset += 8;
         }
-        Ok(beyond)
+        Ok(tail)
     }
 
     /// Goes on to the next place where a frame header is valid; `None` when there is none.
@@ -163,7 +163,7 @@ impl<F: DiskFile> FrameReader<F> {
 
 /// What lies behind the place where the valid frames end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Beyond {
+pub(crate) struct Tail {
     /// Bytes up to the last one that is not zero.
     pub(crate) bytes: u64,
     /// Bytes up to the end of the last frame that has a valid header.

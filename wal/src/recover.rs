@@ -3,7 +3,8 @@
 //! Everything here only reads. Whatever is wrong is told before a byte changes, and a crash in the
 //! middle of a recovery leaves what the recovery found.
 
-mod walk;
+mod replay;
+mod torn_or_corrupt;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,10 +18,10 @@ use crate::list::Segment;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
-use crate::segment::{Link, segment_name, segment_number};
+use crate::segment::{LogEnd, segment_name, segment_number};
 use crate::spare::is_spare_name;
 
-use walk::Walk;
+use replay::Replay;
 
 /// One record, lent to the visitor of a replay.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +64,7 @@ pub struct Recovery {
 
 /// One segment of the chain that leads from the oldest to the newest.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptSegment {
     pub(crate) number: u64,
     /// The last LSN in or before this segment.
     pub(crate) last_lsn: u64,
@@ -75,11 +76,11 @@ pub(crate) struct Kept {
 pub(crate) struct Scan {
     pub(crate) manifest: Option<Manifest>,
     pub(crate) recovery: Recovery,
-    pub(crate) kept: Vec<Kept>,
+    pub(crate) kept: Vec<KeptSegment>,
     /// All segments of the chain, unused ones too.
     pub(crate) segments: Vec<Segment>,
     /// Where the log ends: the link the next segment starts with.
-    pub(crate) end: Link,
+    pub(crate) end: LogEnd,
     pub(crate) next_lsn: u64,
     pub(crate) next_frame: u64,
     pub(crate) time_ms: u64,
@@ -112,7 +113,7 @@ pub enum ReplayFrom {
 
 /// What a visitor has seen, by however many attempts.
 #[derive(Default)]
-struct Lent {
+struct Visited {
     last: Option<Lsn>,
     count: u64,
 }
@@ -124,22 +125,22 @@ pub(crate) fn scan<D: Disk>(
     mut from: ReplayFrom,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
-    let mut lent = Lent::default();
+    let mut visited = Visited::default();
     loop {
         // Before anything is opened, and again behind the manifest: beside a writer, a manifest may
         // name a segment that an older list does not.
         refuse_not_regular(disk, &list(disk)?)?;
         let manifest = Manifest::read(disk)?;
-        let outcome = attempt(disk, access, manifest, from, &mut lent, visit);
+        let outcome = attempt(disk, access, manifest, from, &mut visited, visit);
         if access == Access::ConcurrentWriter
             && !planted("change-under-a-reader-ignored")
-            && changed_under(&outcome, manifest, Manifest::read(disk)?)
+            && changed_by_writer(&outcome, manifest, Manifest::read(disk)?)
         {
-            from = lent.last.map_or(from, ReplayFrom::After);
+            from = visited.last.map_or(from, ReplayFrom::After);
             continue;
         }
         return outcome.map(|scan| {
-            let recovery = Recovery { replayed: lent.count, ..scan.recovery };
+            let recovery = Recovery { replayed: visited.count, ..scan.recovery };
             Scan { recovery, ..scan }
         });
     }
@@ -147,7 +148,7 @@ pub(crate) fn scan<D: Disk>(
 
 /// Whether an outcome comes from what a writer did meanwhile. A writer that drops segments, or starts
 /// anew, says so in the manifest before it removes a file or uses it again.
-fn changed_under(
+fn changed_by_writer(
     outcome: &Result<Scan, Error>,
     before: Option<Manifest>,
     now: Option<Manifest>,
@@ -158,14 +159,14 @@ fn changed_under(
         Ok(_) | Err(Error::Behind { .. }) => {
             before.is_some_and(|manifest| manifest.newest < oldest)
         }
-        Err(error) if is_absence(error) && before != now => true,
+        Err(error) if is_missing(error) && before != now => true,
         Err(Error::Corrupt(Damage { segment, .. })) => *segment > 0 && *segment < oldest,
         Err(_) => false,
     }
 }
 
 /// Whether something was not there that should have been.
-pub(crate) fn is_absence(error: &Error) -> bool {
+pub(crate) fn is_missing(error: &Error) -> bool {
     match error {
         Error::Corrupt(Damage { reason, .. }) => {
             matches!(reason, Reason::SegmentMissing | Reason::ManifestDamaged)
@@ -180,7 +181,7 @@ fn attempt<D: Disk>(
     access: Access,
     manifest: Option<Manifest>,
     from: ReplayFrom,
-    lent: &mut Lent,
+    visited: &mut Visited,
     visit: &mut dyn FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<Scan, Error> {
     let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
@@ -237,12 +238,12 @@ fn attempt<D: Disk>(
         stale.push(segment_name(number));
     }
 
-    let mut walk = Walk {
+    let mut replay = Replay {
         disk,
         access,
         clean: manifest.clean,
         after,
-        lent,
+        visited,
         visit,
         scan: Scan {
             manifest: Some(manifest),
@@ -252,21 +253,21 @@ fn attempt<D: Disk>(
             ..Scan::default()
         },
     };
-    walk.scan.recovery.incarnation = manifest.incarnation;
-    walk.scan.recovery.ignored = ignored;
+    replay.scan.recovery.incarnation = manifest.incarnation;
+    replay.scan.recovery.ignored = ignored;
     if let Some(oldest) = chain.first().map(|number| &headers[number]) {
-        walk.scan.next_lsn = oldest.first_lsn;
-        walk.scan.next_frame = oldest.first_frame;
-        walk.scan.end = oldest.previous;
+        replay.scan.next_lsn = oldest.first_lsn;
+        replay.scan.next_frame = oldest.first_frame;
+        replay.scan.end = oldest.previous;
         if from != ReplayFrom::Oldest && after < oldest.previous.lsn {
             return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
         }
     }
     for (index, number) in chain.iter().enumerate() {
         let successor = chain.get(index + 1).map(|next| &headers[next]);
-        walk.segment(&headers[number], successor.map(|next| next.previous))?;
+        replay.segment(&headers[number], successor.map(|next| next.previous))?;
     }
-    let mut scan = walk.scan;
+    let mut scan = replay.scan;
     scan.next_lsn = scan.next_lsn.max(manifest.next_lsn);
     if let ReplayFrom::After(known) = from
         && after > scan.end.lsn

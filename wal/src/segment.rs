@@ -47,7 +47,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) incarnation: u64,
     pub(crate) first_lsn: u64,
     pub(crate) first_frame: u64,
-    pub(crate) previous: Link,
+    pub(crate) previous: LogEnd,
     pub(crate) salt: Salt,
     pub(crate) time_ms: u64,
     pub(crate) bytes: u64,
@@ -56,7 +56,7 @@ pub(crate) struct SegmentHeader {
 
 /// Where the log ended before a segment. All zero when nothing came before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct LogEnd {
     pub(crate) segment: u64,
     pub(crate) end: u64,
     pub(crate) lsn: u64,
@@ -123,7 +123,7 @@ impl SegmentHeader {
         let mut salt = Salt::default();
         salt.copy_from_slice(&bytes[88..104]);
         let previous =
-            Link { segment: u64_at(bytes, 64), end: u64_at(bytes, 72), lsn: u64_at(bytes, 80) };
+            LogEnd { segment: u64_at(bytes, 64), end: u64_at(bytes, 72), lsn: u64_at(bytes, 80) };
         Self {
             store,
             number: u64_at(bytes, 32),
@@ -166,7 +166,7 @@ mod tests {
             incarnation: 3,
             first_lsn: 4,
             first_frame: 5,
-            previous: Link { segment: 1, end: 512, lsn: 3 },
+            previous: LogEnd { segment: 1, end: 512, lsn: 3 },
             salt: [9; 16],
             time_ms: 6,
             bytes: 1 << 20,

@@ -21,7 +21,7 @@ use crate::segment::StoreId;
 use crate::spare::Pool;
 use crate::stats::{Counters, Stats};
 use crate::sync::{AtomicU64, Mutex, MutexGuard};
-use crate::writer::{Chain, Writer};
+use crate::writer::{KeptSegments, Writer};
 
 use self::commit::Purpose;
 
@@ -39,7 +39,7 @@ pub struct Wal<D: Disk> {
     writer: Mutex<Writer<D>>,
     /// Who holds it prepares the next segment.
     pool: Mutex<Pool<D::File>>,
-    chain: Arc<Mutex<Chain>>,
+    kept: Arc<Mutex<KeptSegments>>,
     counters: Arc<Counters>,
     durable: AtomicU64,
     /// Below it every record was durable at the open, or never was: a torn tail leaves numbers
@@ -85,15 +85,15 @@ impl<D: Disk> Wal<D> {
         let mut recovery = scan.recovery.clone();
         recovery.incarnation = manifest.incarnation.saturating_add(1);
         let counters = Arc::new(Counters::default());
-        let chain = Arc::new(Mutex::new(Chain { manifest, kept: scan.kept.clone() }));
-        let writer = Writer::new(disk.clone(), &scan, Arc::clone(&chain), Arc::clone(&counters));
+        let kept = Arc::new(Mutex::new(KeptSegments { manifest, segments: scan.kept.clone() }));
+        let writer = Writer::new(disk.clone(), &scan, Arc::clone(&kept), Arc::clone(&counters));
         let wal = Self {
             disk,
             store: manifest.store,
             queue: Mutex::new(Queue::new(scan.next_lsn, scan.time_ms, scan.unproven)),
             writer: Mutex::new(writer),
             pool: Mutex::new(Pool::new()),
-            chain,
+            kept,
             counters,
             durable: AtomicU64::new(scan.end.lsn),
             begin: scan.next_lsn,
@@ -197,9 +197,9 @@ impl<D: Disk> Wal<D> {
         let mut stats = Stats::default();
         self.counters.fill(&mut stats);
         {
-            let chain = self.chain.lock();
-            stats.segments = chain.kept.len() as u64;
-            stats.size_bytes = chain.kept.iter().map(|kept| kept.bytes).sum();
+            let kept = self.kept.lock();
+            stats.segments = kept.segments.len() as u64;
+            stats.size_bytes = kept.segments.iter().map(|kept| kept.bytes).sum();
         }
         let queue = self.queue.lock();
         stats.last_lsn = queue.next_lsn - 1;

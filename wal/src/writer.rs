@@ -6,21 +6,21 @@ use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
-use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
+use crate::frame::{FrameBuffer, FrameContext, FrameKind, Salt};
 use crate::limits::{SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX};
 use crate::manifest::Manifest;
 use crate::plant::planted;
-use crate::recover::{Kept, Scan};
-use crate::segment::{Link, SegmentHeader, segment_name};
+use crate::recover::{KeptSegment, Scan};
+use crate::segment::{LogEnd, SegmentHeader, segment_name};
 use crate::spare::{Spare, SpareSegment};
 use crate::spare_manifest::SpareManifest;
 use crate::stats::Counters;
 use crate::sync::Mutex;
 
 /// What the log keeps, shared between the writer and whoever drops old segments.
-pub(crate) struct Chain {
+pub(crate) struct KeptSegments {
     pub(crate) manifest: Manifest,
-    pub(crate) kept: Vec<Kept>,
+    pub(crate) segments: Vec<KeptSegment>,
 }
 
 struct Active<F> {
@@ -37,8 +37,8 @@ struct Active<F> {
 
 impl<F> Active<F> {
     /// Where it ends.
-    fn end(&self) -> Link {
-        Link { segment: self.number, end: self.offset, lsn: self.lsn }
+    fn end(&self) -> LogEnd {
+        LogEnd { segment: self.number, end: self.offset, lsn: self.lsn }
     }
 }
 
@@ -48,8 +48,8 @@ pub(crate) struct Writer<D: Disk> {
     /// `None` until the first group of this open.
     active: Option<Active<D::File>>,
     /// Where the log ended at the open.
-    found: Link,
-    chain: Arc<Mutex<Chain>>,
+    found: LogEnd,
+    kept: Arc<Mutex<KeptSegments>>,
     counters: Arc<Counters>,
     next_frame: u64,
     time_ms: u64,
@@ -69,11 +69,11 @@ impl<D: Disk> Writer<D> {
     pub(crate) fn new(
         disk: D,
         scan: &Scan,
-        chain: Arc<Mutex<Chain>>,
+        kept: Arc<Mutex<KeptSegments>>,
         counters: Arc<Counters>,
     ) -> Self {
         let (found, next_frame, time_ms) = (scan.end, scan.next_frame, scan.time_ms);
-        Self { disk, active: None, found, chain, counters, next_frame, time_ms }
+        Self { disk, active: None, found, kept, counters, next_frame, time_ms }
     }
 
     /// Writes one group and returns the last LSN known durable, 0 when that is no news. With
@@ -101,7 +101,7 @@ impl<D: Disk> Writer<D> {
                 let full = io::ErrorKind::FileTooLarge.into();
                 return Err(full).on("write", || self.disk.describe("the active segment"));
             };
-            let place = Place {
+            let place = FrameContext {
                 salt: &active.salt,
                 offset: active.offset,
                 first_lsn: batch.first_lsn,
@@ -139,10 +139,10 @@ impl<D: Disk> Writer<D> {
     /// Says in the manifest that the log ends here on purpose, and needs no room for that.
     pub(crate) fn mark_clean(&self, spare: &SpareManifest<D::File>) -> Result<(), Error> {
         let Some(active) = &self.active else { return Ok(()) };
-        let mut chain = self.chain.lock();
-        let manifest = Manifest { clean: active.end(), ..chain.manifest };
+        let mut kept = self.kept.lock();
+        let manifest = Manifest { clean: active.end(), ..kept.manifest };
         manifest.write_into(&self.disk, spare)?;
-        chain.manifest = manifest;
+        kept.manifest = manifest;
         Ok(())
     }
 
@@ -166,11 +166,11 @@ impl<D: Disk> Writer<D> {
         let durable_lsn =
             if planted("rotation-without-sync") { previous.lsn } else { self.sync()? };
         let header = {
-            let mut chain = self.chain.lock();
-            if let Some(kept) = chain.kept.last_mut().filter(|_| self.active.is_some()) {
+            let mut kept = self.kept.lock();
+            if let Some(kept) = kept.segments.last_mut().filter(|_| self.active.is_some()) {
                 kept.last_lsn = previous.lsn;
             }
-            let Manifest { store, newest, incarnation, .. } = chain.manifest;
+            let Manifest { store, newest, incarnation, .. } = kept.manifest;
             SegmentHeader {
                 store,
                 number: newest + 1,
@@ -184,7 +184,7 @@ impl<D: Disk> Writer<D> {
                 reused: spare.segment.reused,
             }
         };
-        self.active = Some(activate(&self.disk, spare, &header, &self.chain)?);
+        self.active = Some(activate(&self.disk, spare, &header, &self.kept)?);
         Ok(durable_lsn)
     }
 }
@@ -203,7 +203,7 @@ fn activate<D: Disk>(
     disk: &D,
     spare: Spare<D::File>,
     header: &SegmentHeader,
-    chain: &Mutex<Chain>,
+    kept: &Mutex<KeptSegments>,
 ) -> Result<Active<D::File>, Error> {
     let name = segment_name(header.number);
     let describe = || disk.describe(&name);
@@ -216,22 +216,22 @@ fn activate<D: Disk>(
     if !planted("segment-name-not-synced") {
         disk.sync_dir().on("sync the directory of", describe)?;
     }
-    let mut chain = chain.lock();
-    let mut manifest = chain.manifest;
+    let mut kept = kept.lock();
+    let mut manifest = kept.manifest;
     manifest.incarnation = header.incarnation;
     manifest.newest = header.number;
-    manifest.oldest = chain.kept.first().map_or(header.number, |kept| kept.number);
-    manifest.clean = Link::default();
+    manifest.oldest = kept.segments.first().map_or(header.number, |kept| kept.number);
+    manifest.clean = LogEnd::default();
     manifest.next_lsn = header.first_lsn;
     if planted("manifest-without-a-spare") {
         manifest.write(disk)?;
     } else {
         manifest.write_into(disk, &spare_manifest)?;
     }
-    chain.manifest = manifest;
+    kept.manifest = manifest;
     let SpareSegment { file, bytes, .. } = segment;
     let lsn = header.previous.lsn;
-    chain.kept.push(Kept { number: header.number, last_lsn: lsn, bytes });
+    kept.segments.push(KeptSegment { number: header.number, last_lsn: lsn, bytes });
     Ok(Active {
         file,
         number: header.number,

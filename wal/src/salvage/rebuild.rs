@@ -7,12 +7,12 @@ use super::segment_set::SegmentSet;
 use super::{FrameRange, Run};
 use crate::disk::{DirEntry, Disk, DiskFile, LOCK_NAME};
 use crate::error::{Error, OnFile};
-use crate::frame::{FrameBuffer, FrameKind, Place, Salt};
+use crate::frame::{FrameBuffer, FrameContext, FrameKind, Salt};
 use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
 use crate::recover::{Access, ReplayFrom, scan};
-use crate::segment::{Link, SegmentHeader, StoreId, segment_name, segment_number};
+use crate::segment::{LogEnd, SegmentHeader, StoreId, segment_name, segment_number};
 use crate::twin::{Twin, TwinFile};
 
 /// Stands in the place of the manifest until the new log is whole: a log refuses to open with it.
@@ -52,7 +52,7 @@ pub(super) fn rebuild<D: Disk>(
             first_lsn: 0,
             first_frame: 1,
             reused: false,
-            previous: Link { segment: 0, end: 0, lsn: run.after },
+            previous: LogEnd { segment: 0, end: 0, lsn: run.after },
             salt: Salt::default(),
             time_ms: 0,
             bytes: 0,
@@ -130,7 +130,7 @@ impl<D: Disk> Rebuild<'_, D> {
         let describe = || self.target.describe(&name);
         let file = self.target.create(&name).on("create", describe)?;
 
-        let mut place = Place {
+        let mut place = FrameContext {
             salt: &self.header.salt,
             offset: SEGMENT_HEADER_BYTES,
             first_lsn: range.first_lsn,
@@ -152,7 +152,7 @@ impl<D: Disk> Rebuild<'_, D> {
         file.write_at(0, &self.header.encode()).on("write", describe)?;
         file.sync().on("sync", describe)?;
         file.drop_cache(0).on("drop the cache of", describe)?;
-        self.header.previous = Link { segment: self.header.number, end, lsn: range.last_lsn };
+        self.header.previous = LogEnd { segment: self.header.number, end, lsn: range.last_lsn };
         Ok(())
     }
 
@@ -162,7 +162,7 @@ impl<D: Disk> Rebuild<'_, D> {
         range: &FrameRange,
         file: &D::File,
         name: &str,
-        place: &mut Place<'_>,
+        place: &mut FrameContext<'_>,
     ) -> Result<(), Error> {
         let mut reader = self.reader(range)?;
         while reader.offset < range.end {
@@ -198,7 +198,7 @@ fn write<F: DiskFile>(
     mut frame: FrameBuffer,
     kind: FrameKind,
     file: &F,
-    place: &mut Place<'_>,
+    place: &mut FrameContext<'_>,
 ) -> io::Result<()> {
     let bytes = frame.finish(place, kind);
     file.write_at(place.offset, bytes)?;

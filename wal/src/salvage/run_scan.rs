@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{FrameFault, FrameHeader, FrameKind, Records};
 use crate::limits::{RECORD_HEADER_BYTES, SEGMENT_BYTES_MAX};
-use crate::segment::Link;
+use crate::segment::LogEnd;
 
 /// More records than any segment can hold.
 const SEGMENT_RECORDS_MAX: u64 = SEGMENT_BYTES_MAX / RECORD_HEADER_BYTES as u64;
@@ -185,8 +185,9 @@ impl RunScan {
         let (used, durable) = match end.beyond {
             Some(known) => known,
             None => {
-                let found =
-                    candidate.reader(disk, candidate.size)?.survey(offset, self.expected_frame)?;
+                let found = candidate
+                    .reader(disk, candidate.size)?
+                    .inspect_tail(offset, self.expected_frame)?;
                 self.next_lsn = self.next_lsn.max(found.next_lsn);
                 let used = if candidate.header.reused { found.framed } else { found.bytes };
                 *end.beyond.insert((offset + used, found.durable))
@@ -258,8 +259,8 @@ impl RunScan {
 
 /// What tells where the frames of a segment end.
 struct EndEvidence {
-    successor: Option<Link>,
-    clean: Option<Link>,
+    successor: Option<LogEnd>,
+    clean: Option<LogEnd>,
     /// The end of what is not zero, and the furthest that any frame header calls durable.
     beyond: Option<(u64, u64)>,
 }

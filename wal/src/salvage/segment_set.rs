@@ -101,9 +101,9 @@ impl SegmentSet {
             // Segments without frames that nobody leads to are what a start leaves behind.
             let mut reader = candidate.reader(disk, candidate.size)?;
             let first_frame = if candidate.header_valid { candidate.header.first_frame } else { 0 };
-            let beyond = reader.survey(SEGMENT_HEADER_BYTES, first_frame)?;
-            if beyond.frames > 0 {
-                set.next_lsn = set.next_lsn.max(beyond.next_lsn);
+            let tail = reader.inspect_tail(SEGMENT_HEADER_BYTES, first_frame)?;
+            if tail.frames > 0 {
+                set.next_lsn = set.next_lsn.max(tail.next_lsn);
                 let skipped = candidate.skipped(disk, 0, candidate.size, Reason::SegmentUnlinked);
                 set.skipped.push(skipped);
             }

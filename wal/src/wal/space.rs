@@ -10,9 +10,9 @@ use crate::housekeeper::Door;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::queue::Shortage;
-use crate::recover::Kept;
+use crate::recover::KeptSegment;
 use crate::spare::Spare;
-use crate::writer::Chain;
+use crate::writer::KeptSegments;
 
 impl<D: Disk> Wal<D> {
     /// Removes the segments all of whose records are at or before `lsn`, except the newest one.
@@ -24,24 +24,24 @@ impl<D: Disk> Wal<D> {
     /// drop; nothing was dropped then. [`Error::Io`]. Files that could not be removed are ignored
     /// from now on and removed at the next open.
     pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
-        if droppable(&self.chain.lock(), lsn) == 0 {
+        if droppable(&self.kept.lock(), lsn) == 0 {
             return Ok(0);
         }
         let mut pool = self.pool.lock();
         let manifest_file = pool.manifest_for_drop(&self.disk).map_err(Error::tell_no_space)?;
-        let dropped: Vec<Kept> = {
-            let mut chain = self.chain.lock();
-            let count = droppable(&chain, lsn);
-            let mut manifest = chain.manifest;
-            manifest.oldest = chain.kept[count].number;
+        let dropped: Vec<KeptSegment> = {
+            let mut kept = self.kept.lock();
+            let count = droppable(&kept, lsn);
+            let mut manifest = kept.manifest;
+            manifest.oldest = kept.segments[count].number;
             if !planted("removed-before-the-manifest-says-so") {
                 manifest.write_into(&self.disk, &manifest_file)?;
-                chain.manifest = manifest;
+                kept.manifest = manifest;
             }
-            chain.kept.drain(..count).collect()
+            kept.segments.drain(..count).collect()
         };
         let count = dropped.len() as u64;
-        for Kept { number, bytes, .. } in dropped {
+        for KeptSegment { number, bytes, .. } in dropped {
             pool.retire(&self.disk, number, bytes)?;
         }
         pool.restock_manifests(&self.disk)?;
@@ -122,7 +122,7 @@ impl<D: Disk> Wal<D> {
 }
 
 /// How many segments may go.
-fn droppable(chain: &Chain, lsn: Lsn) -> usize {
-    let newest = chain.kept.len().saturating_sub(1);
-    chain.kept[..newest].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count()
+fn droppable(kept: &KeptSegments, lsn: Lsn) -> usize {
+    let newest = kept.segments.len().saturating_sub(1);
+    kept.segments[..newest].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count()
 }
