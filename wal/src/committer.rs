@@ -12,7 +12,7 @@ use crate::wal::Wal;
 /// A thread that takes the groups of [tickets](Wal::ticket) to the disk, one after the other for as
 /// long as there are any. It ends when this value is dropped.
 pub struct Committer {
-    bell: Arc<Bell>,
+    commit_signal: Arc<CommitSignal>,
     /// Of this one's thread only: there may be others.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -24,19 +24,19 @@ impl Committer {
     /// # Errors
     /// When the system has no thread to give.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
-        let bell = Arc::clone(wal.bell());
+        let commit_signal = Arc::clone(wal.commit_signal());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("wal-committer".into()).spawn(move || {
-            while wal.bell().listen(&stopped) {
+            while wal.commit_signal().wait(&stopped) {
                 wal.commit_for_tickets();
             }
-            wal.bell().calls.lock().listeners -= 1;
+            wal.commit_signal().state.lock().committers -= 1;
             // Whoever came in between finds nobody listening and leads.
-            wal.call_on_tickets();
+            wal.wake_tickets();
         })?;
-        bell.calls.lock().listeners += 1;
-        Ok(Self { bell, stop, thread: Some(thread) })
+        commit_signal.state.lock().committers += 1;
+        Ok(Self { commit_signal, stop, thread: Some(thread) })
     }
 }
 
@@ -44,10 +44,10 @@ impl Drop for Committer {
     fn drop(&mut self) {
         {
             // Not while the thread is between its look and its sleep, which it would sleep for ever.
-            let _calls = self.bell.calls.lock();
+            let _state = self.commit_signal.state.lock();
             self.stop.store(true, Ordering::Relaxed);
         }
-        self.bell.rung.notify_all();
+        self.commit_signal.notified.notify_all();
         if let Some(thread) = self.thread.take() {
             // The thread cannot panic; if it did, there is nobody to tell.
             let _ = thread.join();
@@ -57,35 +57,35 @@ impl Drop for Committer {
 
 /// Calls a committer, if there is one.
 #[derive(Default)]
-pub(crate) struct Bell {
-    calls: Mutex<Calls>,
-    rung: Condvar,
+pub(crate) struct CommitSignal {
+    state: Mutex<SignalState>,
+    notified: Condvar,
 }
 
 #[derive(Default)]
-struct Calls {
-    listeners: u32,
-    work: bool,
+struct SignalState {
+    committers: u32,
+    pending: bool,
 }
 
-impl Bell {
+impl CommitSignal {
     /// Says that there is work; `false` when nobody listens.
-    pub(crate) fn ring(&self) -> bool {
-        let mut calls = self.calls.lock();
-        calls.work = true;
-        let heard = calls.listeners > 0;
-        drop(calls);
-        self.rung.notify_one();
-        heard
+    pub(crate) fn notify(&self) -> bool {
+        let mut state = self.state.lock();
+        state.pending = true;
+        let has_committer = state.committers > 0;
+        drop(state);
+        self.notified.notify_one();
+        has_committer
     }
 
     /// Waits for work; `false` when it is time to stop.
-    fn listen(&self, stop: &AtomicBool) -> bool {
-        let mut calls = self.calls.lock();
-        while !calls.work && !stop.load(Ordering::Relaxed) {
-            self.rung.wait(&mut calls);
+    fn wait(&self, stop: &AtomicBool) -> bool {
+        let mut state = self.state.lock();
+        while !state.pending && !stop.load(Ordering::Relaxed) {
+            self.notified.wait(&mut state);
         }
-        calls.work = false;
+        state.pending = false;
         !stop.load(Ordering::Relaxed)
     }
 }

@@ -115,7 +115,7 @@ pub enum Error {
 
 impl Error {
     /// A full disk is told apart: nothing is wrong with it.
-    pub(crate) fn tell_no_space(self) -> Self {
+    pub(crate) fn into_no_space(self) -> Self {
         match self {
             Self::Io { source, .. } if is_no_space(&source) => Self::NoSpace { source },
             other => other,

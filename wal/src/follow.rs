@@ -26,17 +26,17 @@ pub struct Follower<D: Disk> {
     from: ReplayFrom,
     /// The last LSN that was lent or is not wanted.
     after: u64,
-    at: Option<At<D::File>>,
+    position: Option<Position<D::File>>,
 }
 
 type Visit<'a> = &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>;
 
 /// A place in the log.
-struct At<F> {
+struct Position<F> {
     header: SegmentHeader,
     reader: FrameReader<F>,
     /// Frames before here have been lent, and what the next one must say.
-    lent: u64,
+    visited: u64,
     next_lsn: u64,
     next_frame: u64,
     /// Frames before here are valid.
@@ -55,7 +55,7 @@ impl<D: Disk> Follower<D> {
     #[must_use]
     pub fn new(disk: D, from: ReplayFrom) -> Self {
         let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
-        Self { disk, from, after, at: None }
+        Self { disk, from, after, position: None }
     }
 
     /// Lends every record that has been proven durable since the last look. The next look goes on
@@ -70,7 +70,7 @@ impl<D: Disk> Follower<D> {
         mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let Some(manifest) = Manifest::read(&self.disk)? else { return Ok(()) };
-        match self.go_on(&manifest, &mut visit) {
+        match self.advance(&manifest, &mut visit) {
             Err(error) if self.changed_by_writer(&error, &manifest)? => Ok(()),
             other => other,
         }
@@ -87,17 +87,17 @@ impl<D: Disk> Follower<D> {
         Ok(now != Some(*before) && (is_missing(error) || now.as_ref().is_some_and(dropped)))
     }
 
-    fn go_on(&mut self, manifest: &Manifest, visit: Visit<'_>) -> Result<(), Error> {
-        let here = self.at.as_ref().map_or(0, |at| at.header.number);
-        if here > manifest.newest {
-            return Err(self.behind(manifest.next_lsn.saturating_sub(1)));
+    fn advance(&mut self, manifest: &Manifest, visit: Visit<'_>) -> Result<(), Error> {
+        let current = self.position.as_ref().map_or(0, |here| here.header.number);
+        if current > manifest.newest {
+            return Err(self.behind_error(manifest.next_lsn.saturating_sub(1)));
         }
-        let chain = if here == manifest.newest { Vec::new() } else { self.chain(manifest)? };
-        for next in chain.iter().filter(|header| header.number > here) {
-            self.leave_for(next, manifest.oldest, visit)?;
-            self.enter(next)?;
+        let chain = if current == manifest.newest { Vec::new() } else { self.chain(manifest)? };
+        for next in chain.iter().filter(|header| header.number > current) {
+            self.finish_segment(next, manifest.oldest, visit)?;
+            self.enter_segment(next)?;
         }
-        self.newest(visit)
+        self.visit_newest(visit)
     }
 
     /// The segments of the log, from the oldest to the newest.
@@ -117,9 +117,9 @@ impl<D: Disk> Follower<D> {
     }
 
     /// Goes to the first frame of a segment.
-    fn enter(&mut self, header: &SegmentHeader) -> Result<(), Error> {
-        let known = self.at.as_ref().map_or(0, |at| at.next_lsn - 1).max(self.after);
-        let anywhere = self.at.is_none() && self.from == ReplayFrom::Oldest;
+    fn enter_segment(&mut self, header: &SegmentHeader) -> Result<(), Error> {
+        let known = self.position.as_ref().map_or(0, |here| here.next_lsn - 1).max(self.after);
+        let anywhere = self.position.is_none() && self.from == ReplayFrom::Oldest;
         if header.previous.lsn > known && !anywhere {
             return Err(Error::Missing { wanted: known + 1, first: header.first_lsn });
         }
@@ -127,10 +127,10 @@ impl<D: Disk> Follower<D> {
         let describe = || self.disk.describe(&name);
         let file = self.disk.open(&name).on("open", describe)?;
         let size = file.size().on("read", describe)?;
-        self.at = Some(At {
+        self.position = Some(Position {
             header: *header,
             reader: FrameReader::new(file, describe(), header.salt, size),
-            lent: SEGMENT_HEADER_BYTES,
+            visited: SEGMENT_HEADER_BYTES,
             next_lsn: header.first_lsn,
             next_frame: header.first_frame,
             seen: SEGMENT_HEADER_BYTES,
@@ -142,91 +142,93 @@ impl<D: Disk> Follower<D> {
 
     /// Lends what is left of this segment, now that `next` says where it ends. Nothing when `next`
     /// does not continue it: then it was never used, or has been dropped.
-    fn leave_for(
+    fn finish_segment(
         &mut self,
         next: &SegmentHeader,
         oldest: u64,
         visit: Visit<'_>,
     ) -> Result<(), Error> {
-        let Some(at) = self.at.as_mut() else { return Ok(()) };
-        let (link, number) = (next.previous, at.header.number);
+        let Some(here) = self.position.as_mut() else { return Ok(()) };
+        let (link, number) = (next.previous, here.header.number);
         if link.segment != number {
             return Ok(());
         }
-        at.proven = link.end;
-        match self.lend(Reason::DamagedBeforeSuccessor, visit) {
+        here.proven = link.end;
+        match self.visit_proven(Reason::DamagedBeforeSuccessor, visit) {
             // It was dropped, and its file may be another segment by now.
             Err(Error::Corrupt(_)) if number < oldest => return Ok(()),
             other => other?,
         }
-        match &self.at {
-            Some(at) if at.lent > link.end => Err(self.behind(link.lsn)),
+        match &self.position {
+            Some(here) if here.visited > link.end => Err(self.behind_error(link.lsn)),
             _ => Ok(()),
         }
     }
 
     /// Lends what is proven of the newest segment.
-    fn newest(&mut self, visit: Visit<'_>) -> Result<(), Error> {
-        let Some(at) = self.at.as_mut() else { return Ok(()) };
-        at.reader.rewind(at.seen);
+    fn visit_newest(&mut self, visit: Visit<'_>) -> Result<(), Error> {
+        let Some(here) = self.position.as_mut() else { return Ok(()) };
+        here.reader.rewind(here.seen);
         let lost = loop {
-            if let Ok((header, _)) = at.reader.next_frame()? {
-                at.seen += header.frame_bytes() as u64;
-                at.proven = at.proven.max(header.durable);
+            if let Ok((header, _)) = here.reader.next_frame()? {
+                here.seen += header.frame_bytes() as u64;
+                here.proven = here.proven.max(header.durable);
                 continue;
             }
-            if at.searched {
+            if here.searched {
                 break false;
             }
-            at.searched = true;
-            let tail = at.reader.inspect_tail(at.seen, at.header.first_frame)?;
-            at.reader.rewind(at.seen);
+            here.searched = true;
+            let tail = here.reader.inspect_tail(here.seen, here.header.first_frame)?;
+            here.reader.rewind(here.seen);
             // The header of a frame whose body is not there yet proves what lies before it, too.
-            at.proven = at.proven.max(tail.durable.min(at.seen));
-            if tail.durable <= at.seen {
+            here.proven = here.proven.max(tail.durable.min(here.seen));
+            if tail.durable <= here.seen {
                 break false;
             }
             // The writer may have gone on in between. What the frames behind it call durable was
             // there before them, so that a second look must find it.
-            if at.reader.next_frame()?.is_err() {
+            if here.reader.next_frame()?.is_err() {
                 break true;
             }
-            at.reader.rewind(at.seen);
+            here.reader.rewind(here.seen);
         };
-        let (number, seen) = (at.header.number, at.seen);
+        let (number, seen) = (here.header.number, here.seen);
         let reason = Reason::DamagedBeforeDurableMark;
-        self.lend(reason, visit)?;
+        self.visit_proven(reason, visit)?;
         if lost { Err(damage(&self.disk, number, seen, reason)) } else { Ok(()) }
     }
 
     /// Lends what is proven and was not lent yet. What is not valid there is damaged, for `reason`.
-    fn lend(&mut self, reason: Reason, visit: Visit<'_>) -> Result<(), Error> {
-        let Some(at) = self.at.as_mut() else { return Ok(()) };
-        at.reader.rewind(at.lent);
-        while at.lent < at.proven {
-            let number = at.header.number;
-            let wrong = |reason| damage(&self.disk, number, at.lent, reason);
-            let Ok((header, records)) = at.reader.next_frame()? else { return Err(wrong(reason)) };
-            if (header.first_lsn, header.number) != (at.next_lsn, at.next_frame) {
+    fn visit_proven(&mut self, reason: Reason, visit: Visit<'_>) -> Result<(), Error> {
+        let Some(here) = self.position.as_mut() else { return Ok(()) };
+        here.reader.rewind(here.visited);
+        while here.visited < here.proven {
+            let number = here.header.number;
+            let wrong = |reason| damage(&self.disk, number, here.visited, reason);
+            let Ok((header, records)) = here.reader.next_frame()? else {
+                return Err(wrong(reason));
+            };
+            if (header.first_lsn, header.number) != (here.next_lsn, here.next_frame) {
                 return Err(wrong(Reason::OutOfSequence));
             }
-            let place = (number, at.lent);
-            let next_lsn = lend_frame(&header, records, place, &mut self.after, visit)?;
-            at.next_lsn = next_lsn.ok_or_else(|| wrong(Reason::RecordsMalformed))?;
-            at.next_frame = header.number + 1;
-            at.lent += header.frame_bytes() as u64;
+            let place = (number, here.visited);
+            let next_lsn = visit_frame(&header, records, place, &mut self.after, visit)?;
+            here.next_lsn = next_lsn.ok_or_else(|| wrong(Reason::RecordsMalformed))?;
+            here.next_frame = header.number + 1;
+            here.visited += header.frame_bytes() as u64;
         }
         Ok(())
     }
 
-    fn behind(&self, last: u64) -> Error {
+    fn behind_error(&self, last: u64) -> Error {
         Error::Behind { known: Lsn::new(self.after).unwrap_or(Lsn::FIRST), last }
     }
 }
 
 /// Lends the records of a frame behind `after`; the LSN of the next one, or `None` when the frame
 /// does not divide into its records.
-fn lend_frame(
+fn visit_frame(
     header: &FrameHeader,
     mut records: Records<'_>,
     (segment, frame_offset): (u64, u64),

@@ -1,6 +1,6 @@
 //! Where the members of one group commit wait for it.
 
-use crate::sync::Word;
+use crate::sync::SetOnce;
 
 const REACHED: u32 = 1;
 const FAILED: u32 = 2;
@@ -10,14 +10,14 @@ const FAILED: u32 = 2;
 /// again.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    turn: Word,
-    end: Word,
+    lead: SetOnce,
+    end: SetOnce,
 }
 
 impl Group {
     /// Blocks until it is this group's turn, or until there will be none.
-    pub(crate) fn await_turn(&self) {
-        self.turn.get();
+    pub(crate) fn await_lead(&self) {
+        self.lead.get();
     }
 
     /// Blocks until the group is durable; `false` when it will never be.
@@ -26,8 +26,8 @@ impl Group {
     }
 
     /// Lets the leader go on.
-    pub(crate) fn give_turn(&self) {
-        self.turn.set(REACHED);
+    pub(crate) fn hand_over_lead(&self) {
+        self.lead.set(REACHED);
     }
 
     /// Lets the others go on.

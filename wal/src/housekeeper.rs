@@ -21,7 +21,7 @@ const RETRY: u128 = RETRY_MS as u128 / IDLE.as_millis();
 /// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle. Then it
 /// sleeps until something becomes durable or the next segment is missing. It ends when this value is dropped.
 pub struct Housekeeper {
-    door: Arc<Door>,
+    idle_signal: Arc<IdleSignal>,
     /// Of this one's thread only: there may be others.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -29,10 +29,10 @@ pub struct Housekeeper {
 
 /// Where a housekeeper sleeps, and commits knock.
 #[derive(Default)]
-pub(crate) struct Door {
+pub(crate) struct IdleSignal {
     asleep: AtomicU32,
     lock: Mutex<()>,
-    knocked: Condvar,
+    notified: Condvar,
 }
 
 impl Housekeeper {
@@ -41,40 +41,40 @@ impl Housekeeper {
     /// # Errors
     /// When the system has no thread to give.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
-        let door = Arc::clone(wal.door());
+        let idle_signal = Arc::clone(wal.idle_signal());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("wal-housekeeper".into()).spawn(move || {
-            wal.keep_house(true);
-            let (mut before, mut noted, mut rest) = (0, 0, 0);
+            wal.count_housekeeper(true);
+            let (mut before, mut noted, mut rounds_to_rest) = (0, 0, 0);
             while !stopped.load(Ordering::Relaxed) {
                 // A failure here is one of preparing ahead: the append that needs the segment has a
                 // caller to tell.
-                if rest > 0 {
-                    rest -= 1;
-                } else if wal.wants_spare() && wal.prepare().is_err() {
-                    rest = RETRY;
+                if rounds_to_rest > 0 {
+                    rounds_to_rest -= 1;
+                } else if wal.lacks_spare() && wal.prepare().is_err() {
+                    rounds_to_rest = RETRY;
                 }
                 let now = wal.durable_lsn();
                 if now == before && now != noted && wal.try_note().is_ok_and(|done| done) {
                     noted = now;
                 }
                 if now == before {
-                    let is_idle = || wal.durable_lsn() == now && !wal.wants_spare();
-                    wal.door().sleep(&stopped, is_idle);
+                    let is_idle = || wal.durable_lsn() == now && !wal.lacks_spare();
+                    wal.idle_signal().wait_while_idle(&stopped, is_idle);
                 }
                 before = wal.durable_lsn();
-                wal.door().nap(&stopped);
+                wal.idle_signal().wait_interval(&stopped);
             }
-            wal.keep_house(false);
+            wal.count_housekeeper(false);
         })?;
-        Ok(Self { door, stop, thread: Some(thread) })
+        Ok(Self { idle_signal, stop, thread: Some(thread) })
     }
 }
 
-impl Door {
+impl IdleSignal {
     /// There may be something to do. Costs a system call only if somebody sleeps.
-    pub(crate) fn knock(&self) {
+    pub(crate) fn notify(&self) {
         // Either this sees who sleeps, or whoever is about to sleep sees what there is to do.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) > 0 {
@@ -83,35 +83,35 @@ impl Door {
     }
 
     /// Sleeps until somebody knocks, if it still may.
-    fn sleep(&self, stopped: &AtomicBool, may: impl Fn() -> bool) {
+    fn wait_while_idle(&self, stopped: &AtomicBool, may: impl Fn() -> bool) {
         let mut lock = self.lock.lock();
         self.asleep.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if may() && !stopped.load(Ordering::Relaxed) {
-            self.knocked.wait(&mut lock);
+            self.notified.wait(&mut lock);
         }
         self.asleep.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sleeps while commits may be coming.
-    fn nap(&self, stopped: &AtomicBool) {
+    fn wait_interval(&self, stopped: &AtomicBool) {
         let mut lock = self.lock.lock();
         if !stopped.load(Ordering::Relaxed) {
-            self.knocked.wait_for(&mut lock, IDLE);
+            self.notified.wait_for(&mut lock, IDLE);
         }
     }
 
     fn wake(&self) {
         // Not while somebody is between the look and the sleep, and would sleep on.
         drop(self.lock.lock());
-        self.knocked.notify_all();
+        self.notified.notify_all();
     }
 }
 
 impl Drop for Housekeeper {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.door.wake();
+        self.idle_signal.wake();
         if let Some(thread) = self.thread.take() {
             // The thread cannot panic; if it did, there is nobody to tell.
             let _ = thread.join();

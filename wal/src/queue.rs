@@ -13,13 +13,13 @@ use crate::plant::planted;
 use crate::spare::Spare;
 
 /// Room that no append may take: an orderly stop must always be able to write its seal.
-const SEAL_ROOM: u64 = FRAME_HEADER_BYTES as u64;
+const SEAL_BYTES: u64 = FRAME_HEADER_BYTES as u64;
 
 pub(crate) struct Queue<F> {
     pub(crate) next_lsn: u64,
     /// The records that wait to be written, and the buffer that takes turns with it.
     pub(crate) pending: FrameBuffer,
-    pub(crate) other: Option<FrameBuffer>,
+    pub(crate) spare_buffer: Option<FrameBuffer>,
     pub(crate) first_lsn: u64,
     pub(crate) time_ms: u64,
     /// Where those who wait for `pending` wait, whether one of them is to lead, and how many follow.
@@ -30,11 +30,11 @@ pub(crate) struct Queue<F> {
     pub(crate) wakers: Vec<Waker>,
     /// Somebody is writing; what it will have made durable when it is done, and where that is told.
     pub(crate) busy: bool,
-    pub(crate) flight: Flight,
+    pub(crate) in_flight: InFlight,
     /// A recovery has left an end that nothing proves.
     pub(crate) unproven: bool,
     /// Bytes that fit into the active segment behind everything taken so far.
-    room: u64,
+    free_bytes: u64,
     segment_bytes: u64,
     /// The next segment.
     pub(crate) spare: Option<Spare<F>>,
@@ -55,7 +55,7 @@ pub(crate) struct Shortage {
 }
 
 #[derive(Default)]
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     pub(crate) durable_through: u64,
     pub(crate) group: Arc<Group>,
     pub(crate) wakers: Vec<Waker>,
@@ -72,7 +72,7 @@ impl<F: DiskFile> Queue<F> {
         Self {
             next_lsn,
             pending: FrameBuffer::new(),
-            other: Some(FrameBuffer::new()),
+            spare_buffer: Some(FrameBuffer::new()),
             first_lsn: next_lsn,
             time_ms,
             group: Arc::default(),
@@ -80,9 +80,9 @@ impl<F: DiskFile> Queue<F> {
             followers: 0,
             wakers: Vec::new(),
             busy: false,
-            flight: Flight::default(),
+            in_flight: InFlight::default(),
             unproven,
-            room: 0,
+            free_bytes: 0,
             segment_bytes: 0,
             spare: None,
             shortage: None,
@@ -110,13 +110,13 @@ impl<F: DiskFile> Queue<F> {
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let spare = self.spare.as_ref().map_or(0, Spare::bytes);
         let needed = self.needed(bytes);
-        needed <= self.room || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
+        needed <= self.free_bytes || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
     }
 
     /// Whether the pending records have a place only in the next segment, which therefore must stay
     /// where it is until they are written.
-    pub(crate) fn leans_on_spare(&self) -> bool {
-        !self.pending.is_empty() && self.needed(0) > self.room
+    pub(crate) fn pending_needs_spare(&self) -> bool {
+        !self.pending.is_empty() && self.needed(0) > self.free_bytes
     }
 
     /// Whether an append was refused for room and none has been made since.
@@ -125,7 +125,7 @@ impl<F: DiskFile> Queue<F> {
     }
 
     /// Refuses an append of `time_ms` while the disk is to be left alone.
-    pub(crate) fn check_room(&self, time_ms: u64) -> Result<(), Error> {
+    pub(crate) fn check_space(&self, time_ms: u64) -> Result<(), Error> {
         match self.shortage {
             Some(Shortage { kind, refused_ms: Some(refused), .. })
                 if (self.housekeepers > 0 || time_ms.abs_diff(refused) < RETRY_MS)
@@ -139,19 +139,19 @@ impl<F: DiskFile> Queue<F> {
 
     /// Whether there is room for a note besides what a stop needs. One may `begin` a segment.
     pub(crate) fn admits_note(&self, begin: bool) -> bool {
-        self.room >= 2 * SEAL_ROOM || begin && self.spare.is_some()
+        self.free_bytes >= 2 * SEAL_BYTES || begin && self.spare.is_some()
     }
 
     /// Takes the place of a frame of so many bytes; returns the segment that it is to begin if it
     /// does not fit into the active one.
-    pub(crate) fn take_room(&mut self, frame: u64) -> Option<Spare<F>> {
-        if frame <= self.room {
-            self.room -= frame;
+    pub(crate) fn reserve(&mut self, frame: u64) -> Option<Spare<F>> {
+        if frame <= self.free_bytes {
+            self.free_bytes -= frame;
             return None;
         }
         let spare = self.spare.take();
         self.segment_bytes = spare.as_ref().map_or(0, Spare::bytes);
-        self.room = self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
+        self.free_bytes = self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
         spare
     }
 
@@ -170,6 +170,6 @@ impl<F: DiskFile> Queue<F> {
 
     /// The room that a frame with the pending records and `bytes` more must find.
     fn needed(&self, bytes: usize) -> u64 {
-        (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64 + SEAL_ROOM
+        (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64 + SEAL_BYTES
     }
 }

@@ -7,7 +7,7 @@ use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 
 const CHUNK_BYTES: usize = 1 << 18;
 /// What is read where only headers are looked at: a page or two of small frames, little of a large one.
-const GLANCE_BYTES: usize = 16 << 10;
+const HEADER_READ_BYTES: usize = 16 << 10;
 
 /// Reads forward through a file of frames.
 pub(crate) struct FrameReader<F> {
@@ -38,13 +38,13 @@ impl<F: DiskFile> FrameReader<F> {
     ) -> Result<Result<(FrameHeader, Records<'_>), FrameFault>, Error> {
         let offset = self.offset;
         self.fill(FRAME_HEADER_BYTES, CHUNK_BYTES)?;
-        let header = match FrameHeader::decode(self.ahead(), &self.salt, offset) {
+        let header = match FrameHeader::decode(self.buffered(), &self.salt, offset) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
         // The header's checksum has matched: only now may its length cause a read.
         self.fill(header.frame_bytes(), CHUNK_BYTES)?;
-        if self.ahead().len() < header.frame_bytes() {
+        if self.buffered().len() < header.frame_bytes() {
             return Ok(Err(FrameFault::Short));
         }
         self.offset += header.frame_bytes() as u64;
@@ -67,8 +67,8 @@ impl<F: DiskFile> FrameReader<F> {
     fn durable_mark(&mut self) -> Result<u64, Error> {
         let mut mark = self.offset;
         loop {
-            self.fill(FRAME_HEADER_BYTES, GLANCE_BYTES)?;
-            let Ok(header) = FrameHeader::decode(self.ahead(), &self.salt, self.offset) else {
+            self.fill(FRAME_HEADER_BYTES, HEADER_READ_BYTES)?;
+            let Ok(header) = FrameHeader::decode(self.buffered(), &self.salt, self.offset) else {
                 return Ok(mark);
             };
             mark = header.durable;
@@ -82,8 +82,8 @@ impl<F: DiskFile> FrameReader<F> {
     pub(crate) fn inspect_tail(&mut self, offset: u64, number: u64) -> Result<Tail, Error> {
         let mut tail = Tail::default();
         self.offset = offset;
-        while self.pass_zeros()? {
-            let (here, ahead) = (self.offset, self.ahead());
+        while self.skip_zeros()? {
+            let (here, ahead) = (self.offset, self.buffered());
             let word = ahead.len().min(8);
             if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
                 tail.bytes = here + last as u64 + 1 - offset;
@@ -105,8 +105,8 @@ impl<F: DiskFile> FrameReader<F> {
 
     /// Goes on to the next place where a frame header is valid; `None` when there is none.
     pub(crate) fn seek(&mut self) -> Result<Option<FrameHeader>, Error> {
-        while self.pass_zeros()? {
-            if let Ok(header) = FrameHeader::decode(self.ahead(), &self.salt, self.offset) {
+        while self.skip_zeros()? {
+            if let Ok(header) = FrameHeader::decode(self.buffered(), &self.salt, self.offset) {
                 return Ok(Some(header));
             }
             self.offset += 8;
@@ -121,10 +121,10 @@ impl<F: DiskFile> FrameReader<F> {
     }
 
     /// Passes over zeros, eight at a time; whether anything else lies ahead.
-    fn pass_zeros(&mut self) -> Result<bool, Error> {
+    fn skip_zeros(&mut self) -> Result<bool, Error> {
         while self.offset < self.end {
             self.fill(FRAME_HEADER_BYTES, CHUNK_BYTES)?;
-            let zeros = match self.ahead() {
+            let zeros = match self.buffered() {
                 [] => break,
                 ahead => leading_zeros(ahead),
             };
@@ -136,7 +136,7 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(false)
     }
 
-    fn ahead(&self) -> &[u8] {
+    fn buffered(&self) -> &[u8] {
         &self.buffer[position(self.offset, self.base)..self.filled]
     }
 

@@ -113,11 +113,11 @@ impl SegmentHeader {
         if format != FORMAT {
             return Err(HeaderFault::Format(format));
         }
-        Ok(Self::as_it_stands(bytes))
+        Ok(Self::decode_unchecked(bytes))
     }
 
     /// What the fields say, whether they are right or not.
-    pub(crate) fn as_it_stands(bytes: &[u8; HEADER_BYTES]) -> Self {
+    pub(crate) fn decode_unchecked(bytes: &[u8; HEADER_BYTES]) -> Self {
         let mut store = StoreId::default();
         store.copy_from_slice(&bytes[16..32]);
         let mut salt = Salt::default();

@@ -1,12 +1,12 @@
 //! Everything by which threads meet in the log, so that a build with `--cfg shuttle` can try their
 //! meetings in every order.
 
-#[cfg(not(shuttle))]
-pub(crate) use real::{AtomicU64, Mutex, MutexGuard, Word};
 #[cfg(shuttle)]
-pub(crate) use tried::{AtomicU64, Mutex, MutexGuard, Word};
+pub(crate) use explored::{AtomicU64, Mutex, MutexGuard, SetOnce};
+#[cfg(not(shuttle))]
+pub(crate) use real::{AtomicU64, Mutex, MutexGuard, SetOnce};
 
-/// What a [`Word`] says until somebody sets it.
+/// What a [`SetOnce`] says until somebody sets it.
 pub(crate) const UNSET: u32 = 0;
 
 #[cfg(not(shuttle))]
@@ -20,31 +20,31 @@ mod real {
     use super::UNSET;
 
     /// Unset, and somebody waits.
-    const AWAITED: u32 = u32::MAX;
+    const HAS_WAITERS: u32 = u32::MAX;
 
     /// A number that is set once, and threads that wait for that: one futex.
     #[derive(Debug, Default)]
-    pub(crate) struct Word(AtomicU32);
+    pub(crate) struct SetOnce(AtomicU32);
 
-    impl Word {
+    impl SetOnce {
         /// Blocks until the word is set; returns what it says.
         pub(crate) fn get(&self) -> u32 {
             loop {
                 match self.0.load(Ordering::Acquire) {
-                    AWAITED => wait(&self.0, AWAITED),
+                    HAS_WAITERS => wait(&self.0, HAS_WAITERS),
                     UNSET => {
                         // Lost to whoever sets it or waits too: the next look shows to whom.
                         let relaxed = Ordering::Relaxed;
-                        let _ = self.0.compare_exchange(UNSET, AWAITED, relaxed, relaxed);
+                        let _ = self.0.compare_exchange(UNSET, HAS_WAITERS, relaxed, relaxed);
                     }
-                    said => return said,
+                    value => return value,
                 }
             }
         }
 
         /// Sets the word and wakes all who wait, which costs a system call only if somebody does.
-        pub(crate) fn set(&self, said: u32) {
-            if self.0.swap(said, Ordering::Release) == AWAITED {
+        pub(crate) fn set(&self, value: u32) {
+            if self.0.swap(value, Ordering::Release) == HAS_WAITERS {
                 wake_all(&self.0);
             }
         }
@@ -52,7 +52,7 @@ mod real {
 }
 
 #[cfg(shuttle)]
-mod tried {
+mod explored {
     use shuttle::sync::Condvar;
     pub(crate) use shuttle::sync::MutexGuard;
     pub(crate) use shuttle::sync::atomic::AtomicU64;
@@ -74,22 +74,22 @@ mod tried {
     }
 
     #[derive(Debug, Default)]
-    pub(crate) struct Word {
-        said: Mutex<u32>,
+    pub(crate) struct SetOnce {
+        value: Mutex<u32>,
         set: Condvar,
     }
 
-    impl Word {
+    impl SetOnce {
         pub(crate) fn get(&self) -> u32 {
-            let mut said = self.said.lock();
-            while *said == UNSET {
-                said = self.set.wait(said).unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut value = self.value.lock();
+            while *value == UNSET {
+                value = self.set.wait(value).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
-            *said
+            *value
         }
 
-        pub(crate) fn set(&self, said: u32) {
-            *self.said.lock() = said;
+        pub(crate) fn set(&self, value: u32) {
+            *self.value.lock() = value;
             self.set.notify_all();
         }
     }

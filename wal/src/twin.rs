@@ -19,13 +19,13 @@ use crate::frame::u32_at;
 use crate::plant::planted;
 use crate::segment::FORMAT;
 
-const HEAD_BYTES: usize = 16;
+const HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 const FILE_BYTES_MAX: u64 = 2 << 20;
 
 /// How long the file with a content of so many bytes is.
 pub(crate) const fn file_bytes(content: usize) -> usize {
-    2 * (HEAD_BYTES + content + CRC_BYTES)
+    2 * (HEADER_BYTES + content + CRC_BYTES)
 }
 
 /// A named file of this kind.
@@ -67,18 +67,18 @@ impl TwinFile {
         // Where the second copy starts follows from the first one or, if that is unreadable, from
         // the size of the file.
         let middle = match &first {
-            Copy::Content(content) => HEAD_BYTES + content.len() + CRC_BYTES,
+            DecodedCopy::Content(content) => HEADER_BYTES + content.len() + CRC_BYTES,
             _ => bytes.len() / 2,
         };
         let second = self.decode(bytes.get(middle..).unwrap_or_default());
         match (first, second) {
-            (Copy::Content(first), Copy::Content(second)) if first == second => {
+            (DecodedCopy::Content(first), DecodedCopy::Content(second)) if first == second => {
                 Ok(Twin::Content(first, true))
             }
-            (Copy::Content(content), _) | (_, Copy::Content(content)) => {
+            (DecodedCopy::Content(content), _) | (_, DecodedCopy::Content(content)) => {
                 Ok(Twin::Content(content, false))
             }
-            (Copy::Format(format), _) | (_, Copy::Format(format)) => {
+            (DecodedCopy::Format(format), _) | (_, DecodedCopy::Format(format)) => {
                 Err(Error::Format { file: describe(), format, known: FORMAT })
             }
             _ => Ok(Twin::Damaged),
@@ -131,25 +131,25 @@ impl TwinFile {
         disk.sync_dir().on("sync the directory of", || disk.describe(self.name))
     }
 
-    fn decode(&self, bytes: &[u8]) -> Copy {
-        let Some(head) = bytes.first_chunk::<HEAD_BYTES>() else { return Copy::Damaged };
+    fn decode(&self, bytes: &[u8]) -> DecodedCopy {
+        let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { return DecodedCopy::Damaged };
         let length = u32_at(head, 12) as usize;
-        let end = HEAD_BYTES.saturating_add(length);
+        let end = HEADER_BYTES.saturating_add(length);
         let (Some(covered), Some(crc)) = (bytes.get(..end), bytes.get(end..end + CRC_BYTES)) else {
-            return Copy::Damaged;
+            return DecodedCopy::Damaged;
         };
         let sum = planted("manifest-checksum-skipped") || hash(covered) == u32_at(crc, 0);
         if head[0..8] != self.magic || !sum {
-            return Copy::Damaged;
+            return DecodedCopy::Damaged;
         }
         match u32_at(head, 8) {
-            FORMAT => Copy::Content(covered[HEAD_BYTES..].to_vec()),
-            format => Copy::Format(format),
+            FORMAT => DecodedCopy::Content(covered[HEADER_BYTES..].to_vec()),
+            format => DecodedCopy::Format(format),
         }
     }
 }
 
-enum Copy {
+enum DecodedCopy {
     Content(Vec<u8>),
     Format(u32),
     Damaged,

@@ -7,10 +7,10 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::committer::Bell;
+use crate::committer::CommitSignal;
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
-use crate::housekeeper::Door;
+use crate::housekeeper::IdleSignal;
 use crate::limits::{APPEND_BYTES_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
@@ -44,14 +44,14 @@ pub struct Wal<D: Disk> {
     durable: AtomicU64,
     /// Below it every record was durable at the open, or never was: a torn tail leaves numbers
     /// behind that are not given out again.
-    begin: u64,
-    bell: Arc<Bell>,
-    door: Arc<Door>,
+    first_new_lsn: u64,
+    commit_signal: Arc<CommitSignal>,
+    idle_signal: Arc<IdleSignal>,
     _lock: D::Lock,
 }
 
 /// The queue, in hand.
-type Locked<'a, D> = MutexGuard<'a, Queue<<D as Disk>::File>>;
+type QueueGuard<'a, D> = MutexGuard<'a, Queue<<D as Disk>::File>>;
 
 impl<D: Disk> Wal<D> {
     /// Recovers the log in `disk` (a new one if there is none) and opens it for writing.
@@ -77,10 +77,10 @@ impl<D: Disk> Wal<D> {
             other => other.on("lock", || disk.describe("LOCK"))?,
         };
         let scan = scan(&disk, Access::Exclusive, from, &mut visit)?;
-        clear(&disk, &scan.stale)?;
+        remove_stale(&disk, &scan.stale)?;
         let manifest = match scan.manifest {
             Some(manifest) => manifest,
-            None => new_store(&disk).map_err(Error::tell_no_space)?,
+            None => new_store(&disk).map_err(Error::into_no_space)?,
         };
         let mut recovery = scan.recovery.clone();
         recovery.incarnation = manifest.incarnation.saturating_add(1);
@@ -96,9 +96,9 @@ impl<D: Disk> Wal<D> {
             kept,
             counters,
             durable: AtomicU64::new(scan.end.lsn),
-            begin: scan.next_lsn,
-            bell: Arc::default(),
-            door: Arc::default(),
+            first_new_lsn: scan.next_lsn,
+            commit_signal: Arc::default(),
+            idle_signal: Arc::default(),
             _lock: lock,
         };
         Ok((wal, recovery))
@@ -130,17 +130,17 @@ impl<D: Disk> Wal<D> {
         &self,
         time_ms: u64,
         records: &[R],
-    ) -> Result<(Locked<'_, D>, RangeInclusive<Lsn>), Error> {
+    ) -> Result<(QueueGuard<'_, D>, RangeInclusive<Lsn>), Error> {
         let bytes = check_append(records)?;
         let count = records.len() as u64;
         let mut queue = self.queue.lock();
         loop {
             queue.check()?;
-            queue.check_room(time_ms)?;
+            queue.check_space(time_ms)?;
             let full =
                 !queue.pending.is_empty() && queue.pending.body_bytes() + bytes > GROUP_BYTES_MAX;
-            if full || (!queue.admits(bytes) && queue.leans_on_spare()) {
-                self.take_turn(queue, Purpose::Write)?;
+            if full || (!queue.admits(bytes) && queue.pending_needs_spare()) {
+                self.join_group(queue, Purpose::Write)?;
             } else if !queue.admits(bytes) || queue.is_short() {
                 drop(queue);
                 self.prepare_spare(bytes, Some(time_ms))?;
@@ -224,7 +224,7 @@ impl<D: Disk> Wal<D> {
         let mut queue = self.queue.lock();
         queue.check()?;
         while queue.busy {
-            self.take_turn(queue, Purpose::Sync)?;
+            self.join_group(queue, Purpose::Sync)?;
             queue = self.queue.lock();
             queue.check()?;
         }
@@ -241,7 +241,7 @@ impl<D: Disk> Wal<D> {
         let mut pool = self.pool.lock();
         {
             let writer = self.writer.lock();
-            if writer.has_begun() {
+            if writer.has_written() {
                 writer.mark_clean(&pool.manifest_for_stop(&self.disk)?)?;
             }
         }
@@ -252,9 +252,9 @@ impl<D: Disk> Wal<D> {
 }
 
 /// Makes durable which files there are, and removes those that carry nothing.
-fn clear<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
+fn remove_stale<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
     let sync = || disk.sync_dir().on("sync the directory of", || disk.describe(""));
-    // After kill -9 the manifest that calls them stale may be known to memory only.
+    // After kill -9 the manifest that state them stale may be known to memory only.
     if !planted("names-believed-unsynced") {
         sync()?;
     }

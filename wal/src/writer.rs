@@ -48,7 +48,7 @@ pub(crate) struct Writer<D: Disk> {
     /// `None` until the first group of this open.
     active: Option<Active<D::File>>,
     /// Where the log ended at the open.
-    found: LogEnd,
+    recovered_end: LogEnd,
     kept: Arc<Mutex<KeptSegments>>,
     counters: Arc<Counters>,
     next_frame: u64,
@@ -72,8 +72,15 @@ impl<D: Disk> Writer<D> {
         kept: Arc<Mutex<KeptSegments>>,
         counters: Arc<Counters>,
     ) -> Self {
-        let (found, next_frame, time_ms) = (scan.end, scan.next_frame, scan.time_ms);
-        Self { disk, active: None, found, kept, counters, next_frame, time_ms }
+        Self {
+            disk,
+            active: None,
+            recovered_end: scan.end,
+            kept,
+            counters,
+            next_frame: scan.next_frame,
+            time_ms: scan.time_ms,
+        }
     }
 
     /// Writes one group and returns the last LSN known durable, 0 when that is no news. With
@@ -132,7 +139,7 @@ impl<D: Disk> Writer<D> {
     }
 
     /// Whether this open has written anything.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(crate) fn has_written(&self) -> bool {
         self.active.is_some()
     }
 
@@ -161,7 +168,7 @@ impl<D: Disk> Writer<D> {
 
     /// Ends the active segment, if there is one, and puts `spare` in its place.
     fn rotate(&mut self, first_lsn: u64, spare: Spare<D::File>) -> Result<u64, Error> {
-        let previous = self.active.as_ref().map_or(self.found, Active::end);
+        let previous = self.active.as_ref().map_or(self.recovered_end, Active::end);
         // The successor will state where this segment ends, and that has to be true of the disk.
         let durable_lsn =
             if planted("rotation-without-sync") { previous.lsn } else { self.sync()? };

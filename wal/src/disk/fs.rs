@@ -21,10 +21,10 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
 /// Every sync waits while a disk deals with what is suddenly free: 8 to 11 ms for 42 MiB, on ext4 that
 /// discards at once.
-const GIVEN_BACK_BYTES: u64 = 1 << 20;
+const SHRINK_BYTES: u64 = 1 << 20;
 /// How many pages Linux keeps in one piece of a file at the most (`MAX_PAGECACHE_ORDER`). Such a piece
 /// begins at a multiple of its length, and who asks for a part of it to be dropped is not heard.
-const CACHE_PIECE_PAGES: u64 = 1 << 11;
+const FOLIO_PAGES_MAX: u64 = 1 << 11;
 
 /// A directory of the file system. Files are created 0600 and directories 0700, and a symbolic
 /// link where a file is expected is refused.
@@ -171,8 +171,8 @@ impl FsDisk {
             return Ok(());
         }
         let mut left = found.len();
-        while left > GIVEN_BACK_BYTES {
-            left -= GIVEN_BACK_BYTES;
+        while left > SHRINK_BYTES {
+            left -= SHRINK_BYTES;
             file.set_len(left)?;
         }
         Ok(())
@@ -350,7 +350,7 @@ impl DiskFile for File {
     }
 
     fn drop_cache(&self, offset: u64) -> io::Result<()> {
-        let from = offset - offset % (CACHE_PIECE_PAGES * page_size() as u64);
+        let from = offset - offset % (FOLIO_PAGES_MAX * page_size() as u64);
         rustix::fs::fadvise(self, from, None, Advice::DontNeed).map_err(io::Error::from)
     }
 

@@ -269,7 +269,7 @@ fn candidate<D: Disk>(disk: &D, name: String) -> Result<Candidate, Error> {
     match SegmentHeader::decode(&sector) {
         Ok(header) => Ok(Candidate { name, header, header_valid: true, size }),
         Err(HeaderFault::Damaged) => {
-            let header = SegmentHeader::as_it_stands(&sector);
+            let header = SegmentHeader::decode_unchecked(&sector);
             Ok(Candidate { name, header, header_valid: false, size })
         }
         Err(HeaderFault::Format(format)) => {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
-use super::{Locked, Wal};
-use crate::committer::Bell;
+use super::{QueueGuard, Wal};
+use crate::committer::CommitSignal;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{FrameBuffer, FrameKind};
 use crate::group::Group;
 use crate::lsn::Lsn;
 use crate::plant::planted;
-use crate::queue::{Flight, State};
+use crate::queue::{InFlight, State};
 use crate::ticket::Ticket;
 use crate::writer::Batch;
 
@@ -84,10 +84,10 @@ impl<D: Disk> Wal<D> {
     }
 
     fn is_durable(&self, lsn: u64) -> bool {
-        lsn < self.begin || self.durable.load(Ordering::Acquire) >= lsn
+        lsn < self.first_new_lsn || self.durable.load(Ordering::Acquire) >= lsn
     }
 
-    fn await_durable(&self, queue: Locked<'_, D>, lsn: u64) -> Result<(), Error> {
+    fn await_durable(&self, queue: QueueGuard<'_, D>, lsn: u64) -> Result<(), Error> {
         if self.is_durable(lsn) {
             return Ok(());
         }
@@ -95,12 +95,12 @@ impl<D: Disk> Wal<D> {
         if lsn >= queue.next_lsn {
             return Err(Error::NotAppended { lsn });
         }
-        if queue.busy && lsn <= queue.flight.durable_through {
-            let group = Arc::clone(&queue.flight.group);
+        if queue.busy && lsn <= queue.in_flight.durable_through {
+            let group = Arc::clone(&queue.in_flight.group);
             drop(queue);
-            return self.follow(&group);
+            return self.await_group(&group);
         }
-        self.take_turn(queue, Purpose::Sync)
+        self.join_group(queue, Purpose::Sync)
     }
 
     pub(crate) fn poll_durable(&self, lsn: Lsn, waker: &Waker) -> Poll<Result<(), Error>> {
@@ -116,18 +116,18 @@ impl<D: Disk> Wal<D> {
         if lsn >= queue.next_lsn {
             return Poll::Ready(Err(Error::NotAppended { lsn }));
         }
-        if queue.busy && lsn <= queue.flight.durable_through {
-            queue.flight.wakers.push(waker.clone());
-        } else if !queue.wakers.is_empty() || self.bell.ring() {
+        if queue.busy && lsn <= queue.in_flight.durable_through {
+            queue.in_flight.wakers.push(waker.clone());
+        } else if !queue.wakers.is_empty() || self.commit_signal.notify() {
             queue.wakers.push(waker.clone());
         } else {
-            return Poll::Ready(self.take_turn(queue, Purpose::Sync));
+            return Poll::Ready(self.join_group(queue, Purpose::Sync));
         }
         Poll::Pending
     }
 
-    pub(crate) fn bell(&self) -> &Arc<Bell> {
-        &self.bell
+    pub(crate) fn commit_signal(&self) -> &Arc<CommitSignal> {
+        &self.commit_signal
     }
 
     /// Takes groups to the disk for as long as there are tickets that wait for one.
@@ -135,23 +135,23 @@ impl<D: Disk> Wal<D> {
         loop {
             let queue = self.queue.lock();
             // A failure is told to the tickets themselves.
-            if queue.wakers.is_empty() || self.take_turn(queue, Purpose::Sync).is_err() {
+            if queue.wakers.is_empty() || self.join_group(queue, Purpose::Sync).is_err() {
                 return;
             }
         }
     }
 
     /// Has all who wait for the pending group look again.
-    pub(crate) fn call_on_tickets(&self) {
+    pub(crate) fn wake_tickets(&self) {
         let wakers = std::mem::take(&mut self.queue.lock().wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Joins the group that is gathering: leads it when its turn has come, follows who does. What
     /// was pending is written when this returns; durable unless the purpose is only to write.
-    pub(super) fn take_turn(
+    pub(super) fn join_group(
         &self,
-        mut queue: Locked<'_, D>,
+        mut queue: QueueGuard<'_, D>,
         purpose: Purpose,
     ) -> Result<(), Error> {
         if !queue.busy {
@@ -161,18 +161,18 @@ impl<D: Disk> Wal<D> {
         if queue.elected {
             queue.followers += 1;
             drop(queue);
-            return self.follow(&group);
+            return self.await_group(&group);
         }
         queue.elected = true;
         drop(queue);
-        group.await_turn();
+        group.await_lead();
         let queue = self.queue.lock();
         queue.check_poison()?;
         self.lead(queue, purpose)
     }
 
     /// Waits for the end of a group that somebody else leads.
-    fn follow(&self, group: &Group) -> Result<(), Error> {
+    fn await_group(&self, group: &Group) -> Result<(), Error> {
         if group.await_end() {
             return Ok(());
         }
@@ -181,13 +181,13 @@ impl<D: Disk> Wal<D> {
 
     /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
     /// the lead with `busy` set.
-    pub(super) fn lead(&self, mut queue: Locked<'_, D>, purpose: Purpose) -> Result<(), Error> {
+    pub(super) fn lead(&self, mut queue: QueueGuard<'_, D>, purpose: Purpose) -> Result<(), Error> {
         queue.busy = true;
         queue.elected = false;
         let followers = std::mem::take(&mut queue.followers);
         let wakers = std::mem::take(&mut queue.wakers);
         let sync = purpose != Purpose::Write || followers > 0 || !wakers.is_empty();
-        let mut frame = queue.other.take().unwrap_or_else(FrameBuffer::new);
+        let mut frame = queue.spare_buffer.take().unwrap_or_else(FrameBuffer::new);
         std::mem::swap(&mut frame, &mut queue.pending);
         let kind = match purpose {
             Purpose::Note => FrameKind::Note,
@@ -199,11 +199,11 @@ impl<D: Disk> Wal<D> {
         let batch = Batch { kind, first_lsn, time_ms: queue.time_ms, sync };
         let next = match kind {
             FrameKind::Data if frame.is_empty() => None,
-            _ => queue.take_room(frame.frame_bytes() as u64),
+            _ => queue.reserve(frame.frame_bytes() as u64),
         };
         let group = std::mem::take(&mut queue.group);
         let durable_through = if sync { through } else { 0 };
-        queue.flight = Flight { durable_through, group: Arc::clone(&group), wakers };
+        queue.in_flight = InFlight { durable_through, group: Arc::clone(&group), wakers };
         drop(queue);
 
         let written = {
@@ -220,7 +220,7 @@ impl<D: Disk> Wal<D> {
 
         let mut queue = self.queue.lock();
         frame.clear();
-        queue.other = Some(frame);
+        queue.spare_buffer = Some(frame);
         let result = match written {
             Ok(durable) => {
                 self.durable.fetch_max(durable, Ordering::AcqRel);
@@ -236,14 +236,14 @@ impl<D: Disk> Wal<D> {
         };
         let next = queue.elected.then(|| Arc::clone(&queue.group));
         queue.busy = next.is_some() && result.is_ok();
-        let mut wakers = std::mem::take(&mut queue.flight.wakers);
+        let mut wakers = std::mem::take(&mut queue.in_flight.wakers);
         if result.is_err() {
             wakers.append(&mut queue.wakers);
         }
         drop(queue);
         // The next leader first: its sync is what everybody else will wait for.
         if let Some(next) = next {
-            next.give_turn();
+            next.hand_over_lead();
             if result.is_err() && !planted("followers-not-notified-of-a-failure") {
                 // Nobody will lead it any more.
                 next.end(false);
@@ -251,7 +251,7 @@ impl<D: Disk> Wal<D> {
         }
         group.end(result.is_ok());
         wakers.into_iter().for_each(Waker::wake);
-        self.door.knock();
+        self.idle_signal.notify();
         result
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Wal;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::housekeeper::Door;
+use crate::housekeeper::IdleSignal;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::queue::Shortage;
@@ -28,7 +28,7 @@ impl<D: Disk> Wal<D> {
             return Ok(0);
         }
         let mut pool = self.pool.lock();
-        let manifest_file = pool.manifest_for_drop(&self.disk).map_err(Error::tell_no_space)?;
+        let manifest_file = pool.manifest_for_drop(&self.disk).map_err(Error::into_no_space)?;
         let dropped: Vec<KeptSegment> = {
             let mut kept = self.kept.lock();
             let count = droppable(&kept, lsn);
@@ -58,12 +58,12 @@ impl<D: Disk> Wal<D> {
 
     /// Whether the next segment is missing.
     #[must_use]
-    pub fn wants_spare(&self) -> bool {
+    pub fn lacks_spare(&self) -> bool {
         self.queue.lock().spare.is_none()
     }
 
-    pub(crate) fn door(&self) -> &Arc<Door> {
-        &self.door
+    pub(crate) fn idle_signal(&self) -> &Arc<IdleSignal> {
+        &self.idle_signal
     }
 
     pub(crate) fn durable_lsn(&self) -> u64 {
@@ -71,10 +71,10 @@ impl<D: Disk> Wal<D> {
     }
 
     /// Counts the housekeepers.
-    pub(crate) fn keep_house(&self, begins: bool) {
+    pub(crate) fn count_housekeeper(&self, started: bool) {
         let mut queue = self.queue.lock();
         let count = queue.housekeepers;
-        queue.housekeepers = if begins { count + 1 } else { count - 1 };
+        queue.housekeepers = if started { count + 1 } else { count - 1 };
     }
 
     /// Sees to a segment that holds what is pending and `bytes` more, for an append of `time_ms` if
@@ -88,7 +88,11 @@ impl<D: Disk> Wal<D> {
             let have = queue.spare.as_ref().map_or(0, Spare::bytes);
             // Another append may have seen to it since, and a group may have begun it.
             let admitted = time_ms.is_some() && queue.admits(bytes) && !queue.is_short();
-            if admitted || have >= sizes.0 || (have > 0 && bytes == 0) || queue.leans_on_spare() {
+            if admitted
+                || have >= sizes.0
+                || (have > 0 && bytes == 0)
+                || queue.pending_needs_spare()
+            {
                 return Ok(());
             }
             (sizes, queue.spare.take())
@@ -96,9 +100,9 @@ impl<D: Disk> Wal<D> {
         if let Some(small) = small {
             small.discard(&self.disk)?;
         }
-        let mut taken = pool.take(&self.disk, best).map_err(Error::tell_no_space);
+        let mut taken = pool.take(&self.disk, best).map_err(Error::into_no_space);
         if matches!(taken, Err(Error::NoSpace { .. })) && least < best {
-            taken = pool.take(&self.disk, least).map_err(Error::tell_no_space);
+            taken = pool.take(&self.disk, least).map_err(Error::into_no_space);
         }
         let mut queue = self.queue.lock();
         match taken {
@@ -113,7 +117,7 @@ impl<D: Disk> Wal<D> {
                 queue.shortage = Some(Shortage { kind, segment_bytes: least, refused_ms });
                 drop(queue);
                 // Appends are refused until a housekeeper has found room: none may sleep over that.
-                self.door.knock();
+                self.idle_signal.notify();
                 Err(Error::NoSpace { source })
             }
             Err(error) => Err(error),

@@ -35,7 +35,7 @@ fn keep(disk: SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
 /// A log whose disk has become full, and which has refused an append for that.
 fn filled(disk: &SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
     let (wal, house) = keep(disk.clone());
-    wait_for(|| !wal.wants_spare());
+    wait_for(|| !wal.lacks_spare());
     disk.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
     let refused = loop {
         if let Err(error) = wal.commit(0, &[&LARGE]) {
@@ -58,7 +58,7 @@ fn wait_for(done: impl Fn() -> bool) {
 #[test]
 fn the_next_segment_is_made_ready() {
     let (wal, _house) = kept();
-    wait_for(|| !wal.wants_spare());
+    wait_for(|| !wal.lacks_spare());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn what_a_crash_has_left_unproven_is_proven_without_an_append() {
     open(&disk).commit(0, &["record"]).expect("commit");
     for frames in [1, 0] {
         let (wal, house) = keep(disk.clone());
-        wait_for(|| !wal.wants_spare() && wal.stats().frames == frames);
+        wait_for(|| !wal.lacks_spare() && wal.stats().frames == frames);
         std::thread::sleep(10 * IDLE);
         assert_eq!(wal.stats().frames, frames);
         drop(house);

@@ -87,7 +87,7 @@ fn appends_that_wait_for_the_same_segment_prepare_one() {
                 });
             }
         });
-        assert!(wal.wants_spare(), "a segment was prepared that nothing needs");
+        assert!(wal.lacks_spare(), "a segment was prepared that nothing needs");
     }
 }
 
