@@ -37,7 +37,7 @@
 //! 20 ms after it; and tasks that do not want a thread each have a [`Committer`] and await a
 //! [`Ticket`]. `examples/counter.rs` is a whole program.
 //!
-//! What few need is in a module of its own: [`list`] says what is in which segment, [`damage`] what is
+//! What few need is in a module of its own: [`segment_info`] says what is in which segment, [`damage`] what is
 //! wrong with one, [`salvage`] keeps what can still be read, and [`disk`] is where another disk, or one
 //! that loses power on command, goes in.
 //!
@@ -91,7 +91,6 @@ mod frame;
 mod group;
 mod housekeeper;
 pub mod limits;
-pub mod list;
 mod lsn;
 mod manifest;
 mod plant;
@@ -100,6 +99,7 @@ mod reader;
 mod recover;
 pub mod salvage;
 mod segment;
+pub mod segment_info;
 mod spare;
 mod spare_manifest;
 mod stats;

@@ -14,11 +14,11 @@ use crate::chain::{chain, continues_another, damage, holds_frames, read_header};
 use crate::damage::{Damage, Reason};
 use crate::disk::{DirEntry, Disk, LOCK_NAME};
 use crate::error::{Error, OnFile};
-use crate::list::Segment;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::segment::{LogEnd, segment_name, segment_number};
+use crate::segment_info::SegmentInfo;
 use crate::spare::is_spare_name;
 
 use replay::Replay;
@@ -78,7 +78,7 @@ pub(crate) struct Scan {
     pub(crate) recovery: Recovery,
     pub(crate) kept: Vec<KeptSegment>,
     /// All segments of the chain, unused ones too.
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: Vec<SegmentInfo>,
     /// Where the log ends: the link the next segment starts with.
     pub(crate) end: LogEnd,
     pub(crate) next_lsn: u64,

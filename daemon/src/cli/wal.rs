@@ -7,7 +7,7 @@ use std::path::Path;
 use icn_gossip::Mutation;
 use icn_snapshot::LogRecord;
 use icn_wal::disk::{DirEntry, Disk};
-use icn_wal::list::{Segment, segments};
+use icn_wal::segment_info::{SegmentInfo, segments};
 use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub(super) fn list(log: &FsDisk) -> Result<Value, Failure> {
         .iter()
         .map(|segment| {
             let state = match segment {
-                Segment { sealed: true, .. } => "sealed",
+                SegmentInfo { sealed: true, .. } => "sealed",
                 segment if segment.number == newest => "active",
                 _ => "closed",
             };

@@ -7,15 +7,16 @@
 //! disk.
 
 mod content;
-mod dice;
+mod faults;
 mod file;
 mod loss;
 mod names;
 mod pages;
-mod world;
+mod rng;
+mod state;
 
+pub use faults::Faults;
 pub use loss::Losses;
-pub use world::Faults;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -24,10 +25,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use self::content::Content;
-use self::dice::Dice;
 use self::file::SimFile;
 use self::names::{NameChange, Names, directory_of, name_of};
-use self::world::World;
+use self::rng::Rng;
+use self::state::DiskState;
 use super::{DirEntry, Disk};
 use crate::limits::SEGMENT_BYTES_MAX;
 use crate::plant::planted;
@@ -35,14 +36,14 @@ use crate::plant::planted;
 /// A simulated directory of a simulated disk. Clones are handles to the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<DiskState>>,
     directory: String,
     segment_bytes_max: u64,
 }
 
 /// The lock of a directory.
 pub struct SimLock {
-    world: Arc<Mutex<World>>,
+    state: Arc<Mutex<DiskState>>,
     directory: String,
 }
 
@@ -50,9 +51,9 @@ impl SimDisk {
     /// An empty disk. `seed` decides what [`Disk::random`] gives.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let world = World { random: seed, ..World::default() };
+        let state = DiskState { random: seed, ..DiskState::default() };
         Self {
-            world: Arc::new(Mutex::new(world)),
+            state: Arc::new(Mutex::new(state)),
             directory: String::new(),
             segment_bytes_max: SEGMENT_BYTES_MAX,
         }
@@ -67,32 +68,32 @@ impl SimDisk {
 
     /// Says what is to go wrong from now on.
     pub fn set_faults(&self, faults: Faults) {
-        self.world.lock().faults = faults;
+        self.state.lock().faults = faults;
     }
 
     /// The operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.world.lock().operations
+        self.state.lock().operations
     }
 
     /// The writes, reads and openings of files so far.
     #[must_use]
     pub fn traffic(&self) -> [u64; 3] {
-        let world = self.world.lock();
-        [world.writes, world.reads, world.opens]
+        let state = self.state.lock();
+        [state.writes, state.reads, state.opens]
     }
 
     /// The operations so far that needed room.
     #[must_use]
     pub fn growths(&self) -> u64 {
-        self.world.lock().growths
+        self.state.lock().growths
     }
 
     /// The syncs of files so far.
     #[must_use]
     pub fn syncs(&self) -> u64 {
-        self.world.lock().syncs
+        self.state.lock().syncs
     }
 
     /// The disks that may be found after the power has gone now.
@@ -111,10 +112,10 @@ impl SimDisk {
     /// there, what was not synced still is not.
     #[must_use]
     pub fn kill(&self) -> Self {
-        let mut world = self.world.lock().clone();
-        world.locks.clear();
-        world.faults = Faults::default();
-        self.with(world)
+        let mut state = self.state.lock().clone();
+        state.locks.clear();
+        state.faults = Faults::default();
+        self.with(state)
     }
 
     /// A copy that goes its own way.
@@ -126,17 +127,17 @@ impl SimDisk {
     /// The content of a file, named as in [`SimDisk::files`].
     #[must_use]
     pub fn read_file(&self, name: &str) -> Option<Vec<u8>> {
-        let world = self.world.lock();
-        let file = *world.directories.get(directory_of(name))?.live.get(name_of(name))?;
-        Some(world.files[file].live.to_vec())
+        let state = self.state.lock();
+        let file = *state.directories.get(directory_of(name))?.live.get(name_of(name))?;
+        Some(state.files[file].live.to_vec())
     }
 
     /// Gives a file a content behind everybody's back, as a failing medium does.
     pub fn write_file(&self, name: &str, bytes: &[u8]) {
-        let mut world = self.world.lock();
-        let file = world.files.len();
-        world.files.push(Content::settled(bytes.into()));
-        let names = world.directories.entry(directory_of(name).into()).or_default();
+        let mut state = self.state.lock();
+        let file = state.files.len();
+        state.files.push(Content::durable(bytes.into()));
+        let names = state.directories.entry(directory_of(name).into()).or_default();
         names.live.insert(name_of(name).into(), file);
         names.synced.insert(name_of(name).into(), file);
     }
@@ -144,17 +145,17 @@ impl SimDisk {
     /// Flips a bit of what the disk holds of a file. Memory goes on showing what was written, until its
     /// cache is dropped.
     pub fn rot(&self, name: &str, offset: usize) {
-        let mut world = self.world.lock();
-        let names = world.directories.get(directory_of(name));
+        let mut state = self.state.lock();
+        let names = state.directories.get(directory_of(name));
         if let Some(&file) = names.and_then(|names| names.live.get(name_of(name))) {
-            world.files[file].rot(offset);
+            state.files[file].rot(offset);
         }
     }
 
     /// Removes a file behind everybody's back.
     pub fn remove_file(&self, name: &str) {
-        let mut world = self.world.lock();
-        if let Some(names) = world.directories.get_mut(directory_of(name)) {
+        let mut state = self.state.lock();
+        if let Some(names) = state.directories.get_mut(directory_of(name)) {
             names.live.remove(name_of(name));
             names.synced.remove(name_of(name));
         }
@@ -163,12 +164,12 @@ impl SimDisk {
     /// All files of all directories, as `directory/name`, those of the root as `name`.
     #[must_use]
     pub fn files(&self) -> Vec<String> {
-        let world = self.world.lock();
+        let state = self.state.lock();
         let full = |directory: &str, name: &String| match directory {
             "" => name.clone(),
             _ => format!("{directory}/{name}"),
         };
-        let each = world.directories.iter();
+        let each = state.directories.iter();
         each.flat_map(|(at, names)| names.live.keys().map(move |name| full(at, name))).collect()
     }
 
@@ -176,34 +177,34 @@ impl SimDisk {
     /// count: whatever they hold is removed unread.
     #[must_use]
     pub fn image_hash(&self) -> u64 {
-        let world = self.world.lock();
+        let state = self.state.lock();
         let mut hasher = DefaultHasher::new();
-        for (directory, names) in &world.directories {
+        for (directory, names) in &state.directories {
             directory.hash(&mut hasher);
             for (name, &file) in names.live.iter().filter(|(name, _)| !name.ends_with(".tmp")) {
-                (name, &world.files[file].live).hash(&mut hasher);
+                (name, &state.files[file].live).hash(&mut hasher);
             }
         }
         hasher.finish()
     }
 
-    fn with(&self, world: World) -> Self {
-        Self { world: Arc::new(Mutex::new(world)), ..self.clone() }
+    fn with(&self, state: DiskState) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), ..self.clone() }
     }
 
     fn names<T>(
         &self,
         act: impl FnOnce(&mut Names, &mut Vec<Content>) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut world = self.world.lock();
-        world.operate()?;
-        let world = &mut *world;
-        let names = world.directories.entry(self.directory.clone()).or_default();
-        act(names, &mut world.files)
+        let mut state = self.state.lock();
+        state.count_operation()?;
+        let state = &mut *state;
+        let names = state.directories.entry(self.directory.clone()).or_default();
+        act(names, &mut state.files)
     }
 
     fn handle(&self, file: usize) -> SimFile {
-        SimFile { world: Arc::clone(&self.world), file }
+        SimFile { state: Arc::clone(&self.state), file }
     }
 }
 
@@ -212,13 +213,13 @@ impl Disk for SimDisk {
     type Lock = SimLock;
 
     fn lock(&self) -> io::Result<SimLock> {
-        let mut world = self.world.lock();
-        world.powered()?;
-        if world.locks.contains(&self.directory) && !planted("lock-not-taken") {
+        let mut state = self.state.lock();
+        state.check_power()?;
+        if state.locks.contains(&self.directory) && !planted("lock-not-taken") {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        world.locks.push(self.directory.clone());
-        Ok(SimLock { world: Arc::clone(&self.world), directory: self.directory.clone() })
+        state.locks.push(self.directory.clone());
+        Ok(SimLock { state: Arc::clone(&self.state), directory: self.directory.clone() })
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
@@ -226,26 +227,26 @@ impl Disk for SimDisk {
             "" => name.to_owned(),
             parent => format!("{parent}/{name}"),
         };
-        let mut world = self.world.lock();
-        world.powered()?;
-        world.directories.entry(directory.clone()).or_default();
-        drop(world);
+        let mut state = self.state.lock();
+        state.check_power()?;
+        state.directories.entry(directory.clone()).or_default();
+        drop(state);
         Ok(Self { directory, ..self.clone() })
     }
 
     fn list(&self) -> io::Result<Vec<DirEntry>> {
-        let world = self.world.lock();
-        world.powered()?;
-        let names = world.directories.get(&self.directory);
+        let state = self.state.lock();
+        state.check_power()?;
+        let names = state.directories.get(&self.directory);
         let names = names.into_iter().flat_map(|names| names.live.keys());
         Ok(names.map(|name| DirEntry { name: name.clone(), not_regular: None }).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<SimFile> {
         let full = {
-            let mut world = self.world.lock();
-            world.count_open()?;
-            world.count_growth()
+            let mut state = self.state.lock();
+            state.count_open()?;
+            state.count_growth()
         };
         let file = self.names(|names, files| {
             if names.live.contains_key(name) {
@@ -260,12 +261,12 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
-        let mut world = self.world.lock();
-        world.powered()?;
-        world.count_open()?;
-        let names = world.directories.get(&self.directory);
+        let mut state = self.state.lock();
+        state.check_power()?;
+        state.count_open()?;
+        let names = state.directories.get(&self.directory);
         let file = names.and_then(|names| names.live.get(name)).copied();
-        drop(world);
+        drop(state);
         file.map(|file| self.handle(file)).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -278,7 +279,7 @@ impl Disk for SimDisk {
             names.change(NameChange::Rename(from.into(), to.into()));
             Ok(replaced)
         })?;
-        self.world.lock().give_back(replaced);
+        self.state.lock().free(replaced);
         Ok(())
     }
 
@@ -295,7 +296,7 @@ impl Disk for SimDisk {
             }
             Ok(bytes as u64)
         })?;
-        self.world.lock().give_back(bytes);
+        self.state.lock().free(bytes);
         Ok(())
     }
 
@@ -307,10 +308,10 @@ impl Disk for SimDisk {
     }
 
     fn random(&self, out: &mut [u8]) -> io::Result<()> {
-        let mut world = self.world.lock();
-        let mut dice = Dice { state: world.random };
-        out.iter_mut().for_each(|byte| *byte = dice.byte());
-        world.random = dice.state;
+        let mut state = self.state.lock();
+        let mut rng = Rng { state: state.random };
+        out.iter_mut().for_each(|byte| *byte = rng.byte());
+        state.random = rng.state;
         Ok(())
     }
 
@@ -325,6 +326,6 @@ impl Disk for SimDisk {
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.world.lock().locks.retain(|held| *held != self.directory);
+        self.state.lock().locks.retain(|held| *held != self.directory);
     }
 }

@@ -9,11 +9,11 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameKind};
 use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
-use crate::list::Segment;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::reader::FrameReader;
 use crate::segment::{LogEnd, SegmentHeader, segment_name};
+use crate::segment_info::SegmentInfo;
 
 /// Reads the segments of the chain one after the other, and says where the log ends.
 pub(super) struct Replay<'a, D> {
@@ -63,7 +63,7 @@ impl<D: Disk> Replay<'_, D> {
         let (stop, tail) = loop {
             let offset = reader.offset;
             if self.frame(number, &mut reader, &mut progress)?.is_ok() {
-                if progress.found.sealed && successor.is_none() {
+                if progress.info.sealed && successor.is_none() {
                     break (reader.offset, None);
                 }
             } else if successor.is_some() {
@@ -100,7 +100,7 @@ impl<D: Disk> Replay<'_, D> {
             }
             self.judge_tail(header, stop, tail)?;
         }
-        self.scan.recovery.clean = progress.found.sealed;
+        self.scan.recovery.clean = progress.info.sealed;
         self.scan.unproven = successor.is_none()
             && !planted("end-left-unproven")
             && (progress.records_end > progress.durable || self.scan.recovery.torn_bytes > 0);
@@ -114,13 +114,13 @@ impl<D: Disk> Replay<'_, D> {
             self.scan.kept.push(KeptSegment { number, last_lsn: lsn, bytes: size });
         }
         self.scan.recovery.last_lsn = lsn;
-        self.scan.segments.push(Segment {
+        self.scan.segments.push(SegmentInfo {
             number,
             incarnation: header.incarnation,
             bytes: size,
             used_bytes: stop,
             torn_bytes: self.scan.recovery.torn_bytes,
-            ..progress.found
+            ..progress.info
         });
         Ok(())
     }
@@ -140,7 +140,7 @@ impl<D: Disk> Replay<'_, D> {
             && header.number == self.scan.next_frame
             && header.time_ms >= self.scan.time_ms
             && header.durable >= progress.durable
-            && !progress.found.sealed;
+            && !progress.info.sealed;
         if !continues {
             return Err(damage(self.disk, number, frame_offset, Reason::OutOfSequence));
         }
@@ -160,14 +160,14 @@ impl<D: Disk> Replay<'_, D> {
                     return Err(Error::Stopped { lsn: at });
                 }
             }
-            progress.found.record_bytes += bytes.len() as u64;
+            progress.info.record_bytes += bytes.len() as u64;
             lsn += 1;
         }
         if lsn - header.first_lsn != u64::from(header.records) {
             return Err(damage(self.disk, number, frame_offset, Reason::RecordsMalformed));
         }
         if header.records > 0 {
-            let found = &mut progress.found;
+            let found = &mut progress.info;
             if found.records == 0 {
                 (found.first_lsn, found.first_ms) = (header.first_lsn, header.time_ms);
             }
@@ -179,7 +179,7 @@ impl<D: Disk> Replay<'_, D> {
         self.scan.next_frame = header.number + 1;
         self.scan.time_ms = header.time_ms;
         progress.durable = header.durable;
-        progress.found.sealed = header.kind == FrameKind::Seal;
+        progress.info.sealed = header.kind == FrameKind::Seal;
         progress.frames += 1;
         Ok(Ok(()))
     }
@@ -192,5 +192,5 @@ struct Progress {
     frames: u64,
     /// Where the last one with records ends.
     records_end: u64,
-    found: Segment,
+    info: SegmentInfo,
 }

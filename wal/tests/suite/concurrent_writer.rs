@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use icn_wal::disk::SimDisk;
-use icn_wal::list::segments;
+use icn_wal::segment_info::segments;
 use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
 
 use crate::common::{begun, open};

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use icn_wal::disk::SimDisk;
-use icn_wal::list::{Segment, segments};
+use icn_wal::segment_info::{SegmentInfo, segments};
 use icn_wal::{Error, Lsn, Recovery, ReplayFrom, Wal};
 
 use crate::common::open;
@@ -58,7 +58,7 @@ fn the_recovery_report_is_exact() {
 #[test]
 fn what_is_in_which_segment_is_told() {
     let frame = 64 + 4 + 6 + 6;
-    let first = Segment {
+    let first = SegmentInfo {
         number: 1,
         incarnation: 1,
         first_lsn: 1,
@@ -72,7 +72,7 @@ fn what_is_in_which_segment_is_told() {
         torn_bytes: 0,
         sealed: false,
     };
-    let second = Segment {
+    let second = SegmentInfo {
         number: 2,
         incarnation: 2,
         first_lsn: 4,

@@ -5,8 +5,8 @@ use std::ops::{ControlFlow, RangeInclusive};
 use crate::common::{Life, begun, live, open, record};
 use icn_wal::damage::Reason;
 use icn_wal::disk::{DirEntry, Disk, Faults, SimDisk};
-use icn_wal::list::segments;
 use icn_wal::salvage::{Salvage, salvage};
+use icn_wal::segment_info::segments;
 use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
 
 /// LSN, time and bytes.

@@ -17,11 +17,11 @@ pub(super) struct Content {
     /// Writes that are not synced, in order: where, and what.
     pub(super) pending: Vec<(usize, Arc<[u8]>)>,
     /// A sync has failed, or the medium has: what memory shows is not what the disk will ever hold.
-    lying: bool,
+    cache_diverged: bool,
 }
 
 /// A sector with writes on the way.
-pub(super) struct Unsettled {
+pub(super) struct UnsyncedSector {
     pub(super) index: usize,
     /// What it held and may come to hold: first what is synced, then as each pending write leaves
     /// it, with the number of that write, from 1.
@@ -32,7 +32,7 @@ pub(super) struct Unsettled {
 }
 
 impl Content {
-    pub(super) fn settled(bytes: Pages) -> Self {
+    pub(super) fn durable(bytes: Pages) -> Self {
         Self { live: bytes.clone(), synced: bytes, ..Self::default() }
     }
 
@@ -57,7 +57,7 @@ impl Content {
     /// A sync that fails as Linux fails: memory shows the pages as clean, the disk never gets them.
     pub(super) fn lose_pending(&mut self) {
         self.pending.clear();
-        self.lying = true;
+        self.cache_diverged = true;
     }
 
     /// Flips a bit of what is synced.
@@ -65,12 +65,12 @@ impl Content {
         let mut byte = [0];
         self.synced.read(offset, &mut byte);
         self.synced.write(offset, &[byte[0] ^ 1]);
-        self.lying = true;
+        self.cache_diverged = true;
     }
 
     /// Reads from the disk again what memory shows from `offset` on.
     pub(super) fn drop_cache(&mut self, offset: usize) {
-        if self.lying {
+        if self.cache_diverged {
             let mut kept = vec![0; offset.min(self.live.len())];
             self.live.read(0, &mut kept);
             self.live = self.synced.clone();
@@ -78,13 +78,13 @@ impl Content {
                 self.live.write(*offset, bytes);
             }
             self.live.write(0, &kept);
-            self.lying = offset > 0;
+            self.cache_diverged = offset > 0;
         }
     }
 
     /// The sectors whose fate is open: each pending write may have reached each of its sectors.
-    pub(super) fn unsettled(&self) -> Vec<Unsettled> {
-        let mut sectors: BTreeMap<usize, Unsettled> = BTreeMap::new();
+    pub(super) fn unsynced(&self) -> Vec<UnsyncedSector> {
+        let mut sectors: BTreeMap<usize, UnsyncedSector> = BTreeMap::new();
         for (number, (offset, bytes)) in self.pending.iter().enumerate() {
             let mut at = 0;
             while at < bytes.len() {
@@ -94,7 +94,7 @@ impl Content {
                 let sector = sectors.entry(index).or_insert_with(|| {
                     let mut synced = [0; SECTOR_BYTES];
                     self.synced.read(index * SECTOR_BYTES, &mut synced);
-                    Unsettled { index, versions: vec![(0, synced)], touched: range.clone() }
+                    UnsyncedSector { index, versions: vec![(0, synced)], touched: range.clone() }
                 });
                 let touched = &sector.touched;
                 sector.touched = touched.start.min(range.start)..touched.end.max(range.end);

@@ -5,52 +5,52 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::world::World;
+use super::state::DiskState;
 use crate::disk::DiskFile;
 
 /// An open file.
 pub struct SimFile {
-    pub(super) world: Arc<Mutex<World>>,
+    pub(super) state: Arc<Mutex<DiskState>>,
     pub(super) file: usize,
 }
 
 impl DiskFile for SimFile {
     fn size(&self) -> io::Result<u64> {
-        let world = self.world.lock();
-        world.powered()?;
-        Ok(world.files[self.file].live.len() as u64)
+        let state = self.state.lock();
+        state.check_power()?;
+        Ok(state.files[self.file].live.len() as u64)
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        let mut world = self.world.lock();
-        world.powered()?;
-        world.reads += 1;
-        if world.faults.read_error_at == Some(world.reads) {
+        let mut state = self.state.lock();
+        state.check_power()?;
+        state.reads += 1;
+        if state.faults.read_error_at == Some(state.reads) {
             return Err(io::Error::other("the read failed"));
         }
-        Ok(world.files[self.file].live.read(index(offset), out))
+        Ok(state.files[self.file].live.read(index(offset), out))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut world = self.world.lock();
-        world.writes += 1;
-        let dying = world.operate();
-        if world.faults.write_error_at == Some(world.writes) {
-            world.files[self.file].write(index(offset), &bytes[..bytes.len() / 2]);
+        let mut state = self.state.lock();
+        state.writes += 1;
+        let dying = state.count_operation();
+        if state.faults.write_error_at == Some(state.writes) {
+            state.files[self.file].write(index(offset), &bytes[..bytes.len() / 2]);
             return Err(io::Error::other("the write failed"));
         }
-        let size = world.files[self.file].live.len() as u64;
+        let size = state.files[self.file].live.len() as u64;
         let growth = (offset + bytes.len() as u64).saturating_sub(size);
         // What finds no room, as far as it does.
         let mut lacking = 0;
-        if growth > 0 && world.count_growth().is_err() {
+        if growth > 0 && state.count_growth().is_err() {
             lacking = (bytes.len() as u64).div_ceil(2);
-        } else if let Some(room) = &mut world.faults.room {
+        } else if let Some(room) = &mut state.faults.room {
             lacking = growth.saturating_sub(*room);
             *room -= growth - lacking;
         }
         let written = bytes.len() - index(lacking);
-        world.files[self.file].write(index(offset), &bytes[..written]);
+        state.files[self.file].write(index(offset), &bytes[..written]);
         if lacking > 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -62,12 +62,12 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.world.lock();
-        world.operate()?;
-        world.syncs += 1;
-        let fails = world.faults.sync_error_at == Some(world.syncs);
-        let keeps = world.faults.sync_error_keeps;
-        let file = &mut world.files[self.file];
+        let mut state = self.state.lock();
+        state.count_operation()?;
+        state.syncs += 1;
+        let fails = state.faults.sync_error_at == Some(state.syncs);
+        let keeps = state.faults.sync_error_keeps;
+        let file = &mut state.files[self.file];
         if fails {
             if !keeps {
                 file.lose_pending();
@@ -79,9 +79,9 @@ impl DiskFile for SimFile {
     }
 
     fn drop_cache(&self, offset: u64) -> io::Result<()> {
-        let mut world = self.world.lock();
-        world.powered()?;
-        world.files[self.file].drop_cache(index(offset));
+        let mut state = self.state.lock();
+        state.check_power()?;
+        state.files[self.file].drop_cache(index(offset));
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::content::{Content, SECTOR_BYTES, Unsettled};
-use super::dice::Dice;
+use super::content::{Content, SECTOR_BYTES, UnsyncedSector};
 use super::names::Names;
-use super::{SimDisk, World};
+use super::rng::Rng;
+use super::{DiskState, SimDisk};
 
 /// The disks that a power cut at one moment may leave.
 ///
@@ -13,11 +13,11 @@ use super::{SimDisk, World};
 /// synced, what any of the writes made of it, or zeros or garbage where it was being written; for
 /// every file that grows, whether its new size made it; for every change of a name, whether it made it.
 pub struct Losses {
-    world: World,
+    state: DiskState,
     disk: SimDisk,
-    files: Vec<(usize, Vec<Unsettled>)>,
+    files: Vec<(usize, Vec<UnsyncedSector>)>,
     /// How many fates each open question has, in a fixed order.
-    fates: Vec<usize>,
+    outcomes: Vec<usize>,
 }
 
 /// How the open questions are answered.
@@ -29,33 +29,33 @@ enum Choice<'a> {
     /// Everything did.
     Everything,
     /// The writes to each file, and the changes of each directory's names, up to some point.
-    Prefix(Dice),
+    Prefix(Rng),
     /// Each at random.
-    Any(Dice),
+    Any(Rng),
 }
 
 impl Losses {
     pub(super) fn of(disk: &SimDisk) -> Self {
-        let world = disk.world.lock().clone();
-        let mut fates = Vec::new();
-        for names in world.directories.values() {
-            fates.extend(names.pending.iter().map(|_| 2));
+        let state = disk.state.lock().clone();
+        let mut outcomes = Vec::new();
+        for names in state.directories.values() {
+            outcomes.extend(names.pending.iter().map(|_| 2));
         }
         let mut files = Vec::new();
-        for (index, file) in world.files.iter().enumerate().filter(|(_, f)| !f.pending.is_empty()) {
-            let unsettled = file.unsettled();
+        for (index, file) in state.files.iter().enumerate().filter(|(_, f)| !f.pending.is_empty()) {
+            let unsynced = file.unsynced();
             // The last two fates are zeros and garbage.
-            fates.extend(unsettled.iter().map(|sector| sector.versions.len() + 2));
-            fates.push(2);
-            files.push((index, unsettled));
+            outcomes.extend(unsynced.iter().map(|sector| sector.versions.len() + 2));
+            outcomes.push(2);
+            files.push((index, unsynced));
         }
-        Self { world, disk: disk.clone(), files, fates }
+        Self { state, disk: disk.clone(), files, outcomes }
     }
 
     /// How many there are, as long as that is a number.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
-        self.fates.iter().try_fold(1_u64, |count, &fates| count.checked_mul(fates as u64))
+        self.outcomes.iter().try_fold(1_u64, |count, &outcomes| count.checked_mul(outcomes as u64))
     }
 
     /// All of them, if they are `most` at the most; else that many, by seed, the extremes first.
@@ -71,36 +71,36 @@ impl Losses {
     /// on its own.
     #[must_use]
     pub fn seeded(&self, seed: u64) -> SimDisk {
-        let dice = Dice { state: seed.wrapping_add(0x5EED) };
+        let rng = Rng { state: seed.wrapping_add(0x5EED) };
         self.image(match seed % 4 {
             0 => Choice::Nothing,
             1 => Choice::Everything,
-            2 => Choice::Prefix(dice),
-            _ => Choice::Any(dice),
+            2 => Choice::Prefix(rng),
+            _ => Choice::Any(rng),
         })
     }
 
     fn nth(&self, number: u64) -> SimDisk {
         let mut rest = usize::try_from(number).unwrap_or(usize::MAX);
-        let digit = |&fates: &usize| {
-            let digit = rest % fates;
-            rest /= fates;
+        let digit = |&outcomes: &usize| {
+            let digit = rest % outcomes;
+            rest /= outcomes;
             digit
         };
-        let digits: Vec<usize> = self.fates.iter().map(digit).collect();
+        let digits: Vec<usize> = self.outcomes.iter().map(digit).collect();
         self.image(Choice::Digits(&digits))
     }
 
     fn image(&self, mut choice: Choice<'_>) -> SimDisk {
-        let mut image = World { operations: self.world.operations, ..World::default() };
-        (image.syncs, image.random) = (self.world.syncs, self.world.random);
-        for (directory, names) in &self.world.directories {
+        let mut image = DiskState { operations: self.state.operations, ..DiskState::default() };
+        (image.syncs, image.random) = (self.state.syncs, self.state.random);
+        for (directory, names) in &self.state.directories {
             let survived = choice.names(names);
-            image.directories.insert(directory.clone(), Names::settled(survived));
+            image.directories.insert(directory.clone(), Names::durable(survived));
         }
-        image.files = self.world.files.iter().map(|f| Content::settled(f.synced.clone())).collect();
-        for (index, unsettled) in &self.files {
-            image.files[*index] = choice.content(&self.world.files[*index], unsettled);
+        image.files = self.state.files.iter().map(|f| Content::durable(f.synced.clone())).collect();
+        for (index, unsynced) in &self.files {
+            image.files[*index] = choice.content(&self.state.files[*index], unsynced);
         }
         self.disk.with(image)
     }
@@ -110,7 +110,7 @@ impl Choice<'_> {
     fn names(&mut self, names: &Names) -> BTreeMap<String, usize> {
         let mut survived = names.synced.clone();
         let prefix = match self {
-            Choice::Prefix(dice) => dice.below(names.pending.len() + 1),
+            Choice::Prefix(rng) => rng.below(names.pending.len() + 1),
             _ => 0,
         };
         for (index, change) in names.pending.iter().enumerate() {
@@ -125,21 +125,21 @@ impl Choice<'_> {
         survived
     }
 
-    fn content(&mut self, file: &Content, unsettled: &[Unsettled]) -> Content {
+    fn content(&mut self, file: &Content, unsynced: &[UnsyncedSector]) -> Content {
         let mut bytes = file.synced.clone();
         let end = file.pending_end();
         let (whole, torn) = match self {
-            Choice::Prefix(dice) => {
+            Choice::Prefix(rng) => {
                 // The write that was under way made it up to some sector of the file.
-                let whole = dice.below(file.pending.len() + 1);
+                let whole = rng.below(file.pending.len() + 1);
                 let (offset, write) =
                     file.pending.get(whole).map_or((0, 0), |(o, b)| (*o, b.len()));
-                (whole, (offset + dice.below(write + 1)) / SECTOR_BYTES)
+                (whole, (offset + rng.below(write + 1)) / SECTOR_BYTES)
             }
             _ => (0, 0),
         };
-        for Unsettled { index, versions, touched } in unsettled {
-            let fate = match self {
+        for UnsyncedSector { index, versions, touched } in unsynced {
+            let outcome = match self {
                 Choice::Prefix(_) => {
                     let through = if *index < torn { whole + 1 } else { whole };
                     versions.iter().rposition(|(write, _)| *write <= through).unwrap_or(0)
@@ -147,18 +147,18 @@ impl Choice<'_> {
                 Choice::Everything => versions.len() - 1,
                 _ => self.pick(versions.len() + 2),
             };
-            let sector = versions.get(fate).map_or_else(
+            let sector = versions.get(outcome).map_or_else(
                 || {
                     let mut sector = versions[0].1;
-                    match fate - versions.len() {
+                    match outcome - versions.len() {
                         0 => sector[touched.clone()].fill(0),
-                        _ => self.garble(*index, &mut sector[touched.clone()]),
+                        _ => self.fill_garbage(*index, &mut sector[touched.clone()]),
                     }
                     sector
                 },
                 |(_, sector)| *sector,
             );
-            if fate > 0 {
+            if outcome > 0 {
                 let start = index * SECTOR_BYTES;
                 let length = SECTOR_BYTES.min(end.saturating_sub(start));
                 bytes.write(start, &sector[..length]);
@@ -171,18 +171,18 @@ impl Choice<'_> {
         if grown {
             bytes.grow(end);
         }
-        Content::settled(bytes)
+        Content::durable(bytes)
     }
 
-    fn garble(&mut self, index: usize, bytes: &mut [u8]) {
-        let mut dice = match self {
-            Choice::Any(dice) => Dice { state: dice.below(usize::MAX) as u64 },
-            _ => Dice { state: index as u64 },
+    fn fill_garbage(&mut self, index: usize, bytes: &mut [u8]) {
+        let mut rng = match self {
+            Choice::Any(rng) => Rng { state: rng.below(usize::MAX) as u64 },
+            _ => Rng { state: index as u64 },
         };
-        bytes.iter_mut().for_each(|byte| *byte = dice.byte());
+        bytes.iter_mut().for_each(|byte| *byte = rng.byte());
     }
 
-    fn pick(&mut self, fates: usize) -> usize {
+    fn pick(&mut self, outcomes: usize) -> usize {
         match self {
             Choice::Digits(digits) => {
                 let (first, rest) = digits.split_first().map_or((0, &[][..]), |(f, r)| (*f, r));
@@ -190,8 +190,8 @@ impl Choice<'_> {
                 first
             }
             Choice::Nothing => 0,
-            Choice::Everything => fates - 1,
-            Choice::Prefix(dice) | Choice::Any(dice) => dice.below(fates),
+            Choice::Everything => outcomes - 1,
+            Choice::Prefix(rng) | Choice::Any(rng) => rng.below(outcomes),
         }
     }
 }

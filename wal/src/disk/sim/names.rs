@@ -29,7 +29,7 @@ impl Names {
     }
 
     /// A directory of which nothing is pending.
-    pub(super) fn settled(names: BTreeMap<String, usize>) -> Self {
+    pub(super) fn durable(names: BTreeMap<String, usize>) -> Self {
         Self { live: names.clone(), synced: names, pending: Vec::new() }
     }
 }

@@ -8,7 +8,7 @@ use crate::recover::{Access, ReplayFrom, scan};
 
 /// One segment of a whole log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Segment {
+pub struct SegmentInfo {
     /// Its number.
     pub number: u64,
     /// The open for writing it was made in, from 1.
@@ -40,7 +40,7 @@ pub struct Segment {
 ///
 /// # Errors
 /// Those of [`read`](crate::read).
-pub fn segments<D: Disk>(disk: &D) -> Result<Vec<Segment>, Error> {
+pub fn segments<D: Disk>(disk: &D) -> Result<Vec<SegmentInfo>, Error> {
     let mut pass = |_: crate::Record<'_>| ControlFlow::Continue(());
     Ok(scan(disk, Access::ConcurrentWriter, ReplayFrom::Oldest, &mut pass)?.segments)
 }

@@ -2,11 +2,11 @@
 
 /// splitmix64 (Steele, Lea, Flood 2014): small, seeded, good enough to choose what is lost.
 #[derive(Clone)]
-pub(super) struct Dice {
+pub(super) struct Rng {
     pub(super) state: u64,
 }
 
-impl Dice {
+impl Rng {
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.state;
