@@ -1,4 +1,4 @@
-//! The segments that make up the log, by their headers.
+//! The chain of segments that makes up the log, found by their headers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,7 +12,7 @@ use crate::plant::planted;
 use crate::reader::FrameReader;
 use crate::segment::{FORMAT, HeaderFault, SegmentHeader, StoreId, segment_name};
 
-/// The segments from the oldest to the newest, as each one names the one before it.
+/// The segments from the oldest to the newest; each header names its predecessor.
 pub(crate) fn chain<D: Disk>(
     disk: &D,
     manifest: &Manifest,
@@ -39,7 +39,7 @@ pub(crate) fn chain<D: Disk>(
     Ok(chain)
 }
 
-/// The header of segment `number`; `None` when the file is gone.
+/// The header of segment `number`; `None` when its file is missing.
 pub(crate) fn read_header<D: Disk>(
     disk: &D,
     number: u64,
@@ -68,15 +68,15 @@ pub(crate) fn read_header<D: Disk>(
     }
 }
 
-/// Whether a segment that should be empty holds a frame anywhere or, under a header that is damaged,
-/// anything at all: what nothing leads to is removed, and that must not be somebody's records.
+/// Whether a segment that should be empty holds a frame anywhere or, under a damaged header, any
+/// byte but zero. Segments outside the chain are removed, and none that may hold records must be.
 pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
     let name = segment_name(number);
     let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
     let header = SegmentHeader::decode(&first_sector(disk, &file, &name)?);
     let name = disk.describe(&name);
     let size = file.size().on("read", || name.clone())?;
-    // Only a reused one holds frames that count for nothing.
+    // Only in a reused segment do old frames count for nothing.
     let first_frame = |header: &SegmentHeader| if header.reused { header.first_frame } else { 0 };
     let (salt, first_frame) =
         header.as_ref().map(|header| (header.salt, first_frame(header))).unwrap_or_default();
@@ -85,7 +85,7 @@ pub(crate) fn holds_frames<D: Disk>(disk: &D, number: u64) -> Result<bool, Error
     Ok(tail.frames > 0 || header.is_err() && tail.bytes > 0)
 }
 
-/// Whether a segment says that others came before it.
+/// Whether the header of segment `number` states that records precede it.
 pub(crate) fn continues_another<D: Disk>(disk: &D, number: u64) -> Result<bool, Error> {
     let name = segment_name(number);
     let Some(file) = open_segment(disk, &name)? else { return Ok(false) };
@@ -93,13 +93,14 @@ pub(crate) fn continues_another<D: Disk>(disk: &D, number: u64) -> Result<bool, 
     Ok(SegmentHeader::decode(&sector).is_ok_and(|header| header.first_lsn > 1))
 }
 
-/// What is wrong with segment `number`.
+/// A [`Damage`] of segment `number`, as an error.
 pub(crate) fn damage<D: Disk>(disk: &D, number: u64, offset: u64, reason: Reason) -> Error {
     let file = disk.describe(&segment_name(number));
     Error::Corrupt(Damage { file, segment: number, offset, reason })
 }
 
-/// The file; `None` when it is gone, as an unused segment may be at any time beside a writer.
+/// The file; `None` when it is missing, as an unused segment may be at any time while a writer
+/// runs.
 fn open_segment<D: Disk>(disk: &D, name: &str) -> Result<Option<D::File>, Error> {
     match disk.open(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -107,7 +108,7 @@ fn open_segment<D: Disk>(disk: &D, name: &str) -> Result<Option<D::File>, Error>
     }
 }
 
-/// What stands where the header should.
+/// The bytes where the header should be.
 fn first_sector<D: Disk>(
     disk: &D,
     file: &D::File,

@@ -1,4 +1,4 @@
-//! The thread that commits for those who have none to wait with.
+//! The thread that commits on behalf of tickets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,20 +9,20 @@ use parking_lot::{Condvar, Mutex};
 use crate::disk::Disk;
 use crate::wal::Wal;
 
-/// A thread that takes the groups of [tickets](Wal::ticket) to the disk, one after the other for as
+/// A thread that writes and syncs the groups of [tickets](Wal::ticket), one after the other, for as
 /// long as there are any. It ends when this value is dropped.
 pub struct Committer {
     commit_signal: Arc<CommitSignal>,
-    /// Of this one's thread only: there may be others.
+    /// For this thread only: a log may have several committers.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
-    /// Starts committing for `wal`. One is enough.
+    /// Starts committing for `wal`. One committer is enough.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
         let commit_signal = Arc::clone(wal.commit_signal());
         let stop = Arc::new(AtomicBool::new(false));
@@ -32,7 +32,7 @@ impl Committer {
                 wal.commit_for_tickets();
             }
             wal.commit_signal().state.lock().committers -= 1;
-            // Whoever came in between finds nobody listening and leads.
+            // A ticket that came in between finds no committer when it polls again, and leads.
             wal.wake_tickets();
         })?;
         commit_signal.state.lock().committers += 1;
@@ -43,19 +43,19 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         {
-            // Not while the thread is between its look and its sleep, which it would sleep for ever.
+            // The thread must not be between its check and its wait, or it would wait for ever.
             let _state = self.commit_signal.state.lock();
             self.stop.store(true, Ordering::Relaxed);
         }
         self.commit_signal.notified.notify_all();
         if let Some(thread) = self.thread.take() {
-            // The thread cannot panic; if it did, there is nobody to tell.
+            // The thread cannot panic; if it did, drop has no caller to report to.
             let _ = thread.join();
         }
     }
 }
 
-/// Calls a committer, if there is one.
+/// Wakes a committer, if there is one.
 #[derive(Default)]
 pub(crate) struct CommitSignal {
     state: Mutex<SignalState>,
@@ -69,7 +69,7 @@ struct SignalState {
 }
 
 impl CommitSignal {
-    /// Says that there is work; `false` when nobody listens.
+    /// Announces work; `false` when no committer runs.
     pub(crate) fn notify(&self) -> bool {
         let mut state = self.state.lock();
         state.pending = true;
@@ -79,7 +79,7 @@ impl CommitSignal {
         has_committer
     }
 
-    /// Waits for work; `false` when it is time to stop.
+    /// Waits for work; `false` when the committer should stop.
     fn wait(&self, stop: &AtomicBool) -> bool {
         let mut state = self.state.lock();
         while !state.pending && !stop.load(Ordering::Relaxed) {

@@ -1,9 +1,8 @@
-//! The seam to the outside world: everything the log asks of a disk.
+//! The seam to the outside: everything the log asks of a disk.
 //!
 //! [`FsDisk`] is a real directory; `SimDisk` (feature `sim`) is one that loses power on command. A
-//! [`Disk`] is one flat directory; names are plain file names, never paths.
-//! Creating, renaming and removing are writes too: none of them counts before
-//! [`sync_dir`](Disk::sync_dir).
+//! [`Disk`] is one flat directory; names are plain file names, never paths. Creating, renaming and
+//! removing are writes too: none of them is durable before [`sync_dir`](Disk::sync_dir).
 
 mod fs;
 #[cfg(feature = "sim")]
@@ -16,45 +15,46 @@ pub use sim::{Faults, Losses, SimDisk};
 use std::io;
 
 use crate::limits::SEGMENT_BYTES_MAX;
-/// Says for people who owns the directory.
+
+/// A file with the process id of the owner, for people.
 pub(crate) const LOCK_NAME: &str = "LOCK";
 
 /// One directory. Clones are handles to the same directory.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file of this directory.
     type File: DiskFile;
-    /// Held for as long as the directory is owned; dropping it releases the directory.
+    /// Held while the directory is owned; dropping it releases the directory.
     type Lock: Send + Sync + 'static;
 
-    /// Takes the exclusive lock of this directory without waiting. It hangs on the directory and on
-    /// no file in it: whoever removes a file must not let a second owner in.
+    /// Takes the exclusive lock of this directory without waiting. It locks the directory and no
+    /// file in it: removing a file must not admit a second owner.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] when another owner holds it.
     fn lock(&self) -> io::Result<Self::Lock>;
 
-    /// Opens the directory `name` inside this one, creating it (and syncing this directory, so
-    /// that the new name is durable) when it is missing.
+    /// Opens the directory `name` inside this one. A missing one is created, and this directory
+    /// synced.
     fn subdir(&self, name: &str) -> io::Result<Self>;
 
-    /// Everything that has a name here, in no particular order.
+    /// Every name in this directory, in no particular order.
     fn list(&self) -> io::Result<Vec<DirEntry>>;
 
     /// Creates a file that does not exist yet.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens an existing file. What is not a regular file is refused without being touched: no link is
-    /// followed, and nothing waits for the other end of a FIFO.
+    /// Opens an existing regular file. Anything else is refused untouched: no link is followed, and
+    /// a FIFO is not waited for.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
     /// Renames a file, replacing the target if there is one.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file. What is in it may go before its name does, and stay away when the name comes back
-    /// after a power loss.
+    /// Removes a file. Its content may be lost before its name, and stay lost when the name comes
+    /// back after a power loss.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// [Removes](Self::remove) a file if it is there.
+    /// [Removes](Self::remove) a file if it exists.
     fn discard(&self, name: &str) -> io::Result<()> {
         match self.remove(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -65,7 +65,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Makes every create, rename and remove so far durable.
     fn sync_dir(&self) -> io::Result<()>;
 
-    /// Fills `out` with bytes nobody can predict (salts, store ids).
+    /// Fills `out` with unpredictable bytes (salts, store ids).
     fn random(&self, out: &mut [u8]) -> io::Result<()>;
 
     /// The size in bytes at which segments here stop doubling, at least 1 MiB.
@@ -73,20 +73,20 @@ pub trait Disk: Clone + Send + Sync + 'static {
         SEGMENT_BYTES_MAX
     }
 
-    /// What to call the file in a message to a person.
+    /// The name of a file in messages for people.
     fn describe(&self, name: &str) -> String;
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirEntry {
-    /// The name. What is not UTF-8 in it is replaced, so that it is never one of ours.
+    /// The name. Bytes that are not UTF-8 are replaced, so that it never equals a name of the log.
     pub name: String,
-    /// What carries it, in words, if that is not a regular file: `a directory`, `a symbolic link`.
+    /// What the entry is, in words, if it is not a regular file: `a directory`, `a symbolic link`.
     pub not_regular: Option<&'static str>,
 }
 
-/// An open file. All methods take positions: there is no cursor to get wrong.
+/// An open file. All methods take positions: there is no cursor.
 pub trait DiskFile: Send + Sync + 'static {
     /// The length in bytes.
     fn size(&self) -> io::Result<u64>;
@@ -97,20 +97,19 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Writes all of `bytes` at `offset`. Volatile until [`sync`](DiskFile::sync).
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Whether the file has one name only.
+    /// Whether the file has only one name (hard link).
     fn has_single_link(&self) -> io::Result<bool>;
 
-    /// Makes everything written so far durable. After an error nothing may be believed about what
-    /// reached the disk, and asking again proves nothing: the kernel may have dropped the pages.
+    /// Makes everything written so far durable. After an error it is unknown what reached the disk,
+    /// and a second sync proves nothing: the kernel may have dropped the pages.
     fn sync(&self) -> io::Result<()>;
 
-    /// Drops clean pages from `offset` to the end out of the page cache, so that the next read
-    /// shows what the disk holds and not what memory remembers. Pages that are not written yet may start
-    /// on their way; nobody waits for them.
+    /// Drops clean pages from `offset` to the end from the page cache, so that the next read comes
+    /// from the disk. Dirty pages may start to be written, without waiting for them.
     fn drop_cache(&self, offset: u64) -> io::Result<()>;
 
-    /// Has no more read than is asked for. Whoever reads much beside a log would otherwise have megabytes
-    /// under way, which a sync waits for.
+    /// Disables readahead. A large read concurrent with a log would otherwise have megabytes in
+    /// flight, and a sync waits for them.
     fn disable_readahead(&self) -> io::Result<()> {
         Ok(())
     }

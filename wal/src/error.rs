@@ -1,29 +1,29 @@
-//! What can go wrong, told apart by what the caller must do.
+//! Every error of the log, one variant for each thing a caller must do.
 
 use std::io;
 
 use crate::damage::Damage;
 use crate::lsn::Lsn;
 
-/// Why the log refused.
+/// Why a call of the log failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The directory belongs to another process. Nothing was touched.
+    /// Another process owns the directory. Nothing was touched.
     #[error("{directory} is in use by another process")]
     Locked {
         /// The directory.
         directory: String,
     },
 
-    /// The disk refused while nothing was promised yet: opening, reading, preparing, removing.
-    /// The log is as it was.
+    /// A call to the disk failed before anything was promised: opening, reading, preparing,
+    /// removing. The log is as it was.
     #[error("cannot {action} {file}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         action: &'static str,
-        /// On which file.
+        /// The file it was about.
         file: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
@@ -31,13 +31,14 @@ pub enum Error {
     #[error("{0}")]
     Corrupt(Damage),
 
-    /// What carries a name of the log's own is not a regular file. Nothing was changed; move it away.
-    #[error("{file} is {what} and not a file of the log")]
+    /// A name of the log belongs to something that is not a regular file. Nothing was changed; move it
+    /// away.
+    #[error("{file} is {kind}, not a regular file")]
     NotRegular {
-        /// The name.
+        /// The path.
         file: String,
-        /// What it is.
-        what: &'static str,
+        /// What it is, in words: `a directory`, `a symbolic link`.
+        kind: &'static str,
     },
 
     /// A file in a format this build does not know. Nothing was changed on disk.
@@ -51,26 +52,26 @@ pub enum Error {
         known: u32,
     },
 
-    /// The log does not reach back to the record that was asked for.
-    #[error("the log starts at LSN {first}, records from {wanted} on are needed")]
+    /// The first requested record has been dropped.
+    #[error("records from LSN {wanted} on are needed, but the log starts at LSN {first}")]
     Missing {
-        /// The first record that was asked for.
+        /// The first record that was requested.
         wanted: u64,
-        /// The first one that is there.
+        /// The first record of the log.
         first: u64,
     },
 
     /// The log ends before the record that the caller already has.
-    #[error("the log ends at LSN {last}, but LSN {known} is known to have been durable")]
+    #[error("the log ends at LSN {last}, but LSN {known} was durable")]
     Behind {
         /// The record the caller has.
         known: Lsn,
-        /// The last one of the log, 0 for none.
+        /// The last record of the log, 0 for none.
         last: u64,
     },
 
-    /// The replay was stopped by the visitor.
-    #[error("replay was stopped at LSN {lsn}")]
+    /// The visitor stopped the replay.
+    #[error("the visitor stopped the replay at LSN {lsn}")]
     Stopped {
         /// The record at which it stopped.
         lsn: Lsn,
@@ -81,40 +82,41 @@ pub enum Error {
     Refused {
         /// Records in the append.
         records: usize,
-        /// Their bytes.
+        /// Bytes in the append.
         bytes: usize,
         /// The limit in words.
         limit: &'static str,
     },
 
-    /// No room on the disk, or none that may be used. Nothing was changed and nothing is lost: free
-    /// some space and try again.
-    #[error("no room for the log: {source}")]
+    /// The disk is full, or a quota is reached. Nothing was changed and nothing is lost: free some
+    /// space and try again.
+    #[error("the disk has no space for the log: {source}")]
     NoSpace {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 
-    /// A write or sync failed, now or earlier. What was not acknowledged is *indeterminate*: it may
-    /// or may not be there after recovery. Drop the log, open it again, never retry on this one.
+    /// A write or sync failed, now or earlier. Records that were not acknowledged are
+    /// *indeterminate*: recovery may find them or not. Drop the log and open it again; never retry on
+    /// this one.
     #[error(
-        "the log is poisoned: {cause}; what was not acknowledged is indeterminate until recovery"
+        "the log is poisoned: {cause}; unacknowledged records are indeterminate until recovery"
     )]
     Poisoned {
         /// The first failure.
         cause: String,
     },
 
-    /// The log was closed; or the LSN waited for was never appended.
-    #[error("the log is closed or LSN {lsn} was never appended")]
+    /// The log was closed, or the awaited LSN was never appended.
+    #[error("the log is closed, or LSN {lsn} was never appended")]
     NotAppended {
-        /// The LSN waited for, 0 for an append to a closed log.
+        /// The awaited LSN, 0 for an append to a closed log.
         lsn: u64,
     },
 }
 
 impl Error {
-    /// A full disk is told apart: nothing is wrong with it.
+    /// Turns the I/O error of a full disk into [`Error::NoSpace`].
     pub(crate) fn into_no_space(self) -> Self {
         match self {
             Self::Io { source, .. } if is_no_space(&source) => Self::NoSpace { source },
@@ -122,7 +124,7 @@ impl Error {
         }
     }
 
-    /// Whether the disk refused because it is full.
+    /// Whether the cause is a full disk or a reached quota.
     #[must_use]
     pub fn is_no_space(&self) -> bool {
         match self {
@@ -137,8 +139,9 @@ fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Context for I/O errors.
 pub(crate) trait OnFile<T> {
-    /// Says which file a failed call was about, which costs nothing if it did not fail.
+    /// Adds the operation and the file to an I/O error; `file` is called only for an error.
     fn on(self, action: &'static str, file: impl FnOnce() -> String) -> Result<T, Error>;
 }
 

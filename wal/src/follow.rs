@@ -1,4 +1,4 @@
-//! Reading a log as it grows.
+//! Follows a log as it grows.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -17,35 +17,36 @@ use crate::segment::{SegmentHeader, segment_name, segment_number};
 
 /// Reads a log as it grows, without its lock, through rotations, drops and restarts of its writer.
 ///
-/// It lends only records that no crash can take back: those that a later frame, a later segment or
-/// an orderly stop proves durable. That is known as soon as the writer goes on, or by its
-/// [note](crate::Wal::note); what a crash has left unproven is lent once the next start has written.
-/// Nothing here waits or reads a clock: the caller decides when to look again.
+/// It passes on only records that no crash can take back: those that a later frame, a later segment
+/// or an orderly stop proves durable. Proof comes with the writer's next frame, at the latest with
+/// its [note](crate::Wal::note). Records that a crash left unproven are passed on once the next
+/// start has written. A follower never waits and reads no clock: the caller decides when to poll
+/// again.
 pub struct Follower<D: Disk> {
     disk: D,
     from: ReplayFrom,
-    /// The last LSN that was lent or is not wanted.
+    /// The last LSN that was visited, or that the caller does not want.
     after: u64,
     position: Option<Position<D::File>>,
 }
 
 type Visit<'a> = &'a mut dyn FnMut(Record<'_>) -> ControlFlow<()>;
 
-/// A place in the log.
+/// A position in the log.
 struct Position<F> {
     header: SegmentHeader,
     reader: FrameReader<F>,
-    /// Frames before here have been lent, and what the next one must say.
+    /// Frames before this offset have been visited. The next frame must have these numbers.
     visited: u64,
     next_lsn: u64,
     next_frame: u64,
-    /// Frames before here are valid.
+    /// Frames before this offset are valid.
     seen: u64,
-    /// Frames before here are durable.
+    /// Frames before this offset are durable.
     proven: u64,
-    /// Whether what lies behind the last frame has been searched for proof that one is damaged. It
-    /// costs the whole segment and is done once: damage that comes later is noticed when the next
-    /// segment says where this one ends.
+    /// Whether the tail has been searched for proof that a frame before it is damaged. The search
+    /// reads the whole segment, so it is done once. Later damage is detected when the next segment
+    /// states where this one ends.
     searched: bool,
 }
 
@@ -58,13 +59,14 @@ impl<D: Disk> Follower<D> {
         Self { disk, from, after, position: None }
     }
 
-    /// Lends every record that has been proven durable since the last look. The next look goes on
-    /// behind the last record that was lent, also after an error.
+    /// Passes every record to `visit` that has been proven durable since the last poll. The next
+    /// poll continues after the last visited record, also after an error.
     ///
     /// # Errors
-    /// [`Error::Missing`] when records that were not lent yet have been dropped; [`Error::Behind`]
-    /// when the log ends before what was lent; [`Error::Stopped`] when `visit` broke off;
-    /// [`Error::Corrupt`], [`Error::Format`], [`Error::Io`]. A write in progress is no damage.
+    /// [`Error::Missing`] when records that were not visited yet have been dropped;
+    /// [`Error::Behind`] when the log ends before the last visited record; [`Error::Stopped`] when
+    /// `visit` broke off; [`Error::Corrupt`], [`Error::Format`], [`Error::Io`]. A write in progress
+    /// is no damage.
     pub fn poll(
         &mut self,
         mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,
@@ -76,8 +78,8 @@ impl<D: Disk> Follower<D> {
         }
     }
 
-    /// Whether an error comes from what the writer did while we looked; the next look will find out
-    /// where it is. It changes the manifest before it removes a segment or uses its file again.
+    /// Whether a concurrent writer caused an error; then the next poll finds the new state. A
+    /// writer changes the manifest before it removes or reuses the file of a segment.
     fn changed_by_writer(&self, error: &Error, before: &Manifest) -> Result<bool, Error> {
         let dropped = |now: &Manifest| match error {
             Error::Corrupt(Damage { segment, .. }) => *segment < now.oldest,
@@ -116,7 +118,7 @@ impl<D: Disk> Follower<D> {
         Ok(chain.iter().map(|number| headers[number]).collect())
     }
 
-    /// Goes to the first frame of a segment.
+    /// Moves to the first frame of a segment.
     fn enter_segment(&mut self, header: &SegmentHeader) -> Result<(), Error> {
         let known = self.position.as_ref().map_or(0, |here| here.next_lsn - 1).max(self.after);
         let anywhere = self.position.is_none() && self.from == ReplayFrom::Oldest;
@@ -140,8 +142,8 @@ impl<D: Disk> Follower<D> {
         Ok(())
     }
 
-    /// Lends what is left of this segment, now that `next` says where it ends. Nothing when `next`
-    /// does not continue it: then it was never used, or has been dropped.
+    /// Visits the rest of the current segment, now that `next` states where it ends. Does nothing
+    /// when `next` does not continue it: then it was never used, or has been dropped.
     fn finish_segment(
         &mut self,
         next: &SegmentHeader,
@@ -149,13 +151,14 @@ impl<D: Disk> Follower<D> {
         visit: Visit<'_>,
     ) -> Result<(), Error> {
         let Some(here) = self.position.as_mut() else { return Ok(()) };
-        let (link, number) = (next.previous, here.header.number);
+        let link = next.previous;
+        let number = here.header.number;
         if link.segment != number {
             return Ok(());
         }
         here.proven = link.end;
         match self.visit_proven(Reason::DamagedBeforeSuccessor, visit) {
-            // It was dropped, and its file may be another segment by now.
+            // The segment was dropped, and its file may have been reused.
             Err(Error::Corrupt(_)) if number < oldest => return Ok(()),
             other => other?,
         }
@@ -165,7 +168,7 @@ impl<D: Disk> Follower<D> {
         }
     }
 
-    /// Lends what is proven of the newest segment.
+    /// Visits the frames of the newest segment that are proven durable.
     fn visit_newest(&mut self, visit: Visit<'_>) -> Result<(), Error> {
         let Some(here) = self.position.as_mut() else { return Ok(()) };
         here.reader.rewind(here.seen);
@@ -181,25 +184,27 @@ impl<D: Disk> Follower<D> {
             here.searched = true;
             let tail = here.reader.inspect_tail(here.seen, here.header.first_frame)?;
             here.reader.rewind(here.seen);
-            // The header of a frame whose body is not there yet proves what lies before it, too.
+            // A header proves what precedes it, even if its own body is not written yet.
             here.proven = here.proven.max(tail.durable.min(here.seen));
             if tail.durable <= here.seen {
                 break false;
             }
-            // The writer may have gone on in between. What the frames behind it call durable was
-            // there before them, so that a second look must find it.
+            // The writer may have written more in between. Frames that a later frame calls durable
+            // were written before it, so a second read finds them.
             if here.reader.next_frame()?.is_err() {
                 break true;
             }
             here.reader.rewind(here.seen);
         };
-        let (number, seen) = (here.header.number, here.seen);
+        let number = here.header.number;
+        let seen = here.seen;
         let reason = Reason::DamagedBeforeDurableMark;
         self.visit_proven(reason, visit)?;
         if lost { Err(damage(&self.disk, number, seen, reason)) } else { Ok(()) }
     }
 
-    /// Lends what is proven and was not lent yet. What is not valid there is damaged, for `reason`.
+    /// Visits the frames that are proven durable and were not visited yet. One that is invalid is
+    /// damaged, for `reason`.
     fn visit_proven(&mut self, reason: Reason, visit: Visit<'_>) -> Result<(), Error> {
         let Some(here) = self.position.as_mut() else { return Ok(()) };
         here.reader.rewind(here.visited);
@@ -226,8 +231,8 @@ impl<D: Disk> Follower<D> {
     }
 }
 
-/// Lends the records of a frame behind `after`; the LSN of the next one, or `None` when the frame
-/// does not divide into its records.
+/// Visits the records of a frame after LSN `after`. Returns the LSN of the next record, or `None`
+/// when the frame does not divide into its records.
 fn visit_frame(
     header: &FrameHeader,
     mut records: Records<'_>,

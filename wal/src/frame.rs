@@ -6,7 +6,7 @@
 //!      4     4 header crc    CRC-32 of bytes 8..64, seeded
 //!      8     4 body bytes    of the records, without padding
 //!     12     4 records       how many
-//!     16     8 first LSN     of the first record; of the next one to come in a frame without records
+//!     16     8 first LSN     of the first record; without records, of the next one to be appended
 //!     24     8 number        of the frame, +1 from frame to frame over the whole store
 //!     32     8 durable       how far this segment was durable when the frame was written (an offset)
 //!     40     8 time          ms since 1970, never less than the frame before
@@ -20,9 +20,9 @@
 //! A frame at `offset` of a segment is valid **iff** the magic matches, the header CRC matches, the
 //! reserved bytes are zero, the lengths are within the limits and the file, and the body CRC
 //! matches. The length is not looked at before the header CRC has matched. Both CRCs are seeded
-//! with the segment's random salt and the frame's offset, so a frame of another segment, of an
-//! earlier life of the same disk blocks, or of another place in this file is never valid; neither
-//! is a region of zeros or of ones.
+//! with the segment's random salt and the frame's offset. So a frame of another segment, of an
+//! earlier use of the same disk blocks, or of another offset is never valid; neither is a region of
+//! zeros or of ones.
 
 use crc32fast::Hasher;
 
@@ -40,9 +40,9 @@ const ALIGNMENT: usize = 8;
 pub(crate) enum FrameKind {
     /// Carries records.
     Data,
-    /// Carries nothing but the proof that everything before it was durable.
+    /// Has no records; proves that everything before it was durable.
     Note,
-    /// The last frame of an orderly stop.
+    /// The last frame of a stopped log.
     Seal,
 }
 
@@ -60,10 +60,10 @@ impl FrameKind {
     }
 }
 
-/// The random number that makes a segment's checksums its own.
+/// The random bytes that seed a segment's checksums.
 pub(crate) type Salt = [u8; 16];
 
-/// What a frame header says.
+/// The fields of a frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) kind: FrameKind,
@@ -76,12 +76,12 @@ pub(crate) struct FrameHeader {
     body_crc: u32,
 }
 
-/// Why the bytes at some place are not a frame.
+/// Why some bytes are not a valid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameFault {
     /// The bytes end before the frame does.
     Short,
-    /// Nothing but zeros where a header would be: prepared room that was never written.
+    /// Zeros where a header would be: prepared bytes that were never written.
     Zeros,
     /// Not a frame header: wrong magic, header CRC or reserved bytes.
     Header,
@@ -90,7 +90,7 @@ pub(crate) enum FrameFault {
 }
 
 impl FrameHeader {
-    /// Decodes the header at the start of `bytes`, which lie at `offset` of a segment.
+    /// Decodes the header at the start of `bytes`, which are at `offset` of a segment.
     pub(crate) fn decode(bytes: &[u8], salt: &Salt, offset: u64) -> Result<Self, FrameFault> {
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else {
             return Err(FrameFault::Short);
@@ -99,9 +99,9 @@ impl FrameHeader {
             let zeros = header.iter().all(|&byte| byte == 0);
             return Err(if zeros { FrameFault::Zeros } else { FrameFault::Header });
         }
-        let sum = planted("header-checksum-skipped")
+        let checksum_ok = planted("header-checksum-skipped")
             || u32_at(header, 4) == seeded(salt, offset, &header[8..]);
-        if !sum {
+        if !checksum_ok {
             return Err(FrameFault::Header);
         }
         let kind = FrameKind::from_code(header[52]).ok_or(FrameFault::Header)?;
@@ -127,7 +127,7 @@ impl FrameHeader {
         FRAME_HEADER_BYTES + padded(self.body_bytes as usize)
     }
 
-    /// Checks the body that follows this header in `frame` (which starts with the header).
+    /// Checks the body in `frame`, which starts with this header.
     pub(crate) fn check_body<'a>(
         &self,
         frame: &'a [u8],
@@ -142,7 +142,7 @@ impl FrameHeader {
     }
 }
 
-/// A frame in the making: room for the header, then the records one after the other.
+/// A frame being built: space for the header, then the records one after the other.
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
@@ -180,12 +180,12 @@ impl FrameBuffer {
         self.bytes.len() - FRAME_HEADER_BYTES
     }
 
-    /// The bytes the finished frame takes in the file.
+    /// The bytes of the finished frame.
     pub(crate) fn frame_bytes(&self) -> usize {
         FRAME_HEADER_BYTES + padded(self.body_bytes())
     }
 
-    /// Completes the frame for its place in a segment and lends its bytes.
+    /// Completes the frame for its offset in a segment and returns its bytes.
     pub(crate) fn finish(&mut self, place: &FrameContext<'_>, kind: FrameKind) -> &[u8] {
         let body_bytes = u32::try_from(self.body_bytes()).unwrap_or(u32::MAX);
         let end = self.frame_bytes();
@@ -208,7 +208,7 @@ impl FrameBuffer {
     }
 }
 
-/// Where and as what a frame is written.
+/// Where a frame is written, and the fields of its header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FrameContext<'a> {
     pub(crate) salt: &'a Salt,
@@ -219,15 +219,15 @@ pub(crate) struct FrameContext<'a> {
     pub(crate) time_ms: u64,
 }
 
-/// The records of one checked frame, lent one after the other.
+/// The records of one valid frame, read one after the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Records<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Records<'a> {
-    /// The next record; `None` at the end, `Some(Err)` when the body does not divide into records,
-    /// which only a faulty writer can have caused: the checksum was right.
+    /// The next record; `None` at the end. `Some(Err)` when the body does not divide into records,
+    /// which only a faulty writer can have caused: the checksum is valid.
     pub(crate) fn next_record(&mut self) -> Option<Result<&'a [u8], FrameFault>> {
         if self.rest.is_empty() {
             return None;
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn a_frame_decodes_to_its_records() {
         let bytes = frame(&[b"one", b"", b"three"], 512);
         assert_eq!(bytes.len() % 8, 0);
         assert_eq!(decode(&bytes, 512).unwrap(), [&b"one"[..], b"", b"three"]);
@@ -327,14 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_valid_only_in_its_place() {
+    fn a_frame_is_valid_only_at_its_offset_and_with_its_salt() {
         let bytes = frame(&[b"one"], 512);
         assert_eq!(decode(&bytes, 520), Err(FrameFault::Header));
         let other = FrameHeader::decode(&bytes, &[8; 16], 512);
         assert_eq!(other, Err(FrameFault::Header));
     }
 
-    /// The header of a frame as somebody makes it who knows the checksum.
+    /// A frame header with one field replaced and a valid checksum.
     fn forged(at: usize, field: &[u8]) -> Result<FrameHeader, FrameFault> {
         let mut bytes = frame(&[b"one"], 512);
         bytes[at..at + field.len()].copy_from_slice(field);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_over_a_limit_is_none() {
+    fn a_header_over_a_limit_is_invalid() {
         let body = u32::try_from(FRAME_BODY_BYTES_MAX).unwrap();
         for (at, most) in [(8, body), (12, FRAME_RECORDS_MAX), (32, 512)] {
             assert!(forged(at, &most.to_le_bytes()).is_ok(), "{at}");

@@ -1,13 +1,12 @@
-//! Where the members of one group commit wait for it.
+//! Where the threads of one group commit wait for it.
 
 use crate::sync::SetOnce;
 
 const REACHED: u32 = 1;
 const FAILED: u32 = 2;
 
-/// One group. The first to arrive leads it and waits for its turn; the others wait for the end and
-/// learn how it went without touching a lock, which is what keeps a herd of them from queueing up
-/// again.
+/// One group. Its first thread leads it, and waits for the group before to end; the others wait for
+/// its own end. They learn the outcome without taking a lock, so that they do not queue up again.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     lead: SetOnce,
@@ -15,22 +14,22 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Blocks until it is this group's turn, or until there will be none.
+    /// Blocks until this group may be written, or until it never will be.
     pub(crate) fn await_lead(&self) {
         self.lead.get();
     }
 
-    /// Blocks until the group is durable; `false` when it will never be.
+    /// Blocks until the group is durable; `false` when it never will be.
     pub(crate) fn await_end(&self) -> bool {
         self.end.get() == REACHED
     }
 
-    /// Lets the leader go on.
+    /// Lets the leader of this group proceed.
     pub(crate) fn hand_over_lead(&self) {
         self.lead.set(REACHED);
     }
 
-    /// Lets the others go on.
+    /// Wakes the followers of this group.
     pub(crate) fn end(&self, durable: bool) {
         self.end.set(if durable { REACHED } else { FAILED });
     }

@@ -1,4 +1,4 @@
-//! The work that is better done beside the commits than in them.
+//! The thread that prepares segments and writes notes outside the commit path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
@@ -11,23 +11,25 @@ use crate::disk::Disk;
 use crate::limits::RETRY_MS;
 use crate::wal::Wal;
 
-/// How long after the last commit the log proves that it was durable, and how often the need for a
-/// new segment is looked at.
+/// How long after the last commit the log proves that it was durable, and how often the housekeeper
+/// checks whether a new segment is needed.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// Looks at a log between two tries to prepare a segment on a disk that had no room for it.
+/// Checks between two attempts to prepare a segment on a disk that had no space for it.
 const RETRY: u128 = RETRY_MS as u128 / IDLE.as_millis();
 
-/// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle. Then it
-/// sleeps until something becomes durable or the next segment is missing. It ends when this value is dropped.
+/// A thread that prepares segments ahead and writes a [note](Wal::note) once the log is idle.
+///
+/// Then it sleeps until a commit becomes durable or the next segment is missing. It ends when this
+/// value is dropped.
 pub struct Housekeeper {
     idle_signal: Arc<IdleSignal>,
-    /// Of this one's thread only: there may be others.
+    /// For this thread only: a log may have several housekeepers.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where a housekeeper sleeps, and commits knock.
+/// Wakes a sleeping housekeeper after a commit.
 #[derive(Default)]
 pub(crate) struct IdleSignal {
     asleep: AtomicU32,
@@ -39,17 +41,18 @@ impl Housekeeper {
     /// Starts keeping house for `wal`.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the system cannot start a thread.
     pub fn start<D: Disk>(wal: Arc<Wal<D>>) -> std::io::Result<Self> {
         let idle_signal = Arc::clone(wal.idle_signal());
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("wal-housekeeper".into()).spawn(move || {
             wal.count_housekeeper(true);
-            let (mut before, mut noted, mut rounds_to_rest) = (0, 0, 0);
+            let mut before = 0;
+            let mut noted = 0;
+            let mut rounds_to_rest = 0;
             while !stopped.load(Ordering::Relaxed) {
-                // A failure here is one of preparing ahead: the append that needs the segment has a
-                // caller to tell.
+                // This failure is not reported: the append that needs the segment fails with it.
                 if rounds_to_rest > 0 {
                     rounds_to_rest -= 1;
                 } else if wal.lacks_spare() && wal.prepare().is_err() {
@@ -73,16 +76,16 @@ impl Housekeeper {
 }
 
 impl IdleSignal {
-    /// There may be something to do. Costs a system call only if somebody sleeps.
+    /// Notifies the housekeeper of possible work. Costs a system call only if a housekeeper sleeps.
     pub(crate) fn notify(&self) {
-        // Either this sees who sleeps, or whoever is about to sleep sees what there is to do.
+        // Either this thread sees the sleeper, or the sleeper sees the work in its last check.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) > 0 {
             self.wake();
         }
     }
 
-    /// Sleeps until somebody knocks, if it still may.
+    /// Sleeps until a notification, unless `may` says that there is work already.
     fn wait_while_idle(&self, stopped: &AtomicBool, may: impl Fn() -> bool) {
         let mut lock = self.lock.lock();
         self.asleep.fetch_add(1, Ordering::Relaxed);
@@ -93,7 +96,7 @@ impl IdleSignal {
         self.asleep.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Sleeps while commits may be coming.
+    /// Sleeps for one [`IDLE`] interval, during which commits may arrive.
     fn wait_interval(&self, stopped: &AtomicBool) {
         let mut lock = self.lock.lock();
         if !stopped.load(Ordering::Relaxed) {
@@ -102,7 +105,7 @@ impl IdleSignal {
     }
 
     fn wake(&self) {
-        // Not while somebody is between the look and the sleep, and would sleep on.
+        // A housekeeper between its last check and its sleep would miss the notification.
         drop(self.lock.lock());
         self.notified.notify_all();
     }
@@ -113,7 +116,7 @@ impl Drop for Housekeeper {
         self.stop.store(true, Ordering::Relaxed);
         self.idle_signal.wake();
         if let Some(thread) = self.thread.take() {
-            // The thread cannot panic; if it did, there is nobody to tell.
+            // The thread cannot panic; if it did, drop has no caller to report to.
             let _ = thread.join();
         }
     }

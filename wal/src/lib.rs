@@ -1,16 +1,16 @@
 //! A crash-safe write-ahead log: bytes in, LSNs out.
 //!
 //! ```text
-//! directory   MANIFEST · <number>.wal … · *.tmp (room that is prepared)       one owner, by flock
-//! segment     header (one sector: store, number, where the one before ends, salt) | frame | frame | …
+//! directory   MANIFEST · <number>.wal … · *.tmp (prepared files)              one owner, by flock
+//! segment     header (one sector: store, number, end of its predecessor, salt) | frame | frame | …
 //! frame       one group commit: header with a CRC of its own | records | padding to 8
 //! record      bytes (u32) | bytes
 //! ```
 //!
-//! Both checksums of a frame are seeded with the random salt of its segment and its offset there, so
-//! that a stale, moved or foreign frame is never valid, and neither are zeros. Each frame says how far
-//! the log was durable when it was written: that is what tells a torn tail from damage. All of it is in
-//! `docs/FORMAT.md`, from which a reader can be written without looking here (one was).
+//! Both checksums of a frame are seeded with the random salt of its segment and its offset there.
+//! So a stale, moved or foreign frame is never valid, and neither are zeros. Each frame states how far
+//! the log was durable when the frame was written: that separates a torn tail from damage.
+//! `docs/FORMAT.md` suffices to write a reader without this source (one was written).
 //!
 //! # Quick start
 //!
@@ -32,51 +32,56 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`read`] and [`Follower`] read a log that another process is writing. A log that is to be fast also
-//! has a [`Housekeeper`], which prepares segments beside the commits and proves the last one durable
-//! 20 ms after it; and tasks that do not want a thread each have a [`Committer`] and await a
-//! [`Ticket`]. `examples/counter.rs` is a whole program.
+//! [`read`] and [`Follower`] read a log while another process writes it. For speed, add a
+//! [`Housekeeper`]: it prepares segments outside the commit path and proves the last commit durable
+//! 20 ms after it. Tasks without a thread each share a [`Committer`] and await a [`Ticket`].
+//! `examples/counter.rs` is a whole program.
 //!
-//! What few need is in a module of its own: [`segment_info`] says what is in which segment, [`damage`] what is
-//! wrong with one, [`salvage`] keeps what can still be read, and [`disk`] is where another disk, or one
-//! that loses power on command, goes in.
+//! Rarely needed parts have modules of their own: [`segment_info`] lists the segments, [`damage`]
+//! describes what is wrong with one, [`salvage`] copies what is still readable into a new log, and
+//! [`disk`] takes other disks, one of which loses power on command.
 //!
 //! # What each `Ok` means
 //!
 //! | call | after `Ok` |
 //! |---|---|
-//! | [`Wal::open`] | everything from the place asked for on has been lent to the visitor, in order, once, and is durable; the [`Recovery`] says what was found, a torn tail included |
-//! | [`Wal::append`] | the records have numbers and a place in the order; they may vanish in a crash, together with everything appended after them |
-//! | [`Wal::wait`], [`Wal::commit`], [`Wal::ticket`] | they are on the disk and will be replayed by every later open until they are dropped |
-//! | [`Wal::drop_through`] | the manifest no longer names the segments; their files are gone or will be used again |
-//! | [`Wal::close`] | all of it is durable, and the next open knows that nothing is missing behind it |
+//! | [`Wal::open`] | every record from the requested LSN on was passed to the visitor, in order, once, and is durable; [`Recovery`] reports what was found, a torn tail included |
+//! | [`Wal::append`] | the records have LSNs and a place in the order; a crash may lose them, together with everything appended after them |
+//! | [`Wal::wait`], [`Wal::commit`], [`Wal::ticket`] | the records are on the disk; every later open replays them until they are dropped |
+//! | [`Wal::drop_through`] | the manifest no longer names the segments; their files are removed or kept for reuse |
+//! | [`Wal::close`] | all records are durable, and the next open knows that no record is missing after the last one |
 //!
-//! An append is one unit: all of its records are there after a crash or none is. What was appended and
-//! not acknowledged may be there or not; what is there is a prefix. No LSN is given out twice.
+//! An append is one unit: a crash keeps all of its records or none. Appends that were not acknowledged
+//! may survive; those that do are a prefix of them. No LSN is given out twice.
 //!
 //! # What an error asks of the caller
 //!
-//! [`Error::Refused`]: send something smaller. [`Error::NoSpace`]: nothing was appended, and
-//! everything can be read; free some space and try again, in some seconds. [`Error::Poisoned`]: a write
-//! or sync has failed, and what was not acknowledged is indeterminate; drop the log and open it again,
-//! because a sync that is asked twice proves nothing.
-//! [`Error::Corrupt`]: something that was durable is damaged; nothing was changed, and nothing will be
-//! replayed over the hole. [`Error::Locked`]: another process owns the directory. The others name what
-//! does not fit.
+//! | error | state of the log | what to do |
+//! |---|---|---|
+//! | [`Error::Refused`] | nothing was appended | send a smaller append |
+//! | [`Error::NoSpace`] | nothing was appended, and everything can be read | free some space and try again, in some seconds |
+//! | [`Error::Poisoned`] | a write or sync has failed; records that were not acknowledged are indeterminate | drop the log and open it again: repeating a failed sync proves nothing |
+//! | [`Error::Corrupt`] | something that was durable is damaged; nothing was changed, and no record after the damage is replayed | see `docs/SALVAGE.md` |
+//! | [`Error::Locked`] | another process owns the directory | stop that process |
+//!
+//! The other errors name what does not fit.
 //!
 //! # What is assumed of the disk
 //!
-//! A sync that returns without error has made everything written before durable; bytes that are not
-//! being written do not change, not even in a sector where others are (SQLite calls that a powersafe
-//! overwrite); a name that was synced stays. Damage of any other kind is noticed by checksum, with one
-//! exception: damage to what was written within the last 20 ms before a crash (nothing after it can
-//! then prove that it had been durable) looks like a torn tail.
+//! - A sync that returns without error has made everything written before it durable.
+//! - Bytes that are not being written do not change, not even in a sector of which other bytes are
+//!   (SQLite calls that a powersafe overwrite).
+//! - A file name that was synced stays.
+//!
+//! Checksums detect damage of any other kind, with one exception. Damage to what was written within
+//! the last 20 ms before a crash looks like a torn tail: no later frame can prove that it had been
+//! durable.
 //!
 //! # What it is not
 //!
-//! No index: records are read in order. No encryption, no replication, no types. No second writer. No
-//! place for a network file system. A copy of the directory of a running log is no backup, because
-//! segments are used again.
+//! No index: records are read in order. No encryption, no replication, no types, no second writer. Not
+//! for network file systems. A copy of the directory of a running log is no backup, because
+//! segments are reused.
 //!
 //! Invariant: every access to the outside goes through [`disk::Disk`]. Invariant: durable ≤ written ≤
 //! appended, always.

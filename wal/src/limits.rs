@@ -1,10 +1,10 @@
-//! Every bound of the log on one page, and how the bounds hang together.
+//! Every limit of the log, and how the limits depend on each other.
 
-/// The largest record: 1 MiB. Larger things belong in a file of their own.
+/// The largest record: 1 MiB. Larger data belongs in a file of its own.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 
-/// The most a group of appends may gather before it is written: 1 MiB. Up to here a sync costs
-/// about the same whatever it carries; beyond, latency grows with the bytes.
+/// The most a group of appends may gather before it is written: 1 MiB. Up to this size a sync costs
+/// about the same whatever it carries; beyond it, latency grows with the bytes.
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
 
 /// The largest single append, which is never split: 4 MiB, record headers included.
@@ -19,21 +19,21 @@ pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 /// The size at which segments stop doubling: 64 MiB.
 pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
-/// The most records in one frame, so that a count can never be turned into a huge allocation. No append
-/// has more, because each takes four bytes.
+/// The most records in one frame, so that a damaged count cannot cause a huge allocation. No append
+/// has more, because each record takes at least four bytes.
 pub const FRAME_RECORDS_MAX: u32 = 1 << 20;
 
-/// How long a disk that had no room is left alone: 2 s.
+/// How long a disk that had no space is not tried again: 2 s.
 pub const RETRY_MS: u64 = 2000;
 
 pub(crate) const RECORD_HEADER_BYTES: usize = 4;
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
-/// One sector, so that a header is never torn.
+/// One sector, so that a segment header is never torn.
 pub(crate) const SECTOR_BYTES: usize = 512;
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = SECTOR_BYTES as u64;
 
-/// The largest body a frame header may announce. An append waits for a group that it would fill beyond
-/// its size, so that no frame comes near it.
+/// The largest body that a frame header may announce. An append that would overfill the gathering
+/// group waits for it, so no frame comes near this.
 pub(crate) const FRAME_BODY_BYTES_MAX: usize = APPEND_BYTES_MAX + GROUP_BYTES_MAX;
 
 const _: () = assert!(RECORD_BYTES_MAX + RECORD_HEADER_BYTES <= APPEND_BYTES_MAX);

@@ -1,11 +1,11 @@
-//! The number of a record.
+//! LSN: the number of a record.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
 /// A log sequence number: the position of one record in the history of one store, starting at 1.
 ///
-/// LSNs only grow and none is ever given to two records that anybody could have seen.
+/// LSNs only grow. Two records that a caller or reader could have seen never share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(NonZeroU64);
 
@@ -25,8 +25,8 @@ impl Lsn {
         self.0.get()
     }
 
-    /// The LSN `count` places further on. Saturates at the end of the number range, which a
-    /// million appends a second reach after half a million years.
+    /// The LSN `count` records later. Saturates at the end of the number range, which a million
+    /// appends a second reach after half a million years.
     #[must_use]
     pub fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))

@@ -1,8 +1,8 @@
-//! What must be there: the witness against a missing or foreign file.
+//! The manifest names what must exist: it detects a missing or foreign segment.
 //!
 //! `MANIFEST` is a [`TwinFile`] of 72 bytes: store (16), incarnation, oldest segment, newest
 //! segment, clean stop {segment, end, LSN}, next LSN (u64 each). It is written after a segment has
-//! its name and before that segment gets its first frame, and before a segment is removed.
+//! got its name and before that segment gets its first frame, and before a segment is removed.
 
 use crate::damage::{Damage, Reason};
 use crate::disk::Disk;
@@ -21,20 +21,20 @@ pub(crate) struct Manifest {
     pub(crate) store: StoreId,
     /// How many opens have written.
     pub(crate) incarnation: u64,
-    /// 0 before the first segment, as the newest is.
+    /// The oldest segment; 0 while there is none, as is `newest`.
     pub(crate) oldest: u64,
     pub(crate) newest: u64,
-    /// Where the last orderly stop ended the log; all zero once more was written.
+    /// Where the last orderly stop ended the log; all zero from the next write on.
     pub(crate) clean: LogEnd,
-    /// No record below this number may be given out again.
+    /// No LSN below may be given out again.
     pub(crate) next_lsn: u64,
 }
 
 impl Manifest {
     pub(crate) const NAME: &str = "MANIFEST";
-    /// How long its file is.
+    /// The length of its file.
     pub(crate) const FILE_BYTES: usize = file_bytes(BYTES);
-    /// Under which the next one is written.
+    /// The name under which [`write`](Self::write) makes its successor.
     pub(crate) const TEMPORARY: &str = "MANIFEST.tmp";
 
     /// Reads the manifest; `None` when there is none.
@@ -51,12 +51,12 @@ impl Manifest {
         Error::Corrupt(Damage { file, segment: 0, offset: 0, reason: Reason::ManifestDamaged })
     }
 
-    /// Makes this the manifest; needs room for another file of its size.
+    /// Makes this the manifest; needs space for another file of its size.
     pub(crate) fn write<D: Disk>(&self, disk: &D) -> Result<(), Error> {
         FILE.replace(disk, &self.encode())
     }
 
-    /// Makes this the manifest; needs no room.
+    /// Makes this the manifest by way of a spare one; needs no free space.
     pub(crate) fn write_into<D>(
         &self,
         disk: &D,

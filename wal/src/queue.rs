@@ -1,4 +1,4 @@
-//! What has been appended and waits for the disk, and who is to take it there.
+//! The records that wait for the disk, and which thread writes them.
 
 use std::io;
 use std::sync::Arc;
@@ -12,48 +12,50 @@ use crate::limits::{FRAME_HEADER_BYTES, RETRY_MS, SEGMENT_BYTES_MIN, SEGMENT_HEA
 use crate::plant::planted;
 use crate::spare::Spare;
 
-/// Room that no append may take: an orderly stop must always be able to write its seal.
+/// Bytes that no append may take: an orderly stop must always be able to write its seal.
 const SEAL_BYTES: u64 = FRAME_HEADER_BYTES as u64;
 
 pub(crate) struct Queue<F> {
     pub(crate) next_lsn: u64,
-    /// The records that wait to be written, and the buffer that takes turns with it.
+    /// The records to be written next, and the buffer it alternates with.
     pub(crate) pending: FrameBuffer,
     pub(crate) spare_buffer: Option<FrameBuffer>,
     pub(crate) first_lsn: u64,
     pub(crate) time_ms: u64,
-    /// Where those who wait for `pending` wait, whether one of them is to lead, and how many follow.
+    /// Where the threads that wait for `pending` wait, whether one of them is elected to lead, and
+    /// how many follow.
     pub(crate) group: Arc<Group>,
     pub(crate) elected: bool,
     pub(crate) followers: u32,
-    /// The tickets of those who wait for `pending` without a thread.
+    /// The wakers of the tickets that wait for `pending`.
     pub(crate) wakers: Vec<Waker>,
-    /// Somebody is writing; what it will have made durable when it is done, and where that is told.
+    /// Whether a thread is writing a group, and what that group will make durable.
     pub(crate) busy: bool,
     pub(crate) in_flight: InFlight,
-    /// A recovery has left an end that nothing proves.
+    /// Recovery has found an end that no frame proves durable.
     pub(crate) unproven: bool,
-    /// Bytes that fit into the active segment behind everything taken so far.
+    /// Bytes of the active segment that are left after everything queued so far.
     free_bytes: u64,
     segment_bytes: u64,
     /// The next segment.
     pub(crate) spare: Option<Spare<F>>,
-    /// Why there is no spare, if there was no room for one.
+    /// Why there is no spare, if the disk had no space for one.
     pub(crate) shortage: Option<Shortage>,
-    /// How many housekeepers see to spares.
+    /// How many housekeepers run.
     pub(crate) housekeepers: u32,
     pub(crate) state: State,
 }
 
-/// A disk that had no room for the next segment.
+/// A disk that had no space for the next segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Shortage {
     pub(crate) kind: io::ErrorKind,
     pub(crate) segment_bytes: u64,
-    /// The time of the append that was refused for it; since then none is taken.
+    /// The time of the append that was refused for it; all later appends are refused too.
     pub(crate) refused_ms: Option<u64>,
 }
 
+/// The group that is being written.
 #[derive(Default)]
 pub(crate) struct InFlight {
     pub(crate) durable_through: u64,
@@ -91,7 +93,7 @@ impl<F: DiskFile> Queue<F> {
         }
     }
 
-    /// Whether appends are taken.
+    /// Whether the log accepts appends.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.state {
             State::Closed => Err(Error::NotAppended { lsn: 0 }),
@@ -106,25 +108,25 @@ impl<F: DiskFile> Queue<F> {
         }
     }
 
-    /// Whether a frame with the pending records and `bytes` more has a place.
+    /// Whether a frame with the pending records and `bytes` more fits into a segment.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let spare = self.spare.as_ref().map_or(0, Spare::bytes);
         let needed = self.needed(bytes);
         needed <= self.free_bytes || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
     }
 
-    /// Whether the pending records have a place only in the next segment, which therefore must stay
-    /// where it is until they are written.
+    /// Whether the pending records fit only into the spare, which must not be replaced until they
+    /// are written.
     pub(crate) fn pending_needs_spare(&self) -> bool {
         !self.pending.is_empty() && self.needed(0) > self.free_bytes
     }
 
-    /// Whether an append was refused for room and none has been made since.
+    /// Whether an append was refused for lack of space and no segment was prepared since.
     pub(crate) fn is_short(&self) -> bool {
         self.shortage.is_some_and(|shortage| shortage.refused_ms.is_some())
     }
 
-    /// Refuses an append of `time_ms` while the disk is to be left alone.
+    /// Refuses an append of `time_ms` while a full disk must not be tried again.
     pub(crate) fn check_space(&self, time_ms: u64) -> Result<(), Error> {
         match self.shortage {
             Some(Shortage { kind, refused_ms: Some(refused), .. })
@@ -137,13 +139,13 @@ impl<F: DiskFile> Queue<F> {
         }
     }
 
-    /// Whether there is room for a note besides what a stop needs. One may `begin` a segment.
+    /// Whether a note fits in addition to the seal of a stop. A note may `begin` a segment.
     pub(crate) fn admits_note(&self, begin: bool) -> bool {
         self.free_bytes >= 2 * SEAL_BYTES || begin && self.spare.is_some()
     }
 
-    /// Takes the place of a frame of so many bytes; returns the segment that it is to begin if it
-    /// does not fit into the active one.
+    /// Reserves the bytes of a frame. Returns the spare that the frame begins if it does not fit
+    /// into the active segment.
     pub(crate) fn reserve(&mut self, frame: u64) -> Option<Spare<F>> {
         if frame <= self.free_bytes {
             self.free_bytes -= frame;
@@ -155,8 +157,8 @@ impl<F: DiskFile> Queue<F> {
         spare
     }
 
-    /// The least size of the next segment, which must hold what is pending and `bytes` more, and
-    /// whatever was refused for room; and the best one, which doubles up to `most`.
+    /// The least and the best size of the next segment. The least holds what is pending, `bytes`
+    /// more, and an append that was refused for lack of space; the best doubles up to `most`.
     pub(crate) fn next_segment_bytes(&self, bytes: usize, most: u64) -> (u64, u64) {
         let refused = self.shortage.filter(|shortage| shortage.refused_ms.is_some());
         let least = (SEGMENT_HEADER_BYTES + self.needed(bytes))
@@ -168,7 +170,7 @@ impl<F: DiskFile> Queue<F> {
         }
     }
 
-    /// The room that a frame with the pending records and `bytes` more must find.
+    /// The bytes a segment must have free for the pending records, `bytes` more and the seal.
     fn needed(&self, bytes: usize) -> u64 {
         (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64 + SEAL_BYTES
     }

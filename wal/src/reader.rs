@@ -1,4 +1,4 @@
-//! The frames of one segment, one after the other, in bounded memory.
+//! Reads the frames of one segment, one after the other, in bounded memory.
 
 use crate::disk::DiskFile;
 use crate::error::{Error, OnFile};
@@ -6,10 +6,11 @@ use crate::frame::{FrameFault, FrameHeader, Records, Salt};
 use crate::limits::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES};
 
 const CHUNK_BYTES: usize = 1 << 18;
-/// What is read where only headers are looked at: a page or two of small frames, little of a large one.
+/// The read size where only headers are decoded: a page or two of small frames, little of a large
+/// one.
 const HEADER_READ_BYTES: usize = 16 << 10;
 
-/// Reads forward through a file of frames.
+/// Reads forward through the frames of a segment.
 pub(crate) struct FrameReader<F> {
     file: F,
     name: String,
@@ -18,21 +19,21 @@ pub(crate) struct FrameReader<F> {
     pub(crate) offset: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// How much of `buffer` has been read.
+    /// How many bytes of `buffer` are valid.
     filled: usize,
     /// The file offset of `buffer[0]`.
     base: u64,
 }
 
 impl<F: DiskFile> FrameReader<F> {
-    /// A reader from the first frame on, which treats `end` as the end of the file. `name` is what
-    /// a person is told.
+    /// A reader that starts at the first frame and treats `end` as the end of the file. `name`
+    /// appears in errors.
     pub(crate) fn new(file: F, name: String, salt: Salt, end: u64) -> Self {
         let offset = SEGMENT_HEADER_BYTES;
         Self { file, name, salt, offset, end, buffer: Vec::new(), filled: 0, base: offset }
     }
 
-    /// The frame at the current offset, and steps behind it; `Ok(Err)` when there is none.
+    /// Reads the frame at the current offset and moves past it; `Ok(Err)` when there is none.
     pub(crate) fn next_frame(
         &mut self,
     ) -> Result<Result<(FrameHeader, Records<'_>), FrameFault>, Error> {
@@ -42,7 +43,7 @@ impl<F: DiskFile> FrameReader<F> {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
         };
-        // The header's checksum has matched: only now may its length cause a read.
+        // Only a length under a valid header checksum may cause a read.
         self.fill(header.frame_bytes(), CHUNK_BYTES)?;
         if self.buffered().len() < header.frame_bytes() {
             return Ok(Err(FrameFault::Short));
@@ -53,8 +54,8 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(header.check_body(frame, &self.salt, offset).map(|records| (header, records)))
     }
 
-    /// Has what no frame proves durable come from the disk, whatever memory remembers of it. Goes on where
-    /// it was.
+    /// Drops everything that no durable mark proves from the page cache, so that it is read from
+    /// the disk. The offset stays.
     pub(crate) fn drop_unproven(&mut self) -> Result<(), Error> {
         let start = self.offset;
         let mark = self.durable_mark()?;
@@ -62,8 +63,8 @@ impl<F: DiskFile> FrameReader<F> {
         self.file.drop_cache(mark).on("drop the cache of", || self.name.clone())
     }
 
-    /// How far the segment was durable when the last of the frames from here on was written: a mark tells
-    /// of a sync before its frame, and is true whatever became of that. Of large frames little is read.
+    /// The durable mark of the last valid header from the current offset on. A mark records a sync
+    /// before its frame and is true whatever became of that frame. Reads little of large frames.
     fn durable_mark(&mut self) -> Result<u64, Error> {
         let mut mark = self.offset;
         loop {
@@ -76,14 +77,15 @@ impl<F: DiskFile> FrameReader<F> {
         }
     }
 
-    /// What lies behind `offset`, where a frame was expected and none is: headers of frames, and
-    /// bytes other than zero (in a reused segment those prove nothing). A frame with a number below
-    /// `number` is one of an earlier segment whose checksum is right by chance.
+    /// Inspects the bytes from `offset` on, where a frame was expected and none is: headers of
+    /// frames, and bytes other than zero (in a reused segment those prove nothing). A frame
+    /// numbered below `number` belongs to an earlier segment and has a valid checksum by chance.
     pub(crate) fn inspect_tail(&mut self, offset: u64, number: u64) -> Result<Tail, Error> {
         let mut tail = Tail::default();
         self.offset = offset;
         while self.skip_zeros()? {
-            let (here, ahead) = (self.offset, self.buffered());
+            let here = self.offset;
+            let ahead = self.buffered();
             let word = ahead.len().min(8);
             if let Some(last) = ahead[..word].iter().rposition(|&byte| byte != 0) {
                 tail.bytes = here + last as u64 + 1 - offset;
@@ -103,7 +105,7 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(tail)
     }
 
-    /// Goes on to the next place where a frame header is valid; `None` when there is none.
+    /// Moves to the next valid frame header; `None` when there is none.
     pub(crate) fn seek(&mut self) -> Result<Option<FrameHeader>, Error> {
         while self.skip_zeros()? {
             if let Ok(header) = FrameHeader::decode(self.buffered(), &self.salt, self.offset) {
@@ -114,13 +116,14 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(None)
     }
 
-    /// Goes on at `offset`, with what the file holds by now.
+    /// Continues at `offset`, reading the file again.
     pub(crate) fn rewind(&mut self, offset: u64) {
         self.filled = 0;
-        (self.offset, self.base) = (offset, offset);
+        self.offset = offset;
+        self.base = offset;
     }
 
-    /// Passes over zeros, eight at a time; whether anything else lies ahead.
+    /// Skips zeros, eight at a time; returns whether other bytes follow.
     fn skip_zeros(&mut self) -> Result<bool, Error> {
         while self.offset < self.end {
             self.fill(FRAME_HEADER_BYTES, CHUNK_BYTES)?;
@@ -136,18 +139,20 @@ impl<F: DiskFile> FrameReader<F> {
         Ok(false)
     }
 
+    /// The bytes read from the current offset on.
     fn buffered(&self) -> &[u8] {
         &self.buffer[position(self.offset, self.base)..self.filled]
     }
 
-    /// Reads on until `count` bytes lie ahead or the end is reached, `chunk` bytes at least at a time.
+    /// Reads until `count` bytes are buffered or the end is reached, at least `chunk` bytes at a
+    /// time.
     fn fill(&mut self, count: usize, chunk: usize) -> Result<(), Error> {
-        let behind = position(self.offset, self.base).min(self.filled);
-        if self.filled - behind >= count {
+        let consumed = position(self.offset, self.base).min(self.filled);
+        if self.filled - consumed >= count {
             return Ok(());
         }
-        self.buffer.copy_within(behind..self.filled, 0);
-        self.filled -= behind;
+        self.buffer.copy_within(consumed..self.filled, 0);
+        self.filled -= consumed;
         self.base = self.offset;
         let from = self.base + self.filled as u64;
         let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
@@ -161,22 +166,22 @@ impl<F: DiskFile> FrameReader<F> {
     }
 }
 
-/// What lies behind the place where the valid frames end.
+/// What follows the last valid frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tail {
     /// Bytes up to the last one that is not zero.
     pub(crate) bytes: u64,
-    /// Bytes up to the end of the last frame that has a valid header.
+    /// Bytes up to the end of the last frame with a valid header.
     pub(crate) framed: u64,
-    /// Frame headers that are valid where they stand.
+    /// The number of valid frame headers.
     pub(crate) frames: u64,
-    /// The furthest offset one of them says was durable.
+    /// The furthest durable mark of these headers.
     pub(crate) durable: u64,
-    /// The first LSN that none of them uses.
+    /// The first LSN that no frame here uses.
     pub(crate) next_lsn: u64,
 }
 
-/// How many zeros come first. They are the common case by far: a segment is prepared with them.
+/// The number of leading zeros. Zeros are by far the common case: segments are prepared with them.
 fn leading_zeros(bytes: &[u8]) -> usize {
     static ZEROS: [u8; 4096] = [0; 4096];
     let chunks = bytes.chunks_exact(ZEROS.len()).take_while(|chunk| **chunk == ZEROS).count();

@@ -1,7 +1,7 @@
-//! From a directory to a verdict: what is there, where it ends, and whether anything is missing.
+//! Recovery: reads a directory and decides where its log ends and whether anything is missing.
 //!
-//! Everything here only reads. Whatever is wrong is told before a byte changes, and a crash in the
-//! middle of a recovery leaves what the recovery found.
+//! Recovery only reads. Every fault is reported before a byte changes, so a crash in the middle of
+//! a recovery leaves what the recovery found.
 
 mod replay;
 mod torn_or_corrupt;
@@ -23,46 +23,47 @@ use crate::spare::is_spare_name;
 
 use replay::Replay;
 
-/// One record, lent to the visitor of a replay.
+/// One record, as the visitor of a replay gets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its number.
+    /// The number of the record.
     pub lsn: Lsn,
     /// When it was appended: ms since 1970, never less than that of the record before.
     pub time_ms: u64,
-    /// The segment that holds it.
+    /// The number of its segment.
     pub segment: u64,
-    /// Where its frame starts in the segment.
+    /// The offset of its frame in the segment.
     pub frame_offset: u64,
-    /// What was appended.
+    /// The bytes that were appended.
     pub bytes: &'a [u8],
 }
 
 /// What a recovery found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
-    /// The first LSN that is still there, 0 when there is none.
+    /// The first LSN that is still in the log, 0 for none.
     pub first_lsn: u64,
-    /// The last LSN that is there, or was before everything up to it was dropped; 0 for none.
+    /// The last LSN of the log, also when its record was dropped since; 0 for none.
     pub last_lsn: u64,
-    /// Records handed to the visitor.
+    /// Records passed to the visitor.
     pub replayed: u64,
     /// Segments that hold frames.
     pub segments: u64,
-    /// Their bytes, prepared room included.
+    /// Size of these segments, unused bytes included.
     pub bytes: u64,
-    /// Bytes of a torn tail: written, never acknowledged, cut off and kept where they are. Beside
-    /// a writer also what it is just writing.
+    /// Bytes of a torn tail: written, never acknowledged, not replayed and kept where they are. For
+    /// a reader without the lock, also bytes that the writer is just writing.
     pub torn_bytes: u64,
-    /// Whether the log ends with the mark of an orderly stop.
+    /// Whether the log ends with the seal of an orderly stop.
     pub clean: bool,
-    /// How many opens have written to this log; of [`Wal::open`](crate::Wal::open) as if this one did.
+    /// How many opens have written to this log. [`Wal::open`](crate::Wal::open) counts itself as
+    /// one that will.
     pub incarnation: u64,
-    /// Names in the directory that are none of the log's. They are left alone.
+    /// Names in the directory that do not belong to the log. They are left alone.
     pub ignored: Vec<String>,
 }
 
-/// One segment of the chain that leads from the oldest to the newest.
+/// One segment of the chain from the oldest to the newest.
 #[derive(Clone, Debug)]
 pub(crate) struct KeptSegment {
     pub(crate) number: u64,
@@ -71,7 +72,7 @@ pub(crate) struct KeptSegment {
     pub(crate) bytes: u64,
 }
 
-/// The verdict: everything that is needed to go on writing.
+/// The verdict: everything the writer needs to continue the log.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) manifest: Option<Manifest>,
@@ -79,23 +80,23 @@ pub(crate) struct Scan {
     pub(crate) kept: Vec<KeptSegment>,
     /// All segments of the chain, unused ones too.
     pub(crate) segments: Vec<SegmentInfo>,
-    /// Where the log ends: the link the next segment starts with.
+    /// Where the log ends, as the header of the next segment will state it.
     pub(crate) end: LogEnd,
     pub(crate) next_lsn: u64,
     pub(crate) next_frame: u64,
     pub(crate) time_ms: u64,
-    /// Whether there are records at the end that nothing proves durable, or something torn.
+    /// Whether the log ends with a torn tail, or with records that no frame proves durable.
     pub(crate) unproven: bool,
-    /// Files that carry nothing and that nothing needs.
+    /// Files that hold no record and that no segment needs.
     pub(crate) stale: Vec<String>,
 }
 
-/// Who else may be at work while we read.
+/// Whether a writer may change the directory while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Nobody: we hold the lock.
+    /// The caller holds the lock: no writer runs.
     Exclusive,
-    /// A writer may be appending: where the valid frames end now, more may stand in a moment.
+    /// A writer may run: more frames may follow after the last valid one at any moment.
     ConcurrentWriter,
 }
 
@@ -104,21 +105,21 @@ pub(crate) enum Access {
 pub enum ReplayFrom {
     /// At the first record ever: refused when that has been dropped.
     Beginning,
-    /// Behind this record: refused when the next one has been dropped, or when the log ends before
+    /// After this record: refused when the next one has been dropped, or when the log ends before
     /// this one.
     After(Lsn),
-    /// At the oldest record that is kept.
+    /// At the oldest record of the log.
     Oldest,
 }
 
-/// What a visitor has seen, by however many attempts.
+/// The records that the visitor has got, over all attempts.
 #[derive(Default)]
 struct Visited {
     last: Option<Lsn>,
     count: u64,
 }
 
-/// Reads the directory and hands every record from `from` on to `visit`.
+/// Reads the directory and passes every record from `from` on to `visit`.
 pub(crate) fn scan<D: Disk>(
     disk: &D,
     access: Access,
@@ -127,8 +128,8 @@ pub(crate) fn scan<D: Disk>(
 ) -> Result<Scan, Error> {
     let mut visited = Visited::default();
     loop {
-        // Before anything is opened, and again behind the manifest: beside a writer, a manifest may
-        // name a segment that an older list does not.
+        // Before anything is opened. `attempt` lists once more, after the manifest is read: with a
+        // concurrent writer, a manifest may name a segment that an older list does not show.
         refuse_not_regular(disk, &list(disk)?)?;
         let manifest = Manifest::read(disk)?;
         let outcome = attempt(disk, access, manifest, from, &mut visited, visit);
@@ -146,8 +147,8 @@ pub(crate) fn scan<D: Disk>(
     }
 }
 
-/// Whether an outcome comes from what a writer did meanwhile. A writer that drops segments, or starts
-/// anew, says so in the manifest before it removes a file or uses it again.
+/// Whether a concurrent writer caused an outcome. A writer that drops segments, or starts again,
+/// writes the manifest before it removes or reuses a file.
 fn changed_by_writer(
     outcome: &Result<Scan, Error>,
     before: Option<Manifest>,
@@ -155,7 +156,7 @@ fn changed_by_writer(
 ) -> bool {
     let oldest = now.map_or(0, |manifest| manifest.oldest);
     match outcome {
-        // Where it ended was not the end, if the segment it ended in is another one by now.
+        // The end found is not that of the log, if the newest segment was dropped since.
         Ok(_) | Err(Error::Behind { .. }) => {
             before.is_some_and(|manifest| manifest.newest < oldest)
         }
@@ -165,7 +166,7 @@ fn changed_by_writer(
     }
 }
 
-/// Whether something was not there that should have been.
+/// Whether a file that should exist was not found.
 pub(crate) fn is_missing(error: &Error) -> bool {
     match error {
         Error::Corrupt(Damage { reason, .. }) => {
@@ -186,7 +187,9 @@ fn attempt<D: Disk>(
 ) -> Result<Scan, Error> {
     let after = if let ReplayFrom::After(lsn) = from { lsn.get() } else { 0 };
     let entries = list(disk)?;
-    let (mut stale, mut numbers, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+    let mut stale = Vec::new();
+    let mut numbers = Vec::new();
+    let mut ignored = Vec::new();
     for DirEntry { name, not_regular } in entries {
         if let Some(number) = segment_number(&name) {
             numbers.push(number);
@@ -212,7 +215,7 @@ fn attempt<D: Disk>(
         let recovery = Recovery { ignored, ..Recovery::default() };
         return Ok(Scan { recovery, next_lsn: 1, next_frame: 1, stale, ..Scan::default() });
     };
-    // Not behind the highest name there is: a stray file may have the highest of all.
+    // The next number follows from the manifest, not from the names: a stray file may have any name.
     manifest.newest.checked_add(1).ok_or_else(|| Manifest::damage(disk))?;
 
     let mut headers = BTreeMap::new();
@@ -221,7 +224,7 @@ fn attempt<D: Disk>(
         if number < manifest.oldest {
             stale.push(name);
         } else if number > manifest.newest {
-            // Its frames would have been written after the manifest named it.
+            // The manifest names a segment before the segment gets a frame.
             if access == Access::Exclusive && holds_frames(disk, number)? {
                 return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
             }
@@ -281,15 +284,15 @@ fn list<D: Disk>(disk: &D) -> Result<Vec<DirEntry>, Error> {
     disk.list().on("list", || disk.describe(""))
 }
 
-/// What carries a name of the log's own has to be a regular file: anything else would be written
-/// through, replaced or waited for.
+/// A name of the log must belong to a regular file. Anything else would be written through,
+/// replaced or waited for.
 fn refuse_not_regular<D: Disk>(disk: &D, entries: &[DirEntry]) -> Result<(), Error> {
     for DirEntry { name, not_regular } in entries {
         let fixed = [Manifest::NAME, Manifest::TEMPORARY].contains(&name.as_str());
-        if let Some(what) = *not_regular
+        if let Some(kind) = *not_regular
             && (fixed || is_spare_name(name) || segment_number(name).is_some())
         {
-            return Err(Error::NotRegular { file: disk.describe(name), what });
+            return Err(Error::NotRegular { file: disk.describe(name), kind });
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
-//! What can still be read of a damaged log, as a new log.
+//! Salvage: copies what can still be read of a damaged log into a new log.
 //!
-//! A state machine must never be replayed over a hole: it would end in a state that never was. A
-//! *run* is records without a hole between them, and a salvaged log holds one run. It carries on the
-//! numbers, the times and the identity of the old one, so that a snapshot fits it or is refused:
-//! [`Wal::open`](crate::Wal::open) refuses a snapshot from before the run
-//! ([`Error::Missing`]) and one from behind it ([`Error::Behind`]).
+//! Replaying over a hole would give a state machine a state that never existed. A *run* is records
+//! without a hole between them, and a salvaged log holds exactly one run. It keeps the LSNs, the
+//! times and the store id of the old log. So a snapshot fits it, or [`Wal::open`](crate::Wal::open)
+//! refuses the snapshot: one from before the run with [`Error::Missing`], one from after it with
+//! [`Error::Behind`].
 
 mod lossy_reader;
 mod rebuild;
@@ -25,29 +25,29 @@ use crate::recover::ReplayFrom;
 /// Records without a hole between them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// A state that has everything up to this LSN, 0 for an empty one, is continued by the run.
+    /// The run continues a state that has every record up to this LSN; 0 for an empty state.
     pub after: u64,
-    /// The first record, 0 for none. Numbers between `after` and it were never given out.
+    /// The LSN of the first record, 0 for none. LSNs between `after` and it were never given out.
     pub first_lsn: u64,
-    /// The last record, 0 for none.
+    /// The LSN of the last record, 0 for none.
     pub last_lsn: u64,
-    /// How many records there are.
+    /// The number of records.
     pub records: u64,
-    /// When the first one was appended: ms since 1970.
+    /// When the first record was appended: ms since 1970.
     pub first_ms: u64,
-    /// When the last one was.
+    /// When the last record was appended: ms since 1970.
     pub last_ms: u64,
     ranges: Vec<FrameRange>,
 }
 
 impl Run {
-    /// The last LSN that a state has which has seen the run.
+    /// The last LSN of a state that has applied the run.
     fn end(&self) -> u64 {
         self.last_lsn.max(self.after)
     }
 }
 
-/// A stretch of valid frames in one file.
+/// Consecutive valid frames in one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct FrameRange {
     name: String,
@@ -62,33 +62,33 @@ struct FrameRange {
 /// Bytes that could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// Where they are, and the row of the recovery table in `docs/FORMAT.md`.
+    /// Where they are, and why: a row of the recovery table in `docs/FORMAT.md`.
     pub damage: Damage,
-    /// How many; 0 for a file that is not there.
+    /// The number of bytes; 0 for a missing file.
     pub bytes: u64,
 }
 
-/// What a salvage found and did.
+/// The result of a salvage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvage {
-    /// All that can be read, in order.
+    /// All runs that can be read, in order.
     pub runs: Vec<Run>,
-    /// What the new log holds. `None` when nothing can be read; nothing was written then.
+    /// The run in the new log. `None` when nothing can be read; then nothing was written.
     pub kept: Option<Run>,
     /// The LSNs that cannot be read. Some may never have been given out, and those before the first
-    /// run may have been dropped. `u64::MAX` as an end says that nobody knows how many there were.
+    /// run may have been dropped. An end of `u64::MAX` means that their number is unknown.
     pub missing: Vec<RangeInclusive<u64>>,
-    /// Why.
+    /// Why LSNs are missing: the bytes that could not be used.
     pub skipped: Vec<Skipped>,
-    /// Bytes behind the end of the log that nothing proves to have been durable, left out as
-    /// recovery leaves them out.
+    /// Bytes of a torn tail, left out as recovery leaves them out.
     pub torn_bytes: u64,
-    /// The first LSN that the new log will give out: above every one that the old log may have.
+    /// The first LSN that the new log gives out: above every one that the old log may have given
+    /// out.
     pub next_lsn: u64,
 }
 
 impl Salvage {
-    /// Whether for certain every record of the old log is kept.
+    /// Whether it is certain that every record of the old log is kept.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let kept = self.kept.as_ref().map_or(0, |run| run.records);
@@ -100,13 +100,13 @@ impl Salvage {
 }
 
 /// Reads what can be read of the log in `source` and writes one run of it into `target` as a new
-/// log; without a `target` it only says what it would do. `source` is never changed, and nobody may
-/// be writing to it.
+/// log. Without a `target` it only reports what it would do. `source` is never changed; no process
+/// may be writing to it.
 ///
-/// [`ReplayFrom::Oldest`] keeps the first run: everything up to the first hole. [`ReplayFrom::After`] keeps the
-/// run that continues a state which has everything up to that LSN; when there is none, the new log
-/// is empty and goes on behind it, for a snapshot of exactly that LSN. [`ReplayFrom::Beginning`] keeps the
-/// run that continues an empty state.
+/// [`ReplayFrom::Oldest`] keeps the first run: everything up to the first hole.
+/// [`ReplayFrom::After`] keeps the run that continues a state with every record up to that LSN. If
+/// there is none, the new log is empty and continues after that LSN, for a snapshot of exactly that
+/// LSN. [`ReplayFrom::Beginning`] keeps the run that continues an empty state.
 ///
 /// `target` must be empty. Its manifest is written last: until then no [`Wal::open`](crate::Wal)
 /// takes it for a log, and another salvage into it starts over.
@@ -114,7 +114,7 @@ impl Salvage {
 /// # Errors
 /// [`Error::Missing`] when no record continues an empty state; [`Error::Format`] for files of a
 /// newer version; [`Error::Locked`]; [`Error::Io`], of kind
-/// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) when `target` holds anything.
+/// [`AlreadyExists`](std::io::ErrorKind::AlreadyExists) when `target` is not empty.
 pub fn salvage<D: Disk>(
     source: &D,
     target: Option<&D>,
@@ -146,7 +146,7 @@ fn choose(set: &SegmentSet, scan: &RunScan, from: ReplayFrom) -> Result<Option<R
         ReplayFrom::After(lsn) => lsn.get(),
         ReplayFrom::Beginning => 0,
         ReplayFrom::Oldest => {
-            // A log whose records have all been dropped is whole, too, and one that never had any.
+            // A log without records is whole, whether they were dropped or never existed.
             let none_yet = set.manifest.is_some_and(|manifest| manifest.newest == 0);
             let whole = scan.missing.is_empty() && (none_yet || !set.segments.is_empty());
             let first = scan.runs.first().cloned();

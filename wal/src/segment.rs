@@ -1,4 +1,4 @@
-//! One segment: a file of frames behind a header that says where the log comes from.
+//! One segment: a header, which states where the log continues from, and frames.
 //!
 //! ```text
 //! offset bytes field              (little-endian; the header fills one 512-byte sector)
@@ -8,22 +8,22 @@
 //!     16    16 store              UUID of the store
 //!     32     8 number             of the segment, from 1
 //!     40     8 incarnation        of the open that wrote it, from 1
-//!     48     8 first LSN          of the first record to come here
-//!     56     8 first frame        number of the first frame to come here
-//!     64     8 previous segment   the one whose frames come before, 0 for none
+//!     48     8 first LSN          of the first record written here
+//!     56     8 first frame        number of the first frame written here
+//!     64     8 previous segment   the one this continues, 0 for none
 //!     72     8 previous end       offset where the valid frames of that segment end
 //!     80     8 previous LSN       the last one before this segment, 0 for none
 //!     88    16 salt               random, seeds every checksum of the frames here
 //!    104     8 time               ms since 1970, at least that of every frame before
 //!    112     8 bytes              of the whole file; it never grows or shrinks
-//!    120     1 reused             1 if the file was a segment before: old bytes lie behind its frames
+//!    120     1 reused             1 if the file was a segment before: old bytes follow its frames
 //!    121   387 zeros
 //!    508     4 CRC-32             of bytes 0..508
 //! ```
 //!
-//! The file is `<number, 20 digits>.wal`. Its room is there before it becomes a segment, so that a
-//! sync on the commit path never has to commit a change of file size; frames are written over what
-//! is in it, zeros or the frames of an earlier segment.
+//! The file is `<number, 20 digits>.wal`. It has its full length before it becomes a segment, so that
+//! a sync on the commit path never has to commit a change of file size. Frames overwrite zeros, or
+//! the frames of an earlier segment.
 
 use crc32fast::hash;
 
@@ -36,10 +36,10 @@ const MAGIC: [u8; 8] = *b"ICNWAL\0\0";
 /// it.
 pub const FORMAT: u32 = 0;
 
-/// Identifies one store, so that a file of another one is never taken for ours.
+/// The UUID of a store; detects files of another store.
 pub type StoreId = [u8; 16];
 
-/// What a segment header says.
+/// The fields of a segment header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub(crate) store: StoreId,
@@ -54,7 +54,7 @@ pub(crate) struct SegmentHeader {
     pub(crate) reused: bool,
 }
 
-/// Where the log ended before a segment. All zero when nothing came before it.
+/// Where the log ended at some moment. All zero for an empty log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogEnd {
     pub(crate) segment: u64,
@@ -62,12 +62,12 @@ pub(crate) struct LogEnd {
     pub(crate) lsn: u64,
 }
 
-/// Why some bytes are not a segment header of ours.
+/// Why some bytes are not a valid segment header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
-    /// The checksum or a fixed field is wrong.
+    /// The checksum or the magic is wrong.
     Damaged,
-    /// A header in a format this build does not know.
+    /// A valid header in a format this build does not know.
     Format(u32),
 }
 
@@ -102,8 +102,8 @@ impl SegmentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, HeaderFault> {
-        // The checksum is judged before the format: a flipped bit in the format field is damage
-        // and must not be reported as a file from the future.
+        // The checksum is checked before the format: a flipped bit in the format field is damage,
+        // not a newer format.
         let sound = bytes[0..8] == MAGIC
             && u32_at(bytes, HEADER_BYTES - 4) == hash(&bytes[..HEADER_BYTES - 4]);
         if !sound {
@@ -116,7 +116,7 @@ impl SegmentHeader {
         Ok(Self::decode_unchecked(bytes))
     }
 
-    /// What the fields say, whether they are right or not.
+    /// The fields of a header whose checksum may be wrong.
     pub(crate) fn decode_unchecked(bytes: &[u8; HEADER_BYTES]) -> Self {
         let mut store = StoreId::default();
         store.copy_from_slice(&bytes[16..32]);
@@ -147,7 +147,7 @@ pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:020}{SUFFIX}")
 }
 
-/// The number in a segment's name; `None` for every other name, also for other spellings of a
+/// The number in a segment's name; `None` for every other name, also for another spelling of a
 /// number: one segment has one name.
 pub(crate) fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX)?;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_and_every_flipped_bit_is_noticed() {
+    fn a_header_decodes_to_its_fields_and_every_flipped_bit_is_detected() {
         let bytes = header().encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header()));
         for bit in 0..bytes.len() * 8 {

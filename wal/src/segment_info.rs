@@ -1,4 +1,4 @@
-//! What is in which segment.
+//! What each segment of a log holds.
 
 use std::ops::ControlFlow;
 
@@ -6,37 +6,37 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::recover::{Access, ReplayFrom, scan};
 
-/// One segment of a whole log.
+/// What one segment of an undamaged log holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentInfo {
-    /// Its number.
+    /// The number of the segment, from 1.
     pub number: u64,
-    /// The open for writing it was made in, from 1.
+    /// The number of the open that wrote it, from 1.
     pub incarnation: u64,
-    /// Its first record, 0 for none.
+    /// The LSN of its first record, 0 for none.
     pub first_lsn: u64,
-    /// Its last record, 0 for none.
+    /// The LSN of its last record, 0 for none.
     pub last_lsn: u64,
-    /// How many records it holds.
+    /// The number of its records.
     pub records: u64,
-    /// Their bytes.
+    /// The bytes of its records, without headers.
     pub record_bytes: u64,
     /// When its first record was appended: ms since 1970, 0 for none.
     pub first_ms: u64,
-    /// When its last one was.
+    /// When its last record was appended: ms since 1970, 0 for none.
     pub last_ms: u64,
-    /// The size of the file.
+    /// The size of its file in bytes.
     pub bytes: u64,
-    /// How much of it is used: where its valid frames end.
+    /// The offset at which its valid frames end.
     pub used_bytes: u64,
-    /// Bytes behind the end of the log, as in [`Recovery`](crate::Recovery); only in the newest.
+    /// Bytes of a torn tail, as in [`Recovery`](crate::Recovery); only in the newest segment.
     pub torn_bytes: u64,
-    /// Whether it ends with the mark of an orderly stop.
+    /// Whether it ends with the seal of an orderly stop.
     pub sealed: bool,
 }
 
-/// The segments of the log from the oldest to the newest, read as [`read`](crate::read) does: also
-/// beside a running writer.
+/// Lists the segments of the log from the oldest to the newest. Reads as [`read`](crate::read)
+/// does: without the lock, also while a writer runs.
 ///
 /// # Errors
 /// Those of [`read`](crate::read).

@@ -1,5 +1,4 @@
-//! Segments in waiting: files with room, that become the next segment when they get a header and a
-//! name.
+//! Prepared segments: files that become the next segment when they get a header and a name.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
@@ -7,18 +6,18 @@ use crate::plant::planted;
 use crate::segment::segment_name;
 use crate::spare_manifest::SpareManifest;
 
-/// How many segments that were dropped wait to be used again.
+/// How many dropped segments are kept for reuse.
 const RETIRED_MAX: usize = 2;
 
-/// Spare manifests that no segment takes: for the mark of a stop, and for a drop.
+/// Spare manifests that no segment may take: one for the clean stop, one for a drop.
 const SPARE_MANIFESTS_KEPT: usize = 2;
 
-/// Zeros are synced so many at a time: a disk that is handed 64 MiB at once lets every commit wait for
-/// all of them.
+/// Zeros are synced after so many bytes. A disk that gets 64 MiB at once makes every commit wait
+/// for all of them.
 const SYNC_EVERY_BYTES: u64 = 4 << 20;
 static ZEROS: [u8; 1 << 18] = [0; 1 << 18];
 
-/// All that the next segment needs of the disk.
+/// Everything the next segment needs of the disk.
 pub(crate) struct Spare<F> {
     pub(crate) segment: SpareSegment<F>,
     /// For the manifest that will name it.
@@ -30,27 +29,27 @@ impl<F: DiskFile> Spare<F> {
         self.segment.bytes
     }
 
-    /// Gives the room back.
+    /// Removes both files.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
         self.segment.discard(disk)?;
         self.manifest.discard(disk)
     }
 }
 
-/// A file that is as long as a segment.
+/// A file of the length of a segment.
 pub(crate) struct SpareSegment<F> {
     pub(crate) file: F,
     pub(crate) name: String,
     pub(crate) bytes: u64,
-    /// It was a segment before: behind its next frames there will be old ones.
+    /// It was a segment before, so old frames may follow the new ones.
     pub(crate) reused: bool,
 }
 
 impl<F: DiskFile> SpareSegment<F> {
-    /// Makes room for a segment of `bytes` by writing zeros: no sync on the commit path will have
-    /// to commit a change of the file's size or of its extents.
+    /// Writes a segment of `bytes` zeros, so that no sync on the commit path has to commit a change
+    /// of the file's size or of its extents.
     ///
-    /// `number` is for its name: a segment that is just being activated still has that of a spare.
+    /// `number` makes the name unique: a segment that is being activated still has that of a spare.
     fn make<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>
     where
         D: Disk<File = F>,
@@ -72,7 +71,7 @@ impl<F: DiskFile> SpareSegment<F> {
         };
         let written = zeros().on("write", describe);
         if written.is_err() {
-            // Best effort: what is left is removed at the next open.
+            // Best effort: the next open removes the rest.
             let _ = disk.discard(&name);
         }
         written.map(|()| Self { file, name, bytes, reused: false })
@@ -83,7 +82,7 @@ impl<F: DiskFile> SpareSegment<F> {
     }
 }
 
-/// Whether something in waiting may have this name.
+/// Whether a prepared segment or manifest may have this name.
 pub(crate) fn is_spare_name(name: &str) -> bool {
     name.strip_suffix(".tmp").is_some_and(|stem| {
         let number =
@@ -92,7 +91,7 @@ pub(crate) fn is_spare_name(name: &str) -> bool {
     })
 }
 
-/// Where spares come from: segments that were dropped, or else new files.
+/// Supplies spares: from dropped segments, or else from new files.
 pub(crate) struct Pool<F> {
     retired: Vec<SpareSegment<F>>,
     manifests: Vec<SpareManifest<F>>,
@@ -104,7 +103,7 @@ impl<F: DiskFile> Pool<F> {
         Self { retired: Vec::new(), manifests: Vec::new(), made: 0 }
     }
 
-    /// A spare of at least `bytes`; there are spare manifests for a stop and for a drop besides.
+    /// A spare of at least `bytes`; leaves a spare manifest for a stop and one for a drop.
     pub(crate) fn take<D: Disk<File = F>>(
         &mut self,
         disk: &D,
@@ -140,7 +139,7 @@ impl<F: DiskFile> Pool<F> {
         self.take_manifest(disk, kept)
     }
 
-    /// Makes up for the spare manifest that a drop has taken, if there is room.
+    /// Replaces the spare manifest that a drop has taken, if there is space.
     pub(crate) fn restock_manifests<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
         match self.stock_manifests(disk, SPARE_MANIFESTS_KEPT) {
             Err(error) if error.is_no_space() => Ok(()),
@@ -148,8 +147,8 @@ impl<F: DiskFile> Pool<F> {
         }
     }
 
-    /// Takes the file of a segment that the manifest does not name any more: it is kept to be used
-    /// again, or removed.
+    /// Takes the file of a segment that the manifest no longer names: it is kept for reuse, or
+    /// removed.
     pub(crate) fn retire<D: Disk<File = F>>(
         &mut self,
         disk: &D,
@@ -158,14 +157,14 @@ impl<F: DiskFile> Pool<F> {
     ) -> Result<(), Error> {
         let segment = segment_name(number);
         let describe = || disk.describe(&segment);
-        // A smaller one would only make for more segments.
+        // A smaller file would only make for more segments.
         if bytes < disk.segment_bytes_max() || self.retired.len() == RETIRED_MAX {
             return disk.remove(&segment).on("remove", describe);
         }
         let name = format!("retired-{number}.tmp");
         disk.rename(&segment, &name).on("rename", describe)?;
-        // Whoever has made another name for it (`cp -l`) counts on what is in it. Asked now, because
-        // nobody looks for a segment under this name.
+        // A file with a second hard link (`cp -l`) is part of a copy and must not change. Checked only
+        // now, because no copy takes a file under this name for a segment.
         match disk.open(&name).and_then(|file| Ok((file.has_single_link()?, file))) {
             Ok((true, file)) => self.retired.push(SpareSegment { file, name, bytes, reused: true }),
             _ => disk.remove(&name).on("remove", describe)?,
@@ -173,13 +172,13 @@ impl<F: DiskFile> Pool<F> {
         Ok(())
     }
 
-    /// Gives all the room back.
+    /// Removes all prepared files.
     pub(crate) fn drain<D: Disk<File = F>>(&mut self, disk: &D) -> Result<(), Error> {
         self.retired.drain(..).try_for_each(|segment| segment.discard(disk))?;
         self.manifests.drain(..).try_for_each(|manifest| manifest.discard(disk))
     }
 
-    /// Sees to so many spare manifests.
+    /// Makes spare manifests until there are `count`.
     fn stock_manifests<D: Disk<File = F>>(&mut self, disk: &D, count: usize) -> Result<(), Error> {
         while self.manifests.len() < count {
             let manifest = SpareManifest::make(disk, self.number())?;
@@ -188,7 +187,7 @@ impl<F: DiskFile> Pool<F> {
         Ok(())
     }
 
-    /// A spare manifest that is no one of the last `kept`.
+    /// Takes a spare manifest; makes a new one rather than take one of the last `kept`.
     fn take_manifest<D: Disk<File = F>>(
         &mut self,
         disk: &D,

@@ -1,20 +1,20 @@
-//! Manifests in waiting: files with room for one, so that naming a segment needs none.
+//! Spare manifests: prepared files, so that naming a segment needs no free space.
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::manifest::Manifest;
 
-/// One of them.
+/// A file with the length of a manifest, written and synced ahead.
 ///
-/// It may be written into because this open has made it: a copy of the directory by hard links shares
-/// it only under a name that the copy removes before anything is written there.
+/// Only the open that made it writes into it. A copy of the directory by hard links shares the file
+/// only under its `.tmp` name, which an open of the copy removes before it writes anything.
 pub(crate) struct SpareManifest<F> {
     pub(crate) file: F,
     pub(crate) name: String,
 }
 
 impl<F: DiskFile> SpareManifest<F> {
-    /// Makes one; `number` is for its name.
+    /// Makes one; `number` makes its name unique.
     pub(crate) fn make<D>(disk: &D, number: u64) -> Result<Self, Error>
     where
         D: Disk<File = F>,
@@ -25,13 +25,13 @@ impl<F: DiskFile> SpareManifest<F> {
         let zeros = [0; Manifest::FILE_BYTES];
         let made = file.write_at(0, &zeros).and_then(|()| file.sync()).on("write", describe);
         if made.is_err() {
-            // Best effort: what is left is removed at the next open.
+            // Best effort: the next open removes the rest.
             let _ = disk.discard(&name);
         }
         made.map(|()| Self { file, name })
     }
 
-    /// Gives the room back.
+    /// Removes the file.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
         disk.discard(&self.name).on("remove", || disk.describe(&self.name))
     }

@@ -1,4 +1,4 @@
-//! What the log has done, for metrics.
+//! What the log has done and holds, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,9 +21,9 @@ pub struct Stats {
     pub bytes: u64,
     /// Syncs of segments.
     pub syncs: u64,
-    /// Segments kept.
+    /// Segments of the log.
     pub segments: u64,
-    /// Their size on disk in bytes.
+    /// Size of these segments on disk in bytes, unused bytes included.
     pub size_bytes: u64,
     /// The last LSN appended, 0 for none.
     pub last_lsn: u64,
@@ -31,7 +31,7 @@ pub struct Stats {
     pub time_ms: u64,
     /// The last durable LSN, 0 for none.
     pub durable_lsn: u64,
-    /// Whether the disk was too full for the next segment when that was last tried.
+    /// Whether the disk was too full for the next segment at the last attempt.
     pub no_room: bool,
     /// Whether a write or sync has failed.
     pub poisoned: bool,

@@ -1,12 +1,12 @@
-//! Everything by which threads meet in the log, so that a build with `--cfg shuttle` can try their
-//! meetings in every order.
+//! Every primitive by which threads of the log synchronise. A build with `--cfg shuttle` replaces
+//! them and tries the threads in every order.
 
 #[cfg(shuttle)]
 pub(crate) use explored::{AtomicU64, Mutex, MutexGuard, SetOnce};
 #[cfg(not(shuttle))]
 pub(crate) use real::{AtomicU64, Mutex, MutexGuard, SetOnce};
 
-/// What a [`SetOnce`] says until somebody sets it.
+/// What a [`SetOnce`] holds until it is set.
 pub(crate) const UNSET: u32 = 0;
 
 #[cfg(not(shuttle))]
@@ -19,21 +19,21 @@ mod real {
 
     use super::UNSET;
 
-    /// Unset, and somebody waits.
+    /// Unset, and at least one thread waits.
     const HAS_WAITERS: u32 = u32::MAX;
 
-    /// A number that is set once, and threads that wait for that: one futex.
+    /// A number that is set once, and on which threads can wait: one futex.
     #[derive(Debug, Default)]
     pub(crate) struct SetOnce(AtomicU32);
 
     impl SetOnce {
-        /// Blocks until the word is set; returns what it says.
+        /// Blocks until the number is set; returns it.
         pub(crate) fn get(&self) -> u32 {
             loop {
                 match self.0.load(Ordering::Acquire) {
                     HAS_WAITERS => wait(&self.0, HAS_WAITERS),
                     UNSET => {
-                        // Lost to whoever sets it or waits too: the next look shows to whom.
+                        // If another thread was faster, the next load shows what it stored.
                         let relaxed = Ordering::Relaxed;
                         let _ = self.0.compare_exchange(UNSET, HAS_WAITERS, relaxed, relaxed);
                     }
@@ -42,7 +42,7 @@ mod real {
             }
         }
 
-        /// Sets the word and wakes all who wait, which costs a system call only if somebody does.
+        /// Sets the number and wakes all waiters; costs a system call only if there are any.
         pub(crate) fn set(&self, value: u32) {
             if self.0.swap(value, Ordering::Release) == HAS_WAITERS {
                 wake_all(&self.0);
@@ -59,7 +59,7 @@ mod explored {
 
     use super::UNSET;
 
-    /// As that of `parking_lot`, which knows no poisoning.
+    /// Like `parking_lot`'s, without poisoning.
     #[derive(Debug, Default)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::lsn::Lsn;
 use crate::wal::Wal;
 
-/// A future that is ready once everything up to an LSN is durable; see [`Wal::ticket`].
+/// A future that is ready once every record up to an LSN is durable; see [`Wal::ticket`].
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Ticket<'a, D: Disk> {
     pub(crate) wal: &'a Wal<D>,

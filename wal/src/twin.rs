@@ -5,9 +5,9 @@
 //! file = copy copy
 //! ```
 //!
-//! Replacing is atomic: the new file is written beside the old one, synced, renamed over it, and
-//! the directory is synced. The second copy is for the medium, not for crashes: one damaged sector
-//! must not cost the only witness of what else has to be there.
+//! Replacing is atomic: a temporary file is written, synced and renamed over the old one, then the
+//! directory is synced. The second copy is not for crashes but for a failing medium: one damaged
+//! sector must not destroy the only record of which other files must exist.
 
 use std::io;
 
@@ -23,28 +23,28 @@ const HEADER_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 const FILE_BYTES_MAX: u64 = 2 << 20;
 
-/// How long the file with a content of so many bytes is.
+/// The length of a twin file with so many bytes of content.
 pub(crate) const fn file_bytes(content: usize) -> usize {
     2 * (HEADER_BYTES + content + CRC_BYTES)
 }
 
-/// A named file of this kind.
+/// A file that is replaced whole and holds its content twice.
 #[derive(Clone, Copy, Debug)]
 pub struct TwinFile {
-    /// Its name in the directory.
+    /// The name of the file in its directory.
     pub name: &'static str,
-    /// What it starts with.
+    /// The first bytes of each copy.
     pub magic: [u8; 8],
 }
 
-/// What was found under the name.
+/// The outcome of reading a twin file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Twin {
-    /// No such file.
+    /// There is no such file.
     Missing,
     /// The content, and whether both copies still hold it.
     Content(Vec<u8>, bool),
-    /// A file without one valid copy.
+    /// A file without a valid copy.
     Damaged,
 }
 
@@ -64,8 +64,7 @@ impl TwinFile {
         let read = file.read_at(0, &mut bytes).on("read", describe)?;
         bytes.truncate(read);
         let first = self.decode(&bytes);
-        // Where the second copy starts follows from the first one or, if that is unreadable, from
-        // the size of the file.
+        // The second copy starts after the first or, if that is damaged, at half the file.
         let middle = match &first {
             DecodedCopy::Content(content) => HEADER_BYTES + content.len() + CRC_BYTES,
             _ => bytes.len() / 2,
@@ -88,7 +87,7 @@ impl TwinFile {
     /// Replaces the content; durable when this returns.
     ///
     /// # Errors
-    /// [`Error::Io`]. The old content is then still there, or already the new one.
+    /// [`Error::Io`]. The file then holds either the old or the new content.
     pub fn replace<D: Disk>(&self, disk: &D, content: &[u8]) -> Result<(), Error> {
         let temporary = format!("{}.tmp", self.name);
         let describe = || disk.describe(&temporary);
@@ -97,7 +96,7 @@ impl TwinFile {
         self.replace_by(disk, &file, &temporary, content)
     }
 
-    /// Replaces the content by way of a file that is there and called `temporary`.
+    /// Replaces the content by way of `file`, which exists under the name `temporary`.
     ///
     /// # Errors
     /// Those of [`replace`](Self::replace).
@@ -138,8 +137,8 @@ impl TwinFile {
         let (Some(covered), Some(crc)) = (bytes.get(..end), bytes.get(end..end + CRC_BYTES)) else {
             return DecodedCopy::Damaged;
         };
-        let sum = planted("manifest-checksum-skipped") || hash(covered) == u32_at(crc, 0);
-        if head[0..8] != self.magic || !sum {
+        let checksum_ok = planted("manifest-checksum-skipped") || hash(covered) == u32_at(crc, 0);
+        if head[0..8] != self.magic || !checksum_ok {
             return DecodedCopy::Damaged;
         }
         match u32_at(head, 8) {
@@ -149,6 +148,7 @@ impl TwinFile {
     }
 }
 
+/// One copy of the content, decoded.
 enum DecodedCopy {
     Content(Vec<u8>),
     Format(u32),

@@ -27,44 +27,44 @@ use self::commit::Purpose;
 
 /// A write-ahead log, open for writing.
 ///
-/// [`append`](Self::append) gives numbers and is volatile; [`wait`](Self::wait) makes durable. Any
-/// number of threads may do either at the same time: whoever waits first writes and syncs for all
-/// who have appended by then. Nothing here starts a thread; see
-/// [`Housekeeper`](crate::Housekeeper) for the work that is better done beside the commits.
+/// [`append`](Self::append) assigns LSNs and is volatile; [`wait`](Self::wait) makes records
+/// durable. Any number of threads may call both concurrently: the first thread to wait writes and
+/// syncs for all that have appended by then. A log starts no thread itself; a
+/// [`Housekeeper`](crate::Housekeeper) does the work that does not belong on the commit path.
 pub struct Wal<D: Disk> {
     disk: D,
     store: StoreId,
     queue: Mutex<Queue<D::File>>,
-    /// Locked only by the leader, so never contended.
+    /// Only the leader of a group locks it, so it is never contended.
     writer: Mutex<Writer<D>>,
-    /// Who holds it prepares the next segment.
+    /// The thread that holds it prepares the next segment.
     pool: Mutex<Pool<D::File>>,
     kept: Arc<Mutex<KeptSegments>>,
     counters: Arc<Counters>,
     durable: AtomicU64,
-    /// Below it every record was durable at the open, or never was: a torn tail leaves numbers
-    /// behind that are not given out again.
+    /// Every record below was durable at the open, or never existed: the LSNs of a torn tail are
+    /// not given out again.
     first_new_lsn: u64,
     commit_signal: Arc<CommitSignal>,
     idle_signal: Arc<IdleSignal>,
     _lock: D::Lock,
 }
 
-/// The queue, in hand.
+/// The locked queue.
 type QueueGuard<'a, D> = MutexGuard<'a, Queue<<D as Disk>::File>>;
 
 impl<D: Disk> Wal<D> {
     /// Recovers the log in `disk` (a new one if there is none) and opens it for writing.
     ///
-    /// Every record from `from` on is lent to `visit`, in order. Whatever is wrong with the log is said
-    /// while nothing has been changed. Nothing is written before the first append, but for the
-    /// manifest of a new log: a full disk can be opened and read.
+    /// Every record from `from` on is passed to `visit`, in order. Faults are reported before
+    /// anything is changed. Nothing is written before the first append, except the manifest of a
+    /// new log: a full disk can be opened and read.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process has the directory; [`Error::Corrupt`],
-    /// [`Error::Format`], [`Error::Missing`] and [`Error::Behind`] when what is there cannot be
-    /// continued; [`Error::Stopped`] when `visit` broke off; [`Error::NoSpace`] for a new log on a full
-    /// disk; [`Error::Io`].
+    /// [`Error::Locked`] when another process owns the directory; [`Error::NotRegular`],
+    /// [`Error::Corrupt`], [`Error::Format`], [`Error::Missing`] and [`Error::Behind`] when the
+    /// files found cannot be continued; [`Error::Stopped`] when `visit` broke off;
+    /// [`Error::NoSpace`] for a new log on a full disk; [`Error::Io`].
     pub fn open(
         disk: D,
         from: ReplayFrom,
@@ -104,19 +104,22 @@ impl<D: Disk> Wal<D> {
         Ok((wal, recovery))
     }
 
-    /// Appends `records` as one unit: after a crash all of them are there or none. Returns their
-    /// LSNs. Nothing is durable yet; `time_ms` (since 1970) is kept with them, raised to the time
-    /// of the append before if it is less.
+    /// Appends `records` as one unit: a crash keeps all of them or none. Returns their LSNs;
+    /// nothing is durable yet. `time_ms` (since 1970) is stored with the records, raised to the
+    /// time of the previous append if it is less.
     ///
-    /// Blocks only while a full group is being written. Memory stays bounded that way.
+    /// Blocks only while a full group is being written, which keeps memory bounded.
     ///
     /// # Errors
-    /// [`Error::Refused`] for an empty append, a record over 1 MiB or an append over 4 MiB;
-    /// [`Error::NoSpace`] when the disk is too full to prepare another segment, and from then on at
-    /// once, until a segment as large as that one has been [prepared](Self::prepare): by a
-    /// [`Housekeeper`](crate::Housekeeper) or, where there is none, by an append whose `time_ms` is
-    /// 2 s away from that of the one that was refused. [`Error::Poisoned`]; [`Error::NotAppended`] after
-    /// [`close`](Self::close). Nothing is appended then.
+    /// [`Error::Refused`] for an empty append, a record over 1 MiB or an append over 4 MiB.
+    /// [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close).
+    ///
+    /// [`Error::NoSpace`] when the disk is too full to prepare another segment. From then on every
+    /// append is refused at once, until a segment as large as the refused one has been
+    /// [prepared](Self::prepare): by a [`Housekeeper`](crate::Housekeeper) or, without one, by an
+    /// append whose `time_ms` is at least 2 s away from that of the refused one.
+    ///
+    /// After an error nothing was appended.
     pub fn append<R: AsRef<[u8]>>(
         &self,
         time_ms: u64,
@@ -125,7 +128,7 @@ impl<D: Disk> Wal<D> {
         Ok(self.enqueue(time_ms, records)?.1)
     }
 
-    /// Appends; the queue is still locked behind it.
+    /// Appends, and returns with the queue still locked.
     fn enqueue<R: AsRef<[u8]>>(
         &self,
         time_ms: u64,
@@ -183,7 +186,8 @@ impl<D: Disk> Wal<D> {
         self.store
     }
 
-    /// Whether appends are still taken: a write or sync may have failed while nobody waited.
+    /// Whether the log accepts appends. Detects a failed write or sync also when no caller waited
+    /// for it.
     ///
     /// # Errors
     /// [`Error::Poisoned`]; [`Error::NotAppended`] after [`close`](Self::close).
@@ -191,7 +195,7 @@ impl<D: Disk> Wal<D> {
         self.queue.lock().check()
     }
 
-    /// Counts and sizes.
+    /// Counters and sizes of the log.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
@@ -210,13 +214,14 @@ impl<D: Disk> Wal<D> {
         stats
     }
 
-    /// Makes everything durable, seals what was written and says so in the manifest; an open that has
-    /// written nothing has nothing to seal. Needs no room. Later appends are refused, and prepared room
-    /// is given back. Dropping a log without this is a crash as far as recovery is concerned.
+    /// Makes everything durable, writes the seal and records the clean stop in the manifest; an
+    /// open that has written nothing writes no seal. Needs no free space. Later appends are
+    /// refused, and prepared files are removed. Recovery takes a log that was dropped without a
+    /// close for a crashed one.
     ///
     /// # Errors
-    /// [`Error::Poisoned`], and [`Error::Io`] when only the manifest could not be written or a file
-    /// not be removed: the records and the seal are durable then.
+    /// [`Error::Poisoned`]; [`Error::Io`] when only the manifest could not be written or a file not
+    /// be removed: the records and the seal are durable then.
     pub fn close(&self) -> Result<(), Error> {
         if let Some(last) = self.last() {
             self.wait(last)?;
@@ -228,7 +233,7 @@ impl<D: Disk> Wal<D> {
             queue = self.queue.lock();
             queue.check()?;
         }
-        // From here on nothing can be appended that would have to be written behind the seal.
+        // From here on no append may succeed: its frame would follow the seal.
         if !planted("appends-after-the-seal") {
             queue.state = State::Closed;
         }
@@ -251,21 +256,21 @@ impl<D: Disk> Wal<D> {
     }
 }
 
-/// Makes durable which files there are, and removes those that carry nothing.
+/// Syncs the names of the directory, then removes the files that no record needs.
 fn remove_stale<D: Disk>(disk: &D, stale: &[String]) -> Result<(), Error> {
     let sync = || disk.sync_dir().on("sync the directory of", || disk.describe(""));
-    // After kill -9 the manifest that state them stale may be known to memory only.
+    // After kill -9 the manifest that makes them stale may exist in the page cache only.
     if !planted("names-believed-unsynced") {
         sync()?;
     }
     for name in stale {
         disk.discard(name).on("remove", || disk.describe(name))?;
     }
-    // Nor may they come back under a name that is about to be used again.
+    // A removed file must not come back under a name that is about to be reused.
     if stale.is_empty() || planted("leftovers-come-back") { Ok(()) } else { sync() }
 }
 
-/// The manifest of a new store: its id must not be given out before it is durable.
+/// The manifest of a new store: the store id must be durable before it is given out.
 fn new_store<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     let mut store = StoreId::default();
     disk.random(&mut store).on("make an id for", || disk.describe(""))?;
@@ -292,10 +297,10 @@ fn check_append<R: AsRef<[u8]>>(records: &[R]) -> Result<usize, Error> {
     Ok(bytes)
 }
 
-/// Reads a log without a lock and without changing anything, also beside a running writer: every
-/// record from `from` on is lent to `visit`. With a writer at work the end is wherever its frames
-/// end at that moment; whether a tail is torn is for the next [`Wal::open`] to say. What the writer drops
-/// before it was read is [missing](Error::Missing).
+/// Reads a log without its lock and without changing anything, also while a writer runs: every
+/// record from `from` on is passed to `visit`. The end is where the writer's valid frames end at
+/// that moment; only [`Wal::open`] decides whether a tail is torn. Records that the writer drops
+/// before they are read are [missing](Error::Missing).
 ///
 /// # Errors
 /// Those of [`Wal::open`] except [`Error::Locked`].

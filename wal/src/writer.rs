@@ -1,4 +1,4 @@
-//! The durable half: the active segment, the spare one, and the manifest.
+//! The durable half of the log: the active segment and the manifest.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::spare_manifest::SpareManifest;
 use crate::stats::Counters;
 use crate::sync::Mutex;
 
-/// What the log keeps, shared between the writer and whoever drops old segments.
+/// The segments of the log, shared between the writer and
+/// [`drop_through`](crate::Wal::drop_through).
 pub(crate) struct KeptSegments {
     pub(crate) manifest: Manifest,
     pub(crate) segments: Vec<KeptSegment>,
@@ -36,13 +37,13 @@ struct Active<F> {
 }
 
 impl<F> Active<F> {
-    /// Where it ends.
+    /// Where the log ends.
     fn end(&self) -> LogEnd {
         LogEnd { segment: self.number, end: self.offset, lsn: self.lsn }
     }
 }
 
-/// Owns the active segment. Only the leader of a group has it in hand.
+/// Owns the active segment. Only the leader of a group uses it.
 pub(crate) struct Writer<D: Disk> {
     disk: D,
     /// `None` until the first group of this open.
@@ -55,7 +56,7 @@ pub(crate) struct Writer<D: Disk> {
     time_ms: u64,
 }
 
-/// What a group looks like to the writer.
+/// What a group asks of the writer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) kind: FrameKind,
@@ -65,7 +66,7 @@ pub(crate) struct Batch {
 }
 
 impl<D: Disk> Writer<D> {
-    /// Goes on behind what a scan found, once there is something to write.
+    /// Continues what a scan found; writes nothing yet.
     pub(crate) fn new(
         disk: D,
         scan: &Scan,
@@ -83,8 +84,8 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Writes one group and returns the last LSN known durable, 0 when that is no news. With
-    /// `next` given, the group begins the next segment in it.
+    /// Writes one group; returns the last LSN that this made durable, 0 for none. With `next`
+    /// given, the group begins the next segment in it.
     pub(crate) fn write(
         &mut self,
         frame: &mut FrameBuffer,
@@ -104,7 +105,7 @@ impl<D: Disk> Writer<D> {
             self.time_ms = batch.time_ms;
             let fitting = |active: &&mut Active<_>| bytes <= active.bytes - active.offset;
             let Some(active) = self.active.as_mut().filter(fitting) else {
-                // Admission has seen to it that this cannot be; a file that grew would be damage.
+                // Admission prevents this; a file that grew would be reported as damage.
                 let full = io::ErrorKind::FileTooLarge.into();
                 return Err(full).on("write", || self.disk.describe("the active segment"));
             };
@@ -143,7 +144,7 @@ impl<D: Disk> Writer<D> {
         self.active.is_some()
     }
 
-    /// Says in the manifest that the log ends here on purpose, and needs no room for that.
+    /// Records the clean stop in the manifest; needs no free space.
     pub(crate) fn mark_clean(&self, spare: &SpareManifest<D::File>) -> Result<(), Error> {
         let Some(active) = &self.active else { return Ok(()) };
         let mut kept = self.kept.lock();
@@ -166,10 +167,10 @@ impl<D: Disk> Writer<D> {
         Ok(active.lsn)
     }
 
-    /// Ends the active segment, if there is one, and puts `spare` in its place.
+    /// Ends the active segment, if there is one, and begins the next one in `spare`.
     fn rotate(&mut self, first_lsn: u64, spare: Spare<D::File>) -> Result<u64, Error> {
         let previous = self.active.as_ref().map_or(self.recovered_end, Active::end);
-        // The successor will state where this segment ends, and that has to be true of the disk.
+        // The successor states where this segment ends, which must be true on the disk by then.
         let durable_lsn =
             if planted("rotation-without-sync") { previous.lsn } else { self.sync()? };
         let header = {
@@ -205,7 +206,7 @@ fn salt<D: Disk>(disk: &D) -> Result<Salt, Error> {
 }
 
 /// Gives a prepared segment its header, then its name, then its place in the manifest, each durable
-/// before the next: a segment with frames is always one the manifest knows.
+/// before the next: the manifest knows every segment with frames.
 fn activate<D: Disk>(
     disk: &D,
     spare: Spare<D::File>,

@@ -19,18 +19,18 @@ use crate::plant::planted;
 
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 const DIR_MODE: Mode = Mode::RWXU;
-/// Every sync waits while a disk deals with what is suddenly free: 8 to 11 ms for 42 MiB, on ext4 that
-/// discards at once.
+/// A removed file is truncated in steps of this size. Every sync waits while a disk handles freed
+/// space: 8 to 11 ms for 42 MiB, on ext4 that discards at once.
 const SHRINK_BYTES: u64 = 1 << 20;
-/// How many pages Linux keeps in one piece of a file at the most (`MAX_PAGECACHE_ORDER`). Such a piece
-/// begins at a multiple of its length, and who asks for a part of it to be dropped is not heard.
+/// The most pages in a folio of Linux' page cache (`MAX_PAGECACHE_ORDER`). A folio begins at a
+/// multiple of its length, and a request to drop a part of one is ignored.
 const FOLIO_PAGES_MAX: u64 = 1 << 11;
 
-/// A directory of the file system. Files are created 0600 and directories 0700, and a symbolic
-/// link where a file is expected is refused.
+/// A directory of the file system. Files are created 0600 and directories 0700, and a symbolic link
+/// where a file is expected is refused.
 ///
-/// It is the directory that is held, not its path: whoever moves it or puts another one in its
-/// place never makes this one write into the other.
+/// The open directory counts, not its path. Moving it or putting another one in its place never
+/// makes a log write into the other.
 ///
 /// The file system must be a local one: NFS, SMB, 9p and FUSE are refused for writing. On tmpfs
 /// everything works and nothing survives a power loss.
@@ -42,11 +42,12 @@ pub struct FsDisk {
     mode: OpenMode,
 }
 
+/// What a directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpenMode {
     ReadOnly,
     ReadWrite,
-    /// Also on a file system that is no place for a log.
+    /// Also on an unsupported file system.
     ReadWriteUnchecked,
 }
 
@@ -54,21 +55,21 @@ impl FsDisk {
     /// Opens `path` for reading and writing, creating it with all its missing parents.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`] when the file system is no place for a log, and whatever the
-    /// system says when the directory cannot be created or synced.
+    /// [`io::ErrorKind::Unsupported`] on a file system that does not suit a log; the system's error
+    /// when the directory cannot be created or synced.
     pub fn create(path: &Path) -> io::Result<Self> {
-        // Before anything is created there.
+        // Refuse before anything is created.
         let there = path.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));
         unsupported::refuse(&open_directory(there)?)?;
         create_durably(path)?;
         Self::open(path, OpenMode::ReadWrite)
     }
 
-    /// [`create`](Self::create) without a look at the file system, for those who know that its locks
-    /// and its syncs hold.
+    /// Like [`create`](Self::create), but accepts every file system, for callers that know its
+    /// locks and syncs to hold.
     ///
     /// # Errors
-    /// Whatever the system says when the directory cannot be created or synced.
+    /// The system's error when the directory cannot be created or synced.
     pub fn create_anywhere(path: &Path) -> io::Result<Self> {
         create_durably(path)?;
         Self::open(path, OpenMode::ReadWriteUnchecked)
@@ -82,19 +83,19 @@ impl FsDisk {
         Self::open(path, OpenMode::ReadOnly)
     }
 
-    /// The same directory with segments that stop doubling at `bytes`, 1 MiB at the least. Besides
-    /// the active one, up to three segments of that size are kept ready.
+    /// Sets the size at which segments stop doubling to `bytes`, at least 1 MiB. Besides the active
+    /// segment, up to three of that size are kept ready.
     #[must_use]
     pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes.max(SEGMENT_BYTES_MIN);
         self
     }
 
-    /// Takes away what anybody but the owner may do with the directory and the regular files in it,
-    /// and says where there was something to take.
+    /// Removes all rights of group and others from the directory and the regular files in it.
+    /// Returns the paths that had some.
     ///
     /// # Errors
-    /// When they belong to somebody else.
+    /// When another user owns them.
     pub fn make_private(&self) -> io::Result<Vec<PathBuf>> {
         let mut changed = Vec::new();
         let mut restrict = |file: &File, path: PathBuf| -> io::Result<()> {
@@ -111,7 +112,7 @@ impl FsDisk {
                 continue;
             }
             match self.open_regular(&name, OFlags::RDONLY) {
-                // Gone, or not the whole name.
+                // Removed since, or its name is not UTF-8.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 file => restrict(&file?, self.path.join(name))?,
             }
@@ -131,7 +132,7 @@ impl FsDisk {
         Ok(Self { directory, path, mode, segment_bytes_max: SEGMENT_BYTES_MAX })
     }
 
-    /// What carries `name` if that is not a regular file; `None` also when nothing does.
+    /// What `name` is if it is not a regular file; `None` also when it does not exist.
     fn not_regular(&self, name: impl Arg) -> io::Result<Option<&'static str>> {
         let stat = match rustix::fs::statat(&*self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
@@ -149,13 +150,13 @@ impl FsDisk {
 
     fn open_regular(&self, name: &str, flags: OFlags) -> io::Result<File> {
         if let Some(what) = self.not_regular(name)? {
-            return Err(io::Error::other(format!("it is {what} and not a regular file")));
+            return Err(io::Error::other(format!("it is {what}, not a regular file")));
         }
         self.open_at(name, flags)
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        // For what changed since somebody looked.
+        // The file may have been replaced since the check.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(rustix::io::retry_on_intr(|| {
             rustix::fs::openat(&*self.directory, name, flags, FILE_MODE)
@@ -163,7 +164,7 @@ impl FsDisk {
         .into())
     }
 
-    /// Gives back what a file holds, little by little. What has another name, too, is left alone.
+    /// Truncates a file in steps of [`SHRINK_BYTES`]. A file with another hard link is left alone.
     fn shrink(&self, name: &str) -> io::Result<()> {
         let file = self.open(name)?;
         let found = file.metadata()?;
@@ -189,16 +190,16 @@ fn open_directory_at(directory: &File, name: &str) -> io::Result<File> {
     Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
 }
 
-/// Creates `path` and its missing parents, each one synced into the directory that names it: a
-/// power cut can lose the name of a fully synced directory.
+/// Creates `path` and its missing parents, and syncs the parent of each: a power loss can take the
+/// name of a fully synced directory.
 fn create_durably(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     if path.is_dir() {
-        // Who made it may have been killed before its name was durable. A parent that may not be
-        // read was not made by us.
+        // The process that created it may have been killed before its name was durable. A parent
+        // without read permission was not created by a log.
         return File::open(parent).map_or(Ok(()), |parent| parent.sync_all());
     }
     if !parent.is_dir() {
@@ -217,8 +218,7 @@ pub struct FsLock(File);
 
 impl Drop for FsLock {
     fn drop(&mut self) {
-        // Closing alone would not do: a process that is just being started has the descriptor too,
-        // until it runs its program.
+        // Closing is not enough: a child process holds the descriptor too, between fork and exec.
         let _ = self.0.unlock();
     }
 }
@@ -228,15 +228,15 @@ impl Disk for FsDisk {
     type Lock = FsLock;
 
     fn lock(&self) -> io::Result<FsLock> {
-        // Whoever cannot write here learns it before anything is begun. Where this cannot be asked, the
-        // first file that is created tells.
+        // Missing write permission is reported before anything is begun. Where the check is not
+        // supported, the first created file reports it.
         let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         if let Err(error @ (Errno::ACCESS | Errno::ROFS)) =
             rustix::fs::accessat(&*self.directory, ".", wanted, AtFlags::EACCESS)
         {
             return Err(error.into());
         }
-        // Opened anew: a lock belongs to the opening, and clones of this disk share theirs.
+        // Opened anew: a flock belongs to the open descriptor, which clones of this disk share.
         let owned = open_directory_at(&self.directory, ".")?;
         match owned.try_lock() {
             Ok(()) => {}
@@ -245,8 +245,8 @@ impl Disk for FsDisk {
             Err(TryLockError::Error(error)) => return Err(error),
         }
         let note = self.open_regular(LOCK_NAME, OFlags::RDWR | OFlags::CREATE)?;
-        // Only for people, and no reason to stay out of a directory on a full disk. As wide as any
-        // other, so that nothing has to be cut off.
+        // For people only, so a full disk is no reason to refuse. Of fixed width, so that nothing of a
+        // longer id stays.
         let _ = note.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
         Ok(FsLock(owned))
     }
@@ -257,12 +257,12 @@ impl Disk for FsDisk {
                 Err(Errno::EXIST) => {}
                 made => made?,
             }
-            // Also when it was there: who made it may have been killed before its name was durable.
+            // Also for an existing directory: its creator may have been killed before the sync.
             self.sync_dir()?;
         }
         let directory = Arc::new(open_directory_at(&self.directory, name)?);
         if self.mode == OpenMode::ReadWrite {
-            // It may be a link to elsewhere.
+            // It may be a link into another file system.
             unsupported::refuse(&directory)?;
         }
         Ok(Self { directory, path: Arc::new(self.path.join(name)), ..self.clone() })
@@ -297,7 +297,7 @@ impl Disk for FsDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        // Only to be kind to others: what cannot be given back this way goes with the name.
+        // Best effort: the removal frees whatever could not be truncated.
         let _ = self.shrink(name);
         Ok(rustix::fs::unlinkat(&*self.directory, name, AtFlags::empty())?)
     }

@@ -1,10 +1,9 @@
 //! A disk that loses power on command.
 //!
-//! Every file has two images: what is synced, and the writes that are not; every directory has the
-//! names that are synced, and the operations on names that are not. [`SimDisk::losses`] are the
-//! disks that a power cut may leave: the synced part and any legal part of the rest, sector by
-//! sector. Reading calls are not counted as operations: a crash between two reads leaves the same
-//! disk.
+//! Every file has two images: the synced bytes, and the writes that are pending; every directory
+//! has its synced names, and the pending changes of names. [`SimDisk::losses`] are the disks that a
+//! power cut may leave: the synced part and any legal part of the pending one, sector by sector.
+//! Reads are not counted as operations: a crash between two reads leaves the same disk.
 
 mod content;
 mod faults;
@@ -48,7 +47,7 @@ pub struct SimLock {
 }
 
 impl SimDisk {
-    /// An empty disk. `seed` decides what [`Disk::random`] gives.
+    /// An empty disk. `seed` determines the bytes of [`Disk::random`].
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let state = DiskState { random: seed, ..DiskState::default() };
@@ -59,57 +58,57 @@ impl SimDisk {
         }
     }
 
-    /// The same disk with segments that stop doubling at `bytes`, so that a short life has many.
+    /// Sets the size at which segments stop doubling, so that a short life has many.
     #[must_use]
     pub fn with_segment_bytes_max(mut self, bytes: u64) -> Self {
         self.segment_bytes_max = bytes;
         self
     }
 
-    /// Says what is to go wrong from now on.
+    /// Sets which calls fail from now on.
     pub fn set_faults(&self, faults: Faults) {
         self.state.lock().faults = faults;
     }
 
-    /// The operations so far.
+    /// The number of operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.state.lock().operations
     }
 
-    /// The writes, reads and openings of files so far.
+    /// The numbers of writes, reads and opens so far.
     #[must_use]
     pub fn traffic(&self) -> [u64; 3] {
         let state = self.state.lock();
         [state.writes, state.reads, state.opens]
     }
 
-    /// The operations so far that needed room.
+    /// The number of operations so far that needed free space.
     #[must_use]
     pub fn growths(&self) -> u64 {
         self.state.lock().growths
     }
 
-    /// The syncs of files so far.
+    /// The number of file syncs so far.
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.state.lock().syncs
     }
 
-    /// The disks that may be found after the power has gone now.
+    /// The disks that a power loss at this moment may leave.
     #[must_use]
     pub fn losses(&self) -> Losses {
         Losses::of(self)
     }
 
-    /// One of them; see [`Losses::seeded`].
+    /// One of the disks that a power loss may leave; see [`Losses::seeded`].
     #[must_use]
     pub fn power_loss(&self, seed: u64) -> Self {
         self.losses().seeded(seed)
     }
 
     /// The disk as the next process finds it after this one was killed: everything written is
-    /// there, what was not synced still is not.
+    /// visible, and pending writes are still pending.
     #[must_use]
     pub fn kill(&self) -> Self {
         let mut state = self.state.lock().clone();
@@ -118,7 +117,7 @@ impl SimDisk {
         self.with(state)
     }
 
-    /// A copy that goes its own way.
+    /// An independent copy.
     #[must_use]
     pub fn fork(&self) -> Self {
         self.kill()
@@ -132,7 +131,7 @@ impl SimDisk {
         Some(state.files[file].live.to_vec())
     }
 
-    /// Gives a file a content behind everybody's back, as a failing medium does.
+    /// Sets the content of a file without an operation, as a failing medium does.
     pub fn write_file(&self, name: &str, bytes: &[u8]) {
         let mut state = self.state.lock();
         let file = state.files.len();
@@ -142,8 +141,7 @@ impl SimDisk {
         names.synced.insert(name_of(name).into(), file);
     }
 
-    /// Flips a bit of what the disk holds of a file. Memory goes on showing what was written, until its
-    /// cache is dropped.
+    /// Flips a bit on the disk. The page cache shows what was written until it is dropped.
     pub fn rot(&self, name: &str, offset: usize) {
         let mut state = self.state.lock();
         let names = state.directories.get(directory_of(name));
@@ -152,7 +150,7 @@ impl SimDisk {
         }
     }
 
-    /// Removes a file behind everybody's back.
+    /// Removes a file without an operation.
     pub fn remove_file(&self, name: &str) {
         let mut state = self.state.lock();
         if let Some(names) = state.directories.get_mut(directory_of(name)) {
@@ -173,8 +171,8 @@ impl SimDisk {
         each.flat_map(|(at, names)| names.live.keys().map(move |name| full(at, name))).collect()
     }
 
-    /// A hash of all names and contents, to tell images apart. Temporary files (`.tmp`) do not
-    /// count: whatever they hold is removed unread.
+    /// A hash of all names and contents, to compare images. Temporary files (`.tmp`) do not count:
+    /// they are removed unread.
     #[must_use]
     pub fn image_hash(&self) -> u64 {
         let state = self.state.lock();
@@ -290,7 +288,7 @@ impl Disk for SimDisk {
             };
             names.change(NameChange::Remove(name.into()));
             let bytes = files[file].live.len();
-            // Of every other file half is gone for good, whatever becomes of the name.
+            // Every other file loses half for good, even if its name comes back after a power loss.
             if file % 2 == 1 {
                 files[file].cut(bytes / 2);
             }

@@ -1,4 +1,4 @@
-//! From segment to segment, and where the last one ends: torn, or damaged?
+//! Replays the chain of segments and finds where the last one ends.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +15,7 @@ use crate::reader::FrameReader;
 use crate::segment::{LogEnd, SegmentHeader, segment_name};
 use crate::segment_info::SegmentInfo;
 
-/// Reads the segments of the chain one after the other, and says where the log ends.
+/// Reads the segments of the chain, one after the other.
 pub(super) struct Replay<'a, D> {
     pub(super) disk: &'a D,
     pub(super) access: Access,
@@ -47,8 +47,8 @@ impl<D: Disk> Replay<'_, D> {
         self.scan.next_lsn = header.first_lsn;
         self.scan.next_frame = header.first_frame;
         self.scan.time_ms = self.scan.time_ms.max(header.time_ms);
-        // Nothing proves the tail durable: after kill -9 it may exist in memory only, and after a failed
-        // sync memory may show what the disk does not hold.
+        // No frame proves the tail durable. After kill -9 it may exist in the page cache only; after a
+        // failed sync the page cache may differ from the disk.
         let unproven = self.access == Access::Exclusive && successor.is_none();
         if unproven && !planted("tail-believed-without-sync") {
             file.sync().on("sync", describe)?;
@@ -70,8 +70,8 @@ impl<D: Disk> Replay<'_, D> {
                 break (offset, None);
             } else {
                 let tail = reader.inspect_tail(offset, self.scan.next_frame)?;
-                // A writer may have gone on since the frame was read. What the frames behind it
-                // call durable was there before them, so that a second look must find it.
+                // A concurrent writer may have written more since the frame was read. Frames that a
+                // later frame calls durable were written before it, so a second read finds them.
                 reader.rewind(offset);
                 let grown = self.access == Access::ConcurrentWriter
                     && tail.durable > offset
@@ -105,8 +105,8 @@ impl<D: Disk> Replay<'_, D> {
             && !planted("end-left-unproven")
             && (progress.records_end > progress.durable || self.scan.recovery.torn_bytes > 0);
         self.scan.recovery.bytes += size;
-        // What a reused segment holds behind its header may be old frames or a torn first one. Where
-        // no frame ever came, the next segment passes this one over: nothing leads to it then.
+        // In a reused segment, old frames cannot be told from a torn first one, so it is kept. A new
+        // segment without a frame is not: the next segment continues the one before it.
         let unused = progress.frames == 0 && self.scan.recovery.torn_bytes == 0 && !header.reused;
         if !unused || successor.is_some() {
             self.scan.end = LogEnd { segment: number, end: stop, lsn };
@@ -125,6 +125,7 @@ impl<D: Disk> Replay<'_, D> {
         Ok(())
     }
 
+    /// Reads the next frame and passes its records to the visitor; `Ok(Err)` when there is none.
     fn frame(
         &mut self,
         number: u64,
@@ -169,9 +170,11 @@ impl<D: Disk> Replay<'_, D> {
         if header.records > 0 {
             let found = &mut progress.info;
             if found.records == 0 {
-                (found.first_lsn, found.first_ms) = (header.first_lsn, header.time_ms);
+                found.first_lsn = header.first_lsn;
+                found.first_ms = header.time_ms;
             }
-            (found.last_lsn, found.last_ms) = (lsn - 1, header.time_ms);
+            found.last_lsn = lsn - 1;
+            found.last_ms = header.time_ms;
             found.records += u64::from(header.records);
             progress.records_end = reader.offset;
         }
@@ -185,12 +188,12 @@ impl<D: Disk> Replay<'_, D> {
     }
 }
 
-/// What the frames of a segment have told so far.
+/// What the frames of a segment have shown so far.
 #[derive(Default)]
 struct Progress {
     durable: u64,
     frames: u64,
-    /// Where the last one with records ends.
+    /// Where the last frame with records ends.
     records_end: u64,
     info: SegmentInfo,
 }

@@ -10,7 +10,9 @@ use crate::reader::Tail;
 use crate::segment::SegmentHeader;
 
 impl<D: Disk> Replay<'_, D> {
-    /// The newest segment ends at `stop` without a seal: torn, or damaged?
+    /// Decides about the newest segment, whose valid frames end at `stop` without a seal. Bytes
+    /// after `stop` are corrupt if a clean stop or a durable mark beyond it proves them durable,
+    /// else torn.
     pub(super) fn judge_tail(
         &mut self,
         header: &SegmentHeader,
@@ -28,8 +30,8 @@ impl<D: Disk> Replay<'_, D> {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeDurableMark));
         }
         self.scan.recovery.torn_bytes = if header.reused { tail.framed } else { tail.bytes };
-        // A record that left a trace keeps its number: whoever saw the trace must never meet
-        // another record under it.
+        // The LSNs of torn records stay unused: a reader may have seen such a record and must never
+        // see another one under its LSN.
         if !planted("number-of-a-torn-record-given-again") {
             self.scan.next_lsn = self.scan.next_lsn.max(tail.next_lsn);
         }

@@ -1,13 +1,14 @@
-//! A file on a medium that fails in places.
+//! Reads a file on a medium that fails in places.
 
 use std::io;
 
 use crate::disk::DiskFile;
 
-/// What a medium loses at a time.
+/// The unit of a read error.
 const PAGE_BYTES: usize = 4096;
 
-/// Reads what can be read; pages that cannot are zeros, which no checksum takes for a frame.
+/// Reads a file page by page. An unreadable page reads as zeros, which no checksum takes for a
+/// frame.
 pub(super) struct LossyReader<F>(pub(super) F);
 
 impl<F: DiskFile> DiskFile for LossyReader<F> {
@@ -54,7 +55,7 @@ impl<F: DiskFile> DiskFile for LossyReader<F> {
 mod tests {
     use super::*;
 
-    /// Ones, of which the second page cannot be read.
+    /// A file of ones whose second page cannot be read.
     struct Failing;
 
     impl DiskFile for Failing {
@@ -73,26 +74,26 @@ mod tests {
         }
 
         fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-            unreachable!("nobody writes")
+            unreachable!("a salvage writes nothing here")
         }
 
         fn has_single_link(&self) -> io::Result<bool> {
-            unreachable!("nobody reuses")
+            unreachable!("a salvage reuses nothing")
         }
 
         fn sync(&self) -> io::Result<()> {
-            unreachable!("nobody writes")
+            unreachable!("a salvage writes nothing here")
         }
 
         fn drop_cache(&self, _: u64) -> io::Result<()> {
-            unreachable!("nobody writes")
+            unreachable!("a salvage writes nothing here")
         }
     }
 
     #[test]
-    fn a_page_that_cannot_be_read_is_zeros_and_the_others_are_there() {
+    fn an_unreadable_page_reads_as_zeros_and_the_others_as_written() {
         let mut out = vec![7; 4 * PAGE_BYTES];
-        let read = LossyReader(Failing).read_at(0, &mut out).expect("patience");
+        let read = LossyReader(Failing).read_at(0, &mut out).expect("a lossy read");
         assert_eq!(read, 3 * PAGE_BYTES - 10);
         assert!(out[..PAGE_BYTES].iter().all(|&byte| byte == 1));
         assert!(out[PAGE_BYTES..2 * PAGE_BYTES].iter().all(|&byte| byte == 0));

@@ -1,4 +1,4 @@
-//! Writing the new log.
+//! Writes the new log of a salvage.
 
 use std::io;
 
@@ -15,10 +15,10 @@ use crate::recover::{Access, ReplayFrom, scan};
 use crate::segment::{LogEnd, SegmentHeader, StoreId, segment_name, segment_number};
 use crate::twin::{Twin, TwinFile};
 
-/// Stands in the place of the manifest until the new log is whole: a log refuses to open with it.
+/// Stands in for the manifest until the new log is complete. A log with it does not open.
 const UNFINISHED: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALS\0" };
 
-/// Writes `run` into `target`.
+/// Writes `run` into `target` as a new log of `store`.
 pub(super) fn rebuild<D: Disk>(
     source: &D,
     target: &D,
@@ -27,7 +27,7 @@ pub(super) fn rebuild<D: Disk>(
     store: StoreId,
     next_lsn: u64,
 ) -> Result<(), Error> {
-    // Before the lock, which is a file that must not appear in somebody else's directory.
+    // Checked before locking: LOCK must not appear in a directory of another purpose.
     leftovers(target)?;
     let _lock = match target.lock() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -45,8 +45,7 @@ pub(super) fn rebuild<D: Disk>(
         target,
         header: SegmentHeader {
             store,
-            // No number of the old log is used again: files of the two can never be taken for one
-            // another.
+            // Numbers of the old log are not reused, so that no file of one log fits the other.
             number: set.highest_segment,
             incarnation: set.highest_incarnation.saturating_add(1),
             first_lsn: 0,
@@ -62,7 +61,7 @@ pub(super) fn rebuild<D: Disk>(
     let oldest = set.highest_segment + 1;
     let nothing =
         [FrameRange { first_lsn: run.after + 1, last_lsn: run.after, ..FrameRange::default() }];
-    // A log has one segment at least.
+    // A log has at least one segment.
     let ranges = if run.ranges.is_empty() { &nothing[..] } else { &run.ranges };
     for (index, range) in ranges.iter().enumerate() {
         log.segment(range, index + 1 == ranges.len())?;
@@ -80,7 +79,7 @@ pub(super) fn rebuild<D: Disk>(
     check(target, run)
 }
 
-/// What an unfinished salvage has left in `target`.
+/// The files of an unfinished salvage in `target`; an error if anything else is there.
 fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
     let entries = target.list().on("list", || target.describe(""))?;
     let unfinished = matches!(UNFINISHED.read(target)?, Twin::Content(..));
@@ -97,7 +96,7 @@ fn leftovers<D: Disk>(target: &D) -> Result<Vec<String>, Error> {
     Ok(names.filter(|name| segment_number(name).is_some()).collect())
 }
 
-/// Reads the new log from the disk.
+/// Reads the new log back from the disk and compares it with `run`.
 fn check<D: Disk>(target: &D, run: &Run) -> Result<(), Error> {
     let mut pass = |_: crate::Record<'_>| std::ops::ControlFlow::Continue(());
     let found = scan(target, Access::ConcurrentWriter, ReplayFrom::Oldest, &mut pass)?.recovery;
@@ -105,20 +104,21 @@ fn check<D: Disk>(target: &D, run: &Run) -> Result<(), Error> {
     {
         return Ok(());
     }
-    let source = io::Error::other("what was read back is not what was written");
+    let source = io::Error::other("the records read back differ from those written");
     Err(Error::Io { action: "check", file: target.describe(""), source })
 }
 
+/// The new log, while its segments are written.
 struct Rebuild<'a, D> {
     source: &'a D,
     target: &'a D,
-    /// Of the segment that is being written; between two, what the next one continues.
+    /// The header of the current segment; between two segments, what the next one continues.
     header: SegmentHeader,
     next_frame: u64,
 }
 
 impl<D: Disk> Rebuild<'_, D> {
-    /// Writes one segment with the records of `range`; the last one is sealed.
+    /// Writes one segment with the records of `range`; the last one ends with a seal.
     fn segment(&mut self, range: &FrameRange, last: bool) -> Result<(), Error> {
         self.header.number += 1;
         self.header.first_lsn = range.first_lsn;
@@ -146,8 +146,8 @@ impl<D: Disk> Rebuild<'_, D> {
             place.durable = place.offset;
             write(FrameBuffer::new(), FrameKind::Seal, &file, &mut place).on("write", describe)?;
         }
-        let (end, next_frame) = (place.offset, place.number);
-        self.next_frame = next_frame;
+        let end = place.offset;
+        self.next_frame = place.number;
         self.header.bytes = end;
         file.write_at(0, &self.header.encode()).on("write", describe)?;
         file.sync().on("sync", describe)?;
@@ -156,7 +156,7 @@ impl<D: Disk> Rebuild<'_, D> {
         Ok(())
     }
 
-    /// Writes the records of `range`, each frame as it was but for its checksums and its number.
+    /// Writes the records of `range`: the same frames, with new checksums and frame numbers.
     fn copy(
         &self,
         range: &FrameRange,
@@ -167,7 +167,7 @@ impl<D: Disk> Rebuild<'_, D> {
         let mut reader = self.reader(range)?;
         while reader.offset < range.end {
             let Ok((frame, mut records)) = reader.next_frame()? else {
-                let source = io::Error::other("it is not what it was a moment ago");
+                let source = io::Error::other("its content has changed since it was scanned");
                 let file = self.source.describe(&range.name);
                 return Err(Error::Io { action: "read again", file, source });
             };
@@ -193,7 +193,7 @@ impl<D: Disk> Rebuild<'_, D> {
     }
 }
 
-/// Writes a frame at `place` and moves `place` behind it.
+/// Writes a frame at `place` and advances `place` past it.
 fn write<F: DiskFile>(
     mut frame: FrameBuffer,
     kind: FrameKind,

@@ -1,4 +1,4 @@
-//! The records that can still be read, and where they do not continue one another.
+//! Scans the segments of a damaged log for runs of readable records.
 
 use std::ops::RangeInclusive;
 
@@ -14,31 +14,32 @@ use crate::segment::LogEnd;
 /// More records than any segment can hold.
 const SEGMENT_RECORDS_MAX: u64 = SEGMENT_BYTES_MAX / RECORD_HEADER_BYTES as u64;
 
-/// What a log directory still tells.
+/// The runs found so far, and what the next frame must continue.
 #[derive(Default)]
 pub(super) struct RunScan {
     pub(super) runs: Vec<Run>,
     pub(super) missing: Vec<RangeInclusive<u64>>,
     pub(super) skipped: Vec<Skipped>,
     pub(super) torn_bytes: u64,
-    /// The LSN behind which the log begins.
+    /// The LSN after which the log begins.
     pub(super) begin: u64,
     pub(super) next_lsn: u64,
-    /// The last LSN that is known to have been given out before here.
+    /// The last LSN that is known to have been given out before the next frame.
     last_lsn: u64,
-    /// What the next frame must say, at least; an LSN of 0 stands for any.
+    /// The least numbers of the next frame; an LSN of 0 stands for any.
     expected_lsn: u64,
     expected_frame: u64,
     time_ms: u64,
-    /// Something was lost before the first number that is known.
+    /// Something was lost before the first LSN that is known.
     lost_at_start: bool,
-    /// The run that is going on: a record that is in its place belongs to it.
+    /// Whether the last run continues: the next record in sequence belongs to it.
     run_open: bool,
-    /// The LSN behind which the next run begins.
+    /// The LSN after which the next run begins.
     run_after: u64,
 }
 
 impl RunScan {
+    /// Scans the segments of `set`.
     pub(super) fn of<D: Disk>(disk: &D, set: &mut SegmentSet) -> Result<Self, Error> {
         let mut scan = Self {
             skipped: std::mem::take(&mut set.skipped),
@@ -71,44 +72,48 @@ impl RunScan {
         if lost > 0 && !nothing {
             scan.add_missing(scan.expected_lsn.max(1)..=u64::MAX);
         }
-        // Nobody can tell the numbers that were given out there, but how many they can have been.
+        // The LSNs of lost segments are unknown, but their number is bounded.
         let bound = lost.saturating_mul(SEGMENT_RECORDS_MAX);
         scan.next_lsn = scan.next_lsn.saturating_add(bound);
         scan.skipped.sort_by_key(|skipped| (skipped.damage.segment, skipped.damage.offset));
         Ok(scan)
     }
 
-    /// Goes on to a segment whose header tells what came before.
+    /// Moves to a segment whose valid header states what precedes it.
     fn enter_segment(&mut self, candidate: &Candidate, first: bool) {
         let header = &candidate.header;
         let before = header.previous.lsn;
         if first {
-            (self.begin, self.run_after, self.last_lsn) = (before, before, before);
+            self.begin = before;
+            self.run_after = before;
+            self.last_lsn = before;
             self.expected_lsn = before.saturating_add(1);
         } else if before >= self.expected_lsn {
             self.expect_lsn(before.saturating_add(1));
         } else if before != self.last_lsn {
-            // It knows of other records than there are: another history.
+            // It continues other records than those found: another history.
             self.close_run(self.expected_lsn - 1);
         }
-        // Numbers between were never given out.
+        // LSNs in between were never given out.
         self.expected_lsn = self.expected_lsn.max(header.first_lsn);
         self.expected_frame = self.expected_frame.max(header.first_frame);
     }
 
-    /// The next record has this number: what lies before it and was not seen is missing.
+    /// States that the next record has this LSN: LSNs before it that were not found are missing.
     fn expect_lsn(&mut self, lsn: u64) {
         if lsn <= self.expected_lsn {
             return;
         }
         if self.expected_lsn == 0 {
-            // The first that is known of the log.
-            (self.begin, self.run_after) = (lsn - 1, lsn - 1);
+            // The first LSN that is known of the log.
+            self.begin = lsn - 1;
+            self.run_after = lsn - 1;
         } else {
             self.add_missing(self.expected_lsn..=lsn - 1);
             self.close_run(lsn - 1);
         }
-        (self.last_lsn, self.expected_lsn) = (lsn - 1, lsn);
+        self.last_lsn = lsn - 1;
+        self.expected_lsn = lsn;
     }
 
     fn add_missing(&mut self, lsns: RangeInclusive<u64>) {
@@ -119,7 +124,8 @@ impl RunScan {
     }
 
     fn close_run(&mut self, after: u64) {
-        (self.run_open, self.run_after) = (false, after);
+        self.run_open = false;
+        self.run_after = after;
     }
 
     fn read_segment<D: Disk>(
@@ -151,7 +157,7 @@ impl RunScan {
             let Some((reason, until)) = self.find_proof(disk, candidate, &mut end, offset)? else {
                 return Ok(());
             };
-            // A frame whose body alone is damaged has been stepped over: its length is right.
+            // The reader has passed a frame whose body alone is damaged: its length is valid.
             if fault != FrameFault::Body {
                 reader.offset = offset + 8;
             }
@@ -166,8 +172,8 @@ impl RunScan {
         }
     }
 
-    /// What proves that there was a frame at `offset`, and up to where; `None` when the log may
-    /// just end there.
+    /// The evidence that there was a frame at `offset`, and up to where; `None` when the log may
+    /// end there.
     fn find_proof<D: Disk>(
         &mut self,
         disk: &D,
@@ -200,7 +206,7 @@ impl RunScan {
         Ok(None)
     }
 
-    /// Takes a frame whose checksums are right.
+    /// Accepts a frame with valid checksums if it is in sequence.
     fn admit(&mut self, header: &FrameHeader, mut records: Records<'_>) -> Result<(), Reason> {
         let continues = header.first_lsn >= self.expected_lsn
             && header.first_lsn > 0
@@ -218,18 +224,23 @@ impl RunScan {
             return Err(Reason::RecordsMalformed);
         }
         self.expect_lsn(header.first_lsn);
-        (self.expected_frame, self.time_ms) = (header.number.saturating_add(1), header.time_ms);
+        self.expected_frame = header.number.saturating_add(1);
+        self.time_ms = header.time_ms;
         Ok(())
     }
 
-    /// Puts the frame at `offset` of `candidate`, which is in its place, into the run.
+    /// Adds the frame at `offset` of `candidate`, which is in sequence, to the run.
     fn extend_run(&mut self, candidate: &Candidate, header: &FrameHeader, offset: u64) {
         let end = offset + header.frame_bytes() as u64;
         let last_lsn = header.first_lsn.saturating_add(u64::from(header.records)) - 1;
         if !self.run_open && header.records > 0 {
             self.run_open = true;
-            let (after, first_lsn, first_ms) = (self.run_after, header.first_lsn, header.time_ms);
-            self.runs.push(Run { after, first_lsn, first_ms, ..Run::default() });
+            self.runs.push(Run {
+                after: self.run_after,
+                first_lsn: header.first_lsn,
+                first_ms: header.time_ms,
+                ..Run::default()
+            });
         }
         let Some(run) = self.runs.last_mut().filter(|_| self.run_open) else { return };
         let here = run
@@ -251,16 +262,18 @@ impl RunScan {
         }
         if header.records > 0 {
             run.records += u64::from(header.records);
-            (run.last_lsn, run.last_ms) = (last_lsn, header.time_ms);
+            run.last_lsn = last_lsn;
+            run.last_ms = header.time_ms;
         }
-        (self.last_lsn, self.expected_lsn) = (last_lsn, last_lsn.saturating_add(1));
+        self.last_lsn = last_lsn;
+        self.expected_lsn = last_lsn.saturating_add(1);
     }
 }
 
-/// What tells where the frames of a segment end.
+/// Evidence for where the frames of a segment end.
 struct EndEvidence {
     successor: Option<LogEnd>,
     clean: Option<LogEnd>,
-    /// The end of what is not zero, and the furthest that any frame header calls durable.
+    /// The end of the bytes that are not zero, and the furthest durable mark of any frame header.
     beyond: Option<(u64, u64)>,
 }

@@ -1,4 +1,4 @@
-//! The segments that are still there, in the order of history.
+//! The segments that are left of a log, in order.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::manifest::Manifest;
 use crate::reader::FrameReader;
 use crate::segment::{FORMAT, HeaderFault, SegmentHeader, StoreId, segment_name, segment_number};
 
-/// A segment whose frames can be checked.
+/// A file that may be a segment of the log.
 pub(super) struct Candidate {
-    /// The file that holds it: after a mishap not always the one of its number.
+    /// The file. After a mishap its name is not always that of its segment number.
     pub(super) name: String,
-    /// As the header says, or as it stands when that is damaged.
+    /// The header; its fields as they are when it is damaged.
     pub(super) header: SegmentHeader,
-    /// Whether the header's own checksum is right. Otherwise the frames have shown that the salt
-    /// is, and nothing else of it is believed.
+    /// Whether the header's checksum is valid. If not, frames have confirmed the salt, and no other
+    /// field is relied on.
     pub(super) header_valid: bool,
     pub(super) size: u64,
 }
@@ -42,48 +42,51 @@ impl Candidate {
         bytes: u64,
         reason: Reason,
     ) -> Skipped {
-        let (file, segment) = (disk.describe(&self.name), self.number_in_name());
+        let file = disk.describe(&self.name);
+        let segment = self.number_in_name();
         Skipped { damage: Damage { file, segment, offset, reason }, bytes }
     }
 
-    /// The number in the name of the file.
+    /// The segment number in the name of the file.
     fn number_in_name(&self) -> u64 {
         segment_number(&self.name).unwrap_or(0)
     }
 }
 
-/// What is left of a log directory.
+/// The usable segments of a log directory, and what else was found.
 #[derive(Default)]
 pub(super) struct SegmentSet {
     pub(super) manifest: Option<Manifest>,
     pub(super) store: Option<StoreId>,
     /// From the oldest to the newest.
     pub(super) segments: Vec<Candidate>,
-    /// Everything that is not in `segments` and should or could be.
+    /// Files that should be or could be in `segments` and are not.
     pub(super) skipped: Vec<Skipped>,
-    /// No LSN below was never given out, as far as anything here tells.
+    /// A lower bound of the first LSN that was never given out, from manifest and headers.
     pub(super) next_lsn: u64,
-    /// The highest numbers any header tells.
+    /// The highest numbers in the manifest or any header.
     pub(super) highest_segment: u64,
     pub(super) highest_incarnation: u64,
-    /// Segments before the first candidate are lost; without a manifest they may also have been dropped.
+    /// Segments before the first one are lost. Without a manifest they may also have been dropped.
     pub(super) lost_before: bool,
-    /// How many segments behind the last candidate are lost; without a manifest nobody knows.
+    /// How many segments after the last one are lost; `None`, without a manifest, for an unknown
+    /// number.
     pub(super) lost_after: Option<u64>,
 }
 
 impl SegmentSet {
+    /// Reads the directory of a log.
     pub(super) fn read<D: Disk>(disk: &D) -> Result<Self, Error> {
         let found = candidates_in(disk)?;
         let known = match Manifest::read(disk) {
             Err(error @ Error::Format { .. }) => return Err(error),
             other => other.ok().flatten(),
         };
-        // One that knows none of the segments has come from elsewhere.
-        let mut header_valid = found.iter().filter(|candidate| candidate.header_valid).peekable();
+        // A manifest that knows none of the segments is that of another log.
+        let mut valid = found.iter().filter(|candidate| candidate.header_valid).peekable();
         let known = known.filter(|manifest| {
-            header_valid.peek().is_none()
-                || header_valid.any(|candidate| candidate.header.store == manifest.store)
+            valid.peek().is_none()
+                || valid.any(|candidate| candidate.header.store == manifest.store)
         });
         let manifest = known.unwrap_or_default();
         let mut set = Self {
@@ -98,7 +101,7 @@ impl SegmentSet {
         set.refuse_forks(disk, &mut candidates)?;
         set.link_chain(disk, &mut candidates);
         for candidate in candidates.into_values() {
-            // Segments without frames that nobody leads to are what a start leaves behind.
+            // A segment without frames outside the chain was prepared and never used.
             let mut reader = candidate.reader(disk, candidate.size)?;
             let first_frame = if candidate.header_valid { candidate.header.first_frame } else { 0 };
             let tail = reader.inspect_tail(SEGMENT_HEADER_BYTES, first_frame)?;
@@ -114,7 +117,7 @@ impl SegmentSet {
         Ok(set)
     }
 
-    /// Takes out what is not of this log or cannot be checked.
+    /// Leaves out files that are not of this log or cannot be checked.
     fn select<D: Disk>(
         &mut self,
         disk: &D,
@@ -127,15 +130,16 @@ impl SegmentSet {
             let named = candidate.number_in_name();
             let number = if candidate.header_valid { header.number } else { named };
             if number < oldest {
-                // It was dropped, and only its name has come back.
+                // It was dropped; a power loss brought its name back.
                 continue;
             }
             let ours = Some(header.store) == self.store;
             let fault = if candidate.header_valid {
                 (!ours).then_some(Reason::SegmentForeign)
             } else {
-                let told = ours && header.number == named;
-                let checked = told && candidate.reader(disk, candidate.size)?.seek()?.is_some();
+                let plausible = ours && header.number == named;
+                let checked =
+                    plausible && candidate.reader(disk, candidate.size)?.seek()?.is_some();
                 (!checked).then_some(Reason::SegmentHeaderDamaged)
             };
             if let Some(reason) = fault {
@@ -147,8 +151,8 @@ impl SegmentSet {
                 self.next_lsn = self.next_lsn.max(header.first_lsn).max(before);
                 self.highest_incarnation = self.highest_incarnation.max(header.incarnation);
                 if header.bytes != candidate.size {
-                    let (offset, bytes) =
-                        (candidate.size.min(header.bytes), candidate.size.abs_diff(header.bytes));
+                    let offset = candidate.size.min(header.bytes);
+                    let bytes = candidate.size.abs_diff(header.bytes);
                     let reason = Reason::SegmentResized;
                     self.skipped.push(candidate.skipped(disk, offset, bytes, reason));
                 }
@@ -158,7 +162,7 @@ impl SegmentSet {
                 self.skipped.push(candidate.skipped(disk, 0, bytes, reason));
             }
             self.highest_segment = self.highest_segment.max(number);
-            // Of two files with one segment the one with the right name counts.
+            // Of two files for one segment, the one with its name counts.
             if number == named || !candidates.contains_key(&number) {
                 candidates.insert(number, candidate);
             }
@@ -166,8 +170,8 @@ impl SegmentSet {
         Ok(candidates)
     }
 
-    /// Puts aside segments that the manifest does not know and that contradict one it does know: it
-    /// holds records behind the end that they state, and those were there first.
+    /// Leaves out segments newer than the manifest that contradict a known one: the known one holds
+    /// records after the end that they state, and those were written first.
     fn refuse_forks<D: Disk>(
         &mut self,
         disk: &D,
@@ -198,7 +202,7 @@ impl SegmentSet {
         Ok(())
     }
 
-    /// Moves the candidates that lead to one another from the newest down into the set.
+    /// Moves the candidates that lead to one another, from the newest down, into the set.
     fn link_chain<D: Disk>(&mut self, disk: &D, candidates: &mut BTreeMap<u64, Candidate>) {
         let manifest = self.manifest.unwrap_or_default();
         let newest = candidates.keys().next_back().copied();
@@ -213,7 +217,8 @@ impl SegmentSet {
         };
         let mut next = newest;
         while let Some(candidate) = next.and_then(|number| candidates.remove(&number)) {
-            let (number, previous) = (candidate.header.number, candidate.header.previous.segment);
+            let number = candidate.header.number;
+            let previous = candidate.header.previous.segment;
             next = if !candidate.header_valid {
                 below(candidates, number)
             } else if previous == 0 || previous < manifest.oldest {
@@ -222,7 +227,7 @@ impl SegmentSet {
                 Some(previous)
             } else {
                 let next = below(candidates, previous.min(number));
-                // Without a manifest it may just as well have been dropped.
+                // Without a manifest the segment may also have been dropped.
                 if next.is_some() || self.manifest.is_some() {
                     self.report_missing(disk, previous);
                 }
@@ -237,7 +242,7 @@ impl SegmentSet {
         self.segments.reverse();
     }
 
-    /// Says that a segment is not there, unless its file is and has been told about.
+    /// Reports a missing segment, unless its file exists and has been reported.
     fn report_missing<D: Disk>(&mut self, disk: &D, number: u64) {
         if self.skipped.iter().all(|skipped| skipped.damage.segment != number) {
             let name = segment_name(number);
@@ -278,7 +283,7 @@ fn candidate<D: Disk>(disk: &D, name: String) -> Result<Candidate, Error> {
     }
 }
 
-/// The store that most segments belong to; of two the one whose segment comes first.
+/// The store of most segments; of several, the one whose segment comes first.
 fn majority_store(found: &[Candidate]) -> Option<StoreId> {
     let mut votes: Vec<(StoreId, usize)> = Vec::new();
     for candidate in found.iter().filter(|candidate| candidate.header_valid) {

@@ -1,4 +1,4 @@
-//! Group commit: whoever waits first takes what has been appended to the disk, for all who wait.
+//! Group commit: the first thread to wait writes and syncs everything appended, for all that wait.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::queue::{InFlight, State};
 use crate::ticket::Ticket;
 use crate::writer::Batch;
 
-/// What a group is taken to the disk for.
+/// Why a group is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Write,
@@ -27,7 +27,7 @@ pub(super) enum Purpose {
 }
 
 impl<D: Disk> Wal<D> {
-    /// Appends and waits.
+    /// Appends `records` and waits until they are durable.
     ///
     /// # Errors
     /// Those of [`append`](Self::append) and [`wait`](Self::wait).
@@ -41,11 +41,11 @@ impl<D: Disk> Wal<D> {
         Ok(lsns)
     }
 
-    /// Returns once everything up to `lsn` is durable.
+    /// Returns once every record up to `lsn` is durable.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when the write or sync failed: whether the record is there is then
-    /// decided by recovery. [`Error::NotAppended`] when there is no such record.
+    /// [`Error::Poisoned`] when the write or sync failed: recovery then decides whether the record
+    /// exists. [`Error::NotAppended`] when there is no such record.
     pub fn wait(&self, lsn: Lsn) -> Result<(), Error> {
         if self.is_durable(lsn.get()) {
             return Ok(());
@@ -53,17 +53,18 @@ impl<D: Disk> Wal<D> {
         self.await_durable(self.queue.lock(), lsn.get())
     }
 
-    /// A future of [`wait`](Self::wait): thousands of commits can be on their way without a thread
-    /// for each. Their groups are led by a [`Committer`](crate::Committer), or by whoever waits
-    /// besides; where there is neither, a poll leads, and blocks for as long as that takes.
+    /// A future of [`wait`](Self::wait): thousands of commits can be in flight without a thread for
+    /// each. A [`Committer`](crate::Committer) or a waiting thread leads their groups. With
+    /// neither, the poll itself leads and blocks for that long.
     pub fn ticket(&self, lsn: Lsn) -> Ticket<'_, D> {
         Ticket { wal: self, lsn }
     }
 
-    /// Writes a frame that carries nothing but the proof that everything before it was durable.
+    /// Writes a frame without records that proves everything before it durable.
+    ///
     /// Does nothing while records are pending or being written: they will carry the proof. Before
-    /// the first of them it does something only where a crash has left an end that nothing proves,
-    /// and where the segment that is to say so is [prepared](Self::prepare).
+    /// the first record of this open it writes only if a crash has left an end that no frame proves
+    /// durable, and the segment for the note is [prepared](Self::prepare).
     ///
     /// # Errors
     /// [`Error::Poisoned`].
@@ -71,7 +72,7 @@ impl<D: Disk> Wal<D> {
         self.try_note().map(drop)
     }
 
-    /// Whether there was anything to do.
+    /// Writes a [`note`](Self::note) if one is due; returns whether it did.
     pub(crate) fn try_note(&self) -> Result<bool, Error> {
         let queue = self.queue.lock();
         let unused = self.counters.frames.load(Ordering::Relaxed) == 0;
@@ -130,25 +131,26 @@ impl<D: Disk> Wal<D> {
         &self.commit_signal
     }
 
-    /// Takes groups to the disk for as long as there are tickets that wait for one.
+    /// Writes and syncs groups for as long as tickets wait for one.
     pub(crate) fn commit_for_tickets(&self) {
         loop {
             let queue = self.queue.lock();
-            // A failure is told to the tickets themselves.
+            // A failure is reported to the tickets themselves.
             if queue.wakers.is_empty() || self.join_group(queue, Purpose::Sync).is_err() {
                 return;
             }
         }
     }
 
-    /// Has all who wait for the pending group look again.
+    /// Wakes all tickets that wait for the pending group, so that they poll again.
     pub(crate) fn wake_tickets(&self) {
         let wakers = std::mem::take(&mut self.queue.lock().wakers);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Joins the group that is gathering: leads it when its turn has come, follows who does. What
-    /// was pending is written when this returns; durable unless the purpose is only to write.
+    /// Joins the group that is gathering: as its leader if it has none, else as a follower. On
+    /// return the records that were pending are written, and durable unless the purpose is only to
+    /// write.
     pub(super) fn join_group(
         &self,
         mut queue: QueueGuard<'_, D>,
@@ -171,7 +173,7 @@ impl<D: Disk> Wal<D> {
         self.lead(queue, purpose)
     }
 
-    /// Waits for the end of a group that somebody else leads.
+    /// Waits for the end of a group that another thread leads.
     fn await_group(&self, group: &Group) -> Result<(), Error> {
         if group.await_end() {
             return Ok(());
@@ -179,8 +181,8 @@ impl<D: Disk> Wal<D> {
         self.queue.lock().check_poison()
     }
 
-    /// Takes the pending group to the disk. The caller has found `busy` unset, or has been handed
-    /// the lead with `busy` set.
+    /// Writes the pending group. The caller has found `busy` unset, or was handed the lead with
+    /// `busy` set.
     pub(super) fn lead(&self, mut queue: QueueGuard<'_, D>, purpose: Purpose) -> Result<(), Error> {
         queue.busy = true;
         queue.elected = false;
@@ -241,11 +243,11 @@ impl<D: Disk> Wal<D> {
             wakers.append(&mut queue.wakers);
         }
         drop(queue);
-        // The next leader first: its sync is what everybody else will wait for.
+        // The next leader is woken first: all other threads will wait for its sync.
         if let Some(next) = next {
             next.hand_over_lead();
             if result.is_err() && !planted("followers-not-notified-of-a-failure") {
-                // Nobody will lead it any more.
+                // No thread will lead it any more.
                 next.end(false);
             }
         }

@@ -1,4 +1,4 @@
-//! Room for what will be appended, and from what need not be kept.
+//! Space for future appends: prepared segments, and dropped ones.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,14 +15,14 @@ use crate::spare::Spare;
 use crate::writer::KeptSegments;
 
 impl<D: Disk> Wal<D> {
-    /// Removes the segments all of whose records are at or before `lsn`, except the newest one.
-    /// Returns how many went. The manifest names the new oldest segment before the first is
-    /// removed.
+    /// Drops the segments all of whose records are at or before `lsn`, except the newest one.
+    /// Returns how many were dropped. The manifest names the new oldest segment before the first
+    /// file is removed.
     ///
     /// # Errors
     /// [`Error::NoSpace`] when the disk is full and no segment has been prepared since the last
-    /// drop; nothing was dropped then. [`Error::Io`]. Files that could not be removed are ignored
-    /// from now on and removed at the next open.
+    /// drop; nothing was dropped then. [`Error::Io`]; a file that could not be removed is no longer
+    /// part of the log, and the next open removes it.
     pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
         if droppable(&self.kept.lock(), lsn) == 0 {
             return Ok(0);
@@ -48,7 +48,7 @@ impl<D: Disk> Wal<D> {
         Ok(count)
     }
 
-    /// Prepares the next segment if it is not there yet, so that no append has to.
+    /// Prepares the next segment unless one is prepared, so that no append has to.
     ///
     /// # Errors
     /// [`Error::NoSpace`] when the disk is full, [`Error::Io`].
@@ -56,7 +56,7 @@ impl<D: Disk> Wal<D> {
         self.prepare_spare(0, None)
     }
 
-    /// Whether the next segment is missing.
+    /// Whether no next segment is prepared.
     #[must_use]
     pub fn lacks_spare(&self) -> bool {
         self.queue.lock().spare.is_none()
@@ -70,15 +70,15 @@ impl<D: Disk> Wal<D> {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Counts the housekeepers.
+    /// Counts a housekeeper that has started or stopped.
     pub(crate) fn count_housekeeper(&self, started: bool) {
         let mut queue = self.queue.lock();
         let count = queue.housekeepers;
         queue.housekeepers = if started { count + 1 } else { count - 1 };
     }
 
-    /// Sees to a segment that holds what is pending and `bytes` more, for an append of `time_ms` if
-    /// one needs it.
+    /// Prepares a segment for the pending records and `bytes` more; `time_ms` is that of the append
+    /// that needs it, if one does.
     pub(super) fn prepare_spare(&self, bytes: usize, time_ms: Option<u64>) -> Result<(), Error> {
         let mut pool = self.pool.lock();
         let ((least, best), small) = {
@@ -86,7 +86,7 @@ impl<D: Disk> Wal<D> {
             queue.check()?;
             let sizes = queue.next_segment_bytes(bytes, self.disk.segment_bytes_max());
             let have = queue.spare.as_ref().map_or(0, Spare::bytes);
-            // Another append may have seen to it since, and a group may have begun it.
+            // Another append may have prepared one since, and a group may have begun it.
             let admitted = time_ms.is_some() && queue.admits(bytes) && !queue.is_short();
             if admitted
                 || have >= sizes.0
@@ -107,7 +107,8 @@ impl<D: Disk> Wal<D> {
         let mut queue = self.queue.lock();
         match taken {
             Ok(spare) => {
-                (queue.spare, queue.shortage) = (Some(spare), None);
+                queue.spare = Some(spare);
+                queue.shortage = None;
                 Ok(())
             }
             Err(Error::NoSpace { source }) => {
@@ -116,7 +117,7 @@ impl<D: Disk> Wal<D> {
                 let kind = source.kind();
                 queue.shortage = Some(Shortage { kind, segment_bytes: least, refused_ms });
                 drop(queue);
-                // Appends are refused until a housekeeper has found room: none may sleep over that.
+                // Appends are refused until a housekeeper has found space, so none may stay asleep.
                 self.idle_signal.notify();
                 Err(Error::NoSpace { source })
             }
@@ -125,7 +126,7 @@ impl<D: Disk> Wal<D> {
     }
 }
 
-/// How many segments may go.
+/// How many of the oldest segments hold no record after `lsn`; never the newest.
 fn droppable(kept: &KeptSegments, lsn: Lsn) -> usize {
     let newest = kept.segments.len().saturating_sub(1);
     kept.segments[..newest].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count()

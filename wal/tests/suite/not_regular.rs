@@ -129,8 +129,8 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
             let (writing, reading) = (dir.clone(), dir.clone());
             let opened = within_reason(&case, move || open(&writing).map(drop));
             match opened.expect_err(&case) {
-                Error::NotRegular { file, what: told } => {
-                    assert_eq!((Path::new(&file), told), (&*path, what));
+                Error::NotRegular { file, kind } => {
+                    assert_eq!((Path::new(&file), kind), (&*path, what));
                 }
                 Error::Io { action: "lock", file, source } if name == "LOCK" => {
                     assert_eq!(Path::new(&file), path);

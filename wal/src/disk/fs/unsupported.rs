@@ -1,16 +1,15 @@
-//! Which file systems are no place for a log.
+//! Refuses file systems that do not suit a log.
 
 use std::fs::File;
 use std::io;
 
-/// Refuses a directory on a file system where a lock or a sync is worth nothing, or where nobody
-/// can tell.
+/// Refuses a directory on a file system whose locks and syncs cannot be relied on.
 ///
 /// # Errors
 /// [`io::ErrorKind::Unsupported`].
 #[cfg(target_os = "linux")]
 pub(super) fn refuse(directory: &File) -> io::Result<()> {
-    // The field is signed on some machines, and its upper half then the sign.
+    // Signed on some machines, where the upper half repeats the sign.
     let magic = rustix::fs::fstatfs(directory)?.f_type as u64 & 0xFFFF_FFFF;
     match unsuitable(magic) {
         None => Ok(()),
@@ -21,19 +20,18 @@ pub(super) fn refuse(directory: &File) -> io::Result<()> {
     }
 }
 
-/// What other systems call their file systems is not known here.
+/// Other systems do not report the type of a file system in a known way.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn refuse(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// The name of a file system that is no place for a log, by its `statfs` magic number, and why.
+/// The name of an unsuitable file system, by its `statfs` magic number, and why it is.
 #[cfg(any(target_os = "linux", test))]
 fn unsuitable(magic: u64) -> Option<(&'static str, &'static str)> {
-    const NETWORK: &str = "other machines may write there at the same time, and whether a lock or a \
-                           sync holds is for a server to say";
-    const FUSE: &str = "a program stands behind it, and whether a lock or a sync holds is for that \
-                        program to say";
+    const NETWORK: &str = "other machines may write to it concurrently, and its server decides \
+                           whether locks and syncs hold";
+    const FUSE: &str = "a program implements it and decides whether locks and syncs hold";
     Some(match magic {
         0x6969 => ("NFS", NETWORK),
         0x517B | 0xFE53_4D42 | 0xFF53_4D42 => ("SMB", NETWORK),

@@ -1,4 +1,4 @@
-//! One file: what is synced, what memory shows, and the writes in between.
+//! One simulated file: the synced bytes, the page cache, and the pending writes.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,20 +14,20 @@ pub(super) type Sector = [u8; SECTOR_BYTES];
 pub(super) struct Content {
     pub(super) live: Pages,
     pub(super) synced: Pages,
-    /// Writes that are not synced, in order: where, and what.
+    /// Writes that are not synced, in order: offset and bytes.
     pub(super) pending: Vec<(usize, Arc<[u8]>)>,
-    /// A sync has failed, or the medium has: what memory shows is not what the disk will ever hold.
+    /// After a failed sync or bit rot, the page cache shows what the disk does not hold.
     cache_diverged: bool,
 }
 
-/// A sector with writes on the way.
+/// A sector with pending writes.
 pub(super) struct UnsyncedSector {
     pub(super) index: usize,
-    /// What it held and may come to hold: first what is synced, then as each pending write leaves
-    /// it, with the number of that write, from 1.
+    /// What the sector may hold: first the synced bytes, then the state after each pending write,
+    /// with the number of that write, from 1.
     pub(super) versions: Vec<(usize, Sector)>,
-    /// The bytes of the sector that are being written; the others stay as they are whatever
-    /// happens (SQLite calls that a powersafe overwrite).
+    /// The bytes of the sector that are being written; the others never change (SQLite calls that a
+    /// powersafe overwrite).
     pub(super) touched: Range<usize>,
 }
 
@@ -47,20 +47,20 @@ impl Content {
         }
     }
 
-    /// Has only the first `len` bytes be there, whatever happens.
+    /// Truncates the file to `len` bytes, durably.
     pub(super) fn cut(&mut self, len: usize) {
         self.sync();
         self.live.cut(len);
         self.synced.cut(len);
     }
 
-    /// A sync that fails as Linux fails: memory shows the pages as clean, the disk never gets them.
+    /// A sync that fails as on Linux: pages become clean, the disk never gets them.
     pub(super) fn lose_pending(&mut self) {
         self.pending.clear();
         self.cache_diverged = true;
     }
 
-    /// Flips a bit of what is synced.
+    /// Flips a bit of the synced bytes.
     pub(super) fn rot(&mut self, offset: usize) {
         let mut byte = [0];
         self.synced.read(offset, &mut byte);
@@ -68,7 +68,7 @@ impl Content {
         self.cache_diverged = true;
     }
 
-    /// Reads from the disk again what memory shows from `offset` on.
+    /// Replaces the page cache from `offset` on with what the disk holds.
     pub(super) fn drop_cache(&mut self, offset: usize) {
         if self.cache_diverged {
             let mut kept = vec![0; offset.min(self.live.len())];
@@ -82,7 +82,7 @@ impl Content {
         }
     }
 
-    /// The sectors whose fate is open: each pending write may have reached each of its sectors.
+    /// The sectors with pending writes: each write may have reached each of its sectors.
     pub(super) fn unsynced(&self) -> Vec<UnsyncedSector> {
         let mut sectors: BTreeMap<usize, UnsyncedSector> = BTreeMap::new();
         for (number, (offset, bytes)) in self.pending.iter().enumerate() {
@@ -111,7 +111,7 @@ impl Content {
         sectors.into_values().filter(|sector| sector.versions.len() > 1).collect()
     }
 
-    /// Where the file ends if every pending write has made it.
+    /// Where the file ends if every pending write reached the disk.
     pub(super) fn pending_end(&self) -> usize {
         let ends = self.pending.iter().map(|(offset, bytes)| offset + bytes.len());
         ends.max().unwrap_or(0).max(self.synced.len())

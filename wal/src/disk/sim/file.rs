@@ -1,4 +1,4 @@
-//! An open file, and what may become of a call.
+//! An open file of a simulated disk.
 
 use std::io;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl DiskFile for SimFile {
         }
         let size = state.files[self.file].live.len() as u64;
         let growth = (offset + bytes.len() as u64).saturating_sub(size);
-        // What finds no room, as far as it does.
+        // The bytes of this write that find no space.
         let mut lacking = 0;
         if growth > 0 && state.count_growth().is_err() {
             lacking = (bytes.len() as u64).div_ceil(2);

@@ -1,4 +1,4 @@
-//! What a power cut may leave: every legal disk, all of them or some by seed.
+//! The disks that a power cut may leave: all legal ones, or some by seed.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,30 @@ use super::{DiskState, SimDisk};
 
 /// The disks that a power cut at one moment may leave.
 ///
-/// Open is, each on its own: for every sector with writes on the way, whether it holds what was
-/// synced, what any of the writes made of it, or zeros or garbage where it was being written; for
-/// every file that grows, whether its new size made it; for every change of a name, whether it made it.
+/// Each of these is decided independently:
+/// - for every sector with pending writes: the synced bytes, the state after any of the writes, or
+///   zeros or garbage in the bytes being written;
+/// - for every file that grows: whether its new size is durable;
+/// - for every change of a name: whether it is durable.
 pub struct Losses {
     state: DiskState,
     disk: SimDisk,
     files: Vec<(usize, Vec<UnsyncedSector>)>,
-    /// How many fates each open question has, in a fixed order.
+    /// The number of outcomes of each decision, in a fixed order.
     outcomes: Vec<usize>,
 }
 
-/// How the open questions are answered.
+/// How the decisions are made.
 enum Choice<'a> {
-    /// By one digit each.
+    /// The outcomes, one for each decision.
     Digits(&'a [usize]),
-    /// Nothing unsynced made it.
+    /// Nothing unsynced is durable.
     Nothing,
-    /// Everything did.
+    /// Everything is durable.
     Everything,
-    /// The writes to each file, and the changes of each directory's names, up to some point.
+    /// The writes to each file and the name changes of each directory are durable up to some point.
     Prefix(Rng),
-    /// Each at random.
+    /// Each decision at random.
     Any(Rng),
 }
 
@@ -44,7 +46,7 @@ impl Losses {
         let mut files = Vec::new();
         for (index, file) in state.files.iter().enumerate().filter(|(_, f)| !f.pending.is_empty()) {
             let unsynced = file.unsynced();
-            // The last two fates are zeros and garbage.
+            // The last two outcomes are zeros and garbage.
             outcomes.extend(unsynced.iter().map(|sector| sector.versions.len() + 2));
             outcomes.push(2);
             files.push((index, unsynced));
@@ -52,13 +54,13 @@ impl Losses {
         Self { state, disk: disk.clone(), files, outcomes }
     }
 
-    /// How many there are, as long as that is a number.
+    /// The number of disks; `None` if it exceeds `u64`.
     #[must_use]
     pub fn count(&self) -> Option<u64> {
         self.outcomes.iter().try_fold(1_u64, |count, &outcomes| count.checked_mul(outcomes as u64))
     }
 
-    /// All of them, if they are `most` at the most; else that many, by seed, the extremes first.
+    /// All of them, if they are at most `most`; else that many by seed, the extremes first.
     pub fn images(&self, most: u64, seed: u64) -> impl Iterator<Item = SimDisk> + '_ {
         let all = self.count().is_some_and(|count| count <= most);
         let count = if all { self.count().unwrap_or(most) } else { most };
@@ -66,9 +68,9 @@ impl Losses {
             .map(move |number| if all { self.nth(number) } else { self.seeded(seed + number) })
     }
 
-    /// One of them by seed. Of four seeds in a row, the first keeps nothing unsynced, the second
-    /// everything, the third an ordered prefix torn at a sector, the fourth any sector and any name
-    /// on its own.
+    /// One of them by seed. Of four consecutive seeds, the first keeps nothing unsynced, the second
+    /// everything, the third an ordered prefix torn at a sector, the fourth decides every sector
+    /// and name independently.
     #[must_use]
     pub fn seeded(&self, seed: u64) -> SimDisk {
         let rng = Rng { state: seed.wrapping_add(0x5EED) };
@@ -93,7 +95,8 @@ impl Losses {
 
     fn image(&self, mut choice: Choice<'_>) -> SimDisk {
         let mut image = DiskState { operations: self.state.operations, ..DiskState::default() };
-        (image.syncs, image.random) = (self.state.syncs, self.state.random);
+        image.syncs = self.state.syncs;
+        image.random = self.state.random;
         for (directory, names) in &self.state.directories {
             let survived = choice.names(names);
             image.directories.insert(directory.clone(), Names::durable(survived));
@@ -130,7 +133,7 @@ impl Choice<'_> {
         let end = file.pending_end();
         let (whole, torn) = match self {
             Choice::Prefix(rng) => {
-                // The write that was under way made it up to some sector of the file.
+                // The write in flight is durable up to some sector of the file.
                 let whole = rng.below(file.pending.len() + 1);
                 let (offset, write) =
                     file.pending.get(whole).map_or((0, 0), |(o, b)| (*o, b.len()));
@@ -204,7 +207,7 @@ mod tests {
     use crate::disk::{Disk, DiskFile};
 
     #[test]
-    fn every_legal_loss_is_there_once() {
+    fn every_legal_loss_is_generated_once() {
         let disk = SimDisk::new(1);
         let file = disk.create("a").unwrap();
         file.write_at(0, &[1; 512]).unwrap();

@@ -1,8 +1,8 @@
-//! The names of a directory: as memory shows them, as the disk has them, and what lies between.
+//! The names of a simulated directory: current, synced, and the pending changes between them.
 
 use std::collections::BTreeMap;
 
-/// Names, each for the index of a file.
+/// Names, each with the index of its file.
 #[derive(Clone, Default)]
 pub(super) struct Names {
     pub(super) live: BTreeMap<String, usize>,
@@ -28,7 +28,7 @@ impl Names {
         self.pending.clear();
     }
 
-    /// A directory of which nothing is pending.
+    /// A directory without pending changes.
     pub(super) fn durable(names: BTreeMap<String, usize>) -> Self {
         Self { live: names.clone(), synced: names, pending: Vec::new() }
     }
@@ -40,7 +40,7 @@ impl NameChange {
             Self::Create(name, file) => {
                 names.insert(name.clone(), *file);
             }
-            // A rename whose source never made it does nothing; it never takes the target away.
+            // A rename whose source was lost does nothing; its target stays.
             Self::Rename(from, to) => {
                 if let Some(file) = names.remove(from) {
                     names.insert(to.clone(), file);
@@ -53,12 +53,12 @@ impl NameChange {
     }
 }
 
-/// The directory in a path.
+/// The directory part of a path.
 pub(super) fn directory_of(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-/// The name in a path.
+/// The name part of a path.
 pub(super) fn name_of(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, name)| name)
 }

@@ -1,4 +1,4 @@
-//! The bytes of a file, in pages that images share until one of them changes.
+//! The bytes of a simulated file, in pages that images share until one is written.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 const PAGE_BYTES: usize = 4096;
 static ZEROS: [u8; PAGE_BYTES] = [0; PAGE_BYTES];
 
-/// Bytes by position. A page that was never anything but zeros is not stored.
+/// A byte vector in pages. A page that always held zeros is not stored.
 #[derive(Clone, Default)]
 pub(super) struct Pages {
     pages: Vec<Option<Arc<[u8; PAGE_BYTES]>>>,
@@ -18,13 +18,13 @@ impl Pages {
         self.len
     }
 
-    /// Makes it at least `len` bytes long, with zeros.
+    /// Extends it with zeros to at least `len` bytes.
     pub(super) fn grow(&mut self, len: usize) {
         self.len = self.len.max(len);
         self.pages.resize(self.len.div_ceil(PAGE_BYTES), None);
     }
 
-    /// Makes it no longer than `len` bytes.
+    /// Truncates it to at most `len` bytes.
     pub(super) fn cut(&mut self, len: usize) {
         if len < self.len {
             let mut kept = vec![0; len];
@@ -34,7 +34,7 @@ impl Pages {
         }
     }
 
-    /// Fills the start of `out` with what there is from `offset` on; returns how much that is.
+    /// Copies bytes from `offset` on into `out`; returns how many there were.
     pub(super) fn read(&self, offset: usize, out: &mut [u8]) -> usize {
         let count = self.len.saturating_sub(offset).min(out.len());
         let mut done = 0;
@@ -83,7 +83,7 @@ impl From<&[u8]> for Pages {
 }
 
 impl Hash for Pages {
-    /// Equal bytes hash alike, whether a page of zeros is stored or not.
+    /// Equal bytes have equal hashes, whether a page of zeros is stored or not.
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.len.hash(hasher);
         for (index, page) in self.pages.iter().enumerate() {
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn pages_are_a_vector_of_bytes() {
-        let (mut pages, mut model) = (Pages::default(), Vec::new());
+        let mut pages = Pages::default();
+        let mut model = Vec::new();
         for (offset, length, byte) in
             [(0, 10, 1), (4090, 20, 2), (9000, 5000, 0), (5000, 9000, 3), (12_000, 1, 0)]
         {

@@ -1,4 +1,4 @@
-//! Random numbers that can be had again.
+//! A seeded random number generator.
 
 /// splitmix64 (Steele, Lea, Flood 2014): small, seeded, good enough to choose what is lost.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use super::names::Names;
 /// "Too many open files".
 const EMFILE: i32 = 24;
 
-/// Everything there is on it, and what has happened.
+/// The files and directories of a disk, its faults and its counters.
 #[derive(Clone, Default)]
 pub(super) struct DiskState {
     pub(super) files: Vec<Content>,
