@@ -41,7 +41,7 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn a_log_at_rest_wakes_nobody() {
+fn the_housekeeper_of_an_idle_log_never_wakes() {
     let disk = SimDisk::new(1);
     let (wal, _) =
         Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");

@@ -51,7 +51,7 @@ fn commit(wal: &Wal<SimDisk>, disk: &SimDisk, writer: usize) -> usize {
 }
 
 #[test]
-fn what_is_acknowledged_is_durable_and_nobody_waits_for_ever() {
+fn acknowledged_records_are_durable_and_no_waiter_waits_for_ever() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
@@ -81,7 +81,7 @@ fn what_is_acknowledged_is_durable_and_nobody_waits_for_ever() {
 }
 
 #[test]
-fn a_failed_sync_is_told_to_everybody_who_waits() {
+fn a_failed_sync_is_reported_to_every_waiter() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
@@ -110,7 +110,7 @@ fn a_failed_sync_is_told_to_everybody_who_waits() {
 }
 
 #[test]
-fn a_stop_lets_nothing_be_written_behind_the_seal() {
+fn a_stop_admits_no_frame_after_the_seal() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
@@ -138,7 +138,7 @@ fn a_stop_lets_nothing_be_written_behind_the_seal() {
 }
 
 #[test]
-fn segments_change_hands_without_a_loss() {
+fn concurrent_drops_and_rotations_lose_nothing() {
     let scenario = || {
         let disk = SimDisk::new(1).with_segment_bytes_max(1 << 20);
         let wal = log(&disk);
@@ -173,7 +173,7 @@ fn segments_change_hands_without_a_loss() {
 }
 
 #[test]
-fn a_segment_that_pending_records_count_on_stays_where_it_is() {
+fn a_spare_that_pending_records_need_is_not_replaced() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
@@ -196,7 +196,7 @@ fn a_segment_that_pending_records_count_on_stays_where_it_is() {
 }
 
 #[test]
-fn who_waits_for_a_full_group_that_an_append_leads_is_told_when_it_is_durable() {
+fn a_waiter_on_a_full_group_led_by_an_append_returns_once_it_is_durable() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);

@@ -17,7 +17,7 @@ fn large(number: u64) -> Vec<u8> {
 }
 
 #[test]
-fn whatever_is_written_between_two_reads_no_damage_is_seen() {
+fn a_write_between_two_reads_is_never_seen_as_damage() {
     let mut grown = 0;
     for at in 1.. {
         let disk = SimDisk::new(1);
@@ -55,7 +55,7 @@ fn whatever_is_written_between_two_reads_no_damage_is_seen() {
 }
 
 #[test]
-fn a_reader_changes_nothing_and_waits_for_no_disk() {
+fn a_reader_changes_nothing_and_never_syncs() {
     let disk = SimDisk::new(1);
     let mut life = Life::default();
     live(&disk, &mut life).expect("a life");
@@ -66,7 +66,7 @@ fn a_reader_changes_nothing_and_waits_for_no_disk() {
 }
 
 #[test]
-fn damage_is_told_to_a_reader_too() {
+fn a_reader_without_the_lock_reports_damage() {
     let disk = SimDisk::new(1);
     let wal = open(&disk);
     for number in 1..4 {

@@ -86,7 +86,7 @@ fn read_beside(
 }
 
 #[test]
-fn segments_that_are_dropped_while_one_reads_are_no_damage() {
+fn a_reader_never_takes_a_drop_for_damage() {
     let mut missed = 0;
     for at in 1.. {
         let found = read_beside(at, |_, wal| {
@@ -105,7 +105,7 @@ fn segments_that_are_dropped_while_one_reads_are_no_damage() {
 }
 
 #[test]
-fn a_writer_that_starts_anew_while_one_reads_is_no_damage() {
+fn a_reader_never_takes_a_restart_of_the_writer_for_damage() {
     for at in 1.. {
         // The start after the next record removes the segment that was never used.
         let found = read_beside(at, |disk, wal| {
@@ -123,7 +123,7 @@ fn a_writer_that_starts_anew_while_one_reads_is_no_damage() {
 }
 
 #[test]
-fn a_log_that_is_made_while_one_reads_is_no_damage() {
+fn a_reader_never_takes_a_log_being_created_for_damage() {
     for at in 1.. {
         let disk = SimDisk::new(3);
         let due = Due::new(at, {

@@ -14,7 +14,7 @@ use icn_wal::disk::{Faults, SimDisk};
 use icn_wal::{Error, Lsn, ReplayFrom, Wal};
 
 #[test]
-fn power_loss_at_every_operation_loses_nothing_acknowledged() {
+fn acked_records_survive_power_loss_at_every_operation() {
     let whole = SimDisk::new(1);
     live(&whole, &mut Life::default()).expect("no faults");
     let operations = whole.operations();
@@ -98,7 +98,7 @@ fn power_loss_inside_recovery_changes_nothing() {
 }
 
 #[test]
-fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
+fn data_only_in_the_page_cache_is_synced_before_recovery_relies_on_it() {
     let pass = |_: icn_wal::Record<'_>| ControlFlow::Continue(());
     let life = |disk: &SimDisk| {
         let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Oldest, pass)?;
@@ -148,7 +148,7 @@ fn what_only_memory_knows_of_a_killed_process_is_not_built_upon() {
 }
 
 #[test]
-fn after_a_failed_sync_nothing_more_is_taken() {
+fn after_a_failed_sync_no_append_is_accepted() {
     let disk = SimDisk::new(4);
     let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
         .expect("open");
@@ -188,7 +188,7 @@ fn a_full_disk_refuses_appends_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_can_be_opened_and_read_and_is_left_as_it_is() {
+fn a_log_on_a_full_disk_opens_and_reads_unchanged() {
     let disk = SimDisk::new(6);
     let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
         .expect("open");
@@ -215,7 +215,7 @@ fn a_full_disk_can_be_opened_and_read_and_is_left_as_it_is() {
 }
 
 #[test]
-fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
+fn a_log_whose_lsns_have_jumped_can_be_closed_at_once() {
     let disk = SimDisk::new(3);
     let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
         .expect("open");
@@ -246,7 +246,7 @@ fn a_log_whose_numbers_have_jumped_can_be_closed_at_once() {
 }
 
 #[test]
-fn what_a_crash_has_left_behind_makes_room_for_the_next_start() {
+fn leftovers_of_a_crash_free_space_for_the_next_start() {
     let disk = SimDisk::new(6);
     let wal = open(&disk);
     wal.commit(0, &["there"]).expect("commit");

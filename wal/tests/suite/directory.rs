@@ -16,7 +16,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn missing_directories_and_files_are_made_for_their_owner_alone() {
+fn directories_and_files_are_created_for_their_owner_alone() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("a/b/c");
     let disk = FsDisk::create(&path).expect("create");
@@ -33,7 +33,7 @@ fn missing_directories_and_files_are_made_for_their_owner_alone() {
 }
 
 #[test]
-fn a_directory_in_a_directory_is_one_of_its_own() {
+fn a_subdirectory_is_a_directory_of_its_own() {
     let dir = tempfile::tempdir().expect("dir");
     let disk = FsDisk::create(dir.path()).expect("create");
     let inner = disk.subdir("inner").expect("subdir");
@@ -46,7 +46,7 @@ fn a_directory_in_a_directory_is_one_of_its_own() {
 /// Recovery believes what it reads then to be on the disk. Linux keeps a file in pieces of up to some MiB,
 /// and leaves one alone that is to be dropped in part.
 #[test]
-fn of_what_is_dropped_nothing_stays_in_memory() {
+fn no_dropped_page_stays_in_the_page_cache() {
     const MIB: u64 = 1 << 20;
     const TMPFS: i64 = 0x0102_1994;
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("dir");
@@ -80,7 +80,7 @@ fn of_what_is_dropped_nothing_stays_in_memory() {
 }
 
 #[test]
-fn a_file_shrinks_before_its_name_goes_unless_it_has_another() {
+fn a_removed_file_is_truncated_first_unless_it_has_another_hard_link() {
     let dir = tempfile::tempdir().expect("dir");
     let disk = FsDisk::create(dir.path()).expect("create");
     for (name, other, left) in [("large", None, 1 << 20), ("linked", Some("copy"), 5_000_000)] {
@@ -97,7 +97,7 @@ fn a_file_shrinks_before_its_name_goes_unless_it_has_another() {
 }
 
 #[test]
-fn a_name_alone_is_a_directory_here() {
+fn a_relative_name_is_created_in_the_current_directory() {
     let dir = tempfile::tempdir_in(".").expect("dir");
     fs::remove_dir(dir.path()).expect("remove");
     let name = Path::new(dir.path().file_name().expect("a name"));
@@ -106,7 +106,7 @@ fn a_name_alone_is_a_directory_here() {
 }
 
 #[test]
-fn what_is_no_directory_is_refused() {
+fn only_a_directory_is_accepted() {
     let dir = tempfile::tempdir().expect("dir");
     let file = dir.path().join("file");
     fs::write(&file, "").expect("write");
@@ -118,7 +118,7 @@ fn what_is_no_directory_is_refused() {
 }
 
 #[test]
-fn whoever_makes_a_directory_at_the_same_time_gets_it() {
+fn threads_that_create_one_directory_concurrently_all_succeed() {
     let dir = tempfile::tempdir().expect("dir");
     for turn in 0..50 {
         let path = dir.path().join(turn.to_string()).join("a/b/c");
@@ -135,7 +135,7 @@ fn whoever_makes_a_directory_at_the_same_time_gets_it() {
 }
 
 #[test]
-fn a_file_is_discarded_whether_it_is_there_or_not_and_nothing_else_is() {
+fn discard_accepts_a_missing_file_and_refuses_a_directory() {
     let dir = tempfile::tempdir().expect("dir");
     let disk = FsDisk::create(dir.path()).expect("create");
     drop(disk.create("file").expect("create"));
@@ -146,7 +146,7 @@ fn a_file_is_discarded_whether_it_is_there_or_not_and_nothing_else_is() {
 }
 
 #[test]
-fn nobody_predicts_what_is_random_and_every_file_has_its_path() {
+fn random_bytes_differ_and_every_file_is_described_by_its_path() {
     let dir = tempfile::tempdir().expect("dir");
     let disk = FsDisk::create(dir.path()).expect("create");
     let mut random = [[0; 16]; 2];

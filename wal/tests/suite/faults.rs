@@ -35,19 +35,19 @@ fn sweep(fault: impl Fn(u64) -> Faults, least: u64) {
 }
 
 #[test]
-fn a_failed_sync_is_final_and_what_was_acknowledged_stays() {
+fn a_failed_sync_is_final_and_acknowledged_records_stay() {
     for sync_error_keeps in [false, true] {
         sweep(|at| Faults { sync_error_at: Some(at), sync_error_keeps, ..Faults::default() }, 20);
     }
 }
 
 #[test]
-fn a_failed_write_leaves_half_of_it_and_loses_nothing_acknowledged() {
+fn a_failed_write_loses_nothing_acknowledged() {
     sweep(|at| Faults { write_error_at: Some(at), ..Faults::default() }, 30);
 }
 
 #[test]
-fn no_file_can_be_opened_any_more() {
+fn a_failed_open_loses_nothing_acknowledged() {
     sweep(|at| Faults { open_error_at: Some(at), ..Faults::default() }, 10);
 }
 
@@ -90,7 +90,7 @@ fn a_full_disk_at_every_byte_count_loses_nothing() {
 }
 
 #[test]
-fn a_clock_that_jumps_changes_no_order() {
+fn a_clock_that_jumps_back_changes_no_order() {
     let disk = SimDisk::new(1);
     let wal = open(&disk);
     for time in [1000, 5, u64::MAX - 1, 0, 77] {

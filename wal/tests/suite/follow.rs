@@ -61,7 +61,7 @@ fn live<D: Disk>(disk: &D, dropping: impl Fn() -> u64) -> u64 {
 }
 
 #[test]
-fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
+fn a_follower_gets_each_record_once_in_order_and_no_crash_takes_it_back() {
     let disk = small_segments();
     let lent = Arc::new(Mutex::new((Vec::new(), 0_u64, 0_u64)));
     let watched = {
@@ -101,7 +101,7 @@ fn everything_is_lent_once_in_order_and_no_crash_takes_it_back() {
 }
 
 #[test]
-fn what_is_not_proven_waits_for_the_next_write_or_the_next_start() {
+fn unproven_records_reach_a_follower_after_the_next_write_or_start() {
     let disk = SimDisk::new(3);
     let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
     look(&mut follower, &mut lent).expect("a log that is not there yet");
@@ -192,7 +192,7 @@ fn done<T>(range: Result<T, Error>) {
 }
 
 #[test]
-fn a_writer_that_goes_on_while_one_looks_is_no_damage() {
+fn a_follower_never_takes_concurrent_writes_for_damage() {
     for at in 1.. {
         // In a segment longer than what is read in one go, so that what comes is seen before what
         // is between.
@@ -206,7 +206,7 @@ fn a_writer_that_goes_on_while_one_looks_is_no_damage() {
 }
 
 #[test]
-fn a_writer_that_starts_anew_while_one_looks_is_no_damage() {
+fn a_follower_never_takes_a_restart_of_the_writer_for_damage() {
     for at in 1.. {
         let found = follow_beside(SimDisk::new(3), at, |disk, wal| {
             drop(wal);
@@ -221,7 +221,7 @@ fn a_writer_that_starts_anew_while_one_looks_is_no_damage() {
 }
 
 #[test]
-fn segments_that_are_dropped_and_used_again_while_one_looks_are_told_as_missing_or_not_needed() {
+fn a_follower_reports_missing_or_sees_all_when_segments_are_dropped_and_reused() {
     let (mut missing, mut whole) = (0, 0);
     for at in 1.. {
         let found = follow_beside(small_segments(), at, |_, wal| {
@@ -249,7 +249,7 @@ fn segments_that_are_dropped_and_used_again_while_one_looks_are_told_as_missing_
 }
 
 #[test]
-fn a_segment_that_is_dropped_between_two_looks() {
+fn a_follower_meets_a_segment_dropped_between_two_polls() {
     for reused in [false, true] {
         let disk = small_segments();
         let wal = open(&disk);
@@ -275,7 +275,7 @@ fn a_segment_that_is_dropped_between_two_looks() {
 }
 
 #[test]
-fn a_write_in_progress_is_no_damage() {
+fn a_follower_never_takes_a_write_in_progress_for_damage() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
@@ -304,7 +304,7 @@ fn a_write_in_progress_is_no_damage() {
 }
 
 #[test]
-fn damage_is_told_behind_what_comes_before_it() {
+fn a_follower_reports_damage_after_the_records_before_it() {
     for (segment, reason) in
         [(1_u64, Reason::DamagedBeforeSuccessor), (2, Reason::DamagedBeforeDurableMark)]
     {
@@ -337,7 +337,7 @@ fn damage_is_told_behind_what_comes_before_it() {
 }
 
 #[test]
-fn a_segment_that_is_gone_is_told_at_every_look() {
+fn a_missing_segment_is_reported_at_every_poll() {
     let disk = SimDisk::new(3);
     for lsn in 1..=2 {
         done(open(&disk).commit(0, &[record(lsn)]));
@@ -356,7 +356,7 @@ fn a_segment_that_is_gone_is_told_at_every_look() {
 }
 
 #[test]
-fn a_log_that_was_set_back_is_told() {
+fn a_follower_reports_a_log_that_was_set_back() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
     (1..=2).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
@@ -381,7 +381,7 @@ fn a_log_that_was_set_back_is_told() {
 }
 
 #[test]
-fn a_log_that_was_set_back_and_went_on_is_told() {
+fn a_follower_reports_a_log_that_was_set_back_and_continued() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
     (1..=2).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
@@ -402,7 +402,7 @@ fn a_log_that_was_set_back_and_went_on_is_told() {
 }
 
 #[test]
-fn one_record_that_was_dropped_before_it_was_lent_is_told_as_missing() {
+fn a_record_dropped_before_a_follower_read_it_is_reported_missing() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");

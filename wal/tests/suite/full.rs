@@ -152,7 +152,7 @@ impl Lives {
 }
 
 #[test]
-fn a_disk_that_is_full_at_any_growing_operation_loses_nothing_and_nothing_fails() {
+fn a_disk_full_at_any_growing_operation_loses_nothing_and_poisons_nothing() {
     let whole = small_segments();
     Lives::default().live(&whole);
     let growths = whole.growths();
@@ -180,7 +180,7 @@ fn a_disk_that_is_full_at_any_growing_operation_loses_nothing_and_nothing_fails(
 }
 
 #[test]
-fn a_disk_with_room_for_so_many_bytes_loses_nothing_and_nothing_fails() {
+fn a_disk_that_fills_at_any_byte_count_loses_nothing_and_poisons_nothing() {
     let mut all = Lives::default();
     for room in (0..8 << 20).step_by(100_003) {
         let disk = small_segments();
@@ -206,7 +206,7 @@ fn log_on_a_full_disk() -> (SimDisk, Wal<SimDisk>) {
 }
 
 #[test]
-fn a_refused_append_is_not_tried_again_before_its_time() {
+fn a_full_disk_is_not_tried_again_before_the_retry_time() {
     let (disk, wal) = log_on_a_full_disk();
     let append = |time_ms: u64, bytes: usize| refused(wal.append(time_ms, &[vec![7; bytes]]));
     let start = 1_700_000_000_000;
@@ -237,7 +237,7 @@ fn a_refused_append_is_not_tried_again_before_its_time() {
 }
 
 #[test]
-fn there_is_room_again_when_what_was_refused_would_have_had_some() {
+fn appends_resume_once_the_refused_append_would_fit() {
     let (disk, wal) = log_on_a_full_disk();
     assert!(refused(wal.append(0, &vec![vec![7; 1 << 19]; 6])).is_none());
     disk.set_faults(Faults { room: Some(2 << 20), ..Faults::default() });
@@ -249,7 +249,7 @@ fn there_is_room_again_when_what_was_refused_would_have_had_some() {
 }
 
 #[test]
-fn where_the_best_segment_has_no_room_the_least_one_may() {
+fn a_disk_without_space_for_the_best_segment_gets_the_least_one() {
     let disk = SimDisk::new(5);
     let wal = open(&disk);
     for number in 1..=12 {

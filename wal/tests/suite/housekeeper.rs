@@ -56,13 +56,13 @@ fn wait_for(done: impl Fn() -> bool) {
 }
 
 #[test]
-fn the_next_segment_is_made_ready() {
+fn the_housekeeper_prepares_the_next_segment() {
     let (wal, _house) = kept();
     wait_for(|| !wal.lacks_spare());
 }
 
 #[test]
-fn a_log_at_rest_gets_one_note_and_not_before() {
+fn an_idle_log_gets_exactly_one_note_after_the_idle_interval() {
     let (wal, house) = kept();
     for turn in 1..6 {
         let before = Instant::now();
@@ -77,7 +77,7 @@ fn a_log_at_rest_gets_one_note_and_not_before() {
 }
 
 #[test]
-fn what_a_crash_has_left_unproven_is_proven_without_an_append() {
+fn the_housekeeper_proves_what_a_crash_left_unproven_without_an_append() {
     let disk = SimDisk::new(1);
     open(&disk).commit(0, &["record"]).expect("commit");
     for frames in [1, 0] {
@@ -92,7 +92,7 @@ fn what_a_crash_has_left_unproven_is_proven_without_an_append() {
 }
 
 #[test]
-fn a_full_disk_is_left_to_the_housekeeper_and_appends_go_on_by_themselves() {
+fn only_the_housekeeper_retries_a_full_disk_and_appends_then_resume() {
     let disk = SimDisk::new(1);
     let (wal, _house) = filled(&disk);
     let (before, since) = (disk.growths(), Instant::now());
@@ -114,7 +114,7 @@ fn a_full_disk_is_left_to_the_housekeeper_and_appends_go_on_by_themselves() {
 }
 
 #[test]
-fn a_disk_that_is_full_for_what_comes_after_a_rest_is_looked_after_too() {
+fn a_sleeping_housekeeper_wakes_when_an_append_finds_no_space() {
     let disk = SimDisk::new(1);
     let (wal, _house) = keep(disk.clone());
     wal.commit(0, &["record"]).expect("commit");
@@ -131,7 +131,7 @@ fn a_disk_that_is_full_for_what_comes_after_a_rest_is_looked_after_too() {
 }
 
 #[test]
-fn when_the_housekeeper_has_gone_appends_look_for_room_themselves() {
+fn without_a_housekeeper_appends_retry_a_full_disk() {
     let disk = SimDisk::new(1);
     let (wal, house) = filled(&disk);
     drop(house);

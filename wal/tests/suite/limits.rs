@@ -6,7 +6,7 @@ use icn_wal::limits::{GROUP_BYTES_MAX, UNSYNCED_BYTES_MAX};
 use crate::common::open;
 
 #[test]
-fn as_much_is_written_before_a_sync_as_may_be_and_no_more() {
+fn unsynced_bytes_reach_their_limit_and_never_exceed_it() {
     const FRAME: u64 = 1 << 20;
     let wal = open(&SimDisk::new(1));
     // With the headers of frame and record.

@@ -25,7 +25,7 @@ fn numbered(numbers: std::ops::RangeInclusive<u64>) -> Records {
 }
 
 #[test]
-fn what_is_committed_comes_back_in_order() {
+fn committed_records_are_replayed_in_order() {
     let dir = tempfile::tempdir().expect("dir");
     for round in 0..4u64 {
         let (wal, recovery, records) = open(dir.path(), ReplayFrom::Beginning).expect("open");
@@ -82,7 +82,7 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
 }
 
 #[test]
-fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() {
+fn a_full_segment_has_space_for_the_seal_and_the_log_continues_after_it() {
     let frame = 64;
     // As much as this is left in the segment, if the record is taken into it at all.
     for left in (0..=4 * frame).step_by(8) {
@@ -106,7 +106,7 @@ fn a_segment_that_is_full_has_room_for_the_seal_and_the_log_goes_on_behind_it() 
 }
 
 #[test]
-fn a_note_leaves_the_proof_to_records_that_are_pending() {
+fn no_note_is_written_while_records_are_pending() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     wal.commit(1, &["record 1"]).expect("commit");
@@ -121,7 +121,7 @@ fn a_note_leaves_the_proof_to_records_that_are_pending() {
 }
 
 #[test]
-fn a_full_group_that_nobody_waits_for_is_written_and_not_synced() {
+fn a_full_group_without_waiters_is_written_and_not_synced() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
     for _ in 0..2 {
@@ -234,7 +234,7 @@ fn opening_again_and_again_does_not_fill_the_disk() {
 }
 
 #[test]
-fn a_directory_in_a_place_that_cannot_be_read_is_as_good_as_any() {
+fn a_directory_opens_under_a_parent_without_read_permission() {
     let dir = tempfile::tempdir().expect("dir");
     let place = dir.path().join("place");
     let log = place.join("log");

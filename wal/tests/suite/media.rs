@@ -51,7 +51,7 @@ fn noticed(disk: &SimDisk, found: &Found, what: &str) -> bool {
 }
 
 #[test]
-fn every_flipped_bit_is_noticed_or_changes_nothing() {
+fn every_flipped_bit_is_detected_or_harmless() {
     let (disk, found) = log();
     let (mut bits, mut refused) = (0_u64, 0_u64);
     for name in disk.files() {
@@ -73,7 +73,7 @@ fn every_flipped_bit_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn every_length_is_noticed_or_changes_nothing() {
+fn every_truncation_is_detected_or_harmless() {
     let (disk, found) = log();
     let mut lengths = 0;
     for name in disk.files() {
@@ -91,7 +91,7 @@ fn every_length_is_noticed_or_changes_nothing() {
 }
 
 #[test]
-fn every_file_removed_zeroed_swapped_or_doubled() {
+fn every_file_removed_zeroed_swapped_or_doubled_is_detected() {
     let (disk, found) = log();
     let files: BTreeMap<_, _> = disk
         .files()
@@ -121,7 +121,7 @@ fn every_file_removed_zeroed_swapped_or_doubled() {
 }
 
 #[test]
-fn every_sector_zeroed_before_the_last_mark_is_noticed() {
+fn every_sector_zeroed_before_the_last_mark_is_detected() {
     let (disk, found) = log();
     let newest = disk.files().into_iter().rfind(|name| name.ends_with(".wal"));
     for name in disk.files() {
@@ -141,7 +141,7 @@ fn every_sector_zeroed_before_the_last_mark_is_noticed() {
 }
 
 #[test]
-fn the_residual_case_is_the_last_commit_and_only_until_the_note() {
+fn only_the_last_commit_before_its_note_can_be_damaged_unnoticed() {
     let disk = SimDisk::new(1);
     let wal = open(&disk);
     for number in 0..5 {

@@ -97,7 +97,7 @@ fn within_reason<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send +
 }
 
 #[test]
-fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
+fn only_a_regular_file_is_accepted_under_every_name_of_the_log() {
     // Dropped, kept, newest, next, and any later segment.
     let mut own: Vec<String> = [1, 2, 3, 4, 9].map(segment).into();
     own.extend(
@@ -153,7 +153,7 @@ fn what_is_no_plain_file_is_refused_under_every_name_of_the_log() {
 }
 
 #[test]
-fn what_is_not_a_name_of_the_log_is_left_alone_and_told() {
+fn foreign_names_are_left_alone_and_reported() {
     let around = tempfile::tempdir().expect("dir");
     let dir = around.path();
     log(dir);
@@ -192,7 +192,7 @@ fn what_is_not_a_name_of_the_log_is_left_alone_and_told() {
 }
 
 #[test]
-fn the_highest_number_is_only_a_name() {
+fn a_file_with_the_highest_segment_name_changes_no_number() {
     let around = tempfile::tempdir().expect("dir");
     let dir = around.path();
     log(dir);
@@ -209,7 +209,7 @@ fn the_highest_number_is_only_a_name() {
 }
 
 #[test]
-fn a_copy_by_hard_links_and_the_log_go_their_own_ways() {
+fn a_copy_by_hard_links_and_the_log_never_change_each_other() {
     let around = tempfile::tempdir().expect("dir");
     let (dir, copy) = (around.path().join("log"), around.path().join("copy"));
     log(&dir);

@@ -27,7 +27,7 @@ fn go_on(wal: &Wal<FsDisk>) {
 }
 
 #[test]
-fn a_directory_that_is_moved_takes_its_log_along() {
+fn a_moved_directory_stays_owned_by_its_log() {
     let around = tempfile::tempdir().expect("dir");
     let (here, there) = (around.path().join("here"), around.path().join("there"));
     let (first, _) = open(&here).expect("open");
@@ -46,7 +46,7 @@ fn a_directory_that_is_moved_takes_its_log_along() {
 }
 
 #[test]
-fn whoever_removes_the_lock_file_lets_nobody_in() {
+fn removing_the_lock_file_admits_no_second_owner() {
     let around = tempfile::tempdir().expect("dir");
     let dir = around.path();
     let (first, _) = open(dir).expect("open");
@@ -86,7 +86,7 @@ fn process(name: &str, dir: &Path) -> Child {
 }
 
 #[test]
-fn another_process_is_refused_until_the_owner_is_gone() {
+fn another_process_is_refused_until_the_owner_ends() {
     if let Some(dir) = owned() {
         let (wal, _) = open(&dir).expect("open");
         wal.commit(1, &["from the other process"]).expect("commit");
@@ -97,7 +97,7 @@ fn another_process_is_refused_until_the_owner_is_gone() {
     }
     let around = tempfile::tempdir().expect("dir");
     let dir = around.path();
-    let mut owner = process("owner::another_process_is_refused_until_the_owner_is_gone", dir);
+    let mut owner = process("owner::another_process_is_refused_until_the_owner_ends", dir);
     let said = BufReader::new(owner.stdout.take().expect("stdout")).lines();
     assert!(said.map_while(Result::ok).any(|line| line.ends_with("owned")));
     let pid = fs::read_to_string(dir.join("LOCK")).expect("read");
@@ -112,8 +112,8 @@ fn another_process_is_refused_until_the_owner_is_gone() {
 }
 
 #[test]
-fn processes_take_turns_while_the_lock_file_is_removed_again_and_again() {
-    const NAME: &str = "owner::processes_take_turns_while_the_lock_file_is_removed_again_and_again";
+fn processes_own_the_directory_in_turn_while_the_lock_file_is_removed() {
+    const NAME: &str = "owner::processes_own_the_directory_in_turn_while_the_lock_file_is_removed";
     if let Some(dir) = owned() {
         let (wal, records) = loop {
             match open(&dir) {
@@ -139,7 +139,7 @@ fn processes_take_turns_while_the_lock_file_is_removed_again_and_again() {
 }
 
 #[test]
-fn a_process_that_is_being_started_does_not_keep_the_lock() {
+fn a_child_process_being_started_does_not_keep_the_lock() {
     let dir = tempfile::tempdir().expect("dir");
     let disk = FsDisk::create(dir.path()).expect("create");
     std::thread::scope(|scope| {

@@ -123,7 +123,7 @@ fn no_manifest_but_frames_is_manifest_damaged() {
 }
 
 #[test]
-fn no_manifest_but_a_segment_that_came_after_others_is_manifest_damaged() {
+fn no_manifest_but_a_segment_with_a_predecessor_is_manifest_damaged() {
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     disk.remove_file(&segment(1));
@@ -141,7 +141,7 @@ fn no_valid_copy_of_the_manifest_is_manifest_damaged() {
 }
 
 #[test]
-fn a_manifest_that_names_no_segment_is_that_of_a_log_without_records() {
+fn a_manifest_that_names_no_segment_is_a_log_without_records() {
     const MANIFEST: TwinFile = TwinFile { name: "MANIFEST", magic: *b"ICNWALM\0" };
     let disk = SimDisk::new(7);
     drop(open(&disk));
@@ -169,7 +169,7 @@ fn a_manifest_of_another_length_is_manifest_damaged() {
 }
 
 #[test]
-fn a_segment_that_is_named_and_not_there_is_segment_missing() {
+fn a_named_segment_that_does_not_exist_is_segment_missing() {
     for number in 1..=2 {
         let disk = log(&["two"]);
         disk.remove_file(&segment(number));
@@ -226,7 +226,7 @@ fn a_segment_newer_than_the_manifest_without_a_frame_is_removed() {
 }
 
 #[test]
-fn a_stray_file_with_the_highest_name_of_all_is_removed() {
+fn a_stray_file_with_the_highest_segment_name_is_removed() {
     let disk = log(&["two"]);
     disk.write_file(&segment(u64::MAX), b"not a segment");
     holds(&disk, &["one", "two"]);
@@ -236,7 +236,7 @@ fn a_stray_file_with_the_highest_name_of_all_is_removed() {
 }
 
 #[test]
-fn a_segment_newer_than_the_manifest_with_frames_is_told() {
+fn a_segment_newer_than_the_manifest_with_frames_is_refused() {
     let disk = log(&["two"]);
     let manifest = disk.read_file("MANIFEST").expect("a manifest");
     open(&disk).commit(0, &["three"]).expect("commit");
@@ -259,21 +259,21 @@ fn a_segment_no_other_leads_to() {
 }
 
 #[test]
-fn damage_before_the_end_that_the_successor_states() {
+fn damage_before_the_end_stated_by_the_successor_is_refused() {
     let disk = log(&["two"]);
     flip(&disk, &segment(1), FIRST_FRAME + 66);
     refused(&disk, Reason::DamagedBeforeSuccessor);
 }
 
 #[test]
-fn damage_before_a_durable_mark() {
+fn damage_before_a_durable_mark_is_refused() {
     let disk = log(&["two", "three"]);
     flip(&disk, &segment(2), FIRST_FRAME + 66);
     refused(&disk, Reason::DamagedBeforeDurableMark);
 }
 
 #[test]
-fn a_frame_of_an_earlier_segment_whose_checksum_is_right_by_chance_proves_nothing() {
+fn an_old_frame_with_a_checksum_valid_by_chance_proves_nothing() {
     let disk = log(&["two"]);
     change(&disk, &segment(2), |bytes| {
         let (end, at) = (FIRST_FRAME + FRAME_BYTES, FIRST_FRAME + 10 * FRAME_BYTES);
@@ -286,7 +286,7 @@ fn a_frame_of_an_earlier_segment_whose_checksum_is_right_by_chance_proves_nothin
 }
 
 #[test]
-fn damage_before_the_clean_stop() {
+fn damage_before_the_clean_stop_is_refused() {
     let disk = SimDisk::new(7);
     let wal = open(&disk);
     wal.commit(0, &["one"]).expect("commit");
@@ -313,7 +313,7 @@ fn an_invalid_frame_that_nothing_proves_durable_is_torn() {
 }
 
 #[test]
-fn a_segment_with_nothing_but_a_torn_frame_stays_as_evidence() {
+fn a_segment_with_only_a_torn_frame_stays_as_evidence() {
     let disk = log(&["two"]);
     flip(&disk, &segment(2), FIRST_FRAME + 66);
     let before = disk.read_file(&segment(2));
@@ -322,7 +322,7 @@ fn a_segment_with_nothing_but_a_torn_frame_stays_as_evidence() {
 }
 
 #[test]
-fn a_trace_moves_the_next_number_and_not_the_last_one() {
+fn lsns_of_torn_records_move_the_next_lsn_and_not_the_last() {
     let disk = log(&["two", "three"]);
     flip(&disk, &segment(2), FIRST_FRAME + FRAME_BYTES + 66);
     // A segment without records behind it, but with a frame.
@@ -339,7 +339,7 @@ fn a_trace_moves_the_next_number_and_not_the_last_one() {
 }
 
 #[test]
-fn frames_that_do_not_continue_one_another() {
+fn frames_that_do_not_continue_one_another_are_refused() {
     let disk = log(&["two", "three"]);
     change(&disk, &segment(2), |bytes| {
         bytes[FIRST_FRAME + FRAME_BYTES + 16] += 1;
@@ -349,7 +349,7 @@ fn frames_that_do_not_continue_one_another() {
 }
 
 #[test]
-fn a_segment_whose_numbers_go_back() {
+fn a_segment_whose_numbers_go_back_is_refused() {
     // First LSN and first frame of a segment without frames: nothing else would notice.
     for field in [48, 56] {
         let disk = log(&[]);
@@ -363,7 +363,7 @@ fn a_segment_whose_numbers_go_back() {
 }
 
 #[test]
-fn a_frame_that_does_not_divide_into_its_records() {
+fn a_frame_that_does_not_divide_into_its_records_is_refused() {
     let disk = log(&["two", "three"]);
     change(&disk, &segment(2), |bytes| {
         bytes[FIRST_FRAME + 64] += 1;
@@ -373,7 +373,7 @@ fn a_frame_that_does_not_divide_into_its_records() {
 }
 
 #[test]
-fn every_reason_is_told_in_its_own_words_with_the_place() {
+fn every_damage_text_is_distinct_and_names_file_and_offset() {
     let reasons = [
         Reason::ManifestDamaged,
         Reason::SegmentMissing,

@@ -56,7 +56,7 @@ fn the_recovery_report_is_exact() {
 }
 
 #[test]
-fn what_is_in_which_segment_is_told() {
+fn segments_are_listed_with_exact_contents() {
     let frame = 64 + 4 + 6 + 6;
     let first = SegmentInfo {
         number: 1,
@@ -87,7 +87,7 @@ fn what_is_in_which_segment_is_told() {
 }
 
 #[test]
-fn a_log_can_be_joined_at_its_end_and_not_behind() {
+fn a_replay_may_start_at_the_end_of_the_log_and_not_after_it() {
     let disk = log();
     assert_eq!(reopen(&disk, ReplayFrom::After(lsn(5))).expect("at the end").replayed, 0);
     match reopen(&disk, ReplayFrom::After(lsn(6))) {
@@ -108,7 +108,7 @@ fn a_log_can_be_joined_at_its_end_and_not_behind() {
 }
 
 #[test]
-fn what_is_done_is_counted() {
+fn stats_count_appends_frames_and_syncs() {
     let wal = open(&SimDisk::new(1));
     for _ in 0..10 {
         wal.append(0, &["one", "two"]).expect("append");
@@ -125,6 +125,6 @@ fn what_is_done_is_counted() {
 }
 
 #[test]
-fn a_number_is_written_as_one() {
+fn an_lsn_is_formatted_as_its_number() {
     assert_eq!(format!("{} {:?} {:>4}", lsn(7), lsn(7), lsn(7)), "7 Lsn(7)    7");
 }

@@ -54,7 +54,7 @@ fn newest(disk: &SimDisk) -> Vec<u8> {
 }
 
 #[test]
-fn a_dropped_segment_becomes_the_next_one_and_its_old_frames_never_come_back() {
+fn a_reused_segment_never_gives_back_its_old_frames() {
     let (disk, wal) = log();
     drop(wal);
     let disk = disk.kill();
@@ -73,7 +73,7 @@ fn a_dropped_segment_becomes_the_next_one_and_its_old_frames_never_come_back() {
 }
 
 #[test]
-fn no_more_than_two_segments_wait_to_be_used_again_and_none_that_is_small() {
+fn at_most_two_segments_of_full_size_are_kept_for_reuse() {
     let waiting = |disk: &SimDisk| {
         disk.files().into_iter().filter(|name| name.starts_with("retired-")).count()
     };
@@ -90,7 +90,7 @@ fn no_more_than_two_segments_wait_to_be_used_again_and_none_that_is_small() {
 }
 
 #[test]
-fn what_tears_in_a_used_segment_is_torn_and_not_what_was_there_before() {
+fn a_torn_frame_in_a_reused_segment_is_never_an_old_record() {
     let (disk, wal) = log();
     wal.append(0, &[record(56)]).expect("append");
     // A group that nobody syncs is written once the next one is full.
@@ -107,7 +107,7 @@ fn what_tears_in_a_used_segment_is_torn_and_not_what_was_there_before() {
 }
 
 #[test]
-fn old_frames_are_no_torn_tail_and_a_torn_frame_is() {
+fn only_a_torn_frame_of_a_reused_segment_is_a_torn_tail() {
     let (disk, wal) = log();
     drop(wal);
     let disk = disk.kill();
@@ -124,7 +124,7 @@ fn old_frames_are_no_torn_tail_and_a_torn_frame_is() {
 }
 
 #[test]
-fn a_used_segment_without_a_frame_is_kept_and_the_log_goes_on() {
+fn a_reused_segment_without_a_frame_is_kept_and_the_log_continues() {
     // The last record is the first of its segment.
     let (disk, wal) = log_of(51);
     drop(wal);
@@ -171,7 +171,7 @@ fn read_under_way(from: ReplayFrom, at: u64, most: usize) -> (Result<(), Error>,
 }
 
 #[test]
-fn a_reader_is_told_when_what_it_needs_was_written_over() {
+fn a_reader_reports_missing_when_its_segments_were_reused() {
     let (mut whole, mut missing) = (0, 0);
     for at in [1, 5, 15, 40, 85, 90, 95, 98, 99, 100] {
         for from in [ReplayFrom::Oldest, ReplayFrom::Beginning, ReplayFrom::After(Lsn::FIRST)] {
@@ -192,7 +192,7 @@ fn a_reader_is_told_when_what_it_needs_was_written_over() {
 }
 
 #[test]
-fn a_segment_with_another_name_is_not_used_again() {
+fn a_segment_with_another_hard_link_is_not_reused() {
     let around = tempfile::tempdir().expect("a directory");
     let (live, copy) = (around.path().join("live"), around.path().join("copy"));
     let disk = FsDisk::create(&live).expect("a disk").with_segment_bytes_max(SEGMENT_BYTES_MIN);
@@ -216,7 +216,7 @@ fn a_segment_with_another_name_is_not_used_again() {
 }
 
 #[test]
-fn a_stop_gives_prepared_room_back() {
+fn a_stop_removes_all_prepared_files() {
     let disk = SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let wal = open(&disk);
     for number in 1..=55 {

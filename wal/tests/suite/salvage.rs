@@ -149,7 +149,7 @@ fn told(
 const END: u64 = u64::MAX;
 
 #[test]
-fn a_whole_log_is_kept_record_for_record() {
+fn a_whole_log_is_salvaged_record_for_record() {
     let told = told(|_| (), &[1..=10], &[], &[]);
     assert_eq!(told.next_lsn, 11);
 }
@@ -169,7 +169,7 @@ fn the_manifest_is_missing_or_damaged() {
 }
 
 #[test]
-fn numbers_that_a_salvage_has_left_out_stay_out_of_use_in_the_next_one() {
+fn lsns_that_one_salvage_left_out_stay_unused_in_the_next() {
     let (disk, _) = log();
     disk.remove_file("MANIFEST");
     let target = disk.subdir("new").expect("a directory");
@@ -343,7 +343,7 @@ fn a_frame_is_damaged() {
 }
 
 #[test]
-fn a_frame_is_damaged_that_only_a_later_one_proves() {
+fn a_frame_proven_only_by_a_later_one_leaves_a_hole() {
     let killed = |damage: &dyn Fn(&SimDisk)| {
         let (disk, _) = log();
         let wal = open(&disk);
@@ -392,7 +392,7 @@ fn frames_are_out_of_sequence_or_malformed() {
 }
 
 #[test]
-fn a_segment_that_continues_other_records_than_there_are_begins_another_run() {
+fn a_segment_that_continues_other_records_begins_another_run() {
     let other = |disk: &SimDisk| {
         change(disk, &segment(3), |bytes| {
             // It says that LSN 5 was the last before it.
@@ -437,7 +437,7 @@ fn a_newer_format_is_told() {
 }
 
 #[test]
-fn a_later_run_is_kept_for_a_state_that_it_continues() {
+fn a_later_run_is_salvaged_for_a_state_that_it_continues() {
     let (disk, records) = log();
     disk.remove_file(&segment(2));
     for lsn in 6..=10 {
@@ -464,7 +464,7 @@ fn a_later_run_is_kept_for_a_state_that_it_continues() {
 }
 
 #[test]
-fn a_log_whose_records_have_been_dropped_is_whole() {
+fn a_log_whose_records_were_all_dropped_is_whole() {
     let (disk, _) = log();
     open(&disk).commit(1, &["eleven"]).expect("commit");
     let wal = open(&disk);
@@ -489,7 +489,7 @@ fn a_log_whose_records_have_been_dropped_is_whole() {
 }
 
 #[test]
-fn a_log_that_never_had_a_record_is_kept_for_an_empty_state() {
+fn an_empty_log_is_salvaged_for_an_empty_state() {
     for from in [ReplayFrom::Oldest, ReplayFrom::Beginning] {
         let disk = SimDisk::new(7);
         drop(open(&disk));
@@ -512,7 +512,7 @@ fn log_with_a_torn_tail() -> SimDisk {
 }
 
 #[test]
-fn numbers_that_left_a_trace_stay_out_of_use() {
+fn lsns_of_torn_records_stay_unused() {
     let disk = log_with_a_torn_tail();
     open(&disk).commit(1, &["four"]).expect("commit");
     let disk = disk.kill();
@@ -556,7 +556,7 @@ fn a_target_that_is_not_empty_is_refused_untouched() {
 }
 
 #[test]
-fn a_target_that_somebody_else_has_is_told_as_locked() {
+fn a_target_owned_by_another_process_is_locked() {
     let (disk, _) = log();
     let target = disk.subdir("new").expect("a directory");
     let _lock = target.lock().expect("a lock");
@@ -565,7 +565,7 @@ fn a_target_that_somebody_else_has_is_told_as_locked() {
 }
 
 #[test]
-fn every_crash_image_of_a_life_is_kept_as_recovery_keeps_it() {
+fn every_crash_image_is_salvaged_as_recovery_reads_it() {
     let mut whole = 0;
     let disk = SimDisk::new(1);
     live(&disk, &mut Life::default()).expect("a life");
@@ -587,7 +587,7 @@ fn every_crash_image_of_a_life_is_kept_as_recovery_keeps_it() {
 }
 
 #[test]
-fn a_log_in_segments_that_were_used_before_is_kept_as_recovery_keeps_it() {
+fn a_log_in_reused_segments_is_salvaged_as_recovery_reads_it() {
     let disk = SimDisk::new(3).with_segment_bytes_max(1 << 20);
     let wal = open(&disk);
     for number in 0..40_u8 {
@@ -650,7 +650,7 @@ fn damage(disk: &SimDisk, seed: u64) -> String {
 }
 
 #[test]
-fn whatever_is_damaged_nothing_is_invented_and_no_hole_is_passed_over() {
+fn no_damage_makes_a_salvage_invent_records_or_bridge_a_hole() {
     let (mut lossy, mut later) = (0, 0);
     for seed in 0..400 {
         let (disk, records) = log();
@@ -680,7 +680,7 @@ fn whatever_is_damaged_nothing_is_invented_and_no_hole_is_passed_over() {
 }
 
 #[test]
-fn power_loss_in_a_salvage_leaves_nothing_that_is_taken_for_a_log_and_it_can_start_over() {
+fn a_salvage_cut_short_by_power_loss_leaves_no_log_and_can_start_over() {
     let (disk, records) = log();
     flip(&disk, &segment(2), frame(1) + 66);
     let (mut refused, mut empty, mut done) = (0, 0, 0);

@@ -92,7 +92,7 @@ fn appends_that_wait_for_the_same_segment_prepare_one() {
 }
 
 #[test]
-fn a_failed_sync_is_told_to_every_ticket() {
+fn a_failed_sync_is_reported_to_every_ticket() {
     let disk = SimDisk::new(1);
     let wal = Arc::new(open(&disk));
     let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
@@ -107,7 +107,7 @@ fn a_failed_sync_is_told_to_every_ticket() {
 }
 
 #[test]
-fn a_committer_that_goes_leaves_no_ticket_waiting() {
+fn a_dropped_committer_leaves_no_ticket_waiting() {
     let disk = SimDisk::new(1);
     let wal = Arc::new(open(&disk));
     runtime().block_on(async {
@@ -122,7 +122,7 @@ fn a_committer_that_goes_leaves_no_ticket_waiting() {
 }
 
 #[test]
-fn each_of_two_committers_ends_with_its_value_and_the_other_goes_on() {
+fn dropping_one_of_two_committers_ends_only_that_one() {
     let wal = Arc::new(open(&SimDisk::new(1)));
     runtime().block_on(async {
         for _ in 0..50 {
@@ -147,7 +147,7 @@ fn a_ticket_for_what_was_never_appended_is_refused() {
 }
 
 #[test]
-fn a_ticket_for_a_number_that_only_a_torn_tail_has_used_is_no_endless_wait() {
+fn a_ticket_for_an_lsn_of_a_torn_tail_does_not_wait_for_ever() {
     let disk = SimDisk::new(3);
     let wal = open(&disk);
     wal.commit(0, &["one"]).expect("commit");

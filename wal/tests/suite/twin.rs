@@ -48,14 +48,14 @@ fn one_damaged_byte_costs_one_copy() {
 }
 
 #[test]
-fn what_follows_the_copies_changes_nothing() {
+fn bytes_after_the_copies_change_nothing() {
     let (_, mut bytes) = file(b"content");
     bytes.extend_from_slice(b"more");
     assert_eq!(read(&bytes).expect("read"), Twin::Content(b"content".to_vec(), true));
 }
 
 #[test]
-fn of_two_copies_that_differ_the_first_is_believed_and_the_difference_told() {
+fn of_two_copies_that_differ_the_first_counts_and_the_difference_is_reported() {
     let (first, second) = (file(b"content").1, file(b"another").1);
     let half = first.len() / 2;
     let found = read(&[&first[..half], &second[..half]].concat()).expect("read");
@@ -63,7 +63,7 @@ fn of_two_copies_that_differ_the_first_is_believed_and_the_difference_told() {
 }
 
 #[test]
-fn a_newer_format_is_told_unless_a_copy_can_be_read() {
+fn a_newer_format_is_reported_unless_one_copy_is_readable() {
     let (_, bytes) = file(b"content");
     let (ours, theirs, lost) = {
         let ours = &bytes[..bytes.len() / 2];
