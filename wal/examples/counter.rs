@@ -1,4 +1,4 @@
-//! A counter that survives `kill -9`: every run goes on where the one before was stopped.
+//! A counter that survives `kill -9`: every run continues where the previous one stopped.
 //!
 //! ```text
 //! cargo run -p icn-wal --example counter            counts to 1000 more and stops in order
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let crash = std::env::args().nth(1).is_some_and(|word| word == "crash");
     let path = std::env::temp_dir().join("icn-wal-counter");
 
-    // The state is what the records add up to.
+    // The state is the fold of the records.
     let mut count = 0;
     let (wal, report) = Wal::open(FsDisk::create(&path)?, ReplayFrom::Oldest, |record| {
         count = record.bytes.first_chunk().map_or(count, |bytes| u64::from_le_bytes(*bytes));
@@ -35,14 +35,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "Start {}, {how}: {count}", report.incarnation)?;
 
     for step in 1..=STEPS {
-        // Nobody hears of a number before it is durable.
+        // No count is shown before it is durable.
         let lsns = wal.commit(0, &[(count + 1).to_le_bytes()])?;
         count += 1;
         if crash && step == STEPS / 2 {
             writeln!(out, "Crash at {count}")?;
             std::process::abort();
         }
-        // A record holds all of the state, so that those before it may go.
+        // A record holds the whole state, so earlier ones may be dropped.
         if step == STEPS
             && let Some(before) = Lsn::new(lsns.end().get() - 1)
         {

@@ -1,4 +1,4 @@
-//! What a log at rest costs. A process of its own: it looks at its threads.
+//! What an idle log costs. A process of its own, because it inspects its threads.
 #![cfg(target_os = "linux")]
 #![expect(clippy::disallowed_methods, reason = "a test against the clock")]
 
@@ -21,7 +21,7 @@ fn task() -> Option<PathBuf> {
     tasks.into_iter().find(is)
 }
 
-/// How often it has gone to sleep.
+/// How often the thread has gone to sleep.
 fn sleeps(task: &Path) -> u64 {
     let status = read_to_string(task.join("status")).expect("a thread");
     let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
@@ -51,7 +51,7 @@ fn the_housekeeper_of_an_idle_log_never_wakes() {
     for turn in 1..4 {
         wal.commit(0, &["record"]).expect("commit");
         until(|| (wal.stats().frames == 2 * turn).then_some(()));
-        // It looks around for a moment.
+        // It makes its last checks.
         let mut before = sleeps(&task);
         until(|| {
             sleep(Duration::from_millis(100));

@@ -1,7 +1,7 @@
-//! The group commit, its threads in every order that chance finds: `.ci/shuttle`.
+//! Group commit with its threads in many orders: `.ci/shuttle`.
 //!
-//! The promise: whoever is told that its record is durable would find it after a power cut at that
-//! moment, whoever is told of a failure is told of the first one, and nobody waits for ever.
+//! The promise: a record whose commit returned survives a power cut at that moment, every failed
+//! waiter gets the first failure, and no thread waits for ever.
 
 #![cfg(shuttle)]
 
@@ -14,7 +14,7 @@ use shuttle::thread;
 
 const COMMITS: usize = 3;
 
-/// How often, unless `ICN_SCHEDULES` says otherwise.
+/// The number of schedules, unless `ICN_SCHEDULES` sets it.
 fn schedules() -> usize {
     std::env::var("ICN_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(2_000)
 }
@@ -34,7 +34,7 @@ fn records(disk: &SimDisk) -> Vec<(u64, Vec<u8>)> {
     found
 }
 
-/// Commits, and looks whether what was acknowledged is on the disk. Returns how many were.
+/// Commits, and checks that acknowledged records are on the disk. Returns their number.
 fn commit(wal: &Wal<SimDisk>, disk: &SimDisk, writer: usize) -> usize {
     for number in 0..COMMITS {
         let record = format!("{writer}/{number}").into_bytes();
@@ -57,7 +57,8 @@ fn acknowledged_records_are_durable_and_no_waiter_waits_for_ever() {
         let wal = log(&disk);
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                let wal = Arc::clone(&wal);
+                let disk = disk.clone();
                 thread::spawn(move || commit(&wal, &disk, writer))
             })
             .collect();
@@ -89,7 +90,8 @@ fn a_failed_sync_is_reported_to_every_waiter() {
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 2), ..Faults::default() });
         let writers: Vec<_> = (0..4)
             .map(|writer| {
-                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                let wal = Arc::clone(&wal);
+                let disk = disk.clone();
                 thread::spawn(move || {
                     let mut count = 0;
                     while let Ok(lsns) = wal.commit(0, &[[writer; 8]]) {
@@ -116,7 +118,8 @@ fn a_stop_admits_no_frame_after_the_seal() {
         let wal = log(&disk);
         let writers: Vec<_> = (0..3)
             .map(|writer| {
-                let (wal, disk) = (Arc::clone(&wal), disk.clone());
+                let wal = Arc::clone(&wal);
+                let disk = disk.clone();
                 thread::spawn(move || commit(&wal, &disk, writer))
             })
             .collect();
@@ -130,7 +133,7 @@ fn a_stop_admits_no_frame_after_the_seal() {
             ControlFlow::Continue(())
         };
         let (_, recovery) = Wal::open(disk.kill(), ReplayFrom::Beginning, visit).expect("recovers");
-        // Where nothing was appended there is nothing to seal.
+        // Without an append there is nothing to seal.
         assert!(recovery.clean || (found, recovery.segments) == (0, 0));
         assert!(found >= acknowledged);
     };
@@ -145,7 +148,8 @@ fn concurrent_drops_and_rotations_lose_nothing() {
         let record = vec![7; 400_000];
         let writers: Vec<_> = (0..3)
             .map(|_| {
-                let (wal, record) = (Arc::clone(&wal), record.clone());
+                let wal = Arc::clone(&wal);
+                let record = record.clone();
                 thread::spawn(move || {
                     for _ in 0..3 {
                         let lsn = *wal.commit(0, &[&record]).expect("commit").end();
@@ -177,10 +181,10 @@ fn a_spare_that_pending_records_need_is_not_replaced() {
     let scenario = || {
         let disk = SimDisk::new(1);
         let wal = log(&disk);
-        // The active segment is almost full, and the next one is ready.
+        // The active segment is almost full, and the next one is prepared.
         wal.commit(0, &[vec![1; 900_000]]).expect("commit");
         wal.prepare().expect("room");
-        // One has no room but in it, while the other finds it too small and is about to replace it.
+        // One append fits only into the spare, while the other finds it too small and would replace it.
         let writers = [vec![vec![2; 200_000]], vec![vec![3; 900_000]; 3]].map(|records| {
             let wal = Arc::clone(&wal);
             thread::spawn(move || {
@@ -206,7 +210,7 @@ fn a_waiter_on_a_full_group_led_by_an_append_returns_once_it_is_durable() {
                 wal.commit(0, &["busy"]).expect("commit");
             })
         };
-        // The second finds the group full, and nothing but its own room to wait for.
+        // The second append finds the group full and waits only to be appended.
         let full = {
             let wal = Arc::clone(&wal);
             thread::spawn(move || {

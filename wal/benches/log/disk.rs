@@ -52,7 +52,8 @@ pub(crate) fn bulk_writes(path: &Path, bytes: usize) -> Outcome<f64> {
 /// cache's count (`/proc/self/io`) charges a whole folio for each dirtied page.
 pub(crate) fn written_bytes(path: &Path) -> Option<u64> {
     let device = path.metadata().ok()?.dev();
-    let (major, minor) = (device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00);
+    let major = device >> 8 & 0xFFF;
+    let minor = device & 0xFF | device >> 12 & 0xFFF00;
     let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?;
     let sectors: u64 = stat.split_whitespace().nth(6)?.parse().ok()?;
     Some(sectors * 512)

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use icn_wal::{Committer, ReplayFrom, FsDisk, Housekeeper, Wal};
+use icn_wal::{Committer, FsDisk, Housekeeper, ReplayFrom, Wal};
 
 use crate::Outcome;
 use crate::peers::{OkayWal, OpenWal, RaftEngine};
@@ -19,13 +19,13 @@ pub(crate) trait Engine: Sync {
     /// offered.
     fn bulk(&self, record: &[u8], count: usize) -> Option<Outcome<()>>;
 
-    /// Lets go of everything before now, as a compaction does.
+    /// Drops everything before now, as a compaction does.
     fn forget(&self) -> Outcome<()>;
 }
 
 type Open = fn(&Path) -> Outcome<Box<dyn Engine>>;
 
-/// By name; the first is the one this is about.
+/// By name; the first is the log under test.
 pub(crate) const ENGINES: [(&str, Open); 4] = [
     ("icn-wal", |path| Ok(Box::new(IcnWal::open(path)?))),
     ("raft-engine", |path| Ok(Box::new(RaftEngine::open(path)?))),

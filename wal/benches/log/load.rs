@@ -176,7 +176,8 @@ pub(crate) fn tickets(engine: &IcnWal, record: &[u8], tasks: usize, count: usize
     runtime.block_on(async {
         let mut set = tokio::task::JoinSet::new();
         for _ in 0..tasks {
-            let (wal, record) = (Arc::clone(&engine.wal), record.to_vec());
+            let wal = Arc::clone(&engine.wal);
+            let record = record.to_vec();
             set.spawn(async move {
                 for _ in 0..count / tasks {
                     wal.ticket(*wal.append(0, &[&record])?.end()).await?;

@@ -1,6 +1,6 @@
-//! The log beside the raw disk and beside its peers: `cd wal/benches && cargo bench`. Machines are
-//! shared and noisy, so that all sides take turns in every round, and only the medians of the
-//! rounds, and the ratios inside them, are told.
+//! Compares the log with the raw disk and with its peers: `cd wal/benches && cargo bench`. Machines are
+//! shared and noisy, so all sides take turns in every round. Only the medians of the rounds, and the
+//! ratios inside them, are reported.
 //!
 //! What it prints is the body of `docs/BENCHMARKS.md`. `cargo bench -- writers` (or `bulk`, `tickets`,
 //! `recovery`) measures one part of it.
@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     if let [_, command, engine, path] = &arguments[..]
         && command == recovery::COMMAND
     {
-        return recovery::tell(engine, path.as_ref());
+        return recovery::print(engine, path.as_ref());
     }
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let mut out = std::io::stdout();
@@ -128,7 +128,8 @@ fn in_bulk(
     raw: &std::path::Path,
     kept: Kept,
 ) -> Outcome<()> {
-    let (small, large) = (load::record(SMALL), load::record(LARGE));
+    let small = load::record(SMALL);
+    let large = load::record(LARGE);
     let mut limit = Rounds::default();
     let [mut one_sync, mut batches, mut large_batches] = [(); 3].map(|()| Rounds::default());
     if kept == Kept::Short {
@@ -223,7 +224,8 @@ fn recovered(out: &mut impl Write, directory: &std::path::Path) -> Outcome<()> {
     writeln!(out, "|---|--:|--:|--:|")?;
     writeln!(out, "| read()+CRC | {:.0} | 1 | |", rates.median(LIMIT))?;
     for (name, _) in ENGINES {
-        let (rate, ratio) = (rates.median(name), rates.ratio(name, &rates, LIMIT));
+        let rate = rates.median(name);
+        let ratio = rates.ratio(name, &rates, LIMIT);
         writeln!(out, "| {name} | {rate:.0} | {ratio:.2} | {:.0} |", resident.median(name))?;
     }
     Ok(())

@@ -110,7 +110,7 @@ impl Engine for RaftEngine {
     }
 }
 
-/// One file handed from writer to writer, one fsync for those who wait.
+/// One file handed from writer to writer, one fsync for all waiting threads.
 pub(crate) struct OkayWal(WriteAheadLog);
 
 #[derive(Debug)]

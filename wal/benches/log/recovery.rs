@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use icn_wal::{ReplayFrom, FsDisk, Wal};
+use icn_wal::{FsDisk, ReplayFrom, Wal};
 
 use crate::load::clock;
 use crate::{LIMIT, Outcome, peers};
@@ -19,18 +19,18 @@ pub(crate) struct Run {
     pub(crate) resident_mib: f64,
 }
 
-/// Has another process recover what is in `path`.
+/// Recovers the log in `path` in another process.
 pub(crate) fn ask(engine: &str, path: &Path) -> Outcome<Run> {
     let program = std::env::current_exe()?;
     let output = Command::new(program).arg(COMMAND).arg(engine).arg(path).output()?;
-    let told = String::from_utf8(output.stdout)?;
-    let mut words = told.split_whitespace();
+    let printed = String::from_utf8(output.stdout)?;
+    let mut words = printed.split_whitespace();
     let mut word = || words.next().ok_or_else(|| format!("{engine} could not be recovered"));
     Ok(Run { records: word()?.parse()?, seconds: word()?.parse()?, resident_mib: word()?.parse()? })
 }
 
-/// Recovers and tells how it went.
-pub(crate) fn tell(engine: &str, path: &Path) -> Outcome<()> {
+/// Recovers and prints the result.
+pub(crate) fn print(engine: &str, path: &Path) -> Outcome<()> {
     let start = clock();
     let records = match engine {
         LIMIT => read(path)?,

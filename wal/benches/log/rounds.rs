@@ -20,9 +20,9 @@ impl Rounds {
         self.any(name).unwrap_or(f64::NAN)
     }
 
-    /// The median of the ratios in each round: what made a round slow made it slow for both.
-    pub(crate) fn ratio(&self, name: &str, beside: &Self, other: &str) -> f64 {
-        let (Some(ours), Some(theirs)) = (self.0.get(name), beside.0.get(other)) else {
+    /// The median of the ratios in each round: a slow round is slow for both sides.
+    pub(crate) fn ratio(&self, name: &str, other_rounds: &Self, other: &str) -> f64 {
+        let (Some(ours), Some(theirs)) = (self.0.get(name), other_rounds.0.get(other)) else {
             return f64::NAN;
         };
         median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())

@@ -45,10 +45,10 @@ pub struct FsDisk {
 /// What a directory is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpenMode {
-    ReadOnly,
-    ReadWrite,
+    Read,
+    Write,
     /// Also on an unsupported file system.
-    ReadWriteUnchecked,
+    WriteUnchecked,
 }
 
 impl FsDisk {
@@ -62,7 +62,7 @@ impl FsDisk {
         let there = path.ancestors().find(|ancestor| ancestor.is_dir()).unwrap_or(Path::new("."));
         unsupported::refuse(&open_directory(there)?)?;
         create_durably(path)?;
-        Self::open(path, OpenMode::ReadWrite)
+        Self::open(path, OpenMode::Write)
     }
 
     /// Like [`create`](Self::create), but accepts every file system, for callers that know its
@@ -72,7 +72,7 @@ impl FsDisk {
     /// The system's error when the directory cannot be created or synced.
     pub fn create_anywhere(path: &Path) -> io::Result<Self> {
         create_durably(path)?;
-        Self::open(path, OpenMode::ReadWriteUnchecked)
+        Self::open(path, OpenMode::WriteUnchecked)
     }
 
     /// Opens `path` for reading only: nothing is created, changed or locked.
@@ -80,7 +80,7 @@ impl FsDisk {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when there is no such directory.
     pub fn read_only(path: &Path) -> io::Result<Self> {
-        Self::open(path, OpenMode::ReadOnly)
+        Self::open(path, OpenMode::Read)
     }
 
     /// Sets the size at which segments stop doubling to `bytes`, at least 1 MiB. Besides the active
@@ -252,7 +252,7 @@ impl Disk for FsDisk {
     }
 
     fn subdir(&self, name: &str) -> io::Result<Self> {
-        if self.mode != OpenMode::ReadOnly {
+        if self.mode != OpenMode::Read {
             match rustix::fs::mkdirat(&*self.directory, name, DIR_MODE) {
                 Err(Errno::EXIST) => {}
                 made => made?,
@@ -261,7 +261,7 @@ impl Disk for FsDisk {
             self.sync_dir()?;
         }
         let directory = Arc::new(open_directory_at(&self.directory, name)?);
-        if self.mode == OpenMode::ReadWrite {
+        if self.mode == OpenMode::Write {
             // It may be a link into another file system.
             unsupported::refuse(&directory)?;
         }
@@ -288,7 +288,7 @@ impl Disk for FsDisk {
     fn open(&self, name: &str) -> io::Result<File> {
         self.open_regular(
             name,
-            if self.mode == OpenMode::ReadOnly { OFlags::RDONLY } else { OFlags::RDWR },
+            if self.mode == OpenMode::Read { OFlags::RDONLY } else { OFlags::RDWR },
         )
     }
 

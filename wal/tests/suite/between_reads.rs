@@ -1,5 +1,5 @@
-//! A reader without the lock: it changes nothing, and whatever a writer does between two of its
-//! reads, it sees a beginning of the log and never damage.
+//! A reader without the lock changes nothing. Whatever a writer does between two of its reads, it
+//! sees a prefix of the log and never damage.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use icn_wal::disk::SimDisk;
 use icn_wal::{Error, ReplayFrom, read};
 
 use crate::common::{Life, live, open, record};
-use crate::watched::{Look, Watched};
+use crate::watched::{Operation, Watched};
 
 fn large(number: u64) -> Vec<u8> {
     vec![number.to_le_bytes()[0]; 200_000]
@@ -27,11 +27,12 @@ fn a_write_between_two_reads_is_never_seen_as_damage() {
             before += 1;
             wal.commit(0, &[large(before)]).expect("commit");
         }
-        let (reads, writer) = (Arc::new(AtomicU64::new(0)), Arc::clone(&wal));
+        let reads = Arc::new(AtomicU64::new(0));
+        let writer = Arc::clone(&wal);
         let counted = Arc::clone(&reads);
-        // More than a reader has in its buffer, so that some of it is seen and some is not.
+        // More than the reader buffers, so that it sees a part of it.
         let between = move |look| {
-            if look == Look::Read && counted.fetch_add(1, Ordering::Relaxed) + 1 == at {
+            if look == Operation::Read && counted.fetch_add(1, Ordering::Relaxed) + 1 == at {
                 for number in before + 1..before + 9 {
                     writer.commit(0, &[large(number)]).expect("commit");
                 }
@@ -59,10 +60,12 @@ fn a_reader_changes_nothing_and_never_syncs() {
     let disk = SimDisk::new(1);
     let mut life = Life::default();
     live(&disk, &mut life).expect("a life");
-    let (hash, operations) = (disk.image_hash(), disk.operations());
+    let hash = disk.image_hash();
+    let operations = disk.operations();
     let report = read(&disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("read");
     assert_eq!(report.replayed, life.appended.len() as u64);
-    assert_eq!((disk.image_hash(), disk.operations()), (hash, operations));
+    assert_eq!(disk.image_hash(), hash);
+    assert_eq!(disk.operations(), operations);
 }
 
 #[test]

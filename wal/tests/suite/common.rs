@@ -1,4 +1,4 @@
-//! A short life of a log, and what it promised.
+//! A short life of a log, and what it acknowledged.
 
 use std::ops::ControlFlow;
 
@@ -28,7 +28,7 @@ pub(crate) fn record(number: usize) -> Vec<u8> {
     format!("{number:>bytes$}").into_bytes()
 }
 
-/// Opens, appends, syncs, notes, closes and opens again, until done or until the power is gone.
+/// Opens, appends, syncs, notes, closes and reopens, to the end or until the power is gone.
 pub(crate) fn live(disk: &SimDisk, life: &mut Life) -> Result<(), Error> {
     for open in 0..3 {
         let (wal, _) =
@@ -60,7 +60,7 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
         Err(error) => panic!("{what}: refused: {error}"),
     };
     assert!(found.len() >= life.acknowledged, "{what}: lost an acknowledged record");
-    assert!(found.len() <= life.appended.len(), "{what}: a record nobody appended");
+    assert!(found.len() <= life.appended.len(), "{what}: a record that was never appended");
     for (index, (lsn, bytes)) in found.iter().enumerate() {
         assert_eq!(bytes, &life.appended[index], "{what}: wrong record at LSN {lsn}");
     }
@@ -74,14 +74,14 @@ pub(crate) fn check(image: &SimDisk, life: &Life, what: &str) {
     assert_eq!(outcome(), outcome(), "{what}: an open without an append changes something");
 }
 
-/// Opens the log for writing, whatever is in it.
+/// Opens the log for writing.
 pub(crate) fn open(disk: &SimDisk) -> Wal<SimDisk> {
     let opened = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
     opened.expect("open").0
 }
 
-/// What is left of the log in `disk` when the power goes between the beginning of its next segment
-/// and the first frame there.
+/// The log in `disk` after a power loss between the activation of its next segment and the first
+/// frame there.
 pub(crate) fn begun(disk: &SimDisk) -> SimDisk {
     let wal = open(disk);
     wal.prepare().expect("room");

@@ -1,9 +1,9 @@
 //! Power is cut at every operation of a short life of the log, and every image the disk may be left
 //! with is recovered.
 //!
-//! The promise: every acknowledged record is there, in order, once; what else is there was
-//! appended, and is a prefix of it; recovering the recovered log changes nothing; and the log goes
-//! on without ever giving a number twice that somebody could have seen.
+//! The promise: every acknowledged record is recovered, in order, once. The records recovered are a
+//! prefix of those appended. A second recovery finds the same. The log continues without giving out
+//! an LSN twice that a reader could have seen.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ fn acked_records_survive_power_loss_at_every_operation() {
         let disk = SimDisk::new(1);
         disk.set_faults(Faults { power_loss_at: Some(at), ..Faults::default() });
         let mut life = Life::default();
-        // A record whose append was interrupted may be there or not: it has to be known as appended.
+        // A record whose append was interrupted may be recovered: it must be known as appended.
         live(&disk, &mut life).expect_err("the power goes before the end");
         for seed in 0..48 {
             images += 1;
@@ -49,7 +49,7 @@ fn unsynced_frames_may_survive_in_any_combination() {
     life.appended.push(record(0));
     life.acknowledged = 1;
     for number in 1..9u8 {
-        // Two of these do not share a group: each becomes a frame that nobody syncs.
+        // No two of these fit into one group: each becomes a frame without a sync.
         let bytes = vec![number; 700_000];
         wal.append(0, std::slice::from_ref(&bytes)).expect("append");
         life.appended.push(bytes);
@@ -207,7 +207,7 @@ fn a_log_on_a_full_disk_opens_and_reads_unchanged() {
     disk.set_faults(Faults::default());
     open(&disk).commit(0, &["taken"]).expect("there is room again");
     assert_eq!(records(&disk).expect("open").len(), 2);
-    // But the id of a new store has to be kept.
+    // But a new store needs space for its id.
     let new = SimDisk::new(6);
     new.set_faults(full());
     let error = records(&new).expect_err("a new store");
@@ -221,7 +221,7 @@ fn a_log_whose_lsns_have_jumped_can_be_closed_at_once() {
         .expect("open");
     wal.commit(0, &["one"]).expect("commit");
     for number in 0..4u8 {
-        // Frames that nobody syncs.
+        // Frames without a sync.
         wal.append(0, &[vec![number; 700_000]]).expect("append");
     }
     drop(wal);
@@ -238,11 +238,12 @@ fn a_log_whose_lsns_have_jumped_can_be_closed_at_once() {
         wal.close().expect("close");
         drop(wal);
         let (wal, again) = open().expect("open");
-        // Nothing was written, and so no stop, where a segment without a frame proves all before it.
+        // An open that writes nothing records no stop; a segment without a frame proves all before it.
         assert!(again.clean || recovery.torn_bytes == 0, "seed {seed}: {recovery:?}");
-        assert_eq!((again.last_lsn, wal.last()), (recovery.last_lsn, last), "seed {seed}");
+        assert_eq!(again.last_lsn, recovery.last_lsn, "seed {seed}");
+        assert_eq!(wal.last(), last, "seed {seed}");
     }
-    assert!(jumped > 0, "no torn tail has left a number behind");
+    assert!(jumped > 0, "no torn tail has moved the next LSN");
 }
 
 #[test]
@@ -253,7 +254,7 @@ fn leftovers_of_a_crash_free_space_for_the_next_start() {
     wal.prepare().expect("room");
     drop(wal);
     let disk = disk.kill();
-    // The segment has to come from what was prepared and never used.
+    // The next segment needs the space of the one that was prepared and never used.
     disk.set_faults(Faults { room: Some(0), ..Faults::default() });
     open(&disk).commit(0, &["more"]).expect("there is room");
     assert_eq!(records(&disk).expect("open").len(), 2);

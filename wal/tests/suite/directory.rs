@@ -1,4 +1,4 @@
-//! A real directory as the log needs it.
+//! What the log needs of a real directory.
 
 use std::fs;
 use std::io::{ErrorKind, IoSliceMut};
@@ -43,8 +43,8 @@ fn a_subdirectory_is_a_directory_of_its_own() {
     assert_eq!(inner.describe("file"), dir.path().join("inner/file").display().to_string());
 }
 
-/// Recovery believes what it reads then to be on the disk. Linux keeps a file in pieces of up to some MiB,
-/// and leaves one alone that is to be dropped in part.
+/// Recovery relies on what it reads after a drop being on the disk. Linux caches a file in folios of up to
+/// some MiB, and ignores a request to drop a part of one.
 #[test]
 fn no_dropped_page_stays_in_the_page_cache() {
     const MIB: u64 = 1 << 20;
@@ -60,11 +60,11 @@ fn no_dropped_page_stays_in_the_page_cache() {
         file.sync().expect("sync");
         let bytes = fs::File::open(dir.path().join(&name)).expect("open");
         if rustix::fs::fstatfs(&bytes).expect("statfs").f_type == TMPFS {
-            println!("skipped: what is in a tmpfs is nowhere else");
+            println!("skipped: a tmpfs exists in memory only");
             return;
         }
-        // A page that is asked for and not there is read, and on a busy machine before the answer; without
-        // this so is what follows it.
+        // The kernel may read a requested page that is not cached before it answers; without this it
+        // would read ahead as well.
         rustix::fs::fadvise(&bytes, 0, None, Advice::Random).expect("fadvise");
         let in_memory = |offset: u64| {
             let mut byte = [0];

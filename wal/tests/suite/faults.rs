@@ -1,7 +1,7 @@
 //! Every call that can fail fails once, at every place of a short life.
 //!
-//! The promise: what was acknowledged is there afterwards, an error is told as an error, and without
-//! the fault the log goes on.
+//! The promise: acknowledged records survive, the failed call reports an error, and without the
+//! fault the log continues.
 
 use std::ops::ControlFlow;
 
@@ -27,7 +27,7 @@ fn sweep(fault: impl Fn(u64) -> Faults, least: u64) {
         }
         let killed = disk.kill();
         check(&killed, &life, &format!("fault {at}, kill"));
-        // What recovery has shown once must not be lost with the power after it.
+        // Records that a recovery has returned must survive a power loss after it.
         let seen = records(&killed).expect("recovers");
         assert_eq!(records(&killed.power_loss(0)).expect("recovers"), seen, "fault {at}");
     }

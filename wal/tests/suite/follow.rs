@@ -1,5 +1,5 @@
-//! Following a log: everything once and in order, nothing that a crash could take back, and no
-//! damage where there is only a writer at work.
+//! Followers get every record once, in order, and none that a crash could take back. A concurrent
+//! writer is never taken for damage.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use icn_wal::limits::SEGMENT_BYTES_MIN;
 use icn_wal::{Error, Follower, Lsn, ReplayFrom, Wal};
 
 use crate::common::open;
-use crate::watched::{Look, Watched};
+use crate::watched::{Operation, Watched};
 
 /// Long enough that a segment holds a few of them.
 fn record(lsn: u64) -> Vec<u8> {
@@ -19,11 +19,11 @@ fn record(lsn: u64) -> Vec<u8> {
     bytes
 }
 
-/// Looks once and adds what is lent.
-fn look<D: Disk>(follower: &mut Follower<D>, lent: &mut Vec<u64>) -> Result<(), Error> {
+/// Polls once and adds the visited LSNs.
+fn poll<D: Disk>(follower: &mut Follower<D>, visited: &mut Vec<u64>) -> Result<(), Error> {
     follower.poll(|found| {
         assert_eq!(found.bytes, record(found.lsn.get()));
-        lent.push(found.lsn.get());
+        visited.push(found.lsn.get());
         ControlFlow::Continue(())
     })
 }
@@ -32,8 +32,8 @@ fn small_segments() -> SimDisk {
     SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN)
 }
 
-/// Three lives with rotations, notes and drops; every other one ends in order. `dropping` tells up
-/// to where the log may be dropped.
+/// Three lives with rotations, notes and drops; every other one ends in order. `dropping` returns
+/// up to where the log may be dropped.
 fn live<D: Disk>(disk: &D, dropping: impl Fn() -> u64) -> u64 {
     let mut lsn = 0;
     for life in 0..3 {
@@ -63,79 +63,81 @@ fn live<D: Disk>(disk: &D, dropping: impl Fn() -> u64) -> u64 {
 #[test]
 fn a_follower_gets_each_record_once_in_order_and_no_crash_takes_it_back() {
     let disk = small_segments();
-    let lent = Arc::new(Mutex::new((Vec::new(), 0_u64, 0_u64)));
+    let visited = Arc::new(Mutex::new((Vec::new(), 0_u64, 0_u64)));
     let watched = {
-        let (lent, disk) = (Arc::clone(&lent), disk.clone());
+        let visited = Arc::clone(&visited);
+        let disk = disk.clone();
         let follower = Mutex::new(Follower::new(disk.clone(), ReplayFrom::Oldest));
         Watched::new(disk.clone(), move |what| {
-            if what != Look::Change {
+            if what != Operation::Change {
                 return;
             }
-            let (lent, looks, checked) = &mut *lent.lock().expect("lent");
-            let before = lent.len();
-            look(&mut follower.lock().expect("follower"), lent).expect("no damage");
-            *looks += 1;
-            if lent.len() == before && !looks.is_multiple_of(16) {
+            let (visited, polls, checked) = &mut *visited.lock().expect("visited");
+            let before = visited.len();
+            poll(&mut follower.lock().expect("follower"), visited).expect("no damage");
+            *polls += 1;
+            if visited.len() == before && !polls.is_multiple_of(16) {
                 return;
             }
             for seed in 0..3 {
                 let image = disk.power_loss(seed);
                 let opened = Wal::open(image, ReplayFrom::Oldest, |_| ControlFlow::Continue(()));
                 let found = opened.expect("recovers").1;
-                let last = lent.last().copied().unwrap_or(0);
-                assert!(found.last_lsn >= last, "#{last} was lent: {found:?}");
+                let last = visited.last().copied().unwrap_or(0);
+                assert!(found.last_lsn >= last, "#{last} was visited: {found:?}");
                 *checked += 1;
             }
         })
     };
-    let dropping = || lent.lock().expect("lent").0.last().copied().unwrap_or(0);
+    let dropping = || visited.lock().expect("visited").0.last().copied().unwrap_or(0);
     let last = live(&watched, dropping);
-    let mut lent = lent.lock().expect("lent").clone();
-    // The seal is what proves the last ones.
-    let rest = ReplayFrom::After(Lsn::new(*lent.0.last().expect("records")).expect("an LSN"));
-    look(&mut Follower::new(disk.clone(), rest), &mut lent.0).expect("no damage");
-    assert_eq!(lent.0, (1..=last).collect::<Vec<_>>());
+    let mut visited = visited.lock().expect("visited").clone();
+    // The seal proves the last ones.
+    let rest = ReplayFrom::After(Lsn::new(*visited.0.last().expect("records")).expect("an LSN"));
+    poll(&mut Follower::new(disk.clone(), rest), &mut visited.0).expect("no damage");
+    assert_eq!(visited.0, (1..=last).collect::<Vec<_>>());
     let segments = disk.files().into_iter().filter(|name| name.ends_with(".wal")).count();
     assert!(segments <= 4, "nothing was dropped: {segments}");
-    assert!(lent.1 > 100 && lent.2 > 50, "{} looks, {} images", lent.1, lent.2);
+    assert!(visited.1 > 100 && visited.2 > 50, "{} polls, {} images", visited.1, visited.2);
 }
 
 #[test]
 fn unproven_records_reach_a_follower_after_the_next_write_or_start() {
     let disk = SimDisk::new(3);
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
-    look(&mut follower, &mut lent).expect("a log that is not there yet");
+    let mut follower = Follower::new(disk.clone(), ReplayFrom::Oldest);
+    let mut visited = Vec::new();
+    poll(&mut follower, &mut visited).expect("a log that does not exist yet");
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [], "nothing proves the last commit");
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [], "nothing proves the last commit");
     wal.commit(0, &[record(2)]).expect("commit");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1]);
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1]);
     wal.note().expect("note");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2]);
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2]);
     wal.commit(0, &[record(3)]).expect("commit");
     drop(wal);
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2]);
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2]);
     let wal = open(&disk);
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2]);
-    // What the housekeeper does.
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2]);
+    // As the housekeeper does.
     wal.prepare().expect("room");
     wal.note().expect("note");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2, 3]);
-    // A life without a record leaves nothing behind that a follower could be held up by.
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2, 3]);
+    // A life without a record does not hold up a follower.
     drop(wal);
     drop(open(&disk));
     let wal = open(&disk);
     wal.commit(0, &[record(4)]).expect("commit");
     wal.close().expect("close");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2, 3, 4]);
-    // Who breaks off goes on behind the last one.
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2, 3, 4]);
+    // After a break the next poll continues after the last visited record.
     let mut from_two = Follower::new(disk.clone(), ReplayFrom::After(Lsn::FIRST));
     let mut seen = Vec::new();
     for _ in 0..3 {
@@ -148,21 +150,21 @@ fn unproven_records_reach_a_follower_after_the_next_write_or_start() {
     assert_eq!(seen, [2, 3, 4]);
 }
 
-/// A follower of a new log that holds LSN 1 to 20 and has lent 1 to 5, where `act` happens at its
-/// `at`-th look; what it lends then and at the next looks, or `None` once it has no more looks.
-fn follow_beside(
+/// A follower of a new log with LSN 1 to 20 has visited 1 to 5; `act` happens at its `at`-th
+/// operation from there on. Returns all LSNs it visits, or `None` once it makes fewer operations.
+fn follow_while(
     disk: SimDisk,
     at: usize,
     act: impl FnOnce(SimDisk, Wal<SimDisk>) + Send + 'static,
 ) -> Option<Result<Vec<u64>, Error>> {
     let wal = open(&disk);
     (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
-    let due = Arc::new(Mutex::new((usize::MAX, Some((act, disk.clone(), wal)))));
+    let action = Arc::new(Mutex::new((usize::MAX, Some((act, disk.clone(), wal)))));
     let watched = {
-        let due = Arc::clone(&due);
+        let action = Arc::clone(&action);
         Watched::new(disk, move |_| {
             let act = {
-                let (left, act) = &mut *due.lock().expect("due");
+                let (left, act) = &mut *action.lock().expect("action");
                 *left = left.saturating_sub(1);
                 if *left == 0 { act.take() } else { None }
             };
@@ -172,19 +174,19 @@ fn follow_beside(
         })
     };
     let mut follower = Follower::new(watched, ReplayFrom::Oldest);
-    let mut lent = Vec::new();
+    let mut visited = Vec::new();
     let stopped = follower.poll(|record| {
-        lent.push(record.lsn.get());
+        visited.push(record.lsn.get());
         if record.lsn.get() == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(matches!(stopped, Err(Error::Stopped { .. })));
-    due.lock().expect("due").0 = at;
-    let mut outcome = look(&mut follower, &mut lent);
-    due.lock().expect("due").1.is_none().then_some(())?;
+    action.lock().expect("action").0 = at;
+    let mut outcome = poll(&mut follower, &mut visited);
+    action.lock().expect("action").1.is_none().then_some(())?;
     for _ in 0..3 {
-        outcome = outcome.and_then(|()| look(&mut follower, &mut lent));
+        outcome = outcome.and_then(|()| poll(&mut follower, &mut visited));
     }
-    Some(outcome.map(|()| lent))
+    Some(outcome.map(|()| visited))
 }
 
 fn done<T>(range: Result<T, Error>) {
@@ -194,9 +196,8 @@ fn done<T>(range: Result<T, Error>) {
 #[test]
 fn a_follower_never_takes_concurrent_writes_for_damage() {
     for at in 1.. {
-        // In a segment longer than what is read in one go, so that what comes is seen before what
-        // is between.
-        let found = follow_beside(SimDisk::new(3), at, |_, wal| {
+        // The segment is longer than one read, so that later frames are seen before those between.
+        let found = follow_while(SimDisk::new(3), at, |_, wal| {
             (21..=40).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
             wal.close().expect("close");
         });
@@ -208,7 +209,7 @@ fn a_follower_never_takes_concurrent_writes_for_damage() {
 #[test]
 fn a_follower_never_takes_a_restart_of_the_writer_for_damage() {
     for at in 1.. {
-        let found = follow_beside(SimDisk::new(3), at, |disk, wal| {
+        let found = follow_while(SimDisk::new(3), at, |disk, wal| {
             drop(wal);
             drop(open(&disk));
             let wal = open(&disk);
@@ -222,9 +223,10 @@ fn a_follower_never_takes_a_restart_of_the_writer_for_damage() {
 
 #[test]
 fn a_follower_reports_missing_or_sees_all_when_segments_are_dropped_and_reused() {
-    let (mut missing, mut whole) = (0, 0);
+    let mut missing = 0;
+    let mut whole = 0;
     for at in 1.. {
-        let found = follow_beside(small_segments(), at, |_, wal| {
+        let found = follow_while(small_segments(), at, |_, wal| {
             for lsn in 21..=60 {
                 let last = *wal.commit(0, &[record(lsn)]).expect("commit").end();
                 wal.drop_through(last).expect("drop");
@@ -233,8 +235,8 @@ fn a_follower_reports_missing_or_sees_all_when_segments_are_dropped_and_reused()
         });
         match found {
             None => break,
-            Some(Ok(lent)) => {
-                assert_eq!(lent, (1..=60).collect::<Vec<_>>(), "look {at}");
+            Some(Ok(visited)) => {
+                assert_eq!(visited, (1..=60).collect::<Vec<_>>(), "look {at}");
                 whole += 1;
             }
             Some(Err(Error::Missing { wanted, first })) => {
@@ -254,10 +256,10 @@ fn a_follower_meets_a_segment_dropped_between_two_polls() {
         let disk = small_segments();
         let wal = open(&disk);
         (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
-        let (mut follower, mut lent) =
+        let (mut follower, mut visited) =
             (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
         let stopped = follower.poll(|record| {
-            lent.push(record.lsn.get());
+            visited.push(record.lsn.get());
             if record.lsn.get() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         assert!(matches!(stopped, Err(Error::Stopped { .. })));
@@ -265,11 +267,11 @@ fn a_follower_meets_a_segment_dropped_between_two_polls() {
         assert_eq!(wal.drop_through(Lsn::new(6).expect("an LSN")).expect("drop"), 1);
         if reused {
             (21..=40).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
-            let told = look(&mut follower, &mut lent);
-            assert!(matches!(told, Err(Error::Missing { wanted: 3, first: 7 })), "{told:?}");
+            let found = poll(&mut follower, &mut visited);
+            assert!(matches!(found, Err(Error::Missing { wanted: 3, first: 7 })), "{found:?}");
         } else {
-            look(&mut follower, &mut lent).expect("it is still there for who has it open");
-            assert_eq!(lent, (1..=19).collect::<Vec<_>>());
+            poll(&mut follower, &mut visited).expect("an open file survives its removal");
+            assert_eq!(visited, (1..=19).collect::<Vec<_>>());
         }
     }
 }
@@ -289,18 +291,19 @@ fn a_follower_never_takes_a_write_in_progress_for_damage() {
     let disk = disk.kill();
     let file = disk.open(&name).expect("open");
     file.write_at(0, &before).expect("write");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
+    let mut follower = Follower::new(disk.clone(), ReplayFrom::Oldest);
+    let mut visited = Vec::new();
     let start = before.iter().zip(&after).position(|(before, after)| before != after);
     let start = start.expect("a change");
     let end = after.iter().rposition(|&byte| byte != 0).expect("bytes") + 1;
     for piece in (start..=end).step_by(10_007) {
         file.write_at(start as u64, &after[start..piece]).expect("write");
-        look(&mut follower, &mut lent).expect("no damage");
-        assert!(lent == [1] || lent == [1, 2], "at {piece}: {lent:?}");
+        poll(&mut follower, &mut visited).expect("no damage");
+        assert!(visited == [1] || visited == [1, 2], "at {piece}: {visited:?}");
     }
     file.write_at(0, &after).expect("write");
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2, 3]);
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2, 3]);
 }
 
 #[test]
@@ -320,15 +323,17 @@ fn a_follower_reports_damage_after_the_records_before_it() {
         // In the third record.
         bytes[512 + 2 * 150_072 + 1000] ^= 1;
         disk.write_file(&name, &bytes);
-        let (mut follower, mut lent) = (Follower::new(disk, ReplayFrom::Oldest), Vec::new());
+        let mut follower = Follower::new(disk, ReplayFrom::Oldest);
+        let mut visited = Vec::new();
         for _ in 0..2 {
-            match look(&mut follower, &mut lent) {
+            match poll(&mut follower, &mut visited) {
                 Err(Error::Corrupt(damage)) => {
-                    assert_eq!((damage.segment, damage.reason), (segment, reason));
+                    assert_eq!(damage.segment, segment);
+                    assert_eq!(damage.reason, reason);
                 }
                 other => panic!("{other:?}"),
             }
-            assert_eq!(lent, (1..segment * 4 - 1).collect::<Vec<_>>());
+            assert_eq!(visited, (1..segment * 4 - 1).collect::<Vec<_>>());
             if segment == 2 {
                 break;
             }
@@ -344,11 +349,13 @@ fn a_missing_segment_is_reported_at_every_poll() {
     }
     let disk = disk.kill();
     disk.remove_file(&format!("{:020}.wal", 1));
-    let (mut follower, mut lent) = (Follower::new(disk, ReplayFrom::Oldest), Vec::new());
+    let mut follower = Follower::new(disk, ReplayFrom::Oldest);
+    let mut visited = Vec::new();
     for _ in 0..2 {
-        match look(&mut follower, &mut lent) {
+        match poll(&mut follower, &mut visited) {
             Err(Error::Corrupt(damage)) => {
-                assert_eq!((damage.segment, damage.reason), (1, Reason::SegmentMissing));
+                assert_eq!(damage.segment, 1);
+                assert_eq!(damage.reason, Reason::SegmentMissing);
             }
             other => panic!("{other:?}"),
         }
@@ -371,13 +378,14 @@ fn a_follower_reports_a_log_that_was_set_back() {
     (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
     wal.close().expect("close");
     drop(wal);
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2, 3, 4]);
+    let mut follower = Follower::new(disk.clone(), ReplayFrom::Oldest);
+    let mut visited = Vec::new();
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2, 3, 4]);
     disk.files().iter().for_each(|name| disk.remove_file(name));
     old.iter().for_each(|(name, bytes)| disk.write_file(name, bytes));
-    let told = look(&mut follower, &mut lent);
-    assert!(matches!(told, Err(Error::Behind { .. })), "{told:?}");
+    let found = poll(&mut follower, &mut visited);
+    assert!(matches!(found, Err(Error::Behind { .. })), "{found:?}");
 }
 
 #[test]
@@ -389,16 +397,17 @@ fn a_follower_reports_a_log_that_was_set_back_and_continued() {
     let old = disk.kill();
     (3..=4).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
     wal.note().expect("note");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1, 2, 3, 4]);
+    let mut follower = Follower::new(disk.clone(), ReplayFrom::Oldest);
+    let mut visited = Vec::new();
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1, 2, 3, 4]);
     drop(wal);
     for name in old.files() {
         disk.write_file(&name, &old.read_file(&name).expect("bytes"));
     }
     done(open(&disk).commit(0, &["another three"]));
-    let told = look(&mut follower, &mut lent);
-    assert!(matches!(told, Err(Error::Behind { last: 2, .. })), "{told:?}");
+    let found = poll(&mut follower, &mut visited);
+    assert!(matches!(found, Err(Error::Behind { last: 2, .. })), "{found:?}");
 }
 
 #[test]
@@ -407,21 +416,22 @@ fn a_record_dropped_before_a_follower_read_it_is_reported_missing() {
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
     wal.note().expect("note");
-    let (mut follower, mut lent) = (Follower::new(disk.clone(), ReplayFrom::Beginning), Vec::new());
-    look(&mut follower, &mut lent).expect("no damage");
-    assert_eq!(lent, [1]);
+    let (mut follower, mut visited) =
+        (Follower::new(disk.clone(), ReplayFrom::Beginning), Vec::new());
+    poll(&mut follower, &mut visited).expect("no damage");
+    assert_eq!(visited, [1]);
     drop(wal);
     (2..=3).for_each(|lsn| done(open(&disk).commit(0, &[record(lsn)])));
     let wal = open(&disk);
     assert_eq!(wal.drop_through(Lsn::new(2).expect("an LSN")).expect("drop"), 2);
-    let told = look(&mut follower, &mut lent);
-    assert!(matches!(told, Err(Error::Missing { wanted: 2, first: 3 })), "{told:?}");
-    // Whoever comes now has missed both, unless it takes the log as it is.
-    let told = look(&mut Follower::new(disk.clone(), ReplayFrom::Beginning), &mut lent);
-    assert!(matches!(told, Err(Error::Missing { wanted: 1, first: 3 })), "{told:?}");
-    lent.clear();
+    let found = poll(&mut follower, &mut visited);
+    assert!(matches!(found, Err(Error::Missing { wanted: 2, first: 3 })), "{found:?}");
+    // A new follower has missed both, unless it starts at the oldest record.
+    let found = poll(&mut Follower::new(disk.clone(), ReplayFrom::Beginning), &mut visited);
+    assert!(matches!(found, Err(Error::Missing { wanted: 1, first: 3 })), "{found:?}");
+    visited.clear();
     wal.prepare().expect("room");
-    wal.note().expect("what was there before is proven");
-    look(&mut Follower::new(disk, ReplayFrom::Oldest), &mut lent).expect("no damage");
-    assert_eq!(lent, [3]);
+    wal.note().expect("earlier records are proven");
+    poll(&mut Follower::new(disk, ReplayFrom::Oldest), &mut visited).expect("no damage");
+    assert_eq!(visited, [3]);
 }

@@ -1,5 +1,5 @@
-//! A disk that runs full at any moment: what was acknowledged stays, what has no room is refused,
-//! nothing fails, and the log goes on when there is room.
+//! A disk that fills at any moment: acknowledged records survive, appends without space are
+//! refused, nothing else fails, and the log continues once there is space.
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
@@ -20,7 +20,7 @@ fn small_segments() -> SimDisk {
     SimDisk::new(5).with_segment_bytes_max(SEGMENT_BYTES_MIN)
 }
 
-/// Three fill a segment.
+/// Three of these fill a segment.
 fn record(number: u64) -> Vec<u8> {
     let mut bytes = format!("{number}").into_bytes();
     bytes.resize(300_000, b'.');
@@ -47,7 +47,7 @@ fn refused<T>(outcome: Result<T, Error>) -> Option<T> {
     }
 }
 
-/// What somebody outside has seen.
+/// What a caller has seen.
 #[derive(Default)]
 struct Lives {
     appended: Found,
@@ -59,9 +59,9 @@ struct Lives {
 }
 
 impl Lives {
-    /// Three lives: one ends in order, one is killed, one drops before it appends. Appends that are
-    /// refused are tried once more, as soon as a segment could be prepared. The first drop behind an
-    /// append is promised to have room, and so is a stop, whatever was dropped before.
+    /// Three lives: one ends in order, one is killed, one drops before it appends. Refused appends
+    /// are retried once, as soon as a segment could be prepared. The first drop after an append
+    /// must have space, and so must a stop, whatever was dropped before.
     fn live(&mut self, disk: &SimDisk) {
         for life in 0..3 {
             let Some((wal, ..)) = refused(recover(disk)) else {
@@ -124,7 +124,8 @@ impl Lives {
         }
     }
 
-    /// What a kill and what power losses leave at this moment is whole, and goes on.
+    /// The disks that a kill and power losses leave at this moment recover, and their logs
+    /// continue.
     fn crash(&mut self, disk: &SimDisk) {
         let losses = (0..3).map(|seed| disk.power_loss(seed));
         for image in losses.chain([disk.kill()]) {
@@ -163,7 +164,7 @@ fn a_disk_full_at_any_growing_operation_loses_nothing_and_poisons_nothing() {
             disk.set_faults(full(at..if from_then_on { u64::MAX } else { at + 1 }));
             let mut lives = Lives::default();
             lives.live(&disk);
-            // With room for all but one operation, whatever was refused works the second time.
+            // If only one operation finds no space, every refused call succeeds the second time.
             assert!(from_then_on || lives.appended.len() == 24 || lives.opens_refused == 1, "{at}");
             all.appends_refused += lives.appends_refused;
             all.drops_refused += lives.drops_refused;
@@ -194,7 +195,7 @@ fn a_disk_that_fills_at_any_byte_count_loses_nothing_and_poisons_nothing() {
     assert!(all.appends_refused > 50);
 }
 
-/// A log whose active segment is almost full, on a disk that is.
+/// A log whose active segment is almost full, on a full disk.
 fn log_on_a_full_disk() -> (SimDisk, Wal<SimDisk>) {
     let disk = small_segments();
     let wal = open(&disk);
@@ -217,12 +218,12 @@ fn a_full_disk_is_not_tried_again_before_the_retry_time() {
         (start + RETRY_MS - 1, false),
         (start + RETRY_MS, true),
         (start + RETRY_MS + 1, false),
-        // A clock that was set back is no reason to wait for years.
+        // A clock that was set back must not delay the retry for years.
         (start - 10 * RETRY_MS, true),
         (start - 10 * RETRY_MS, false),
     ] {
         let before = disk.operations();
-        // Nor does one pass that would fit: what has begun to be refused stays so.
+        // An append that would fit is refused as well until then.
         assert!(append(time, 20).is_none(), "{time}");
         assert_eq!(disk.operations() > before, tried, "{time}");
     }
@@ -230,7 +231,10 @@ fn a_full_disk_is_not_tried_again_before_the_retry_time() {
     wal.note().expect("a note needs no room");
     assert!(refused(wal.prepare()).is_none());
     disk.set_faults(Faults::default());
-    assert!(append(start - 10 * RETRY_MS, 20).is_none(), "nobody has looked for room yet");
+    assert!(
+        append(start - 10 * RETRY_MS, 20).is_none(),
+        "no attempt was made to prepare a segment yet"
+    );
     wal.prepare().expect("room");
     assert!(append(start - 10 * RETRY_MS, 300_000).is_some());
     assert!(!wal.stats().no_room);
@@ -241,7 +245,10 @@ fn appends_resume_once_the_refused_append_would_fit() {
     let (disk, wal) = log_on_a_full_disk();
     assert!(refused(wal.append(0, &vec![vec![7; 1 << 19]; 6])).is_none());
     disk.set_faults(Faults { room: Some(2 << 20), ..Faults::default() });
-    assert!(refused(wal.prepare()).is_none(), "room for a segment, and not for what was refused");
+    assert!(
+        refused(wal.prepare()).is_none(),
+        "space for a segment, but not for the refused append"
+    );
     assert!(refused(wal.append(0, &["small"])).is_none());
     disk.set_faults(Faults::default());
     wal.prepare().expect("room");
@@ -274,16 +281,18 @@ fn an_open_that_appends_nothing_changes_nothing() {
     }
     wal.close().expect("close");
     drop(wal);
-    let before = (disk.files(), disk.image_hash());
+    let files = disk.files();
+    let image = disk.image_hash();
     for _ in 0..3 {
         let (wal, recovery, found) = recover(&disk).expect("recovers");
         assert!(recovery.clean && found.len() == 7 && recovery.incarnation == 2);
         wal.prepare().expect("room");
         wal.note().expect("nothing to prove");
         wal.close().expect("close");
-        assert_eq!((disk.files(), disk.image_hash()), before);
+        assert_eq!(disk.files(), files);
+        assert_eq!(disk.image_hash(), image);
     }
-    // A drop says what is gone and nothing else, and leaves the newest segment.
+    // A drop changes nothing but the oldest segment, and leaves the newest.
     let (wal, ..) = recover(&disk).expect("recovers");
     assert_eq!(wal.drop_through(Lsn::new(7).expect("an LSN")).expect("drop"), 2);
     drop(wal);

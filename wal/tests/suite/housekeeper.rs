@@ -1,4 +1,4 @@
-//! The work beside the commits: it is done, once, and not too early.
+//! The housekeeper: its work is done, once, and not too early.
 
 #![expect(clippy::disallowed_methods, reason = "a test against the clock")]
 
@@ -14,10 +14,10 @@ use crate::common::open;
 /// How long after the last commit a note may come at the earliest.
 const IDLE: Duration = Duration::from_millis(20);
 
-/// How long a disk without room is left alone.
+/// How long a disk without space is not tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// A record of which few go into a segment.
+/// A record of which few fit into a segment.
 static LARGE: [u8; 300_000] = [7; 300_000];
 
 fn kept() -> (Arc<Wal<SimDisk>>, Housekeeper) {
@@ -32,7 +32,7 @@ fn keep(disk: SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
     (wal, house)
 }
 
-/// A log whose disk has become full, and which has refused an append for that.
+/// A log on a full disk that has refused an append.
 fn filled(disk: &SimDisk) -> (Arc<Wal<SimDisk>>, Housekeeper) {
     let (wal, house) = keep(disk.clone());
     wait_for(|| !wal.lacks_spare());
@@ -70,7 +70,7 @@ fn an_idle_log_gets_exactly_one_note_after_the_idle_interval() {
         wait_for(|| wal.stats().frames == 2 * turn);
         assert!(before.elapsed() >= IDLE, "a note while commits may be coming");
     }
-    // If there were a second note, ten of its turns would show it.
+    // A second note would come within ten intervals.
     std::thread::sleep(10 * IDLE);
     assert_eq!(wal.stats().frames, 10);
     drop(house);
@@ -95,15 +95,16 @@ fn the_housekeeper_proves_what_a_crash_left_unproven_without_an_append() {
 fn only_the_housekeeper_retries_a_full_disk_and_appends_then_resume() {
     let disk = SimDisk::new(1);
     let (wal, _house) = filled(&disk);
-    let (before, since) = (disk.growths(), Instant::now());
+    let before = disk.growths();
+    let since = Instant::now();
     for time in 0..10_000 {
         let refused = wal.append(time * 60_000, &["small"]);
         assert!(matches!(refused, Err(Error::NoSpace { .. })), "{refused:?}");
     }
-    // One in two seconds, and each fails at its first file.
+    // One attempt in two seconds, and each fails at its first file.
     let tries = disk.growths() - before;
     assert!(tries <= 1 + since.elapsed().as_secs(), "{tries} tries");
-    // It tries again, however often that fails, and each time after a rest.
+    // It keeps trying, each time after a pause.
     wait_for(|| disk.growths() > before);
     std::thread::sleep(10 * IDLE);
     let before = disk.growths();
@@ -118,11 +119,11 @@ fn a_sleeping_housekeeper_wakes_when_an_append_finds_no_space() {
     let disk = SimDisk::new(1);
     let (wal, _house) = keep(disk.clone());
     wal.commit(0, &["record"]).expect("commit");
-    // It has noted the record, and sleeps.
+    // It has written its note and sleeps.
     wait_for(|| wal.stats().frames == 2);
     std::thread::sleep(10 * IDLE);
     disk.set_faults(Faults { full: 0..u64::MAX, ..Faults::default() });
-    // Too large for the segment that is ready.
+    // Too large for the prepared segment.
     let large = vec![7; 1_000_000];
     let refused = wal.append(0, &[&large; 3]).expect_err("no room");
     assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");

@@ -1,4 +1,4 @@
-//! What is written, and how much of it waits for a sync.
+//! The sizes of groups, and how much may be written before a sync.
 
 use icn_wal::disk::SimDisk;
 use icn_wal::limits::{GROUP_BYTES_MAX, UNSYNCED_BYTES_MAX};
@@ -9,9 +9,11 @@ use crate::common::open;
 fn unsynced_bytes_reach_their_limit_and_never_exceed_it() {
     const FRAME: u64 = 1 << 20;
     let wal = open(&SimDisk::new(1));
-    // With the headers of frame and record.
+    // Fills the frame together with the headers of frame and record.
     let record = vec![7; (1 << 20) - 64 - 4];
-    let (mut before, mut unsynced, mut full) = (wal.stats(), 0, 0);
+    let mut before = wal.stats();
+    let mut unsynced = 0;
+    let mut full = 0;
     for _ in 0..60 {
         wal.append(0, &[&record]).expect("append");
         let now = wal.stats();
@@ -35,7 +37,7 @@ fn unsynced_bytes_reach_their_limit_and_never_exceed_it() {
 fn appends_wait_together_until_a_group_is_full_to_the_byte() {
     const RECORD_HEADER_BYTES: usize = 4;
     let wal = open(&SimDisk::new(1));
-    // Into a segment that has room for some groups.
+    // Move on to a segment that holds several groups.
     for _ in 0..8 {
         wal.commit(0, &[vec![7; 1 << 20]]).expect("commit");
     }

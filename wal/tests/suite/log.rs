@@ -1,4 +1,4 @@
-//! The log on a real directory: what is appended comes back.
+//! The log on a real directory: appended records are replayed.
 
 use std::fs::{self, Permissions};
 use std::ops::ControlFlow;
@@ -84,16 +84,16 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
 #[test]
 fn a_full_segment_has_space_for_the_seal_and_the_log_continues_after_it() {
     let frame = 64;
-    // As much as this is left in the segment, if the record is taken into it at all.
+    // The bytes left in the segment, if the record fits into it at all.
     for left in (0..=4 * frame).step_by(8) {
-        let lives = [false, true].map(|goes_on| {
+        let lives = [false, true].map(|continues| {
             let dir = tempfile::tempdir().expect("dir");
             let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
             let record = vec![7; (1 << 20) - 512 - frame - 4 - left];
             wal.commit(0, &[record]).expect("commit");
             wal.note().expect("note");
-            if goes_on {
-                wal.commit(0, &["behind it"]).expect("commit");
+            if continues {
+                wal.commit(0, &["after it"]).expect("commit");
             }
             wal.close().unwrap_or_else(|error| panic!("{left} left: {error}"));
             drop(wal);
@@ -128,7 +128,8 @@ fn a_full_group_without_waiters_is_written_and_not_synced() {
         wal.append(1, &[vec![9; 700_000]]).expect("append");
     }
     let stats = wal.stats();
-    assert_eq!((stats.frames, stats.syncs), (1, 0));
+    assert_eq!(stats.frames, 1);
+    assert_eq!(stats.syncs, 0);
     assert_eq!(wal.durable(), None);
 }
 
@@ -194,7 +195,7 @@ fn a_second_owner_is_refused() {
     let first = open(dir.path(), ReplayFrom::Beginning).expect("open");
     assert!(matches!(open(dir.path(), ReplayFrom::Beginning), Err(Error::Locked { .. })));
     drop(first);
-    open(dir.path(), ReplayFrom::Beginning).expect("the lock goes with its owner");
+    open(dir.path(), ReplayFrom::Beginning).expect("the owner has released the lock");
 }
 
 #[test]
@@ -218,7 +219,7 @@ fn opening_again_and_again_does_not_fill_the_disk() {
     assert_eq!(files(), 3, "and one segment, that of the record");
     for round in 0..20 {
         let (wal, recovery, _) = open(dir.path(), ReplayFrom::Beginning).expect("open");
-        // What the housekeeper does once the log is idle.
+        // As the housekeeper does once the log is idle.
         wal.prepare().expect("room");
         wal.note().expect("note");
         assert_eq!(recovery.incarnation, if round == 0 { 2 } else { 3 });

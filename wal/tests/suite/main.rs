@@ -1,4 +1,4 @@
-//! The promises of the log, each against what could break it.
+//! The promises of the log, each tested against what could break it.
 
 mod between_reads;
 mod common;

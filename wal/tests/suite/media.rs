@@ -1,7 +1,7 @@
-//! A medium that fails behind the log's back: every bit, every length, every file.
+//! A medium that fails: every bit, every length, every file.
 //!
-//! The promise: either everything is there or the log is refused. There is no third answer, but for
-//! the one residual case, which is measured here.
+//! The promise: either every record is recovered or the log is refused. The only exception is the
+//! residual case, which is measured here.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn log() -> (SimDisk, Found) {
     wal.note().expect("note");
     drop(wal);
     let disk = disk.kill();
-    // What is only prepared may be damaged as anybody likes.
+    // Damage to prepared files is harmless.
     disk.files()
         .iter()
         .filter(|name| name.ends_with(".tmp"))
@@ -31,12 +31,12 @@ fn log() -> (SimDisk, Found) {
     (disk, found)
 }
 
-/// The bytes of a file that somebody wrote; behind them are zeros.
+/// The length of a file without its trailing zeros.
 fn used(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
 
-/// Recovers a damaged log: refused, or nothing is missing. Returns whether it was refused.
+/// Recovers a damaged log: refused, or no record is missing. Returns whether it was refused.
 #[track_caller]
 fn noticed(disk: &SimDisk, found: &Found, what: &str) -> bool {
     match records(disk) {
@@ -53,7 +53,8 @@ fn noticed(disk: &SimDisk, found: &Found, what: &str) -> bool {
 #[test]
 fn every_flipped_bit_is_detected_or_harmless() {
     let (disk, found) = log();
-    let (mut bits, mut refused) = (0_u64, 0_u64);
+    let mut bits = 0_u64;
+    let mut refused = 0_u64;
     for name in disk.files() {
         let whole = disk.read_file(&name).expect("bytes");
         for at in 0..(used(&whole) + 16).min(whole.len()) {

@@ -1,4 +1,5 @@
-//! What lies in the directory of a log and is none of it, or looks like it and is not.
+//! Entries of a log's directory that are not its regular files: other kinds, other names, hard
+//! links.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -45,7 +46,7 @@ fn log(dir: &Path) {
     assert_eq!(names, wanted.map(|name| dir.join(name)));
 }
 
-/// Everything below `dir` but what `LOCK` says: name, and link target or content.
+/// Everything below `dir`, except the content of `LOCK`: path, and link target or content.
 fn names(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).expect("read") {
@@ -71,8 +72,8 @@ fn run(program: &str, arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
-/// Puts something under `path` that is not a regular file, and says what it is; `None` when this machine
-/// does not allow it.
+/// Creates something under `path` that is not a regular file, and returns what it is; `None` when
+/// this machine does not allow it.
 fn put(kind: usize, path: &Path, outside: &Path) -> Option<&'static str> {
     let text = path.to_str().expect("UTF-8");
     match kind {
@@ -89,11 +90,11 @@ fn put(kind: usize, path: &Path, outside: &Path) -> Option<&'static str> {
     }
 }
 
-/// Fails instead of hanging: opening a FIFO may wait for ever.
+/// Fails instead of hanging: opening a FIFO may block for ever.
 fn within_reason<T: Send + 'static>(what: &str, act: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     std::thread::spawn(move || done.send(act()));
-    result.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{what}: it waits"))
+    result.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{what}: it blocks"))
 }
 
 #[test]
@@ -110,13 +111,14 @@ fn only_a_regular_file_is_accepted_under_every_name_of_the_log() {
     for name in own {
         for kind in 0..6 {
             let around = tempfile::tempdir().expect("dir");
-            let (dir, outside) = (around.path().join("log"), around.path().join("outside"));
+            let dir = around.path().join("log");
+            let outside = around.path().join("outside");
             fs::create_dir(&dir).expect("create");
             for (from, _) in names(whole.path()) {
                 fs::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copy");
             }
             let path = dir.join(&name);
-            // A link to what should be there is one all the same.
+            // A link to the right file is refused as well.
             if fs::rename(&path, &outside).is_err() {
                 fs::write(&outside, "mine").expect("write");
             }
@@ -126,11 +128,13 @@ fn only_a_regular_file_is_accepted_under_every_name_of_the_log() {
             };
             let before = names(around.path());
             let case = format!("{name} is {what}");
-            let (writing, reading) = (dir.clone(), dir.clone());
+            let writing = dir.clone();
+            let reading = dir.clone();
             let opened = within_reason(&case, move || open(&writing).map(drop));
             match opened.expect_err(&case) {
                 Error::NotRegular { file, kind } => {
-                    assert_eq!((Path::new(&file), kind), (&*path, what));
+                    assert_eq!(Path::new(&file), &*path);
+                    assert_eq!(kind, what);
                 }
                 Error::Io { action: "lock", file, source } if name == "LOCK" => {
                     assert_eq!(Path::new(&file), path);
@@ -142,7 +146,7 @@ fn only_a_regular_file_is_accepted_under_every_name_of_the_log() {
                 let disk = FsDisk::read_only(&reading).expect("a directory");
                 read(&disk, ReplayFrom::Oldest, |_| ControlFlow::Continue(()))
             });
-            // Whoever only reads needs no lock.
+            // Reading needs no lock.
             let harmless = read.is_ok() && name == "LOCK";
             assert!(harmless || matches!(read, Err(Error::NotRegular { .. })), "{case}: {read:?}");
             assert!(names(around.path()) == before, "{case}: something has changed");
@@ -180,8 +184,8 @@ fn foreign_names_are_left_alone_and_reported() {
     ignored.sort();
     let before = names(dir);
     let directory = dir.to_path_buf();
-    let (wal, recovery, records) =
-        within_reason("open", move || open(&directory)).expect("they are no reason to refuse");
+    let (wal, recovery, records) = within_reason("open", move || open(&directory))
+        .expect("foreign names are no reason to refuse");
     assert_eq!(records, [b"two".to_vec(), b"three".to_vec()]);
     assert_eq!(recovery.ignored, ignored);
     wal.close().expect("close");
@@ -199,7 +203,7 @@ fn a_file_with_the_highest_segment_name_changes_no_number() {
     for number in [u64::MAX - 1, u64::MAX] {
         fs::write(dir.join(segment(number)), "").expect("write");
     }
-    // As any segment that is newer than the manifest and holds no frame.
+    // Removed like any segment that is newer than the manifest and holds no frame.
     let (wal, ..) = open(dir).expect("open");
     wal.commit(0, &["four"]).expect("commit");
     drop(wal);
@@ -211,11 +215,12 @@ fn a_file_with_the_highest_segment_name_changes_no_number() {
 #[test]
 fn a_copy_by_hard_links_and_the_log_never_change_each_other() {
     let around = tempfile::tempdir().expect("dir");
-    let (dir, copy) = (around.path().join("log"), around.path().join("copy"));
+    let dir = around.path().join("log");
+    let copy = around.path().join("copy");
     log(&dir);
     let (wal, ..) = open(&dir).expect("open");
     wal.commit(0, &["four"]).expect("commit");
-    // As `cp -al` does beside the running log: also its newest segment has two names now.
+    // As `cp -al` does while the log runs: its newest segment has two names as well.
     fs::create_dir(&copy).expect("create");
     for entry in fs::read_dir(&dir).expect("read") {
         let from = entry.expect("entry").path();

@@ -1,4 +1,4 @@
-//! Who owns a directory, whatever happens to its name and to the files in it.
+//! One process owns a directory, whatever happens to its name and to the files in it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -20,7 +20,7 @@ fn open(dir: &Path) -> Result<(Wal<FsDisk>, usize), Error> {
 }
 
 /// Commits so much that segments and manifest are replaced several times.
-fn go_on(wal: &Wal<FsDisk>) {
+fn commit_some(wal: &Wal<FsDisk>) {
     for _ in 0..8 {
         wal.commit(1, &[vec![7; 1 << 19]]).expect("commit");
     }
@@ -29,14 +29,15 @@ fn go_on(wal: &Wal<FsDisk>) {
 #[test]
 fn a_moved_directory_stays_owned_by_its_log() {
     let around = tempfile::tempdir().expect("dir");
-    let (here, there) = (around.path().join("here"), around.path().join("there"));
+    let here = around.path().join("here");
+    let there = around.path().join("there");
     let (first, _) = open(&here).expect("open");
     first.commit(1, &["one"]).expect("commit");
     fs::rename(&here, &there).expect("rename");
     let (second, records) = open(&here).expect("another log under the old name");
     assert_eq!(records, 0);
-    go_on(&first);
-    go_on(&second);
+    commit_some(&first);
+    commit_some(&second);
     assert!(matches!(open(&there), Err(Error::Locked { .. })));
     first.close().expect("close");
     second.close().expect("close");
@@ -59,21 +60,21 @@ fn removing_the_lock_file_admits_no_second_owner() {
     fs::write(dir.join("new"), "1\n").expect("write");
     fs::rename(dir.join("new"), dir.join("LOCK")).expect("rename");
     assert!(refused(), "LOCK is another file once more");
-    go_on(&first);
+    commit_some(&first);
     first.close().expect("close");
     drop(first);
-    let (second, records) = open(dir).expect("the lock goes with its owner");
+    let (second, records) = open(dir).expect("the owner has released the lock");
     assert_eq!(records, 8);
-    // The owner says who it is, in whatever file is there.
+    // The owner writes its process id into the file under that name.
     let pid = fs::read_to_string(dir.join("LOCK")).expect("read");
     assert_eq!(pid.trim(), std::process::id().to_string());
     drop(second);
 }
 
-/// Names the directory in the processes that a test starts from its own program.
+/// The variable that names the directory in processes that a test starts from its own program.
 const OWNED: &str = "ICN_TEST_OWNED";
 
-/// The directory, in a process that was started for it.
+/// The directory, in such a process.
 fn owned() -> Option<PathBuf> {
     std::env::var_os(OWNED).map(PathBuf::from)
 }
@@ -91,7 +92,7 @@ fn another_process_is_refused_until_the_owner_ends() {
         let (wal, _) = open(&dir).expect("open");
         wal.commit(1, &["from the other process"]).expect("commit");
         println!("owned");
-        // Until it is killed, or whoever started it ends.
+        // Until it is killed, or its parent ends.
         std::io::stdin().read_to_end(&mut Vec::new()).expect("read");
         return;
     }
@@ -149,7 +150,7 @@ fn a_child_process_being_started_does_not_keep_the_lock() {
             }
         });
         while !starter.is_finished() {
-            drop(disk.lock().expect("nobody else owns it"));
+            drop(disk.lock().expect("no other process owns it"));
         }
     });
 }

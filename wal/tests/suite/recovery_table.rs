@@ -1,4 +1,4 @@
-//! The table of `docs/FORMAT.md`, row by row.
+//! The recovery table of `docs/FORMAT.md`, row by row.
 
 use crate::common::{begun, open, records};
 use crc32fast::Hasher;
@@ -13,8 +13,8 @@ fn segment(number: u64) -> String {
     format!("{number:020}.wal")
 }
 
-/// A log whose first segment holds `one`, and whose second, that of a life that was killed, holds
-/// these, a commit each.
+/// A log whose first segment holds `one`, and whose second, of a life that was killed, holds these
+/// records, a commit each.
 fn log(second: &[&str]) -> SimDisk {
     let disk = SimDisk::new(7);
     open(&disk).commit(0, &["one"]).expect("commit");
@@ -50,7 +50,7 @@ fn refused(disk: &SimDisk, wanted: Reason) {
     assert_eq!(disk.image_hash(), before, "recovery has changed what it refused");
 }
 
-/// Numbers of a segment's header, by offset.
+/// Fields of a segment's header, by offset.
 fn numbers(disk: &SimDisk, name: &str, fields: &[usize]) -> Vec<u64> {
     let bytes = disk.read_file(name).expect("a segment");
     fields.iter().map(|&at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).collect()
@@ -63,12 +63,10 @@ fn holds(disk: &SimDisk, wanted: &[&str]) {
     assert_eq!(found, wanted);
 }
 
-/// Makes the checksums of the frame at `at` right again, as `docs/FORMAT.md` says.
-pub(crate) fn reseal(segment: &mut [u8], at: usize) {
-    let (salt, length) = (
-        segment[88..104].to_vec(),
-        u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap()),
-    );
+/// Recomputes the checksums of the frame at `at`, as `docs/FORMAT.md` describes them.
+pub(crate) fn recompute_checksums(segment: &mut [u8], at: usize) {
+    let salt = segment[88..104].to_vec();
+    let length = u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap());
     let end = at + 64 + (length as usize).next_multiple_of(8);
     let crc = |bytes: &[u8]| {
         let mut hasher = Hasher::new();
@@ -90,7 +88,7 @@ fn no_manifest_and_no_segment_with_frames_is_a_new_log() {
     let unused = disk.read_file(&segment(1)).expect("a segment");
     disk.write_file(&segment(5), &unused);
     holds(&disk, &[]);
-    assert_eq!(disk.files(), ["MANIFEST"], "what carries nothing is removed");
+    assert_eq!(disk.files(), ["MANIFEST"], "files without records are removed");
     holds(&disk, &[]);
     open(&disk).commit(0, &["one"]).expect("commit");
     // First segment, first LSN and first frame: numbers start at 1.
@@ -102,7 +100,7 @@ fn no_manifest_but_frames_is_manifest_damaged() {
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     refused(&disk, Reason::ManifestDamaged);
-    // Nor are frames gone because of what their segment says of the first of them.
+    // The frames count even if the header states a later first frame number.
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     disk.remove_file(&segment(2));
@@ -112,7 +110,7 @@ fn no_manifest_but_frames_is_manifest_damaged() {
         bytes[508..512].copy_from_slice(&crc.to_le_bytes());
     });
     refused(&disk, Reason::ManifestDamaged);
-    // Nor because the first of them or the header is damaged too.
+    // They count even if the first frame or the header is damaged too.
     for at in [130, FIRST_FRAME + 20] {
         let disk = log(&["two", "three"]);
         disk.remove_file("MANIFEST");
@@ -127,7 +125,7 @@ fn no_manifest_but_a_segment_with_a_predecessor_is_manifest_damaged() {
     let disk = log(&[]);
     disk.remove_file("MANIFEST");
     disk.remove_file(&segment(1));
-    // What is left has no frame, and says that its first record would not be the first.
+    // The segment left has no frame, but its first LSN is above 1.
     refused(&disk, Reason::ManifestDamaged);
 }
 
@@ -149,7 +147,7 @@ fn a_manifest_that_names_no_segment_is_a_log_without_records() {
     let content = disk.read_file("MANIFEST").expect("a manifest")[16..88].to_vec();
     holds(&disk, &[]);
     assert_eq!(disk.read_file("MANIFEST").expect("a manifest")[16..88], content, "another store");
-    // It is none where there are some, whatever else it says.
+    // It is refused where segments hold records.
     let disk = log(&["two"]);
     MANIFEST.replace(&disk, &content).expect("replace");
     refused(&disk, Reason::SegmentNewerThanManifest);
@@ -246,7 +244,7 @@ fn a_segment_newer_than_the_manifest_with_frames_is_refused() {
 
 #[test]
 fn a_segment_no_other_leads_to() {
-    // The second life wrote nothing, so that the third segment follows the first.
+    // The second life wrote nothing, so the third segment continues the first.
     let disk = log(&[]);
     let unused = disk.read_file(&segment(2)).expect("a segment");
     let used = log(&["two"]).read_file(&segment(2)).expect("a segment");
@@ -276,11 +274,12 @@ fn damage_before_a_durable_mark_is_refused() {
 fn an_old_frame_with_a_checksum_valid_by_chance_proves_nothing() {
     let disk = log(&["two"]);
     change(&disk, &segment(2), |bytes| {
-        let (end, at) = (FIRST_FRAME + FRAME_BYTES, FIRST_FRAME + 10 * FRAME_BYTES);
+        let end = FIRST_FRAME + FRAME_BYTES;
+        let at = FIRST_FRAME + 10 * FRAME_BYTES;
         bytes.copy_within(FIRST_FRAME..end, at);
         bytes[at + 24..at + 32].copy_from_slice(&1_u64.to_le_bytes());
         bytes[at + 32..at + 40].copy_from_slice(&(at as u64).to_le_bytes());
-        reseal(bytes, at);
+        recompute_checksums(bytes, at);
     });
     holds(&disk, &["one", "two"]);
 }
@@ -305,7 +304,7 @@ fn an_invalid_frame_that_nothing_proves_durable_is_torn() {
     let before = disk.read_file(&segment(2));
     holds(&disk, &["one", "two"]);
     assert_eq!(disk.read_file(&segment(2)), before, "a torn tail stays as evidence");
-    // Its number is not given out again: somebody may have seen it. Nor is that of its frame.
+    // Neither its LSN nor its frame number is given out again: a reader may have seen them.
     let lsns = open(&disk).commit(0, &["four"]).expect("commit");
     assert_eq!(lsns.end().get(), 4);
     let newest = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
@@ -325,7 +324,7 @@ fn a_segment_with_only_a_torn_frame_stays_as_evidence() {
 fn lsns_of_torn_records_move_the_next_lsn_and_not_the_last() {
     let disk = log(&["two", "three"]);
     flip(&disk, &segment(2), FIRST_FRAME + FRAME_BYTES + 66);
-    // A segment without records behind it, but with a frame.
+    // A segment after it without records, but with a frame.
     let wal = open(&disk);
     wal.prepare().expect("room");
     wal.note().expect("note");
@@ -343,14 +342,14 @@ fn frames_that_do_not_continue_one_another_are_refused() {
     let disk = log(&["two", "three"]);
     change(&disk, &segment(2), |bytes| {
         bytes[FIRST_FRAME + FRAME_BYTES + 16] += 1;
-        reseal(bytes, FIRST_FRAME + FRAME_BYTES);
+        recompute_checksums(bytes, FIRST_FRAME + FRAME_BYTES);
     });
     refused(&disk, Reason::OutOfSequence);
 }
 
 #[test]
 fn a_segment_whose_numbers_go_back_is_refused() {
-    // First LSN and first frame of a segment without frames: nothing else would notice.
+    // First LSN and first frame of a segment without frames: no other check covers them.
     for field in [48, 56] {
         let disk = log(&[]);
         change(&disk, &segment(2), |bytes| {
@@ -367,7 +366,7 @@ fn a_frame_that_does_not_divide_into_its_records_is_refused() {
     let disk = log(&["two", "three"]);
     change(&disk, &segment(2), |bytes| {
         bytes[FIRST_FRAME + 64] += 1;
-        reseal(bytes, FIRST_FRAME);
+        recompute_checksums(bytes, FIRST_FRAME);
     });
     refused(&disk, Reason::RecordsMalformed);
 }
@@ -393,9 +392,9 @@ fn every_damage_text_is_distinct_and_names_file_and_offset() {
     assert_eq!(words.len(), reasons.len());
     for reason in reasons {
         let damage = Damage { file: "a/file".into(), segment: 1, offset: 4711, reason };
-        let told = Error::Corrupt(damage).to_string();
+        let found = Error::Corrupt(damage).to_string();
         for part in ["a/file", "4711", &reason.to_string()] {
-            assert!(told.contains(part), "{told}");
+            assert!(found.contains(part), "{found}");
         }
     }
 }

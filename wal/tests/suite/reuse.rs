@@ -1,4 +1,4 @@
-//! Segments that are used again: what they held before must never come back.
+//! Reused segments never give back their old records.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use crate::common::open;
 
 const RECORD_BYTES: usize = 100_000;
 
-/// Equal sizes, so that old frames lie exactly where new ones would.
+/// Of equal size, so that old frames lie exactly where new ones would.
 fn record(number: usize) -> Vec<u8> {
     let mut bytes = vec![b'.'; RECORD_BYTES];
     let text = number.to_string();
@@ -18,8 +18,7 @@ fn record(number: usize) -> Vec<u8> {
     bytes
 }
 
-/// A log that has been full of records, so many, and keeps only the last few, in segments that were
-/// used before.
+/// A log after so many records that keeps only the last few, in reused segments.
 fn log_of(records: usize) -> (SimDisk, Wal<SimDisk>) {
     let disk = SimDisk::new(3).with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let wal = open(&disk);
@@ -62,7 +61,7 @@ fn a_reused_segment_never_gives_back_its_old_frames() {
     assert_eq!(bytes[120], 1, "the newest segment was not used before");
     let frames = bytes.windows(4).filter(|window| window == b"ICNf").count();
     let found = kept(&disk.fork());
-    assert!(frames > found.len(), "there is nothing old behind {} records", found.len());
+    assert!(frames > found.len(), "no old frame follows {} records", found.len());
     assert_eq!(found.last().map(|(lsn, _)| *lsn), Some(55));
     for (lsn, bytes) in found {
         assert_eq!(bytes, record(usize::try_from(lsn).expect("small")), "#{lsn}");
@@ -77,7 +76,7 @@ fn at_most_two_segments_of_full_size_are_kept_for_reuse() {
     let waiting = |disk: &SimDisk| {
         disk.files().into_iter().filter(|name| name.starts_with("retired-")).count()
     };
-    // Those of 1 MiB are small where segments grow to 2, and two of 2 MiB are what is kept.
+    // Segments of 1 MiB are too small where segments grow to 2 MiB; two of 2 MiB are kept.
     let disk = SimDisk::new(3).with_segment_bytes_max(2 * SEGMENT_BYTES_MIN);
     let wal = open(&disk);
     for (records, kept) in [(11, 0), (100, 2)] {
@@ -93,7 +92,7 @@ fn at_most_two_segments_of_full_size_are_kept_for_reuse() {
 fn a_torn_frame_in_a_reused_segment_is_never_an_old_record() {
     let (disk, wal) = log();
     wal.append(0, &[record(56)]).expect("append");
-    // A group that nobody syncs is written once the next one is full.
+    // A group without a sync is written once the next append does not fit into it.
     wal.append(0, &[vec![7; 1_000_000]]).expect("append");
     drop(wal);
     for seed in 0..64 {
@@ -132,7 +131,7 @@ fn a_reused_segment_without_a_frame_is_kept_and_the_log_continues() {
     let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
     let mut bytes = newest(&disk);
     assert_eq!(kept(&disk.fork()).last().map(|(lsn, _)| *lsn), Some(51));
-    // It tears so that nothing of it can be seen.
+    // It tears without a trace.
     bytes[512..512 + 64].fill(0xA5);
     disk.write_file(&name, &bytes);
     let wal = open_oldest(&disk);
@@ -143,7 +142,7 @@ fn a_reused_segment_without_a_frame_is_kept_and_the_log_continues() {
     assert_eq!(kept(&disk.kill()).last().map(|(found, _)| *found), Some(lsn.get()));
 }
 
-/// A log of several segments of 2 MiB, which a reader does not read in one go.
+/// A log of several segments of 2 MiB, longer than one read.
 fn long_log() -> (SimDisk, Wal<SimDisk>) {
     let disk = SimDisk::new(3).with_segment_bytes_max(2 * SEGMENT_BYTES_MIN);
     let wal = open(&disk);
@@ -153,11 +152,12 @@ fn long_log() -> (SimDisk, Wal<SimDisk>) {
     (disk, wal)
 }
 
-/// Reads; as soon as record `at` is met, everything before the last record is dropped and written
-/// over, until there are `most`.
-fn read_under_way(from: ReplayFrom, at: u64, most: usize) -> (Result<(), Error>, Vec<u64>) {
+/// Reads; as soon as record `at` is visited, everything before the last record is dropped and
+/// overwritten, until there are `most`.
+fn read_while_dropping(from: ReplayFrom, at: u64, most: usize) -> (Result<(), Error>, Vec<u64>) {
     let (disk, wal) = long_log();
-    let (mut number, mut seen) = (100, Vec::new());
+    let mut number = 100;
+    let mut seen = Vec::new();
     let recovery = read(&disk, from, |found| {
         seen.push(found.lsn.get());
         while found.lsn.get() >= at && number < most {
@@ -172,14 +172,19 @@ fn read_under_way(from: ReplayFrom, at: u64, most: usize) -> (Result<(), Error>,
 
 #[test]
 fn a_reader_reports_missing_when_its_segments_were_reused() {
-    let (mut whole, mut missing) = (0, 0);
+    let mut whole = 0;
+    let mut missing = 0;
     for at in [1, 5, 15, 40, 85, 90, 95, 98, 99, 100] {
         for from in [ReplayFrom::Oldest, ReplayFrom::Beginning, ReplayFrom::After(Lsn::FIRST)] {
-            let (recovery, seen) = read_under_way(from, at, 250);
+            let (recovery, seen) = read_while_dropping(from, at, 250);
             assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "at {at}: {seen:?}");
             match recovery {
                 Ok(()) => {
-                    assert_eq!(seen.last(), Some(&250), "at {at}: the end was not the end");
+                    assert_eq!(
+                        seen.last(),
+                        Some(&250),
+                        "at {at}: the reader stopped before the end"
+                    );
                     whole += 1;
                 }
                 Err(Error::Missing { .. }) => missing += 1,
@@ -194,7 +199,8 @@ fn a_reader_reports_missing_when_its_segments_were_reused() {
 #[test]
 fn a_segment_with_another_hard_link_is_not_reused() {
     let around = tempfile::tempdir().expect("a directory");
-    let (live, copy) = (around.path().join("live"), around.path().join("copy"));
+    let live = around.path().join("live");
+    let copy = around.path().join("copy");
     let disk = FsDisk::create(&live).expect("a disk").with_segment_bytes_max(SEGMENT_BYTES_MIN);
     let (wal, _) =
         Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("a log");
@@ -223,7 +229,7 @@ fn a_stop_removes_all_prepared_files() {
         wal.commit(0, &[record(number)]).expect("commit");
     }
     wal.prepare().expect("room");
-    // Several at once: more than is kept to be used again.
+    // Several at once: more than are kept for reuse.
     wal.drop_through(Lsn::new(55).expect("an LSN")).expect("drop");
     let prepared = |disk: &SimDisk| disk.files().iter().filter(|n| n.ends_with(".tmp")).count();
     assert_eq!(prepared(&disk), 6, "three segments and as many manifests: {:?}", disk.files());

@@ -1,4 +1,4 @@
-//! Salvage: every kind of damage, nothing invented, no hole passed over, nothing changed.
+//! Salvage: for every kind of damage it invents nothing, bridges no hole and changes nothing.
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -42,47 +42,53 @@ fn log_files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
     names.map(|name| (name.clone(), disk.read_file(&name).expect("bytes"))).collect()
 }
 
-/// Salvages the log of `disk` into a directory of it and checks what must hold whatever is wrong
-/// with the log: the log is not changed; the new one holds exactly the run that is told, opens for a
-/// state that has everything up to `after` and for no other, and gives out only higher numbers.
+/// Salvages the log of `disk` into a subdirectory and checks what must hold for every damage.
+///
+/// The log is not changed. The new one holds exactly the reported run, opens for a state with every
+/// record up to `after` and for no other, and gives out only higher LSNs.
 #[track_caller]
 fn salvaged(disk: &SimDisk, from: ReplayFrom) -> (Salvage, Found) {
     let before = log_files(disk);
     let target = disk.subdir("new").expect("a directory");
     let dry = salvage(disk, None, from).expect("a dry run");
     assert!(target.list().expect("list").is_empty(), "a dry run writes nothing");
-    let told = salvage(disk, Some(&target), from).expect("salvages");
-    assert_eq!(told, dry, "a dry run tells what is done");
+    let report = salvage(disk, Some(&target), from).expect("salvages");
+    assert_eq!(report, dry, "a dry run reports what is done");
     assert!(log_files(disk) == before, "the source has changed");
-    let Some(kept) = &told.kept else {
+    let Some(kept) = &report.kept else {
         assert!(target.list().expect("list").is_empty());
-        return (told, Vec::new());
+        return (report, Vec::new());
     };
     let records = found(&target, ReplayFrom::Oldest).expect("a whole log");
     assert_eq!(records.len() as u64, kept.records);
     if let (Some(first), Some(last)) = (records.first(), records.last()) {
-        assert_eq!((first.0, last.0), (kept.first_lsn, kept.last_lsn));
-        assert_eq!((first.1, last.1), (kept.first_ms, kept.last_ms));
+        assert_eq!(first.0, kept.first_lsn);
+        assert_eq!(last.0, kept.last_lsn);
+        assert_eq!(first.1, kept.first_ms);
+        assert_eq!(last.1, kept.last_ms);
     }
     assert_eq!(found(&target, after(kept.after)).expect("it continues"), records);
     if let Some(earlier) = kept.after.checked_sub(1) {
         assert!(matches!(found(&target, after(earlier)), Err(Error::Missing { .. })));
     }
     let sealed: Vec<_> = segments(&target).expect("a log").iter().map(|s| s.sealed).collect();
-    assert!(sealed.iter().rev().enumerate().all(|(behind, &sealed)| sealed == (behind == 0)));
+    assert!(sealed.iter().rev().enumerate().all(|(after, &sealed)| sealed == (after == 0)));
     let later = kept.last_lsn.max(kept.after) + 1;
     assert!(matches!(found(&target, after(later)), Err(Error::Behind { .. })));
 
     let (wal, _) = Wal::open(target.clone(), ReplayFrom::Oldest, |_| ControlFlow::Continue(()))
         .expect("opens for writing");
     let next = wal.commit(0, &["next"]).expect("commit").start().get();
-    assert_eq!(next, told.next_lsn);
-    for run in &told.runs {
+    assert_eq!(next, report.next_lsn);
+    for run in &report.runs {
         assert!(next > run.last_lsn);
     }
     drop(wal);
-    assert_eq!(found(&target, ReplayFrom::Oldest).expect("goes on").len(), records.len() + 1);
-    (told, records)
+    assert_eq!(
+        found(&target, ReplayFrom::Oldest).expect("the log continues").len(),
+        records.len() + 1
+    );
+    (report, records)
 }
 
 /// A log of four segments: three lives that were killed, with three records each that a note has
@@ -115,14 +121,14 @@ fn flip(disk: &SimDisk, name: &str, at: usize) {
     change(disk, name, |bytes| bytes[at] ^= 1);
 }
 
-/// The place of the `number`-th frame of a segment of [`log`], from 0.
+/// The offset of the `number`-th frame of a segment of [`log`], from 0.
 fn frame(number: usize) -> usize {
     FIRST_FRAME + number * FRAME_BYTES
 }
 
-/// What is told about a log that was damaged in some way.
+/// The report on a log that was damaged by `damage`.
 #[track_caller]
-fn told(
+fn report(
     damage: impl FnOnce(&SimDisk),
     runs: &[RangeInclusive<u64>],
     missing: &[RangeInclusive<u64>],
@@ -130,42 +136,42 @@ fn told(
 ) -> Salvage {
     let (disk, records) = log();
     damage(&disk);
-    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
-    let ranges: Vec<_> = told.runs.iter().map(|run| run.first_lsn..=run.last_lsn).collect();
-    assert_eq!(ranges, runs, "{told:?}");
-    assert_eq!(told.missing, missing, "{told:?}");
-    let why: Vec<_> = told.skipped.iter().map(|skipped| skipped.damage.reason).collect();
-    assert_eq!(why, reasons, "{told:?}");
+    let (report, kept) = salvaged(&disk, ReplayFrom::Oldest);
+    let ranges: Vec<_> = report.runs.iter().map(|run| run.first_lsn..=run.last_lsn).collect();
+    assert_eq!(ranges, runs, "{report:?}");
+    assert_eq!(report.missing, missing, "{report:?}");
+    let why: Vec<_> = report.skipped.iter().map(|skipped| skipped.damage.reason).collect();
+    assert_eq!(why, reasons, "{report:?}");
     let first = |lsn| runs.first().is_some_and(|run| run.contains(&lsn));
     let wanted: Found = records.into_iter().filter(|record| first(record.0)).collect();
     assert!(kept == wanted, "the first run, and nothing else");
-    assert_eq!(told.is_whole(), runs == [1..=10] && missing.is_empty());
+    assert_eq!(report.is_whole(), runs == [1..=10] && missing.is_empty());
     let target = disk.subdir("new").expect("a directory");
     let first = segments(&target).expect("a log").remove(0);
     assert!(first.number > 4 && first.incarnation > 4, "a number of the old log is used again");
-    told
+    report
 }
 
 const END: u64 = u64::MAX;
 
 #[test]
 fn a_whole_log_is_salvaged_record_for_record() {
-    let told = told(|_| (), &[1..=10], &[], &[]);
-    assert_eq!(told.next_lsn, 11);
+    let report = report(|_| (), &[1..=10], &[], &[]);
+    assert_eq!(report.next_lsn, 11);
 }
 
 #[test]
 fn the_manifest_is_missing_or_damaged() {
     let reasons = [Reason::ManifestDamaged];
-    // Nothing can tell whether newer segments were there.
-    told(|disk| disk.remove_file("MANIFEST"), &[1..=10], &[11..=END], &reasons);
+    // Without a manifest it is unknown whether newer segments existed.
+    report(|disk| disk.remove_file("MANIFEST"), &[1..=10], &[11..=END], &reasons);
     let both = |disk: &SimDisk| {
         flip(disk, "MANIFEST", 20);
         flip(disk, "MANIFEST", 92 + 20);
     };
-    let told = told(both, &[1..=10], &[11..=END], &reasons);
-    // No segment can have given out more numbers than that.
-    assert_eq!(told.next_lsn, 11 + (64 << 20) / 4);
+    let report = report(both, &[1..=10], &[11..=END], &reasons);
+    // No segment can have given out more LSNs than that.
+    assert_eq!(report.next_lsn, 11 + (64 << 20) / 4);
 }
 
 #[test]
@@ -183,25 +189,25 @@ fn lsns_that_one_salvage_left_out_stay_unused_in_the_next() {
 fn a_segment_is_missing() {
     let gone = |number: u64| move |disk: &SimDisk| disk.remove_file(&segment(number));
     let reasons = [Reason::SegmentMissing];
-    // What was there before it may have been dropped or lost; a state needs it all the same.
-    let first = told(gone(1), &[4..=10], &[1..=3], &reasons);
+    // Earlier records may have been dropped or lost; a state needs them either way.
+    let first = report(gone(1), &[4..=10], &[1..=3], &reasons);
     assert_eq!(first.kept.expect("a run").after, 3);
-    told(gone(2), &[1..=3, 7..=10], &[4..=6], &reasons);
-    told(gone(4), &[1..=9], &[10..=END], &reasons);
+    report(gone(2), &[1..=3, 7..=10], &[4..=6], &reasons);
+    report(gone(4), &[1..=9], &[10..=END], &reasons);
 }
 
 #[test]
 fn a_segment_header_is_damaged() {
     let reasons = [Reason::SegmentHeaderDamaged];
-    // Anywhere but in the salt, the number and the store the frames can still be checked.
+    // The frames can be checked unless salt, number or store are damaged.
     for number in 1..=4 {
-        told(|disk| flip(disk, &segment(number), 300), &[1..=10], &[], &reasons);
+        report(|disk| flip(disk, &segment(number), 300), &[1..=10], &[], &reasons);
     }
     for at in [20, 33, 90] {
         let lost = |number: u64| move |disk: &SimDisk| flip(disk, &segment(number), at);
-        told(lost(2), &[1..=3, 7..=10], &[4..=6], &reasons);
-        let told = told(lost(4), &[1..=9], &[10..=END], &reasons);
-        assert_eq!(told.skipped[0].bytes, 1 << 20);
+        report(lost(2), &[1..=3, 7..=10], &[4..=6], &reasons);
+        let report = report(lost(4), &[1..=9], &[10..=END], &reasons);
+        assert_eq!(report.skipped[0].bytes, 1 << 20);
     }
 }
 
@@ -210,19 +216,20 @@ fn a_segment_is_in_the_place_of_another() {
     let over = |disk: &SimDisk| {
         disk.write_file(&segment(2), &disk.read_file(&segment(1)).expect("a segment"));
     };
-    told(over, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
+    report(over, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
     // An older copy counts for less than the file with the right name.
     let older = |disk: &SimDisk| {
         over(disk);
         change(disk, &segment(2), |bytes| bytes[frame(1)..].fill(0));
     };
-    told(older, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
+    report(older, &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentMissing]);
     let swap = |disk: &SimDisk| {
-        let (one, two) = (disk.read_file(&segment(1)), disk.read_file(&segment(2)));
+        let one = disk.read_file(&segment(1));
+        let two = disk.read_file(&segment(2));
         disk.write_file(&segment(2), &one.expect("a segment"));
         disk.write_file(&segment(1), &two.expect("a segment"));
     };
-    told(swap, &[1..=10], &[], &[]);
+    report(swap, &[1..=10], &[], &[]);
 }
 
 #[test]
@@ -230,18 +237,18 @@ fn a_segment_is_longer_or_shorter_than_it_was_made() {
     let reasons = [Reason::SegmentResized];
     for number in [1, 4] {
         let longer = |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.push(0));
-        told(longer, &[1..=10], &[], &reasons);
+        report(longer, &[1..=10], &[], &reasons);
     }
     let cut = |number: u64, length: usize| {
         move |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.truncate(length))
     };
-    told(cut(1, frame(4)), &[1..=10], &[], &reasons);
+    report(cut(1, frame(4)), &[1..=10], &[], &reasons);
     let both = [Reason::SegmentResized, Reason::DamagedBeforeSuccessor];
-    told(cut(2, frame(1)), &[1..=4, 7..=10], &[5..=6], &both);
-    // The clean stop tells what was there; behind it nothing can be told.
+    report(cut(2, frame(1)), &[1..=4, 7..=10], &[5..=6], &both);
+    // The clean stop proves what precedes it; later records are unknown.
     let both = [Reason::SegmentResized, Reason::DamagedBeforeCleanStop];
-    told(cut(4, frame(0)), &[1..=9], &[10..=END], &both);
-    told(cut(4, 0), &[1..=9], &[10..=END], &[Reason::SegmentHeaderDamaged]);
+    report(cut(4, frame(0)), &[1..=9], &[10..=END], &both);
+    report(cut(4, 0), &[1..=9], &[10..=END], &[Reason::SegmentHeaderDamaged]);
 }
 
 #[test]
@@ -253,14 +260,14 @@ fn a_segment_is_of_another_store() {
             disk.write_file(&segment(number), &other.read_file(&segment(1)).expect("a segment"));
         }
     };
-    told(foreign(2), &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentForeign]);
-    // A manifest that knows none of the segments is itself what is foreign.
+    report(foreign(2), &[1..=3, 7..=10], &[4..=6], &[Reason::SegmentForeign]);
+    // A manifest that knows none of the segments is itself foreign.
     let manifest = |disk: &SimDisk| {
         let other = SimDisk::new(8);
         drop(open(&other));
         disk.write_file("MANIFEST", &other.read_file("MANIFEST").expect("a manifest"));
     };
-    told(manifest, &[1..=10], &[11..=END], &[Reason::ManifestDamaged]);
+    report(manifest, &[1..=10], &[11..=END], &[Reason::ManifestDamaged]);
     // Without a manifest the store is that of most segments.
     let alone = |number: u64| {
         move |disk: &SimDisk| {
@@ -269,13 +276,13 @@ fn a_segment_is_of_another_store() {
         }
     };
     let reasons = [Reason::ManifestDamaged, Reason::SegmentForeign];
-    told(alone(1), &[4..=10], &[1..=3, 11..=END], &reasons);
-    told(alone(2), &[1..=3, 7..=10], &[4..=6, 11..=END], &reasons);
+    report(alone(1), &[4..=10], &[1..=3, 11..=END], &reasons);
+    report(alone(2), &[1..=3, 7..=10], &[4..=6, 11..=END], &reasons);
 }
 
 #[test]
 fn a_segment_is_newer_than_the_manifest() {
-    // A manifest that has been put back: the segment continues what it knows.
+    // An old manifest was restored: the segment continues what it knows.
     let (disk, _) = log();
     let manifest = disk.read_file("MANIFEST").expect("a manifest");
     let wal = open(&disk);
@@ -283,11 +290,11 @@ fn a_segment_is_newer_than_the_manifest() {
     drop(wal);
     let disk = disk.kill();
     disk.write_file("MANIFEST", &manifest);
-    let (told, records) = salvaged(&disk, ReplayFrom::Oldest);
+    let (report, records) = salvaged(&disk, ReplayFrom::Oldest);
     assert_eq!(records.last().expect("a record").2, b"newer");
-    assert!(told.is_whole() && records.len() == 11, "{told:?}");
+    assert!(report.is_whole() && records.len() == 11, "{report:?}");
 
-    // A segment of a copy that went another way: there are records where it says the log ended.
+    // A segment of a copy that diverged: records exist after the end that it states.
     let (disk, records) = log();
     let mut alien = disk.read_file(&segment(4)).expect("a segment");
     alien[32..40].copy_from_slice(&5_u64.to_le_bytes());
@@ -297,9 +304,9 @@ fn a_segment_is_newer_than_the_manifest() {
     let crc = crc32fast::hash(&alien[..508]);
     alien[508..512].copy_from_slice(&crc.to_le_bytes());
     disk.write_file(&segment(5), &alien);
-    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
-    assert!(kept == records, "{told:?}");
-    assert_eq!(told.skipped[0].damage.reason, Reason::SegmentNewerThanManifest);
+    let (report, kept) = salvaged(&disk, ReplayFrom::Oldest);
+    assert!(kept == records, "{report:?}");
+    assert_eq!(report.skipped[0].damage.reason, Reason::SegmentNewerThanManifest);
 }
 
 #[test]
@@ -313,16 +320,16 @@ fn a_segment_no_other_leads_to() {
     let unused = disk.read_file(&segment(2)).expect("a segment");
     open(&disk).commit(0, &["two"]).expect("commit");
     let disk = disk.kill();
-    // What a start has left behind is none.
+    // A prepared segment that was never used does not count.
     disk.write_file(&segment(2), &unused);
-    let (told, _) = salvaged(&disk.fork(), ReplayFrom::Oldest);
-    assert!(told.is_whole() && told.skipped.is_empty(), "{told:?}");
+    let (report, _) = salvaged(&disk.fork(), ReplayFrom::Oldest);
+    assert!(report.is_whole() && report.skipped.is_empty(), "{report:?}");
     disk.write_file(&segment(2), &used);
-    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
+    let (report, kept) = salvaged(&disk, ReplayFrom::Oldest);
     let kept: Vec<_> = kept.iter().map(|(_, _, bytes)| bytes.as_slice()).collect();
-    assert_eq!(kept, [b"one", b"two"], "{told:?}");
-    assert_eq!(told.skipped[0].damage.reason, Reason::SegmentUnlinked);
-    assert!(told.is_whole());
+    assert_eq!(kept, [b"one", b"two"], "{report:?}");
+    assert_eq!(report.skipped[0].damage.reason, Reason::SegmentUnlinked);
+    assert!(report.is_whole());
 }
 
 #[test]
@@ -331,15 +338,15 @@ fn a_frame_is_damaged() {
     // In its body or in its header.
     for inside in [0, 66] {
         let reasons = [Reason::DamagedBeforeSuccessor];
-        told(at(1, frame(0) + inside), &[2..=10], &[1..=1], &reasons);
-        told(at(2, frame(1) + inside), &[1..=4, 6..=10], &[5..=5], &reasons);
-        told(at(2, frame(2) + inside), &[1..=5, 7..=10], &[6..=6], &reasons);
-        told(at(4, frame(0) + inside), &[1..=9], &[10..=10], &[Reason::DamagedBeforeCleanStop]);
+        report(at(1, frame(0) + inside), &[2..=10], &[1..=1], &reasons);
+        report(at(2, frame(1) + inside), &[1..=4, 6..=10], &[5..=5], &reasons);
+        report(at(2, frame(2) + inside), &[1..=5, 7..=10], &[6..=6], &reasons);
+        report(at(4, frame(0) + inside), &[1..=9], &[10..=10], &[Reason::DamagedBeforeCleanStop]);
     }
     // Frames without records: the note, and the seal.
     let note = frame(3);
-    told(at(2, note), &[1..=10], &[], &[Reason::DamagedBeforeSuccessor]);
-    told(at(4, frame(1) + 64), &[1..=10], &[], &[Reason::DamagedBeforeCleanStop]);
+    report(at(2, note), &[1..=10], &[], &[Reason::DamagedBeforeSuccessor]);
+    report(at(4, frame(1) + 64), &[1..=10], &[], &[Reason::DamagedBeforeCleanStop]);
 }
 
 #[test]
@@ -359,50 +366,51 @@ fn a_frame_proven_only_by_a_later_one_leaves_a_hole() {
     let (whole, records) = killed(&|_| ());
     assert!(whole.is_whole() && records.len() == 13);
     let frame = |number: usize| FIRST_FRAME + number * 88;
-    let (told, kept) = killed(&|disk| flip(disk, &segment(5), frame(1) + 70));
-    assert!(kept == records[..11], "{told:?}");
-    assert_eq!(told.missing, [12..=12]);
-    assert_eq!(told.skipped[0].damage.reason, Reason::DamagedBeforeDurableMark);
-    assert_eq!((told.skipped[0].damage.offset, told.skipped[0].bytes), (frame(1) as u64, 88));
-    assert_eq!(told.runs.len(), 2);
-    // All three, and the note tells how many there were.
-    let (told, kept) = killed(&|disk| {
+    let (report, kept) = killed(&|disk| flip(disk, &segment(5), frame(1) + 70));
+    assert!(kept == records[..11], "{report:?}");
+    assert_eq!(report.missing, [12..=12]);
+    assert_eq!(report.skipped[0].damage.reason, Reason::DamagedBeforeDurableMark);
+    assert_eq!(report.skipped[0].damage.offset, frame(1) as u64);
+    assert_eq!(report.skipped[0].bytes, 88);
+    assert_eq!(report.runs.len(), 2);
+    // All three are gone, and the note states how many there were.
+    let (report, kept) = killed(&|disk| {
         change(disk, &segment(5), |bytes| bytes[frame(0)..frame(3)].fill(0));
     });
-    assert!(kept == records[..10], "{told:?}");
-    assert_eq!(told.missing, [11..=13]);
-    // The note itself proves nothing about itself.
-    let (told, kept) = killed(&|disk| flip(disk, &segment(5), frame(3) + 8));
-    assert!(kept == records && told.is_whole() && told.torn_bytes > 0, "{told:?}");
+    assert!(kept == records[..10], "{report:?}");
+    assert_eq!(report.missing, [11..=13]);
+    // A note does not prove itself.
+    let (report, kept) = killed(&|disk| flip(disk, &segment(5), frame(3) + 8));
+    assert!(kept == records && report.is_whole() && report.torn_bytes > 0, "{report:?}");
 }
 
 #[test]
 fn frames_are_out_of_sequence_or_malformed() {
-    let reseal = |disk: &SimDisk, number: u64, at: usize, field: usize| {
+    let recompute_checksums = |disk: &SimDisk, number: u64, at: usize, field: usize| {
         change(disk, &segment(number), |bytes| {
             bytes[at + field] ^= 1;
-            crate::recovery_table::reseal(bytes, at);
+            crate::recovery_table::recompute_checksums(bytes, at);
         });
     };
-    // LSN 5 says that it is 4.
+    // The frame of LSN 5 states LSN 4.
     let reasons = [Reason::OutOfSequence];
-    told(|disk| reseal(disk, 2, frame(1), 16), &[1..=4, 6..=10], &[5..=5], &reasons);
+    report(|disk| recompute_checksums(disk, 2, frame(1), 16), &[1..=4, 6..=10], &[5..=5], &reasons);
     let reasons = [Reason::RecordsMalformed];
-    told(|disk| reseal(disk, 2, frame(1), 64), &[1..=4, 6..=10], &[5..=5], &reasons);
+    report(|disk| recompute_checksums(disk, 2, frame(1), 64), &[1..=4, 6..=10], &[5..=5], &reasons);
 }
 
 #[test]
 fn a_segment_that_continues_other_records_begins_another_run() {
     let other = |disk: &SimDisk| {
         change(disk, &segment(3), |bytes| {
-            // It says that LSN 5 was the last before it.
+            // It states that LSN 5 was the last before it.
             bytes[80..88].copy_from_slice(&5_u64.to_le_bytes());
             let crc = crc32fast::hash(&bytes[..508]);
             bytes[508..512].copy_from_slice(&crc.to_le_bytes());
         });
     };
-    let told = told(other, &[1..=6, 7..=10], &[], &[]);
-    assert_eq!(told.runs[1].after, 6);
+    let report = report(other, &[1..=6, 7..=10], &[], &[]);
+    assert_eq!(report.runs[1].after, 6);
 }
 
 #[test]
@@ -411,15 +419,15 @@ fn nothing_can_be_read() {
     for number in 1..=4 {
         disk.write_file(&segment(number), &vec![0xA5; 1 << 20]);
     }
-    let (told, _) = salvaged(&disk, ReplayFrom::Oldest);
-    assert!(told.kept.is_none() && told.runs.is_empty() && !told.is_whole(), "{told:?}");
-    assert_eq!(told.skipped.len(), 4);
-    // The manifest still knows the store: a snapshot can go on.
-    let (told, _) = salvaged(&disk, after(10));
-    assert!(!told.is_whole() && told.missing == [1..=END], "{told:?}");
-    assert_eq!(told.kept.expect("an empty log").after, 10);
-    let (told, _) = salvaged(&SimDisk::new(1), ReplayFrom::Oldest);
-    assert!(told.kept.is_none() && told.skipped.is_empty());
+    let (report, _) = salvaged(&disk, ReplayFrom::Oldest);
+    assert!(report.kept.is_none() && report.runs.is_empty() && !report.is_whole(), "{report:?}");
+    assert_eq!(report.skipped.len(), 4);
+    // The manifest still knows the store: a snapshot can be continued.
+    let (report, _) = salvaged(&disk, after(10));
+    assert!(!report.is_whole() && report.missing == [1..=END], "{report:?}");
+    assert_eq!(report.kept.expect("an empty log").after, 10);
+    let (report, _) = salvaged(&SimDisk::new(1), ReplayFrom::Oldest);
+    assert!(report.kept.is_none() && report.skipped.is_empty());
 }
 
 #[test]
@@ -442,19 +450,19 @@ fn a_later_run_is_salvaged_for_a_state_that_it_continues() {
     disk.remove_file(&segment(2));
     for lsn in 6..=10 {
         let probe = disk.fork();
-        let (told, kept) = salvaged(&probe, after(lsn));
-        assert_eq!(told.kept.expect("a run").after, 6);
+        let (report, kept) = salvaged(&probe, after(lsn));
+        assert_eq!(report.kept.expect("a run").after, 6);
         assert!(kept == records[6..], "after {lsn}");
     }
     for lsn in 1..=3 {
         let (_, kept) = salvaged(&disk.fork(), after(lsn));
         assert!(kept == records[..3], "after {lsn}");
     }
-    // Nothing continues these; a snapshot of just that LSN can go on without the rest.
+    // No run continues these; a snapshot of exactly that LSN can be continued by an empty log.
     for lsn in [4, 5, 11, 500] {
-        let (told, kept) = salvaged(&disk.fork(), after(lsn));
-        assert_eq!(told.kept.as_ref().expect("an empty log").after, lsn);
-        assert!(kept.is_empty() && !told.is_whole() && told.next_lsn > lsn);
+        let (report, kept) = salvaged(&disk.fork(), after(lsn));
+        assert_eq!(report.kept.as_ref().expect("an empty log").after, lsn);
+        assert!(kept.is_empty() && !report.is_whole() && report.next_lsn > lsn);
     }
     let (_, kept) = salvaged(&disk.fork(), ReplayFrom::Beginning);
     assert!(kept == records[..3]);
@@ -469,23 +477,23 @@ fn a_log_whose_records_were_all_dropped_is_whole() {
     open(&disk).commit(1, &["eleven"]).expect("commit");
     let wal = open(&disk);
     wal.prepare().expect("room");
-    // Begins a segment, because nothing proves the last record.
+    // Begins a segment, because no frame proves the last record.
     wal.note().expect("note");
     wal.drop_through(Lsn::new(11).expect("an LSN")).expect("drop");
     drop(wal);
     let disk = disk.kill();
-    let (told, kept) = salvaged(&disk.fork(), ReplayFrom::Oldest);
-    assert!(kept.is_empty() && told.is_whole(), "{told:?}");
-    assert_eq!(told.kept.expect("a log").after, 11);
-    // An empty state can not go on with it; one from behind it can.
+    let (report, kept) = salvaged(&disk.fork(), ReplayFrom::Oldest);
+    assert!(kept.is_empty() && report.is_whole(), "{report:?}");
+    assert_eq!(report.kept.expect("a log").after, 11);
+    // It does not continue an empty state, but one after its end.
     let refused = salvage(&disk, None, ReplayFrom::Beginning);
     assert!(matches!(refused, Err(Error::Missing { wanted: 1, first: 12 })), "{refused:?}");
     assert_eq!(salvaged(&disk, after(13)).0.kept.expect("a log").after, 13);
 
     let (disk, records) = log();
     open(&disk).drop_through(Lsn::new(6).expect("an LSN")).expect("drop");
-    let (told, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
-    assert!(kept == records[6..] && told.is_whole(), "{told:?}");
+    let (report, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
+    assert!(kept == records[6..] && report.is_whole(), "{report:?}");
 }
 
 #[test]
@@ -493,8 +501,8 @@ fn an_empty_log_is_salvaged_for_an_empty_state() {
     for from in [ReplayFrom::Oldest, ReplayFrom::Beginning] {
         let disk = SimDisk::new(7);
         drop(open(&disk));
-        let (told, _) = salvaged(&disk.kill(), from);
-        assert_eq!(told.kept.as_ref().expect("an empty log").after, 0, "{told:?}");
+        let (report, _) = salvaged(&disk.kill(), from);
+        assert_eq!(report.kept.as_ref().expect("an empty log").after, 0, "{report:?}");
     }
 }
 
@@ -516,18 +524,21 @@ fn lsns_of_torn_records_stay_unused() {
     let disk = log_with_a_torn_tail();
     open(&disk).commit(1, &["four"]).expect("commit");
     let disk = disk.kill();
-    let (told, kept) = salvaged(&disk, ReplayFrom::Oldest);
+    let (report, kept) = salvaged(&disk, ReplayFrom::Oldest);
     let lsns: Vec<_> = kept.iter().map(|(lsn, ..)| *lsn).collect();
-    assert_eq!(lsns, [1, 2, 4], "{told:?}");
-    assert!(told.is_whole() && told.runs.len() == 1, "a number nobody got is no hole");
+    assert_eq!(lsns, [1, 2, 4], "{report:?}");
+    assert!(
+        report.is_whole() && report.runs.len() == 1,
+        "an LSN that was never acknowledged is no hole"
+    );
 
-    // Also when a life without a record lies between.
+    // Also after a life without a record in between.
     let disk = log_with_a_torn_tail();
     open(&disk).close().expect("close");
     open(&disk).commit(1, &["four"]).expect("commit");
-    let (told, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
+    let (report, kept) = salvaged(&disk.kill(), ReplayFrom::Oldest);
     assert_eq!(kept.len(), 3);
-    assert!(told.is_whole() && told.runs.len() == 1, "{told:?}");
+    assert!(report.is_whole() && report.runs.len() == 1, "{report:?}");
 }
 
 #[test]
@@ -547,7 +558,7 @@ fn a_target_that_is_not_empty_is_refused_untouched() {
         assert_eq!(probe.image_hash(), before);
         assert!(probe.read_file("new/LOCK").is_none());
     }
-    // Into a log, whole or salvaged, neither.
+    // A log, whole or salvaged, is refused as a target.
     let probe = disk.fork();
     assert!(salvage(&probe, Some(&probe), ReplayFrom::Oldest).is_err());
     let target = probe.subdir("new").expect("a directory");
@@ -576,11 +587,11 @@ fn every_crash_image_is_salvaged_as_recovery_reads_it() {
         for seed in 0..4 {
             let image = disk.power_loss(seed);
             let wanted = found(&image, ReplayFrom::Beginning).expect("recovers");
-            let (told, kept) = salvaged(&image, ReplayFrom::Oldest);
-            assert!(kept == wanted, "operation {at}, seed {seed}: {told:?}");
-            assert_eq!(told.torn_bytes, torn_bytes(&image), "operation {at}, seed {seed}");
-            assert!(told.is_whole() || told.kept.is_none() && wanted.is_empty(), "{told:?}");
-            whole += usize::from(told.is_whole());
+            let (report, kept) = salvaged(&image, ReplayFrom::Oldest);
+            assert!(kept == wanted, "operation {at}, seed {seed}: {report:?}");
+            assert_eq!(report.torn_bytes, torn_bytes(&image), "operation {at}, seed {seed}");
+            assert!(report.is_whole() || report.kept.is_none() && wanted.is_empty(), "{report:?}");
+            whole += usize::from(report.is_whole());
         }
     }
     assert!(whole > 200, "{whole}");
@@ -596,7 +607,7 @@ fn a_log_in_reused_segments_is_salvaged_as_recovery_reads_it() {
             wal.drop_through(last).expect("drop");
         }
     }
-    // Written and not synced: what tears lies among old frames.
+    // Written and not synced: the torn frames lie among old ones.
     wal.append(0, &[vec![1; 100_000]]).expect("append");
     wal.append(0, &[vec![2; 1_000_000]]).expect("append");
     drop(wal);
@@ -606,10 +617,10 @@ fn a_log_in_reused_segments_is_salvaged_as_recovery_reads_it() {
     for seed in 0..32 {
         let image = disk.power_loss(seed);
         let wanted = found(&image, ReplayFrom::Oldest).expect("recovers");
-        let (told, kept) = salvaged(&image, ReplayFrom::Oldest);
-        assert!(kept == wanted && told.is_whole(), "seed {seed}: {told:?}");
-        assert_eq!(told.torn_bytes, torn_bytes(&image), "seed {seed}");
-        torn += usize::from(told.torn_bytes > 0);
+        let (report, kept) = salvaged(&image, ReplayFrom::Oldest);
+        assert!(kept == wanted && report.is_whole(), "seed {seed}: {report:?}");
+        assert_eq!(report.torn_bytes, torn_bytes(&image), "seed {seed}");
+        torn += usize::from(report.torn_bytes > 0);
     }
     assert!(torn > 0);
 }
@@ -623,7 +634,7 @@ fn damage(disk: &SimDisk, seed: u64) -> String {
         state ^= state << 17;
         usize::try_from(state % limit as u64).expect("small")
     };
-    let mut told = String::new();
+    let mut report = String::new();
     for _ in 0..=below(3) {
         let mut files: Vec<_> = log_files(disk);
         files.retain(|(_, bytes)| !bytes.is_empty());
@@ -632,7 +643,8 @@ fn damage(disk: &SimDisk, seed: u64) -> String {
         }
         let (name, mut bytes) = files[below(files.len())].clone();
         let used = bytes.iter().rposition(|&byte| byte != 0).map_or(1, |last| last + 1);
-        let (at, kind) = (below(used), below(6));
+        let at = below(used);
+        let kind = below(6);
         match kind {
             0 => disk.remove_file(&name),
             1 => bytes.truncate(at),
@@ -644,14 +656,15 @@ fn damage(disk: &SimDisk, seed: u64) -> String {
         if kind > 0 {
             disk.write_file(&name, &bytes);
         }
-        told.push_str(&format!("{name} {at} {kind}; "));
+        report.push_str(&format!("{name} {at} {kind}; "));
     }
-    told
+    report
 }
 
 #[test]
 fn no_damage_makes_a_salvage_invent_records_or_bridge_a_hole() {
-    let (mut lossy, mut later) = (0, 0);
+    let mut lossy = 0;
+    let mut later = 0;
     for seed in 0..400 {
         let (disk, records) = log();
         let what = damage(&disk, seed);
@@ -660,18 +673,21 @@ fn no_damage_makes_a_salvage_invent_records_or_bridge_a_hole() {
         for (index, run) in dry.runs.iter().enumerate() {
             let probe = disk.fork();
             let from = if index == 0 { ReplayFrom::Oldest } else { after(run.last_lsn) };
-            let (told, kept) = salvaged(&probe, from);
+            let (report, kept) = salvaged(&probe, from);
             let start = records.iter().position(|record| record.0 == run.first_lsn);
-            let start = start.unwrap_or_else(|| panic!("{what}: an invented record: {told:?}"));
+            let start = start.unwrap_or_else(|| panic!("{what}: an invented record: {report:?}"));
             let original = records.get(start..start + kept.len());
-            assert!(original == Some(&kept[..]), "{what}: not as it was, or over a hole: {told:?}");
+            assert!(
+                original == Some(&kept[..]),
+                "{what}: not as it was, or over a hole: {report:?}"
+            );
             later += usize::from(index > 0);
         }
-        // What is in no run is told as missing.
+        // A record that is in no run is reported as missing.
         for (lsn, ..) in &records {
             let there = dry.runs.iter().any(|run| (run.first_lsn..=run.last_lsn).contains(lsn));
-            let told = dry.missing.iter().any(|missing| missing.contains(lsn));
-            assert!(there != told || dry.kept.is_none(), "{what}: #{lsn} in {dry:?}");
+            let report = dry.missing.iter().any(|missing| missing.contains(lsn));
+            assert!(there != report || dry.kept.is_none(), "{what}: #{lsn} in {dry:?}");
         }
         assert!(dry.next_lsn > 10 || dry.kept.is_none(), "{what}: {dry:?}");
         lossy += usize::from(!dry.is_whole());
@@ -683,7 +699,9 @@ fn no_damage_makes_a_salvage_invent_records_or_bridge_a_hole() {
 fn a_salvage_cut_short_by_power_loss_leaves_no_log_and_can_start_over() {
     let (disk, records) = log();
     flip(&disk, &segment(2), frame(1) + 66);
-    let (mut refused, mut empty, mut done) = (0, 0, 0);
+    let mut refused = 0;
+    let mut empty = 0;
+    let mut done = 0;
     for at in 1.. {
         let probe = disk.fork();
         let target = probe.subdir("new").expect("a directory");
@@ -738,8 +756,8 @@ fn a_read_that_fails_once_costs_nothing() {
         let read_error_at = Some(probe.traffic()[1] + at);
         probe.set_faults(Faults { read_error_at, ..Faults::default() });
         let target = probe.subdir("new").expect("a directory");
-        let told = salvage(&probe, Some(&target), ReplayFrom::Oldest).expect("salvages");
-        assert_eq!(told.runs.len(), 1, "read {at}");
+        let report = salvage(&probe, Some(&target), ReplayFrom::Oldest).expect("salvages");
+        assert_eq!(report.runs.len(), 1, "read {at}");
         assert!(found(&target, ReplayFrom::Oldest).expect("a log") == records, "read {at}");
     }
 }

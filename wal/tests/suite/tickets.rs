@@ -1,4 +1,4 @@
-//! Commits without a thread each.
+//! Tickets: commits without a thread for each.
 
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -16,7 +16,7 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
 }
 
-/// Nothing here takes this long unless it is broken.
+/// Fails a test that waits for ever.
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), work).await.expect("a ticket waits for ever")
 }
@@ -96,7 +96,7 @@ fn a_failed_sync_is_reported_to_every_ticket() {
     let disk = SimDisk::new(1);
     let wal = Arc::new(open(&disk));
     let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
-    // The syncs that begin the segment are behind: a failure to prepare another is none of the log.
+    // Past the syncs that begin the segment; a failure to prepare another one does not poison the log.
     wal.commit(0, &["first"]).expect("commit");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 5), ..Faults::default() });
     let acknowledged = runtime().block_on(commit(&wal, 50, 100));
@@ -113,7 +113,8 @@ fn a_dropped_committer_leaves_no_ticket_waiting() {
     runtime().block_on(async {
         for _ in 0..50 {
             let committer = Committer::start(Arc::clone(&wal)).expect("a thread");
-            let (wal, tasks) = (Arc::clone(&wal), 20);
+            let wal = Arc::clone(&wal);
+            let tasks = 20;
             let work = tokio::spawn(async move { commit(&wal, tasks, 5).await });
             tokio::task::spawn_blocking(move || drop(committer)).await.expect("a drop");
             assert_eq!(soon(work).await.expect("a task"), 100);
@@ -152,7 +153,7 @@ fn a_ticket_for_an_lsn_of_a_torn_tail_does_not_wait_for_ever() {
     let wal = open(&disk);
     wal.commit(0, &["one"]).expect("commit");
     for number in 0..4u8 {
-        // Frames that nobody syncs.
+        // Frames without a sync.
         wal.append(0, &[vec![number; 700_000]]).expect("append");
     }
     drop(wal);
@@ -161,7 +162,7 @@ fn a_ticket_for_an_lsn_of_a_torn_tail_does_not_wait_for_ever() {
             Wal::open(image, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open");
         (wal.last().map(Lsn::get) > Some(recovery.last_lsn)).then_some(wal)
     });
-    let wal = Arc::new(jumped.expect("a torn tail that leaves a number behind"));
+    let wal = Arc::new(jumped.expect("a torn tail that moves the next LSN"));
     let last = wal.last().expect("an LSN");
     let _committer = Committer::start(Arc::clone(&wal)).expect("a thread");
     runtime().block_on(soon(wal.ticket(last))).expect("nothing is missing before it");

@@ -1,4 +1,4 @@
-//! A file that holds its content twice: whatever one copy says, the other is there to be asked.
+//! Twin files: one damaged copy leaves the other.
 
 use icn_wal::disk::SimDisk;
 use icn_wal::{Error, Twin, TwinFile};
@@ -56,7 +56,8 @@ fn bytes_after_the_copies_change_nothing() {
 
 #[test]
 fn of_two_copies_that_differ_the_first_counts_and_the_difference_is_reported() {
-    let (first, second) = (file(b"content").1, file(b"another").1);
+    let first = file(b"content").1;
+    let second = file(b"another").1;
     let half = first.len() / 2;
     let found = read(&[&first[..half], &second[..half]].concat()).expect("read");
     assert_eq!(found, Twin::Content(b"content".to_vec(), false));

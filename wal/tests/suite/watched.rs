@@ -1,16 +1,16 @@
-//! A disk that says what is about to be done with it, so that somebody else can act in between.
+//! A disk that announces every operation, so that a test can act in between.
 
 use std::io;
 use std::sync::Arc;
 
 use icn_wal::disk::{DirEntry, Disk, DiskFile, SimDisk};
 
-/// What comes next.
+/// The next operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Operation {
     /// The names are listed.
     List,
-    /// The reader goes on with the names.
+    /// The names have been listed.
     Listed,
     /// A file is opened.
     Open,
@@ -20,7 +20,7 @@ pub(crate) enum Look {
     Change,
 }
 
-type Before = Arc<dyn Fn(Look) + Send + Sync>;
+type Before = Arc<dyn Fn(Operation) + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) struct Watched {
@@ -34,7 +34,7 @@ pub(crate) struct WatchedFile {
 }
 
 impl Watched {
-    pub(crate) fn new(disk: SimDisk, before: impl Fn(Look) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(disk: SimDisk, before: impl Fn(Operation) + Send + Sync + 'static) -> Self {
         Self { disk, before: Arc::new(before) }
     }
 
@@ -56,34 +56,34 @@ impl Disk for Watched {
     }
 
     fn list(&self) -> io::Result<Vec<DirEntry>> {
-        (self.before)(Look::List);
+        (self.before)(Operation::List);
         let names = self.disk.list();
-        (self.before)(Look::Listed);
+        (self.before)(Operation::Listed);
         names
     }
 
     fn create(&self, name: &str) -> io::Result<WatchedFile> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.disk.create(name).map(|file| self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<WatchedFile> {
-        (self.before)(Look::Open);
+        (self.before)(Operation::Open);
         self.disk.open(name).map(|file| self.file(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.disk.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.disk.remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.disk.sync_dir()
     }
 
@@ -102,12 +102,12 @@ impl DiskFile for WatchedFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        (self.before)(Look::Read);
+        (self.before)(Operation::Read);
         self.file.read_at(offset, out)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.file.write_at(offset, bytes)
     }
 
@@ -116,7 +116,7 @@ impl DiskFile for WatchedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        (self.before)(Look::Change);
+        (self.before)(Operation::Change);
         self.file.sync()
     }
 
