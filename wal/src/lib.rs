@@ -37,9 +37,14 @@
 //! 20 ms after it. Tasks without a thread each share a [`Committer`] and await a [`Ticket`].
 //! `examples/counter.rs` is a whole program.
 //!
-//! Rarely needed parts have modules of their own: [`segment_info`] lists the segments, [`damage`]
-//! describes what is wrong with one, [`salvage`] copies what is still readable into a new log, and
-//! [`disk`] takes other disks, one of which loses power on command.
+//! Rarely needed parts have modules of their own:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`segment_info`] | lists the segments and what each one holds |
+//! | [`damage`] | describes what is wrong with a segment |
+//! | [`salvage`] | copies what is still readable of a damaged log into a new one |
+//! | [`disk`] | takes another disk, for example one that loses power on command |
 //!
 //! # What each `Ok` means
 //!
@@ -74,8 +79,7 @@
 //! - A file name that was synced stays.
 //!
 //! Checksums detect damage of any other kind, with one exception. Damage to what was written within
-//! the last 20 ms before a crash looks like a torn tail: no later frame can prove that it had been
-//! durable.
+//! the last 20 ms before a crash looks like a torn tail, because no later frame proves it durable.
 //!
 //! # What it is not
 //!

@@ -77,9 +77,9 @@ impl<F: DiskFile> FrameReader<F> {
         }
     }
 
-    /// Inspects the bytes from `offset` on, where a frame was expected and none is: headers of
-    /// frames, and bytes other than zero (in a reused segment those prove nothing). A frame
-    /// numbered below `number` belongs to an earlier segment and has a valid checksum by chance.
+    /// Inspects the bytes from `offset` on, where a frame was expected and none is: frame headers,
+    /// and bytes other than zero. In a reused segment such bytes prove nothing. A frame numbered
+    /// below `number` belongs to an earlier segment and has a valid checksum by chance.
     pub(crate) fn inspect_tail(&mut self, offset: u64, number: u64) -> Result<Tail, Error> {
         let mut tail = Tail::default();
         self.offset = offset;

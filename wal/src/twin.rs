@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Replacing is atomic: a temporary file is written, synced and renamed over the old one, then the
-//! directory is synced. The second copy is not for crashes but for a failing medium: one damaged
-//! sector must not destroy the only record of which other files must exist.
+//! directory is synced. The second copy is for a failing medium, not for crashes: one damaged
+//! sector must not destroy the only record of which files must exist.
 
 use std::io;
 

@@ -116,8 +116,8 @@ impl<D: Disk> Wal<D> {
     ///
     /// [`Error::NoSpace`] when the disk is too full to prepare another segment. From then on every
     /// append is refused at once, until a segment as large as the refused one has been
-    /// [prepared](Self::prepare): by a [`Housekeeper`](crate::Housekeeper) or, without one, by an
-    /// append whose `time_ms` is at least 2 s away from that of the refused one.
+    /// [prepared](Self::prepare). A [`Housekeeper`](crate::Housekeeper) prepares it. Without one, an
+    /// append tries whose `time_ms` is at least 2 s away from that of the refused one.
     ///
     /// After an error nothing was appended.
     pub fn append<R: AsRef<[u8]>>(

@@ -170,7 +170,7 @@ impl SegmentSet {
         Ok(candidates)
     }
 
-    /// Leaves out segments newer than the manifest that contradict a known one: the known one holds
+    /// Leaves out segments newer than the manifest that contradict a known one. The known one holds
     /// records after the end that they state, and those were written first.
     fn refuse_forks<D: Disk>(
         &mut self,

@@ -64,7 +64,7 @@ impl<D: Disk> Wal<D> {
     ///
     /// Does nothing while records are pending or being written: they will carry the proof. Before
     /// the first record of this open it writes only if a crash has left an end that no frame proves
-    /// durable, and the segment for the note is [prepared](Self::prepare).
+    /// durable. The segment for it must be [prepared](Self::prepare) by then.
     ///
     /// # Errors
     /// [`Error::Poisoned`].

@@ -68,9 +68,9 @@ impl Losses {
             .map(move |number| if all { self.nth(number) } else { self.seeded(seed + number) })
     }
 
-    /// One of them by seed. Of four consecutive seeds, the first keeps nothing unsynced, the second
-    /// everything, the third an ordered prefix torn at a sector, the fourth decides every sector
-    /// and name independently.
+    /// One of them by seed. Of four consecutive seeds, the first keeps nothing unsynced and the
+    /// second everything. The third keeps an ordered prefix torn at a sector; the fourth decides
+    /// every sector and name independently.
     #[must_use]
     pub fn seeded(&self, seed: u64) -> SimDisk {
         let rng = Rng { state: seed.wrapping_add(0x5EED) };
