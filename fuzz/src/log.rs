@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use arbitrary::Arbitrary;
 use icn_wal::disk::SimDisk;
-use icn_wal::{Error, From, Wal};
+use icn_wal::{Error, ReplayFrom, Wal};
 
 use crate::layout::{headers, is_sound, used};
 
@@ -52,7 +52,7 @@ impl Log {
     fn new(end: End) -> Self {
         let mut disk = SimDisk::new(1);
         for (life, end) in [End::Close, End::Kill, end].into_iter().enumerate() {
-            let (wal, _) = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()))
+            let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
                 .expect("open");
             for turn in 0..6_u8 {
                 let record = |at: u8| vec![b'a' + turn; usize::from(at * turn) * 9];
@@ -84,7 +84,7 @@ impl Log {
     pub fn check(&self, disk: &SimDisk) {
         let before = disk.fork();
         let mut read = Vec::new();
-        let beside = icn_wal::read(&before, From::Beginning, |record| {
+        let beside = icn_wal::read(&before, ReplayFrom::Beginning, |record| {
             read.push(record.bytes.to_vec());
             ControlFlow::Continue(())
         });
@@ -99,7 +99,7 @@ impl Log {
             assert!(self.excuses(&before, lost), "silent loss from {lost:?} on");
         }
         assert_eq!(replay(disk).expect("a second recovery"), found);
-        let wal = Wal::open(disk.clone(), From::Beginning, |_| ControlFlow::Continue(()));
+        let wal = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()));
         let lsns = wal.expect("a third").0.commit(99, &["afterwards"]).expect("commit");
         assert!(lsns.end().get() > found.len() as u64, "an LSN assigned twice");
         let mut after = replay(&disk.power_loss(0)).expect("a fourth");
@@ -149,7 +149,7 @@ pub fn segments(disk: &SimDisk) -> Vec<String> {
 /// The records that a recovery replays.
 pub fn replay(disk: &SimDisk) -> Result<Vec<Replayed>, Error> {
     let mut found = Vec::new();
-    Wal::open(disk.clone(), From::Beginning, |record| {
+    Wal::open(disk.clone(), ReplayFrom::Beginning, |record| {
         found.push(Replayed {
             lsn: record.lsn.get(),
             segment: record.segment,

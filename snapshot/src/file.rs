@@ -171,7 +171,7 @@ pub(crate) fn verify<S: StateMachine, D: Disk>(
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
     file.drop_cache(0).on("drop the cache of", describe())?;
-    file.no_read_ahead().on("read", describe())?;
+    file.disable_readahead().on("read", describe())?;
     let (Opened { header, header_bytes, parts }, schema) = open_state::<S, _>(&file, &describe)?;
     let unpacker = Unpacker::new(parts.with_pause(pause), &header_bytes);
     let unpacker = unpacker.on("unpack", describe())?;

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use icn_wal::From as Start;
+use icn_wal::ReplayFrom;
 use icn_wal::disk::Disk;
 
 use crate::error::{Error, OnFile};
@@ -16,5 +16,5 @@ pub(crate) fn log_directory<D: Disk>(disk: &D) -> Result<D, Error> {
 
 /// The last LSN of the log in this directory, 0 for none. Takes no lock.
 pub(crate) fn last_lsn<D: Disk>(log: &D) -> Result<u64, Error> {
-    Ok(icn_wal::read(log, Start::Oldest, |_| ControlFlow::Continue(()))?.last_lsn)
+    Ok(icn_wal::read(log, ReplayFrom::Oldest, |_| ControlFlow::Continue(()))?.last_lsn)
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use icn_wal::disk::Disk;
-use icn_wal::{From as Start, Lsn, Record, StoreId};
+use icn_wal::{Lsn, Record, ReplayFrom, StoreId};
 
 use crate::error::Error;
 use crate::file::Loaded;
@@ -132,10 +132,10 @@ impl<S: StateMachine> Replay<S> {
     }
 
     /// Where to start reading the log.
-    pub(crate) fn from(&self) -> Start {
+    pub(crate) fn from(&self) -> ReplayFrom {
         match self.snapshot.and_then(|id| Lsn::new(id.lsn)) {
-            Some(lsn) => Start::After(lsn),
-            None => Start::Beginning,
+            Some(lsn) => ReplayFrom::After(lsn),
+            None => ReplayFrom::Beginning,
         }
     }
 

@@ -40,7 +40,7 @@ impl<'a, D: Disk> Throttle<'a, D> {
 mod tests {
     use std::ops::ControlFlow;
 
-    use icn_wal::From;
+    use icn_wal::ReplayFrom;
     use icn_wal::disk::SimDisk;
 
     use super::*;
@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn the_throttle_pauses_only_while_records_are_appended() {
         let disk = SimDisk::new(1);
-        let wal = Wal::open(disk, From::Beginning, |_| ControlFlow::Continue(())).expect("open").0;
+        let wal =
+            Wal::open(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())).expect("open").0;
         wal.append(1, &[b"before"]).expect("append");
         let mut throttle = Throttle::new(&wal);
         assert!(!throttle.log_has_grown(), "no record since the throttle was made");

@@ -12,7 +12,7 @@ use icn_tests::TestRng;
 use icn_tests::workload::{Oracle, random_steps};
 use icn_wal::disk::SimDisk;
 use icn_wal::salvage::salvage;
-use icn_wal::{Error, From, FsDisk, Lsn, Wal, read};
+use icn_wal::{Error, FsDisk, Lsn, ReplayFrom, Wal, read};
 use serde_json::Value;
 
 const READER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reader/icn_wal.py");
@@ -48,7 +48,7 @@ fn theirs(output: &Output) -> Result<Vec<(u64, String)>, String> {
 fn ours(directory: &Path) -> Result<Vec<(u64, String)>, String> {
     let mut found = Vec::new();
     let disk = FsDisk::read_only(directory).expect("a directory");
-    let outcome = read(&disk, From::Oldest, |record| {
+    let outcome = read(&disk, ReplayFrom::Oldest, |record| {
         let hex = record.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         found.push((record.lsn.get(), hex));
         ControlFlow::Continue(())
@@ -105,7 +105,8 @@ fn an_independent_reader_reads_a_log_of_a_real_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     for life in 0..3 {
         let disk = FsDisk::create(directory.path()).expect("a disk");
-        let (wal, _) = Wal::open(disk, From::Oldest, |_| ControlFlow::Continue(())).expect("open");
+        let (wal, _) =
+            Wal::open(disk, ReplayFrom::Oldest, |_| ControlFlow::Continue(())).expect("open");
         for number in 0..50 {
             wal.commit(life, &[format!("record {number} of life {life}")]).expect("commit");
         }
@@ -124,7 +125,7 @@ fn an_independent_reader_reads_a_log_of_a_real_disk() {
     let source = FsDisk::read_only(directory.path()).expect("a disk");
     std::fs::remove_file(directory.path().join(format!("{:020}.wal", 2))).expect("remove");
     let target = FsDisk::create(&salvaged).expect("a disk");
-    let from = From::After(Lsn::new(120).expect("an LSN"));
+    let from = ReplayFrom::After(Lsn::new(120).expect("an LSN"));
     let report = salvage(&source, Some(&target), from).expect("salvages");
     assert_eq!(report.kept.map(|run| run.after), Some(100));
     let Some(output) = python(&salvaged) else { return };

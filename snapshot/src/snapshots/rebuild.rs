@@ -52,6 +52,6 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
 /// The names of the regular files. Other kinds of directory entries are left alone.
 pub(super) fn plain_files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
     let entries = disk.list().on("list", disk.describe(""))?;
-    let plain = entries.into_iter().filter(|entry| entry.stranger.is_none());
+    let plain = entries.into_iter().filter(|entry| entry.not_regular.is_none());
     Ok(plain.map(|entry| entry.name).collect())
 }
