@@ -12,7 +12,8 @@ use icn_net::{BadTarget, Target, Timing};
 use icn_snapshot::{Due, Policy, Retention};
 use serde::Deserialize;
 
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";

@@ -1,5 +1,5 @@
 //! What is told to a person or a script when something cannot be done: what, why, what to do, and a
-//! code; and the exit codes that stand for it.
+//! code.
 
 use std::fmt;
 use std::io;
@@ -7,51 +7,7 @@ use std::io;
 use icn_gossip::Reject;
 use serde::{Deserialize, Serialize};
 
-/// Exit codes. Append-only; whatever is not listed means failure.
-pub mod exit {
-    /// Done.
-    pub const OK: u8 = 0;
-    /// Failed.
-    pub const FAILED: u8 = 1;
-    /// The command line is wrong.
-    pub const USAGE: u8 = 2;
-    /// Done in part.
-    pub const IN_PART: u8 = 3;
-    /// Damage was found.
-    pub const DAMAGE: u8 = 5;
-    /// The configuration is invalid.
-    pub const CONFIG: u8 = 6;
-    /// There is no node in this directory.
-    pub const NO_NODE: u8 = 10;
-    /// The key file does not belong to the data.
-    pub const WRONG_KEY: u8 = 12;
-    /// Another process uses the data directory.
-    pub const IN_USE: u8 = 11;
-    /// The daemon is not running.
-    pub const NOT_RUNNING: u8 = 13;
-    /// No permission on the control socket.
-    pub const NO_PERMISSION: u8 = 14;
-    /// The data was written by a newer version.
-    pub const NEWER_DATA: u8 = 15;
-    /// It took too long.
-    pub const TIMED_OUT: u8 = 16;
-    /// The command needs `--yes`.
-    pub const NEEDS_YES: u8 = 17;
-    /// Not enough space on the disk.
-    pub const NO_SPACE: u8 = 18;
-    /// Refused by an access rule or a peer.
-    pub const REFUSED: u8 = 19;
-    /// What was asked for lies outside the restore window.
-    pub const OUTSIDE_WINDOW: u8 = 21;
-    /// The store cannot be used where it is or with what lies in it.
-    pub const UNSUITABLE: u8 = 23;
-    /// Stopped by Ctrl-C, a node by a second one.
-    pub const INTERRUPTED: u8 = 130;
-    /// Stopped by SIGTERM.
-    pub const TERMINATED: u8 = 143;
-    /// A write or sync failed; restart, and recovery decides what is there.
-    pub const POISONED: u8 = 74;
-}
+use crate::exit;
 
 /// What to do when the disk is full.
 pub(crate) const NO_SPACE: &str = "Nothing is lost. Free some space on the disk and try again.";

@@ -25,6 +25,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod data;
+pub mod exit;
 pub mod failure;
 mod http;
 pub mod node;

@@ -40,7 +40,8 @@ use self::guard::Guard;
 use self::machine::Machine;
 use self::work::Work;
 use crate::control::request::{Reply, Request};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
 pub trait Rng: Send {

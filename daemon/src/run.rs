@@ -11,7 +11,8 @@ use self::services::Services;
 use crate::config::Config;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::report::Start;
 use crate::shell::peers::Peers;
 

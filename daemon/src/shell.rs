@@ -111,7 +111,7 @@ mod tests {
     use icn_wal::disk::{Faults, SimDisk};
 
     use super::*;
-    use crate::failure::exit;
+    use crate::exit;
     use crate::http::health::Health;
     use crate::http::meter::Meter;
     use crate::node::simulated;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use icn_daemon::control::request::Request;
-use icn_daemon::failure::{Failure, exit};
+use icn_daemon::exit;
+use icn_daemon::failure::Failure;
 use icn_daemon::node::{Effect, Inputs, Rng};
 use icn_gossip::{KeyCard, Keypair};
 use icn_snapshot::{Due, Integrity, Policy, Retention};

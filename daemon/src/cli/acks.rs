@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::written::Written;
 use crate::control::request::Request;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// How many entries are acknowledged at once, and how long fewer of them wait.
 const BATCH: u64 = 256;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::wal;
 use crate::data::datadir;
-use crate::failure::{Failure, capitalised, exit};
+use crate::exit;
+use crate::failure::{Failure, capitalised};
 use crate::report::moment;
 
 /// Salvages the log of the node in `directory`, or the one in `log`, into `to`; without it, only
@@ -52,7 +53,7 @@ pub(super) fn verdict(data: &Value) -> Result<(), Failure> {
     let code = match (&data["kept"], data["whole"].as_bool()) {
         (Value::Null, _) => exit::DAMAGE,
         (_, Some(true)) => return Ok(()),
-        _ => exit::IN_PART,
+        _ => exit::PARTIAL,
     };
     Err(Failure::new("", code, "", ""))
 }

@@ -13,7 +13,8 @@ use super::render::View;
 use super::{Asker, Ctl, ONLINE, confirm, unwritable};
 use crate::control::request::{Moment, Request};
 use crate::data::datadir;
-use crate::failure::{Failure, exit, is_full};
+use crate::exit;
+use crate::failure::{Failure, is_full};
 use crate::node::machine::Machine;
 
 impl Ctl {

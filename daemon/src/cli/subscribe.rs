@@ -13,7 +13,8 @@ use super::render::entry_line;
 use super::unwritable;
 use crate::control::client::Client;
 use crate::control::request::Request;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// Lines that are written before they are flushed while more are there to be read.
 const UNFLUSHED_MAX: u64 = 64;

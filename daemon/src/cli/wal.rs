@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::render::Table;
 use super::unwritable;
 use crate::data::datadir;
-use crate::failure::{Failure, Place, exit};
+use crate::exit;
+use crate::failure::{Failure, Place};
 use crate::report::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.

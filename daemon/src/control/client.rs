@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::control::request::{Reply, Request, reply_from_line};
 use crate::control::socket::{SocketPath, shown};
 use crate::data::keyfile;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// How long one answer may take; a snapshot of a large state takes seconds.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(120);

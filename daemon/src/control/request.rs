@@ -15,7 +15,8 @@ use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::failure::{Failure, capitalised, exit};
+use crate::exit;
+use crate::failure::{Failure, capitalised};
 
 /// The version of the protocol.
 pub const VERSION: u32 = 1;

@@ -19,7 +19,8 @@ use super::stream;
 use super::subscribers::Subscribers;
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::control::socket::{SocketPath, shown};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::shell::inbox::{Call, Input};
 
 /// Requests in flight on one connection.

@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::subscribers::{Arrivals, Slot, Subscribers};
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::EntryFields;
 use crate::shell::inbox::{Call, Input};
 

@@ -8,7 +8,8 @@ use icn_gossip::{Stored, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::{Notifications, TopicDelivery};
 
 /// Streams at once. Each holds a page in memory while its consumer does not read.

@@ -7,7 +7,8 @@ use icn_wal::FsDisk;
 use icn_wal::disk::Disk;
 
 use crate::data::keyfile;
-use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, exit, is_full};
+use crate::exit;
+use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, is_full};
 
 /// Names that a directory may hold before it becomes a data directory.
 const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];

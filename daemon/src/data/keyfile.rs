@@ -8,7 +8,8 @@ use std::path::Path;
 use icn_gossip::{KeyCard, Keypair};
 use zeroize::Zeroizing;
 
-use crate::failure::{Failure, NO_SPACE, exit, is_full};
+use crate::exit;
+use crate::failure::{Failure, NO_SPACE, is_full};
 
 const NAME: &str = "identity.key";
 const HEADER: &str = "icn-key-v0";

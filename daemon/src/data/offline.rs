@@ -8,7 +8,8 @@ use crate::clock::now_ms;
 use crate::config::{Config, Flags};
 use crate::control::request::{Reply, Request};
 use crate::data::datadir::{self, DataDir};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
 use crate::run::recovery;
 

@@ -21,7 +21,8 @@ use super::site::Site;
 use crate::clock;
 use crate::config::Config;
 use crate::control::request::Request;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// Binds the address. When nobody asked for a certain one and the usual one is taken, any free one
 /// serves: a node must not fail to start for the sake of its health page.

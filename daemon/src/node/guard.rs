@@ -6,7 +6,8 @@ use icn_gossip::{State, TopicId};
 use icn_snapshot::Weakness;
 
 use crate::control::request::Request;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// The findings of the last start; a restore clears them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::control::request::Reply;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::describe_snapshot;
 use crate::node::machine::Machine;
 use crate::node::work::Legacy;

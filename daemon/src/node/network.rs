@@ -8,7 +8,8 @@ use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, Relation, Top
 use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output, PeerEvent, Turn};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 /// What a turn may verify itself: so many batches of so many entries.
 const INLINE_BATCHES_MAX: usize = 4;

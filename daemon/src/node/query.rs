@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Node;
 use crate::control::request::{Reply, Request};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::machine::Machine;
 
 const PAGE_ENTRIES_MAX: usize = 1000;

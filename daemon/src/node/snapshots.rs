@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{Node, bad_did, query};
 use crate::control::request::{Moment, Reply, Request, snapshot_id};
-use crate::failure::{Failure, capitalised, exit};
+use crate::exit;
+use crate::failure::{Failure, capitalised};
 use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work::{Legacy, Prepared, Side, Work};

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::{Node, bad_did, describe_topic};
 use crate::control::request::{Reply, Request};
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -1,6 +1,6 @@
 //! The random numbers of a running node.
 
-use crate::failure::exit;
+use crate::exit;
 use crate::node::Rng;
 
 /// Random numbers of the operating system.

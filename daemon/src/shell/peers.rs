@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::data::keyfile::KeyFile;
-use crate::failure::{Failure, exit};
+use crate::exit;
+use crate::failure::Failure;
 use crate::node::PeerEvent;
 use crate::shell::inbox::{Credit, Input};
 use crate::shell::release::FrameSender;

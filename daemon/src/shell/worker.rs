@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::inbox::ReplySender;
 use crate::clock;
-use crate::failure::exit;
+use crate::exit;
 use crate::http::gauges::Gauges;
 use crate::node::work::{Prepared, Work};
 use crate::node::{Draft, Node, describe_snapshot};
