@@ -28,6 +28,7 @@ use self::args::{
 use self::render::View;
 use crate::config;
 use crate::control::client::Client;
+use crate::control::codes;
 use crate::control::request::{Reply, Request, snapshot_id};
 use crate::data::{datadir, keyfile, offline};
 use crate::exit;
@@ -47,8 +48,8 @@ pub fn main() -> u8 {
     match act(cli) {
         Ok(()) => exit::OK,
         Err(failure) => {
-            if failure.message.is_empty() {
-                // Whoever read the output has read enough.
+            if failure.is_silent() {
+                // The output has said everything.
             } else if as_json {
                 let document = json!({ "ok": false, "error": failure });
                 let _ = writeln!(io::stdout(), "{document}");
@@ -292,18 +293,15 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
             let past = state_at::<Machine, _>(&disk, PointInTime::Latest)?;
             Guard::new(&past.weaker).check(&past.state.0, other)?;
             ask(&past.state.0, other).unwrap_or_else(|| {
-                let message = "That cannot be read from the files.";
-                Err(Failure::new("ICN-E0508", exit::USAGE, message, "Ask the running node."))
+                Err(Failure::new(codes::NOT_OFFLINE, "That cannot be read from the files."))
             })
         }
     }
 }
 
 fn confirm(yes: bool, what: &str) -> Result<(), Failure> {
-    let unconfirmed = || {
-        let message = format!("This would {what}; nothing was done.");
-        Failure::new("ICN-E0511", exit::NEEDS_YES, message, "Say --yes to do it.")
-    };
+    let unconfirmed =
+        || Failure::new(codes::NEEDS_YES, format!("This would {what}; nothing was done."));
     if yes {
         return Ok(());
     }
@@ -327,14 +325,12 @@ fn read_message() -> Result<Vec<u8>, Failure> {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    let message = format!("The input cannot be read: {error}.");
-    Failure::new("ICN-E0512", exit::FAILED, message, "")
+    Failure::new(codes::INPUT_UNREADABLE, format!("The input cannot be read: {error}."))
 }
 
 fn unwritable(error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        return Failure::new("", exit::OK, "", "");
+        return Failure::silent(exit::OK);
     }
-    let message = format!("The output cannot be written: {error}.");
-    Failure::new("ICN-E0513", exit::FAILED, message, "")
+    Failure::new(codes::OUTPUT_NOT_WRITTEN, format!("The output cannot be written: {error}."))
 }

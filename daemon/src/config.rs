@@ -12,7 +12,7 @@ use icn_net::{BadTarget, Target, Timing};
 use icn_snapshot::{Due, Policy, Retention};
 use serde::Deserialize;
 
-use crate::exit;
+use crate::control::codes;
 use crate::failure::Failure;
 
 /// The name of the configuration file in the data directory.
@@ -207,12 +207,9 @@ pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match (given, std::env::home_dir()) {
         (Some(given), _) => Ok(given.to_path_buf()),
         (None, Some(home)) => Ok(home.join(".icn")),
-        (None, None) => Err(Failure::new(
-            "ICN-E0111",
-            exit::CONFIG,
-            "There is no home directory to keep the node in.",
-            "Say where with --data-dir or ICN_DATA_DIR.",
-        )),
+        (None, None) => {
+            Err(Failure::new(codes::NO_HOME, "There is no home directory to keep the node in."))
+        }
     }
 }
 
@@ -223,9 +220,7 @@ fn from_environment() -> bool {
 
 fn invalid(path: &Path, why: &str) -> Failure {
     Failure::new(
-        "ICN-E0110",
-        exit::CONFIG,
+        codes::INVALID_CONFIGURATION,
         format!("The configuration {} is invalid: {}", path.display(), why.trim_end()),
-        "Nothing was started. Check it again with: icnd check-config",
     )
 }

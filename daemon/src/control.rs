@@ -1,6 +1,7 @@
 //! The control socket: requests and replies as JSON lines, and both ends of the connection.
 
 pub(crate) mod client;
+pub mod codes;
 pub mod request;
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -7,19 +7,12 @@ use std::io;
 use icn_gossip::Reject;
 use serde::{Deserialize, Serialize};
 
-use crate::exit;
+use crate::control::codes::{self, Code};
 
-/// What to do when the disk is full.
-pub(crate) const NO_SPACE: &str = "Nothing is lost. Free some space on the disk and try again.";
-
-/// Whether the disk, or what may be used of it, is full.
+/// Whether the disk, or the quota of the account, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
-
-/// What to do about a file system that is no place for a node.
-pub(crate) const LOCAL_DISK: &str = "Nothing was changed. Choose a directory on a local disk with \
-                                     --data-dir, or insist with --unsafe-fs.";
 
 /// A refusal or an error on its way to whoever asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,24 +44,37 @@ pub struct Place {
 }
 
 impl Failure {
-    /// A failure in words.
-    pub fn new(
-        code: &str,
-        exit: u8,
-        message: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
-        let (message, advice) = (message.into(), advice.into());
-        Self { code: code.into(), message, advice, exit, place: None }
+    /// A failure of this kind, with the registry's advice. `message` names the things concerned.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        let Code { code, exit, advice, .. } = code;
+        let message = message.into();
+        Self { code: code.into(), message, advice: advice.into(), exit, place: None }
+    }
+
+    /// The same failure with advice for this very case.
+    #[must_use]
+    pub fn with_advice(self, advice: impl Into<String>) -> Self {
+        Self { advice: advice.into(), ..self }
+    }
+
+    /// Ends a command with an exit code and without a word: its output has said everything.
+    #[must_use]
+    pub fn silent(exit: u8) -> Self {
+        let (code, message, advice) = Default::default();
+        Self { code, message, advice, exit, place: None }
+    }
+
+    /// Whether there is nothing to print.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.message.is_empty()
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.message)?;
-        if !self.advice.is_empty() {
-            writeln!(f, "  {}", self.advice)?;
-        }
+        writeln!(f, "  {}", self.advice)?;
         write!(f, "  {} · exit {}", self.code, self.exit)
     }
 }
@@ -77,28 +83,34 @@ impl std::error::Error for Failure {}
 
 impl From<Reject> for Failure {
     fn from(reject: Reject) -> Self {
-        let (exit, advice) = match &reject {
-            Reject::NoAccess { .. } => {
-                (exit::REFUSED, "Ask the creator of the topic to name this node's DID as a member.")
-            }
-            Reject::Sealed => (exit::REFUSED, "It stays closed and unchanged until then."),
-            _ => (exit::FAILED, ""),
+        let code = match &reject {
+            Reject::Identity => codes::IDENTITY,
+            Reject::BadName => codes::BAD_TOPIC_NAME,
+            Reject::UnknownTopic { .. } => codes::UNKNOWN_TOPIC,
+            Reject::Ambiguous { .. } => codes::AMBIGUOUS_TOPIC,
+            Reject::TopicExists { .. } => codes::TOPIC_EXISTS,
+            Reject::Sealed => codes::SEALED_TOPIC,
+            Reject::NoAccess { .. } => codes::NO_ACCESS,
+            Reject::TooLarge { .. } => codes::MESSAGE_TOO_LARGE,
+            Reject::BadSignature => codes::BAD_SIGNATURE,
+            Reject::WrongNetwork => codes::WRONG_NETWORK,
+            Reject::OutOfOrder => codes::OUT_OF_ORDER,
+            Reject::Equivocation => codes::EQUIVOCATION,
+            Reject::BadCursor => codes::BAD_CURSOR_NAME,
+            Reject::NoCursor { .. } => codes::NO_CURSOR,
+            Reject::CursorAhead { .. } => codes::CURSOR_AHEAD,
+            Reject::Full { .. } => codes::FULL,
         };
-        Self::new(reject.code(), exit, capitalised(&reject.to_string()), advice)
+        Self::new(code, sentence(&reject.to_string()))
     }
 }
 
 impl From<icn_wal::Error> for Failure {
     fn from(error: icn_wal::Error) -> Self {
         use icn_wal::Error;
-        let message = capitalised(&error.to_string());
-        match error {
-            Error::Locked { .. } => Self::new(
-                "ICN-E0101",
-                exit::IN_USE,
-                message,
-                "Use the running node (icnctl status), or stop it first.",
-            ),
+        let message = sentence(&error.to_string());
+        let code = match error {
+            Error::Locked { .. } => codes::IN_USE,
             Error::Corrupt(damage) => {
                 let place = Place {
                     file: damage.file,
@@ -106,111 +118,62 @@ impl From<icn_wal::Error> for Failure {
                     offset: damage.offset,
                     reason: format!("{:?}", damage.reason),
                 };
-                let advice = "Nothing was changed. Check the disk and copy the data directory; \
-                              then see what can still be read: icnctl wal salvage --dry-run";
-                let failure = Self::new("ICN-E0201", exit::DAMAGE, message, advice);
-                Self { place: Some(Box::new(place)), ..failure }
+                let failure = Self::new(codes::DAMAGED_LOG, message);
+                return Self { place: Some(Box::new(place)), ..failure };
             }
-            Error::NotRegular { .. } => Self::new(
-                "ICN-E0208",
-                exit::UNSUITABLE,
-                message,
-                "Nothing was changed. Move it away, and what it stands for back to its place.",
-            ),
-            Error::Format { .. } => Self::new(
-                "ICN-E0150",
-                exit::NEWER_DATA,
-                message,
-                "Nothing was changed. Use the version of icnd that wrote it.",
-            ),
-            Error::Missing { .. } | Error::Behind { .. } => Self::new(
-                "ICN-E0202",
-                exit::DAMAGE,
-                message,
-                "Nothing was changed. A part of the data directory is missing or of another time; \
-                 put it back.",
-            ),
-            Error::NoSpace { .. } => Self::new("ICN-E0203", exit::NO_SPACE, message, NO_SPACE),
-            Error::Io { ref source, .. } if is_full(source) => {
-                Self::new("ICN-E0203", exit::NO_SPACE, message, NO_SPACE)
-            }
-            Error::Poisoned { .. } => Self::new(
-                "ICN-E0204",
-                exit::POISONED,
-                message,
-                "Start icnd again: recovery decides what is there. Check the disk.",
-            ),
-            Error::Refused { .. } => Self::new("ICN-E0205", exit::FAILED, message, ""),
+            Error::NotRegular { .. } => codes::NOT_REGULAR,
+            Error::Format { .. } => codes::NEWER_DATA,
+            Error::Missing { .. } | Error::Behind { .. } => codes::PARTS_DO_NOT_FIT,
+            Error::NoSpace { .. } => codes::NO_SPACE,
+            Error::Io { ref source, .. } if is_full(source) => codes::NO_SPACE,
             Error::Io { ref source, .. } if source.kind() == io::ErrorKind::Unsupported => {
-                Self::new("ICN-E0109", exit::UNSUITABLE, message, LOCAL_DISK)
+                codes::UNSUITABLE_FILE_SYSTEM
             }
             Error::Io { ref source, .. } => {
-                let advice = match source.kind() {
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        "The node must be able to write to its data directory; choose another \
-                         with --data-dir."
-                    }
-                    _ => "Nothing acknowledged is lost. Check the disk and try again.",
+                let failure = Self::new(codes::DISK_REFUSED, message);
+                return match source.kind() {
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => failure
+                        .with_advice(
+                            "The account of icnd must be able to write to its data directory; \
+                             or choose another: icnd --data-dir DIR",
+                        ),
+                    _ => failure,
                 };
-                Self::new("ICN-E0206", exit::FAILED, message, advice)
             }
-            Error::Stopped { .. } | Error::NotAppended { .. } => {
-                Self::new("ICN-E0207", exit::FAILED, message, "")
-            }
-        }
+            Error::Poisoned { .. } => codes::POISONED,
+            Error::Refused { .. } => codes::APPEND_REFUSED,
+            Error::Stopped { .. } | Error::NotAppended { .. } => codes::LOG_CLOSED,
+        };
+        Self::new(code, message)
     }
 }
 
 impl From<icn_snapshot::Error> for Failure {
     fn from(error: icn_snapshot::Error) -> Self {
         use icn_snapshot::Error;
-        let message = capitalised(&error.to_string());
-        match error {
-            Error::Log(error) => error.into(),
+        let message = sentence(&error.to_string());
+        let code = match error {
+            Error::Log(error) => return error.into(),
             Error::Io { source, action, file } => {
-                icn_wal::Error::Io { action, file, source }.into()
+                return icn_wal::Error::Io { action, file, source }.into();
             }
-            Error::Unusable { .. } => Self::new(
-                "ICN-E0210",
-                exit::DAMAGE,
-                message,
-                "The others are not affected: icnctl snapshot list",
-            ),
-            Error::Newer { .. } => Self::new(
-                "ICN-E0150",
-                exit::NEWER_DATA,
-                message,
-                "Nothing was changed. Use the version of icnd that wrote it.",
-            ),
-            Error::Record { .. } => Self::new(
-                "ICN-E0211",
-                exit::DAMAGE,
-                message,
-                "Nothing was changed. Keep the data directory and report this.",
-            ),
-            Error::NoSuchSnapshot { .. } => Self::new(
-                "ICN-E0212",
-                exit::FAILED,
-                message,
-                "icnctl snapshot list shows those there are.",
-            ),
-            Error::Needed { .. } => Self::new(
-                "ICN-E0213",
-                exit::REFUSED,
-                message,
-                "Why each one is kept: icnctl snapshot list",
-            ),
-            Error::OutsideWindow { .. } => {
-                Self::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")
-            }
-        }
+            Error::Unusable { .. } => codes::SNAPSHOT_UNUSABLE,
+            Error::Newer { .. } => codes::NEWER_DATA,
+            Error::Record { .. } => codes::RECORD_UNREADABLE,
+            Error::NoSuchSnapshot { .. } => codes::NO_SUCH_SNAPSHOT,
+            Error::Needed { .. } => codes::SNAPSHOT_NEEDED,
+            Error::OutsideWindow { .. } => codes::OUTSIDE_WINDOW,
+        };
+        Self::new(code, message)
     }
 }
 
-/// The text as a sentence begins.
-pub(crate) fn capitalised(text: &str) -> String {
+/// `text` with a capital letter, and with a full stop if it has no end.
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    let end = if text.ends_with(['.', '?', '!']) { None } else { Some('.') };
+    first.chain(chars).chain(end).collect()
 }
 
 #[cfg(test)]
@@ -222,10 +185,10 @@ mod tests {
         let code = |kind: io::ErrorKind| {
             let (action, file) = ("write", "MANIFEST.tmp".into());
             let failure = Failure::from(icn_wal::Error::Io { action, file, source: kind.into() });
-            (failure.code, failure.exit)
+            failure.code
         };
-        assert_eq!(code(io::ErrorKind::StorageFull), ("ICN-E0203".into(), exit::NO_SPACE));
-        assert_eq!(code(io::ErrorKind::QuotaExceeded), ("ICN-E0203".into(), exit::NO_SPACE));
-        assert_eq!(code(io::ErrorKind::Other), ("ICN-E0206".into(), exit::FAILED));
+        assert_eq!(code(io::ErrorKind::StorageFull), codes::NO_SPACE.code);
+        assert_eq!(code(io::ErrorKind::QuotaExceeded), codes::NO_SPACE.code);
+        assert_eq!(code(io::ErrorKind::Other), codes::DISK_REFUSED.code);
     }
 }

@@ -39,9 +39,9 @@ use serde_json::json;
 use self::guard::Guard;
 use self::machine::Machine;
 use self::work::Work;
+use crate::control::codes;
 use crate::control::request::{Reply, Request};
-use crate::exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, sentence};
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
 pub trait Rng: Send {
@@ -115,11 +115,8 @@ impl<D: Disk> Node<D> {
             store.wal().wait(lsn)?;
         } else if ours.is_some_and(|node| node.did != did || node.network != network) {
             return Err(Failure::new(
-                "ICN-E0102",
-                exit::WRONG_KEY,
+                codes::WRONG_KEY,
                 "The key file does not belong to the data beside it.",
-                "Nothing was changed. Put the key file of this node back, or choose another \
-                 --data-dir.",
             ));
         }
         let mut mesh = Mesh::new();
@@ -234,10 +231,8 @@ impl<D: Disk> Node<D> {
         }
         let reply = match request {
             Request::SnapshotCreate { .. } if self.saves >= SAVES_MAX => Err(Failure::new(
-                "ICN-E0215",
-                exit::FAILED,
+                codes::SNAPSHOTS_BUSY,
                 "A snapshot is being written, and another is waiting.",
-                "Try again in a moment.",
             )),
             Request::SnapshotCreate { pin, labels } => {
                 match self.snapshot_create(now_ms, pin, &labels) {
@@ -294,12 +289,12 @@ impl<D: Disk> Node<D> {
 
     fn peer_add(&mut self, now_ms: u64, card: &str) -> Reply {
         let card: KeyCard = card.parse().map_err(|error: icn_gossip::BadCard| {
-            Failure::new("ICN-E0320", exit::FAILED, error.to_string(), "")
+            Failure::new(codes::BAD_CARD, sentence(&error.to_string()))
         })?;
         let did = card.did;
         if did == self.keypair.did() {
             let message = "This is the card of this node itself.";
-            return Err(Failure::new("ICN-E0321", exit::REFUSED, message, ""));
+            return Err(Failure::new(codes::OWN_CARD, message));
         }
         let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
         let already = outcome == Outcome::Duplicate;
@@ -316,5 +311,5 @@ impl<D: Disk> Node<D> {
 }
 
 fn bad_did(text: &str, error: &icn_gossip::DidError) -> Failure {
-    Failure::new("ICN-E0322", exit::USAGE, format!("{text:?} is no DID."), error.to_string())
+    Failure::new(codes::BAD_DID, format!("{text:?} is no DID: {error}."))
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use self::services::Services;
 use crate::config::Config;
+use crate::control::codes;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
-use crate::exit;
 use crate::failure::Failure;
 use crate::report::Start;
 use crate::shell::peers::Peers;
@@ -65,5 +65,5 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
 
 fn no_resources(error: &std::io::Error) -> Failure {
     let message = format!("The system refuses what a node needs: {error}.");
-    Failure::new("ICN-E0107", exit::FAILED, message, "")
+    Failure::new(codes::NO_RESOURCES, message)
 }

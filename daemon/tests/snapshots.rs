@@ -127,7 +127,7 @@ fn a_damaged_snapshot_is_found_told_and_replaced() {
     });
     for bad in ["=x", "A=x", "x"] {
         let refused = house.fails(&["snapshot", "create", "--label", bad]);
-        assert_eq!(refused, (2, "ICN-E0218".into()), "{bad}");
+        assert_eq!(refused, (2, "ICN-E0223".into()), "{bad}");
     }
 }
 
@@ -174,7 +174,7 @@ fn what_is_exported_can_be_imported_on_another_machine_and_restored() {
     // Somebody else's is refused, and so is what is no state at all.
     let stranger = House::new();
     let _stranger = stranger.start();
-    assert_eq!(stranger.fails(&["snapshot", "import", file]), (12, "ICN-E0102".into()));
+    assert_eq!(stranger.fails(&["snapshot", "import", file]), (12, "ICN-E0224".into()));
     std::fs::write(again, "{\"format\":1").expect("write");
     assert_eq!(stranger.fails(&["snapshot", "import", again]), (1, "ICN-E0221".into()));
     let absent = exports.path().join("absent");

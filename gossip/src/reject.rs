@@ -87,31 +87,6 @@ pub enum Reject {
     },
 }
 
-impl Reject {
-    /// The code for scripts and for `icnctl explain`.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Identity => "ICN-E0300",
-            Self::BadName => "ICN-E0301",
-            Self::UnknownTopic { .. } => "ICN-E0302",
-            Self::Ambiguous { .. } => "ICN-E0303",
-            Self::TopicExists { .. } => "ICN-E0304",
-            Self::Sealed => "ICN-E0305",
-            Self::NoAccess { .. } => "ICN-E0306",
-            Self::TooLarge { .. } => "ICN-E0307",
-            Self::BadSignature => "ICN-E0308",
-            Self::WrongNetwork => "ICN-E0309",
-            Self::OutOfOrder => "ICN-E0310",
-            Self::Equivocation => "ICN-E0311",
-            Self::Full { .. } => "ICN-E0312",
-            Self::BadCursor => "ICN-E0330",
-            Self::NoCursor { .. } => "ICN-E0331",
-            Self::CursorAhead { .. } => "ICN-E0332",
-        }
-    }
-}
-
 fn list(ids: &[TopicId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

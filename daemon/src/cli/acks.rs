@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::written::Written;
+use crate::control::codes;
 use crate::control::request::Request;
 use crate::exit;
 use crate::failure::Failure;
@@ -107,7 +108,7 @@ impl Acks {
     pub(super) fn start(requests: UnixStream, cursor: Option<String>) -> Result<Self, Failure> {
         let refused = |error: io::Error| {
             let message = format!("The system refuses what following needs: {error}.");
-            Failure::new("ICN-E0107", exit::FAILED, message, "")
+            Failure::new(codes::NO_RESOURCES, message)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(refused)?;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{unreadable, unwritable};
 use crate::control::client::Client;
+use crate::control::codes;
 use crate::control::request::Request;
 use crate::failure::Failure;
 
@@ -43,7 +44,7 @@ pub(super) fn publish(
             Ok(data) => json!({ "lsn": data["lsn"], "seq": data["seq"] }),
             Err(failure) => {
                 failed.store(true, Ordering::Release);
-                let gone = failure.code == "ICN-E0141";
+                let gone = failure.code == codes::NODE_ENDED.code;
                 let line = json!({ "ok": false, "error": failure });
                 writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
                 first_failure.get_or_insert(failure);

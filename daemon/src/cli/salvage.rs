@@ -10,9 +10,10 @@ use icn_wal::{Error, FsDisk, Lsn, ReplayFrom};
 use serde_json::{Value, json};
 
 use super::wal;
+use crate::control::codes;
 use crate::data::datadir;
 use crate::exit;
-use crate::failure::{Failure, capitalised};
+use crate::failure::{Failure, sentence};
 use crate::report::moment;
 
 /// Salvages the log of the node in `directory`, or the one in `log`, into `to`; without it, only
@@ -35,7 +36,7 @@ pub(super) fn run(
     };
     let found = salvage(&source, target.as_ref(), from).map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
-            refused(capitalised(&error.to_string()), "Choose one that does not exist yet.")
+            refused(sentence(&error.to_string()))
         }
         _ => error.into(),
     })?;
@@ -55,7 +56,7 @@ pub(super) fn verdict(data: &Value) -> Result<(), Failure> {
         (_, Some(true)) => return Ok(()),
         _ => exit::PARTIAL,
     };
-    Err(Failure::new("", code, "", ""))
+    Err(Failure::silent(code))
 }
 
 /// Nobody may write while the log is read; the lock is only held, so that nothing changes.
@@ -63,7 +64,7 @@ fn alone(directory: &Path) -> Result<File, Failure> {
     let unreadable = |error: io::Error| {
         let message =
             format!("The data directory {} cannot be read: {error}.", directory.display());
-        Failure::new("ICN-E0100", exit::FAILED, message, "")
+        Failure::new(codes::DIRECTORY_UNUSABLE, message)
     };
     let owned = File::open(directory).map_err(unreadable)?;
     match owned.try_lock() {
@@ -73,8 +74,8 @@ fn alone(directory: &Path) -> Result<File, Failure> {
     }
 }
 
-fn refused(why: String, advice: &str) -> Failure {
-    Failure::new("ICN-E0209", exit::FAILED, why, format!("Nothing was changed. {advice}"))
+fn refused(why: String) -> Failure {
+    Failure::new(codes::SALVAGE_REFUSED, why)
 }
 
 fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
@@ -87,11 +88,11 @@ fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
     };
     if to.ancestors().any(inside) {
         let why = format!("{} lies in the data directory itself.", to.display());
-        return Err(refused(why, "Choose a directory outside of it."));
+        return Err(refused(why));
     }
     FsDisk::create(to).map_err(|error| {
         let why = format!("Nothing can be written to {}: {error}.", to.display());
-        refused(why, "Choose another directory.")
+        refused(why)
     })
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::args::{SnapshotCommand, Source};
 use super::render::View;
 use super::{Asker, Ctl, ONLINE, confirm, unwritable};
+use crate::control::codes;
 use crate::control::request::{Moment, Request};
 use crate::data::datadir;
 use crate::exit;
@@ -31,9 +32,7 @@ impl Ctl {
                 let found = all(&mut self.reader(source)?)?;
                 let snapshot = found.iter().find(|snapshot| snapshot["id"] == id.as_str());
                 let snapshot = snapshot.ok_or_else(|| {
-                    let message = format!("There is no snapshot {id:?}.");
-                    let advice = "icnctl snapshot list shows those there are.";
-                    Failure::new("ICN-E0212", exit::FAILED, message, advice)
+                    Failure::new(codes::NO_SUCH_SNAPSHOT, format!("There is no snapshot {id:?}."))
                 })?;
                 self.tell(snapshot, View::Snapshot)
             }
@@ -110,8 +109,12 @@ impl Ctl {
         };
         write().map_err(|error| {
             let message = format!("{} cannot be written: {error}.", path.display());
-            let exit = if is_full(&error) { exit::NO_SPACE } else { exit::FAILED };
-            Failure::new("ICN-E0222", exit, message, "What is there of it is not whole.")
+            if is_full(&error) {
+                let advice = "The file is not complete: remove it, free some space on the disk and \
+                              export again.";
+                return Failure::new(codes::NO_SPACE, message).with_advice(advice);
+            }
+            Failure::new(codes::EXPORT_NOT_WRITTEN, message)
         })?;
         let told = json!({ "file": path, "lsn": past.lsn });
         self.tell(&told, View::Exported)
@@ -159,9 +162,7 @@ impl Ctl {
             return Ok(());
         }
         let message = format!("{damaged} of {} snapshots cannot be used.", found.len());
-        let advice = "The others and the log replace them. Check the disk, then take a new one: \
-                      icnctl snapshot create";
-        Err(Failure::new("ICN-E0219", exit::DAMAGE, message, advice))
+        Err(Failure::new(codes::SNAPSHOTS_DAMAGED, message))
     }
 }
 

@@ -12,8 +12,8 @@ use super::acks::{Acks, Progress, Writing};
 use super::render::entry_line;
 use super::unwritable;
 use crate::control::client::Client;
+use crate::control::codes;
 use crate::control::request::Request;
-use crate::exit;
 use crate::failure::Failure;
 
 /// Lines that are written before they are flushed while more are there to be read.
@@ -47,7 +47,7 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     acks.finish();
     match acks.progress().signal() {
         0 => ended.and_then(|()| Err(stopped())),
-        code => Err(Failure::new("", code, "", "")),
+        code => Err(Failure::silent(code)),
     }
 }
 
@@ -73,9 +73,7 @@ impl<W: Write> Lines<W> {
                 return Ok(());
             }
             let told: Value = serde_json::from_slice(&line).map_err(|_| {
-                let message = "The node's answer makes no sense.";
-                let advice = "Use the icnctl that came with the node.";
-                Failure::new("ICN-E0503", exit::FAILED, message, advice)
+                Failure::new(codes::BAD_ANSWER, "The node's answer makes no sense.")
             })?;
             if told["ok"] == false {
                 return crate::control::request::reply_from_line(&line).map(drop);
@@ -131,10 +129,5 @@ fn wait(answers: &UnixStream) -> bool {
 }
 
 fn stopped() -> Failure {
-    Failure::new(
-        "ICN-E0145",
-        exit::NOT_RUNNING,
-        "The node has stopped, and with it the delivery.",
-        "Follow again once it runs; with --cursor it goes on where it was.",
-    )
+    Failure::new(codes::DELIVERY_ENDED, "The node has stopped, and with it the delivery.")
 }

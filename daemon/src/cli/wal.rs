@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::render::Table;
 use super::unwritable;
+use crate::control::codes;
 use crate::data::datadir;
 use crate::exit;
 use crate::failure::{Failure, Place};
@@ -131,7 +132,7 @@ pub(super) fn dump(
     let mut done = false;
     let scanned = scan(log, from, |record| {
         done = lines.record(record)?.is_break();
-        if done { Err(Failure::new("", exit::OK, "", "")) } else { Ok(()) }
+        if done { Err(Failure::silent(exit::OK)) } else { Ok(()) }
     });
     match scanned {
         Err(_) if done => {}
@@ -288,9 +289,7 @@ pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failu
     if entries.iter().any(|DirEntry { name, .. }| name == "MANIFEST" || name.ends_with(".wal")) {
         return Ok(disk);
     }
-    let message = format!("There is no log in {}.", path.display());
-    let advice = "That of a node is in the directory wal of its data directory.";
-    Err(Failure::new("ICN-E0218", exit::NO_NODE, message, advice))
+    Err(Failure::new(codes::NO_LOG, format!("There is no log in {}.", path.display())))
 }
 
 /// Reads the log; `visit` may stop it with a failure of its own.
@@ -317,12 +316,10 @@ fn scan(
 pub(super) fn told(error: Error) -> Failure {
     match error {
         Error::Missing { wanted, first } => Failure::new(
-            "ICN-E0217",
-            exit::FAILED,
+            codes::RECORDS_DROPPED,
             format!(
                 "Record #{wanted} has been dropped for a snapshot; the log starts at #{first}."
             ),
-            "Ask for what is there: icnctl wal list shows it.",
         ),
         other => other.into(),
     }

@@ -5,10 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::control::codes;
 use crate::control::request::{Reply, Request, reply_from_line};
 use crate::control::socket::{SocketPath, shown};
 use crate::data::keyfile;
-use crate::exit;
 use crate::failure::Failure;
 
 /// How long one answer may take; a snapshot of a large state takes seconds.
@@ -70,28 +70,19 @@ fn unreachable(directory: &Path, error: &io::Error) -> Failure {
     let socket = shown(directory);
     match error.kind() {
         io::ErrorKind::PermissionDenied => Failure::new(
-            "ICN-E0142",
-            exit::NO_PERMISSION,
+            codes::NO_PERMISSION,
             format!("You may not use the control socket {}.", socket.display()),
-            "Use the account the node runs under.",
         ),
-        _ if !keyfile::exists(directory) => Failure::new(
-            "ICN-E0106",
-            exit::NO_NODE,
-            format!("There is no node in {}.", directory.display()),
-            "Start one with icnd, or say where it is with --data-dir.",
-        ),
+        _ if !keyfile::exists(directory) => {
+            Failure::new(codes::NO_NODE, format!("There is no node in {}.", directory.display()))
+        }
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
-            "ICN-E0140",
-            exit::NOT_RUNNING,
+            codes::NOT_RUNNING,
             format!("The node in {} is not running.", directory.display()),
-            "Start it with icnd. What only reads can also read the files: --offline",
         ),
         _ => Failure::new(
-            "ICN-E0143",
-            exit::FAILED,
+            codes::CONTROL_UNUSABLE,
             format!("The control socket {} cannot be used: {error}.", socket.display()),
-            "",
         ),
     }
 }
@@ -99,17 +90,9 @@ fn unreachable(directory: &Path, error: &io::Error) -> Failure {
 fn lost(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Failure::new(
-            "ICN-E0144",
-            exit::TIMED_OUT,
+            codes::TIMED_OUT,
             format!("The node has not answered within {} s.", ANSWERS_WITHIN.as_secs()),
-            "Whether the request took effect is not known; look before you repeat it.",
         ),
-        _ => Failure::new(
-            "ICN-E0141",
-            exit::FAILED,
-            "The node ended before it answered.",
-            "Whether the request took effect is not known; start icnd, and look before you \
-             repeat it.",
-        ),
+        _ => Failure::new(codes::NODE_ENDED, "The node ended before it answered."),
     }
 }

@@ -15,8 +15,8 @@ use icn_wal::Lsn;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exit;
-use crate::failure::{Failure, capitalised};
+use crate::control::codes;
+use crate::failure::Failure;
 
 /// The version of the protocol.
 pub const VERSION: u32 = 1;
@@ -238,7 +238,7 @@ impl Moment {
             Self::Id(id) => Ok(PointInTime::Snapshot(snapshot_id(id)?)),
             Self::Lsn(lsn) => Lsn::new(*lsn).map(PointInTime::Lsn).ok_or_else(|| {
                 let message = "There is no LSN 0; the first is 1.";
-                Failure::new("ICN-E0214", exit::OUTSIDE_WINDOW, message, "")
+                Failure::new(codes::OUTSIDE_WINDOW, message)
             }),
             Self::Time(time_ms) => Ok(PointInTime::Time(*time_ms)),
         }
@@ -251,12 +251,7 @@ impl Moment {
 /// `ICN-E0216`.
 pub(crate) fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
     text.parse().map_err(|error: icn_snapshot::BadSnapshotId| {
-        Failure::new(
-            "ICN-E0216",
-            exit::USAGE,
-            format!("{text:?} is no snapshot id."),
-            capitalised(&error.to_string()),
-        )
+        Failure::new(codes::BAD_SNAPSHOT_ID, format!("{text:?} is no snapshot id: {error}."))
     })
 }
 
@@ -285,20 +280,14 @@ impl Request {
     /// What is wrong with it, for whoever sent it.
     pub fn from_line(line: &[u8]) -> Result<Self, Failure> {
         let malformed = |error: serde_json::Error| {
-            Failure::new(
-                "ICN-E0501",
-                exit::USAGE,
-                format!("The request is malformed: {error}."),
-                "A request is one line of JSON: {\"v\":1,\"cmd\":\"status\"}",
-            )
+            let message = format!("The request is malformed: {error}.");
+            Failure::new(codes::MALFORMED_REQUEST, message)
         };
         let Versioned { v, rest } = serde_json::from_slice(line).map_err(malformed)?;
         if v != VERSION {
             return Err(Failure::new(
-                "ICN-E0502",
-                exit::FAILED,
+                codes::PROTOCOL_VERSION,
                 format!("The request has protocol version {v}; this node speaks {VERSION}."),
-                "Use the icnctl that came with the node.",
             ));
         }
         serde_json::from_value(rest).map_err(malformed)
@@ -332,12 +321,7 @@ pub fn reply_from_line(line: &[u8]) -> Reply {
     match serde_json::from_slice(line) {
         Ok(Line { ok: true, data, .. }) => Ok(data),
         Ok(Line { error: Some(error), .. }) => Err(error),
-        _ => Err(Failure::new(
-            "ICN-E0503",
-            exit::FAILED,
-            "The node's answer makes no sense.",
-            "Use the icnctl that came with the node.",
-        )),
+        _ => Err(Failure::new(codes::BAD_ANSWER, "The node's answer makes no sense.")),
     }
 }
 

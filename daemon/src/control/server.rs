@@ -17,9 +17,9 @@ use tokio_util::task::TaskTracker;
 
 use super::stream;
 use super::subscribers::Subscribers;
+use crate::control::codes;
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
 use crate::control::socket::{SocketPath, shown};
-use crate::exit;
 use crate::failure::Failure;
 use crate::shell::inbox::{Call, Input};
 
@@ -44,10 +44,8 @@ pub(crate) fn bind(directory: &Path) -> Result<UnixListener, Failure> {
     };
     attempt().map_err(|error: std::io::Error| {
         Failure::new(
-            "ICN-E0120",
-            exit::FAILED,
+            codes::CONTROL_NOT_SERVED,
             format!("The control socket {} cannot be made: {error}.", shown(directory).display()),
-            "",
         )
     })
 }
@@ -122,8 +120,7 @@ async fn connection(
         }
         let too_long = line.len() > LINE_BYTES_MAX;
         let request = if too_long {
-            let message = "A request is at most 1 MiB long.";
-            Err(Failure::new("ICN-E0506", exit::USAGE, message, "Send less at once."))
+            Err(Failure::new(codes::REQUEST_TOO_LONG, "A request is at most 1 MiB long."))
         } else {
             Request::from_line(&line)
         };

@@ -25,8 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::subscribers::{Arrivals, Slot, Subscribers};
+use crate::control::codes;
 use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
-use crate::exit;
 use crate::failure::Failure;
 use crate::node::EntryFields;
 use crate::shell::inbox::{Call, Input};
@@ -250,8 +250,7 @@ async fn read_acknowledgements(
             }
             Ok(_) => {
                 let message = "This connection follows a topic: it takes cursor_move only.";
-                let advice = "Ask over another connection.";
-                Err(Failure::new("ICN-E0509", exit::USAGE, message, advice))
+                Err(Failure::new(codes::FOLLOWS_ONLY, message))
             }
             Err(failure) => Err(failure),
         };

@@ -8,7 +8,7 @@ use icn_gossip::{Stored, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::exit;
+use crate::control::codes;
 use crate::failure::Failure;
 use crate::node::{Notifications, TopicDelivery};
 
@@ -101,8 +101,7 @@ impl Subscribers {
         let mut claims = self.registry.claims.lock();
         if claims.streams >= SUBSCRIBERS_MAX {
             let message = format!("{SUBSCRIBERS_MAX} consumers follow already.");
-            let advice = "End one of them, or start one that serves several.";
-            return Err(Failure::new("ICN-E0334", exit::FAILED, message, advice));
+            return Err(Failure::new(codes::TOO_MANY_CONSUMERS, message));
         }
         claims.streams += 1;
         Ok(Slot { registry: Arc::clone(&self.registry), cursors: Vec::new() })
@@ -136,8 +135,7 @@ impl Slot {
         claimed.await.map_err(|_| {
             let message =
                 format!("The cursor {cursor:?} in {topic} is in use by another consumer.");
-            let advice = "Two would each get a part. End the other one, or choose another name.";
-            Failure::new("ICN-E0333", exit::REFUSED, message, advice)
+            Failure::new(codes::CURSOR_IN_USE, message)
         })?;
         self.cursors.push(wanted);
         Ok(())

@@ -6,9 +6,9 @@ use std::path::Path;
 use icn_wal::FsDisk;
 use icn_wal::disk::Disk;
 
+use crate::control::codes;
 use crate::data::keyfile;
-use crate::exit;
-use crate::failure::{Failure, LOCAL_DISK, NO_SPACE, is_full};
+use crate::failure::{Failure, is_full};
 
 /// Names that a directory may hold before it becomes a data directory.
 const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];
@@ -73,10 +73,8 @@ fn keep_private(disk: &FsDisk) {
 pub(crate) fn read_only(path: &Path) -> Result<FsDisk, Failure> {
     if !keyfile::exists(path) {
         return Err(Failure::new(
-            "ICN-E0106",
-            exit::NO_NODE,
+            codes::NO_NODE,
             format!("There is no node in {}.", path.display()),
-            "Start one with icnd, or say where it is with --data-dir.",
         ));
     }
     FsDisk::read_only(path).map_err(|error| unusable(path, &error))
@@ -93,10 +91,8 @@ fn check_contents(path: &Path) -> Result<(), Failure> {
         let name = entry.map_err(|error| unusable(path, &error))?.file_name();
         if name == "wal" || name == "snapshots" {
             return Err(Failure::new(
-                "ICN-E0103",
-                exit::FAILED,
+                codes::KEY_UNUSABLE,
                 format!("{} holds a node whose identity.key is missing.", path.display()),
-                "Nothing was changed. Put the key file back from a backup.",
             ));
         }
         if !HARMLESS.iter().any(|harmless| name == *harmless) {
@@ -107,25 +103,19 @@ fn check_contents(path: &Path) -> Result<(), Failure> {
         let document = path.join(legacy);
         if document.is_file() {
             return Err(Failure::new(
-                "ICN-E0105",
-                exit::NO_NODE,
+                codes::LEGACY_STATE,
                 format!("{} is what an earlier implementation left.", document.display()),
-                format!(
-                    "Nothing was changed. Make a node in another directory and import it there:\n  \
-                     icnd init --data-dir DIR\n  \
-                     icnctl --data-dir DIR snapshot import {}",
-                    document.display()
-                ),
+            )
+            .with_advice(
+                codes::LEGACY_STATE.advice.replace("FILE", &document.display().to_string()),
             ));
         }
     }
     match others.first() {
         None => Ok(()),
         Some(other) => Err(Failure::new(
-            "ICN-E0104",
-            exit::NO_NODE,
+            codes::NOT_EMPTY,
             format!("{} is not empty and holds no node: there is {other:?}.", path.display()),
-            "Nothing was changed. Choose an empty directory with --data-dir.",
         )),
     }
 }
@@ -137,26 +127,15 @@ pub(crate) fn in_use(path: &Path) -> Failure {
         "" => "Another process".to_owned(),
         pid => format!("Process {pid}"),
     };
-    Failure::new(
-        "ICN-E0101",
-        exit::IN_USE,
-        format!("{owner} is using {}.", path.display()),
-        "Use it: icnctl status. Or stop it first, with Ctrl-C or SIGTERM.",
-    )
+    Failure::new(codes::IN_USE, format!("{owner} is using {}.", path.display()))
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
-    let (exit, advice) = match error.kind() {
-        _ if is_full(error) => (exit::NO_SPACE, NO_SPACE),
-        io::ErrorKind::Unsupported => {
-            let message = format!("The data directory {} cannot be used: {error}.", path.display());
-            return Failure::new("ICN-E0109", exit::UNSUITABLE, message, LOCAL_DISK);
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            (exit::FAILED, "The node must be able to write there; choose another with --data-dir.")
-        }
-        _ => (exit::FAILED, "Choose another with --data-dir."),
+    let code = match error.kind() {
+        _ if is_full(error) => codes::NO_SPACE,
+        io::ErrorKind::Unsupported => codes::UNSUITABLE_FILE_SYSTEM,
+        _ => codes::DIRECTORY_UNUSABLE,
     };
     let message = format!("The data directory {} cannot be used: {error}.", path.display());
-    Failure::new("ICN-E0100", exit, message, advice)
+    Failure::new(code, message)
 }

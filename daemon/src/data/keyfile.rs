@@ -8,8 +8,8 @@ use std::path::Path;
 use icn_gossip::{KeyCard, Keypair};
 use zeroize::Zeroizing;
 
-use crate::exit;
-use crate::failure::{Failure, NO_SPACE, is_full};
+use crate::control::codes;
+use crate::failure::{Failure, is_full};
 
 const NAME: &str = "identity.key";
 const HEADER: &str = "icn-key-v0";
@@ -46,7 +46,7 @@ pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
 /// Reads the key file in `directory`, or makes one if there is none.
 ///
 /// # Errors
-/// `ICN-E0103`.
+/// Those of [`read`]; `ICN-E0112` when it cannot be made, `ICN-E0203` when the disk is full.
 pub fn read_or_create(directory: &Path, now_ms: u64) -> Result<KeyFile, Failure> {
     let path = directory.join(NAME);
     if !path.exists() {
@@ -94,18 +94,10 @@ fn parse(text: &str) -> Option<KeyFile> {
 
 fn not_made(path: &Path, error: &io::Error) -> Failure {
     let message = format!("The key file {} cannot be made: {error}.", path.display());
-    if is_full(error) {
-        return Failure::new("ICN-E0103", exit::NO_SPACE, message, NO_SPACE);
-    }
-    let advice = "There was no node here yet. Check the disk and try again.";
-    Failure::new("ICN-E0103", exit::FAILED, message, advice)
+    Failure::new(if is_full(error) { codes::NO_SPACE } else { codes::KEY_NOT_MADE }, message)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        "ICN-E0103",
-        exit::FAILED,
-        format!("The key file {} cannot be used: {error}.", path.display()),
-        "Without it this node has no identity. Put it back from a backup.",
-    )
+    let message = format!("The key file {} cannot be used: {error}.", path.display());
+    Failure::new(codes::KEY_UNUSABLE, message)
 }

@@ -6,9 +6,9 @@ use icn_wal::{FsDisk, Lsn};
 
 use crate::clock::now_ms;
 use crate::config::{Config, Flags};
+use crate::control::codes;
 use crate::control::request::{Reply, Request};
 use crate::data::datadir::{self, DataDir};
-use crate::exit;
 use crate::failure::Failure;
 use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
 use crate::run::recovery;
@@ -26,7 +26,7 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     let turn = node.step(now_ms(), Inputs::requests(vec![((), request)]));
     let reply = turn.outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;
-    reply.unwrap_or_else(|| Err(Failure::new("ICN-E0508", exit::USAGE, "There is no answer.", "")))
+    reply.unwrap_or_else(|| Err(Failure::new(codes::NOT_OFFLINE, "There is no answer.")))
 }
 
 /// The configuration of the node in `directory`.

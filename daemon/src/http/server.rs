@@ -20,8 +20,8 @@ use super::page::Page;
 use super::site::Site;
 use crate::clock;
 use crate::config::Config;
+use crate::control::codes;
 use crate::control::request::Request;
-use crate::exit;
 use crate::failure::Failure;
 
 /// Binds the address. When nobody asked for a certain one and the usual one is taken, any free one
@@ -39,10 +39,8 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     };
     bound.map_err(|error| {
         Failure::new(
-            "ICN-E0130",
-            exit::FAILED,
+            codes::HTTP_NOT_SERVED,
             format!("HTTP cannot be served on {}: {error}.", config.http),
-            "Choose another address with --http, or port 0 for any free one.",
         )
     })
 }

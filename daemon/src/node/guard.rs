@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use icn_gossip::{State, TopicId};
 use icn_snapshot::Weakness;
 
+use crate::control::codes;
 use crate::control::request::Request;
-use crate::exit;
 use crate::failure::Failure;
 
 /// The findings of the last start; a restore clears them.
@@ -45,7 +45,7 @@ impl Guard {
     /// Refuses a request about a closed topic.
     ///
     /// # Errors
-    /// `ICN-E0306`.
+    /// `ICN-E0313`.
     pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
@@ -56,14 +56,11 @@ impl Guard {
         };
         match state.resolve(topic) {
             Ok(id) if self.closed.contains(&id) => Err(Failure::new(
-                "ICN-E0306",
-                exit::REFUSED,
+                codes::TOPIC_CLOSED,
                 format!(
                     "Topic {topic} is closed: since the last start its access rule is not the one \
                      that the snapshots know."
                 ),
-                "See what has changed: icnctl status. Restore a snapshot from before that, or \
-                 start the version of icnd that wrote it.",
             )),
             _ => Ok(()),
         }
@@ -105,7 +102,7 @@ mod tests {
         assert_eq!(guard.check(&state, &publish("a")), Ok(()));
         for request in [entries("b"), publish("b"), entries(&b.to_string())] {
             let refused = guard.check(&state, &request).expect_err("closed");
-            assert_eq!((refused.code.as_str(), refused.exit), ("ICN-E0306", exit::REFUSED));
+            assert_eq!(refused.code, codes::TOPIC_CLOSED.code);
         }
         assert_eq!(Guard::default().check(&state, &entries("b")), Ok(()));
     }

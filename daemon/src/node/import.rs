@@ -10,8 +10,8 @@ use icn_wal::disk::Disk;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::control::codes;
 use crate::control::request::Reply;
-use crate::exit;
 use crate::failure::Failure;
 use crate::node::describe_snapshot;
 use crate::node::machine::Machine;
@@ -48,7 +48,7 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
     }
     let state = State::import(&document).map_err(|error| {
         let message = format!("{} cannot be imported: {error}.", path.display());
-        Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
+        Failure::new(codes::IMPORT_REFUSED, message)
     })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Found::State(Box::new(state), name))
@@ -77,7 +77,7 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     };
     read().map_err(|error| {
         let message = format!("{} cannot be read: {error}.", path.display());
-        Failure::new("ICN-E0220", exit::FAILED, message, "Nothing was changed.")
+        Failure::new(codes::IMPORT_UNREADABLE, message)
     })
 }
 
@@ -85,7 +85,7 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
 /// that it could.
 ///
 /// # Errors
-/// `ICN-E0102` when it is of another node; those of a save.
+/// `ICN-E0224` when it is of another node; those of a save.
 pub(crate) fn as_snapshot<D: Disk>(
     compactor: &Compactor<D>,
     state: State,
@@ -95,10 +95,8 @@ pub(crate) fn as_snapshot<D: Disk>(
 ) -> Reply {
     if state.node().is_none_or(|of| (of.did, of.network) != (node.did, node.network)) {
         return Err(Failure::new(
-            "ICN-E0102",
-            exit::WRONG_KEY,
+            codes::FOREIGN_STATE,
             format!("{name} was exported by another node or for another network."),
-            "Nothing was changed. Its topics come from that node, as a peer.",
         ));
     }
     let Some(now_ms) = now_ms else {

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Node;
+use crate::control::codes;
 use crate::control::request::{Reply, Request};
-use crate::exit;
 use crate::failure::Failure;
 use crate::node::machine::Machine;
 
@@ -288,7 +288,7 @@ pub(crate) fn describe_plan(plan: &[Decision]) -> Value {
 
 pub(super) fn cannot(request: &Request) -> Failure {
     let message = format!("This node cannot do that: {request:?}.");
-    Failure::new("ICN-E0507", exit::FAILED, message, "")
+    Failure::new(codes::NOT_SERVED, message)
 }
 
 pub(crate) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {

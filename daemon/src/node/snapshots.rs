@@ -8,9 +8,9 @@ use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, query};
+use crate::control::codes;
 use crate::control::request::{Moment, Reply, Request, snapshot_id};
-use crate::exit;
-use crate::failure::{Failure, capitalised};
+use crate::failure::Failure;
 use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work::{Legacy, Prepared, Side, Work};
@@ -75,8 +75,7 @@ impl<D: Disk> Node<D> {
         let mut wanted = Labels::default();
         for pair in labels {
             wanted.set_pair(pair).map_err(|error| {
-                let message = format!("{pair:?} is no label.");
-                Failure::new("ICN-E0218", exit::USAGE, message, capitalised(&error.to_string()))
+                Failure::new(codes::BAD_LABEL, format!("{pair:?} is no label: {error}."))
             })?;
         }
         let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
@@ -145,7 +144,7 @@ impl<D: Disk> Node<D> {
         let import = legacy::import(&legacy.document, legacy.checksum.as_deref(), state, importer)
             .map_err(|error| {
                 let message = format!("{} cannot be imported: {error}.", legacy.path.display());
-                Failure::new("ICN-E0221", exit::FAILED, message, "Nothing was changed.")
+                Failure::new(codes::IMPORT_REFUSED, message)
             })?;
         let total = import.mutations.len();
         if !legacy.dry_run {
@@ -230,7 +229,7 @@ mod tests {
             json!({ "cmd": "publish", "topic": "a", "text": "x" }),
             json!({ "cmd": "subscribe", "topic": "a" }),
         ] {
-            assert_eq!(ask(&mut node, closed).expect_err("closed").code, "ICN-E0306");
+            assert_eq!(ask(&mut node, closed).expect_err("closed").code, "ICN-E0313");
         }
         let status = ask(&mut node, json!({ "cmd": "status" })).expect("a status");
         assert_eq!(status["last_start"]["weaker"].as_array().map(Vec::len), Some(1));
@@ -244,7 +243,7 @@ mod tests {
         let mut node = simulated::node(&SimDisk::new(1));
         assert!(node.store.changed());
         let create = json!({ "cmd": "snapshot_create", "labels": ["no label"] });
-        assert_eq!(ask(&mut node, create).expect_err("no label").code, "ICN-E0218");
+        assert_eq!(ask(&mut node, create).expect_err("no label").code, "ICN-E0223");
         assert!(node.last_draft(3).is_some());
         let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } });
         assert_eq!(ask(&mut node, restore).expect_err("beyond").code, "ICN-E0214");

@@ -10,8 +10,8 @@ use icn_wal::disk::Disk;
 use serde_json::json;
 
 use super::{Node, bad_did, describe_topic};
+use crate::control::codes;
 use crate::control::request::{Reply, Request};
-use crate::exit;
 use crate::failure::Failure;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -27,11 +27,11 @@ impl<D: Disk> Node<D> {
         let payload = match (text, base64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
-                Failure::new("ICN-E0504", exit::USAGE, format!("Bad base64: {error}."), "")
+                Failure::new(codes::BAD_MESSAGE, format!("Bad base64: {error}."))
             })?,
             _ => {
                 let message = "A message is either text or base64.";
-                return Err(Failure::new("ICN-E0504", exit::USAGE, message, ""));
+                return Err(Failure::new(codes::BAD_MESSAGE, message));
             }
         };
         if payload.len() > PAYLOAD_BYTES_MAX {
@@ -86,7 +86,7 @@ impl<D: Disk> Node<D> {
         let access = match min_trust {
             Some(_) if private || !members.is_empty() => {
                 let message = "A topic is for members or for those trusted enough, not both.";
-                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
+                return Err(Failure::new(codes::TWO_ACCESS_RULES, message));
             }
             Some(trust) => Access::min_trust(trust),
             None if private || !members.is_empty() => Access::participants(dids),
@@ -108,7 +108,7 @@ impl<D: Disk> Node<D> {
             Some("local") => Scope::Local,
             Some(other) => {
                 let message = format!("{other:?} is no scope; there are local, regional, global.");
-                return Err(Failure::new("ICN-E0505", exit::USAGE, message, ""));
+                return Err(Failure::new(codes::BAD_SCOPE, message));
             }
         };
         spec.max_entries = max_entries.unwrap_or(spec.max_entries);

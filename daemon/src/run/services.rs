@@ -14,9 +14,9 @@ use super::signals::Signals;
 use super::{no_resources, recovery};
 use crate::clock::now_ms;
 use crate::config::Config;
-use crate::control::server;
 use crate::control::socket::SocketPath;
 use crate::control::subscribers::Subscribers;
+use crate::control::{codes, server};
 use crate::exit;
 use crate::failure::Failure;
 use crate::http::gauges::Gauges;
@@ -165,10 +165,5 @@ fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Resul
 }
 
 fn ended_early() -> Failure {
-    Failure::new(
-        "ICN-E0108",
-        exit::FAILED,
-        "A part of the node ended before its time.",
-        "Nothing acknowledged is lost. Start it again, and report what the log says.",
-    )
+    Failure::new(codes::ENDED_EARLY, "A part of the node ended before its time.")
 }

@@ -12,8 +12,8 @@ use icn_net::{BindError, Frame, LinkEvent, Target, Transport};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::control::codes;
 use crate::data::keyfile::KeyFile;
-use crate::exit;
 use crate::failure::Failure;
 use crate::node::PeerEvent;
 use crate::shell::inbox::{Credit, Input};
@@ -58,8 +58,7 @@ impl Peers {
         };
         bound.map_err(|error| {
             let message = format!("Peers cannot be met: {error}.");
-            let advice = "Choose another address with --listen, or port 0 for any free one.";
-            Failure::new("ICN-E0131", exit::FAILED, message, advice)
+            Failure::new(codes::PEERS_NOT_SERVED, message)
         })
     }
 
