@@ -293,7 +293,10 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
             let past = state_at::<Machine, _>(&disk, PointInTime::Latest)?;
             Guard::new(&past.weaker).check(&past.state.0, other)?;
             ask(&past.state.0, other).unwrap_or_else(|| {
-                Err(Failure::new(codes::NOT_OFFLINE, "That cannot be read from the files."))
+                Err(Failure::new(
+                    codes::NOT_OFFLINE,
+                    "The files do not answer this request; only the running node does.",
+                ))
             })
         }
     }
@@ -325,7 +328,7 @@ fn read_message() -> Result<Vec<u8>, Failure> {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    Failure::new(codes::INPUT_UNREADABLE, format!("The input cannot be read: {error}."))
+    Failure::new(codes::INPUT_UNREADABLE, format!("The standard input cannot be read: {error}."))
 }
 
 fn unwritable(error: &io::Error) -> Failure {

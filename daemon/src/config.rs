@@ -23,28 +23,28 @@ const SILENCE_SECONDS: RangeInclusive<u64> = 3..=600;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-/// What can be said on the command line of `icnd`.
+/// The flags of `icnd`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Flags {
-    /// Where the node lives [default: ~/.icn]
+    /// The data directory of the node [default: ~/.icn]
     #[arg(long, env = "ICN_DATA_DIR", value_name = "DIR", global = true)]
     pub data_dir: Option<PathBuf>,
-    /// Where health, metrics and the first page are served [default: 127.0.0.1:8080]
+    /// The address that serves health, metrics and the first page [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", global = true)]
     pub http: Option<SocketAddr>,
-    /// Where peers reach the node, by UDP [default: 0.0.0.0:7777]
+    /// The UDP address where peers reach the node [default: 0.0.0.0:7777]
     #[arg(long, env = "ICN_LISTEN", value_name = "ADDR", global = true)]
     pub listen: Option<SocketAddr>,
-    /// A peer to stay connected to, with its DID if only that one may answer; may be repeated
+    /// A peer to stay connected to; with a DID, only that node may answer; may be given several times
     #[arg(long = "peer", value_name = "[DID@]HOST:PORT", global = true)]
     pub peers: Vec<Target>,
-    /// Neither look for peers in the local network nor be found there
+    /// Do not search the local network for peers, and do not be found there
     #[arg(long, env = "ICN_NO_MDNS", value_parser = FalseyValueParser::new(), global = true)]
     pub no_mdns: bool,
     /// The configuration file [default: icn.toml in the data directory]
     #[arg(long, env = "ICN_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Also live on NFS, SMB, 9p or FUSE, where what is acknowledged may be lost
+    /// Accept NFS, SMB, 9p and FUSE, where acknowledged messages may be lost
     #[arg(long, global = true)]
     pub unsafe_fs: bool,
 }
@@ -137,7 +137,7 @@ impl Config {
         retention.bytes = keep_mib.map_or(retention.bytes, |mib| mib.saturating_mul(1 << 20));
         if retention.keep < Retention::KEEP_MIN {
             let why = format!(
-                "[snapshot] keep is {}; with fewer than {} a damaged one would leave nothing",
+                "[snapshot] keep is {}; with fewer than {} a damaged one would leave none to start from",
                 retention.keep,
                 Retention::KEEP_MIN
             );
@@ -147,7 +147,7 @@ impl Config {
         due.records = records.unwrap_or(due.records);
         due.log_bytes = log_mib.map_or(due.log_bytes, |mib| mib.saturating_mul(1 << 20));
         if due.age_ms == 0 || due.records == 0 || due.log_bytes == 0 {
-            return Err(invalid(&path, "a limit in [snapshot] is 0; leave it out for the default"));
+            return Err(invalid(&path, "a limit in [snapshot] is 0; remove it for the default"));
         }
         let asked = flags.http.or(file.http);
         let http = asked.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
@@ -163,7 +163,7 @@ impl Config {
         for peer in &file.peers {
             let target = peer.parse();
             peers.push(target.map_err(|error: BadTarget| {
-                invalid(&path, &format!("peers: {peer:?} is no peer: {error}"))
+                invalid(&path, &format!("peers: {peer:?} is not a peer: {error}"))
             })?);
         }
         Ok(Self {
@@ -194,7 +194,7 @@ fn timing(silence_seconds: Option<u64>) -> Result<Timing, String> {
         }
         Some(seconds) => {
             let (least, most) = (SILENCE_SECONDS.start(), SILENCE_SECONDS.end());
-            Err(format!("silence_seconds is {seconds}; it may be {least} to {most}"))
+            Err(format!("silence_seconds is {seconds}; it must be {least} to {most}"))
         }
     }
 }

@@ -116,7 +116,7 @@ impl<D: Disk> Node<D> {
         } else if ours.is_some_and(|node| node.did != did || node.network != network) {
             return Err(Failure::new(
                 codes::WRONG_KEY,
-                "The key file does not belong to the data beside it.",
+                "The key file or the network does not belong to the data in the directory.",
             ));
         }
         let mut mesh = Mesh::new();
@@ -311,5 +311,5 @@ impl<D: Disk> Node<D> {
 }
 
 fn bad_did(text: &str, error: &icn_gossip::DidError) -> Failure {
-    Failure::new(codes::BAD_DID, format!("{text:?} is no DID: {error}."))
+    Failure::new(codes::BAD_DID, format!("{text:?} is not a DID: {error}."))
 }

@@ -64,6 +64,6 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
 }
 
 fn no_resources(error: &std::io::Error) -> Failure {
-    let message = format!("The system refuses what a node needs: {error}.");
+    let message = format!("The system refuses a resource that the node needs: {error}.");
     Failure::new(codes::NO_RESOURCES, message)
 }

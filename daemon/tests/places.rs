@@ -92,7 +92,7 @@ fn what_was_open_to_others_is_closed_and_told() {
     }
     open_to_all(house.path(), 0o755);
     let daemon = house.start();
-    let told = daemon.log().matches("was open to others").count();
+    let told = daemon.log().matches("was open to other accounts").count();
     // The directory itself is not among its contents.
     assert_eq!(told, opened + 1, "{}", daemon.log());
     daemon.kill();
@@ -102,7 +102,7 @@ fn what_was_open_to_others_is_closed_and_told() {
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }
     let daemon = house.start();
-    assert!(!daemon.log().contains("open to others"), "{}", daemon.log());
+    assert!(!daemon.log().contains("open to other accounts"), "{}", daemon.log());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sees and steers an ICN node.
+//! Shows and controls an ICN node.
 
 use std::process::ExitCode;
 

@@ -20,9 +20,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the node; what icnd does without a command.
+    /// Run the node; the default without a command.
     Run,
-    /// Make the node's identity and directory without running it.
+    /// Make the directory and the identity of a node without running it.
     Init,
     /// Check the configuration and start nothing.
     CheckConfig,
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     match act(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Nothing is left to tell it to if this cannot be written.
+            // If standard error fails too, only the exit code is left.
             let _ = writeln!(io::stderr(), "{failure}");
             ExitCode::from(failure.exit)
         }

@@ -107,7 +107,7 @@ impl Acks {
     /// When the system refuses what it needs.
     pub(super) fn start(requests: UnixStream, cursor: Option<String>) -> Result<Self, Failure> {
         let refused = |error: io::Error| {
-            let message = format!("The system refuses what following needs: {error}.");
+            let message = format!("The system refuses a resource that following needs: {error}.");
             Failure::new(codes::NO_RESOURCES, message)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

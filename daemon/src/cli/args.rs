@@ -10,25 +10,25 @@ use clap::{Args, Parser, Subcommand};
 pub(super) use self::snapshot::SnapshotCommand;
 use super::{moment, wal};
 
-/// Sees and steers an ICN node.
+/// Shows and controls an ICN node.
 #[derive(Debug, Parser)]
 #[command(name = "icnctl", version, max_term_width = 100)]
 pub(super) struct Cli {
-    /// Where the node lives [default: ~/.icn]
+    /// The data directory of the node [default: ~/.icn]
     #[arg(long, env = "ICN_DATA_DIR", value_name = "DIR", global = true)]
     pub(super) data_dir: Option<PathBuf>,
     /// One JSON document on standard output, for success and failure
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
-/// Where a question is answered.
+/// Where a request is answered.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Source {
-    /// Read the files, without asking the node and beside a running one
+    /// Read the files instead of asking the node; a running node does not notice
     #[arg(long)]
     pub(super) offline: bool,
 }
@@ -36,9 +36,9 @@ pub(super) struct Source {
 /// What `icnctl` can do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// How the node is.
+    /// The state of the node: log, snapshots, topics and peers.
     Status,
-    /// Topics: who may read and write, what is kept.
+    /// Topics: who may read and write, and which entries are kept.
     #[command(subcommand)]
     Topic(TopicCommand),
     /// Messages in topics.
@@ -50,17 +50,17 @@ pub(super) enum Command {
     /// Snapshots of the state.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
-    /// The write-ahead log; always read from the files.
+    /// The write-ahead log, always read from the files.
     Wal(WalArgs),
     /// The state as a whole.
     #[command(subcommand)]
     State(StateCommand),
-    /// Who the node is.
+    /// The DID of the node, and its key card.
     #[command(subcommand)]
     Identity(IdentityCommand),
-    /// Shell completions on standard output.
+    /// Print shell completions.
     Completions {
-        /// For which shell.
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
@@ -68,43 +68,43 @@ pub(super) enum Command {
 /// Topics.
 #[derive(Debug, Subcommand)]
 pub(super) enum TopicCommand {
-    /// Make a topic; everybody may read and write it unless you say otherwise.
+    /// Make a topic; without --private, --member or --min-trust every node may read and write it.
     Create {
-        /// Its name: 1 to 128 of a-z 0-9 : . _ - and starting with a letter or digit
+        /// The name: 1 to 128 of a-z 0-9 : . _ - and starting with a letter or digit
         name: String,
-        /// Only members may read and write; you are one
+        /// Only members may read and write; this node is one
         #[arg(long)]
         private: bool,
-        /// A member, as a DID; makes the topic private
+        /// A member, as a DID; makes the topic private; may be given several times
         #[arg(long = "member", value_name = "DID")]
         members: Vec<String>,
-        /// Only those you trust this much may read and write, 0 to 1000
+        /// Only nodes with this much trust or more may read and write, 0 to 1000
         #[arg(long, value_name = "TRUST", value_parser = clap::value_parser!(u16).range(0..=1000))]
         min_trust: Option<u16>,
-        /// How far it is meant to reach
+        /// How far the topic is meant to reach
         #[arg(long, value_parser = ["local", "regional", "global"])]
         scope: Option<String>,
         /// How many entries are kept [default: 1000000]
         #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
         max_entries: Option<u32>,
-        /// For how long entries are kept [default: 30]
+        /// How many days entries are kept [default: 30]
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
         retention_days: Option<u32>,
     },
-    /// All topics.
+    /// List the topics.
     List(Source),
-    /// One topic with its access rule and clock.
+    /// Show a topic with its access rule and the heads of its logs.
     Show {
-        /// Its name or id
+        /// The topic's name or id
         topic: String,
         #[command(flatten)]
         source: Source,
     },
     /// Forget a topic and its entries on this node.
     Delete {
-        /// Its name or id
+        /// The topic's name or id
         topic: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -117,51 +117,51 @@ pub(super) enum GossipCommand {
     Publish {
         /// The topic's name or id
         topic: String,
-        /// The message; - reads one from standard input
+        /// The message; - reads it from standard input
         #[arg(required_unless_present = "lines", conflicts_with = "lines")]
         text: Option<String>,
-        /// Publish every line of standard input; one JSON line each, once it is durable
+        /// Publish each line of standard input, and print a JSON line for each once it is durable
         #[arg(long)]
         lines: bool,
     },
-    /// Ask for the entries of a topic, also of one not known yet.
+    /// Ask peers for the entries of a topic; the node need not know it yet.
     Subscribe {
         /// The topic's name or id
         topic: String,
-        /// Then print what arrives from now on, a line for each entry once it is durable here, until
-        /// Ctrl-C; with --json the fields of `entries`, with `index` for its place in the order of
-        /// delivery, which is never used twice
+        /// Then print each entry that arrives, once it is durable on this node, until Ctrl-C. With
+        /// --json a line has the fields of `entries` and `index`, the entry's place in the order of
+        /// delivery. No index is used twice
         #[arg(long)]
         follow: bool,
-        /// Remember under this name how far the lines were written, and go on there the next time;
-        /// what was written last may come again then, with the same index
+        /// Remember under this name how far the lines were written, and go on there the next time.
+        /// The last lines may then be repeated, with the same index
         #[arg(long, value_name = "NAME", requires = "follow")]
         cursor: Option<String>,
-        /// Begin with the oldest entry that is kept; a cursor that is there knows better
+        /// Begin with the oldest entry that is kept; an existing cursor takes precedence
         #[arg(long, requires = "follow", conflicts_with = "after")]
         from_start: bool,
-        /// Begin after this index; a cursor that is there knows better
+        /// Begin after this index; an existing cursor takes precedence
         #[arg(long, value_name = "INDEX", requires = "follow")]
         after: Option<u64>,
     },
-    /// Cursors of consumers that follow.
+    /// Cursors of consumers that follow topics.
     #[command(subcommand)]
     Cursor(CursorCommand),
-    /// Ask for them no longer.
+    /// Ask peers for the entries of a topic no longer.
     Unsubscribe {
-        /// The topic as it was subscribed to
+        /// The name or id that was subscribed to
         topic: String,
     },
-    /// All subscriptions, who asked for them, and how far the cursors are behind.
+    /// List the subscriptions with who asked for them, and the cursors with how far they lag.
     Subscriptions(Source),
-    /// The entries of a topic in the order of delivery.
+    /// Print the entries of a topic in the order of delivery.
     Entries {
         /// The topic's name or id
         topic: String,
-        /// At most so many
+        /// The most entries to print
         #[arg(long, value_name = "COUNT")]
         limit: Option<usize>,
-        /// Only those that arrived after this one
+        /// Only entries that arrived after this index
         #[arg(long, value_name = "ARRIVAL", default_value_t = 0)]
         after: u64,
         #[command(flatten)]
@@ -172,7 +172,7 @@ pub(super) enum GossipCommand {
 /// Cursors.
 #[derive(Debug, Subcommand)]
 pub(super) enum CursorCommand {
-    /// Forget one; whoever uses it is told.
+    /// Delete a cursor; a consumer that uses it is notified.
     Delete {
         /// The topic's name or id
         topic: String,
@@ -184,22 +184,22 @@ pub(super) enum CursorCommand {
 /// Peers.
 #[derive(Debug, Subcommand)]
 pub(super) enum PeerCommand {
-    /// The peers that are connected.
+    /// List the connected peers.
     List {
-        /// Also those that are only known
+        /// Also peers that are known but not connected
         #[arg(long)]
         all: bool,
         #[command(flatten)]
         source: Source,
     },
-    /// Learn a peer's key from its card (its `icnctl identity show`).
+    /// Add a peer's key from its card, which `icnctl identity show` prints on the peer.
     Add {
         /// The card, icn-card:…
         card: String,
     },
     /// Forget a peer's key.
     Remove {
-        /// Its DID
+        /// The peer's DID
         did: String,
     },
 }
@@ -207,10 +207,10 @@ pub(super) enum PeerCommand {
 /// The log.
 #[derive(Args, Debug)]
 pub(super) struct WalArgs {
-    /// Read the log in this directory instead of the node's: a copy, or what was salvaged
+    /// Read the log in this directory instead of the node's: a copy, or a salvaged log
     #[arg(long, value_name = "DIR", global = true)]
     pub(super) log: Option<PathBuf>,
-    /// What to do with it.
+    /// The command on the log.
     #[command(subcommand)]
     pub(super) command: WalCommand,
 }
@@ -218,23 +218,23 @@ pub(super) struct WalArgs {
 /// What can be done with a log.
 #[derive(Debug, Subcommand)]
 pub(super) enum WalCommand {
-    /// The segments and what they hold.
+    /// List the segments with their records.
     List(Source),
-    /// Every record; with --json one line each.
+    /// Print the records; with --json a line each.
     Dump {
-        /// From this LSN on
+        /// The first LSN
         #[arg(long, value_name = "LSN")]
         from: Option<u64>,
-        /// Up to this LSN
+        /// The last LSN
         #[arg(long, value_name = "LSN")]
         to: Option<u64>,
-        /// At most so many
+        /// The most records to print
         #[arg(long, value_name = "COUNT")]
         limit: Option<u64>,
-        /// From this moment on: 2026-11-24T15:00:00Z, or 15m, 2h or 3d for so long ago
+        /// The first moment: 2026-11-24T15:00:00Z, or an age such as 15m, 2h or 3d
         #[arg(long, value_name = "TIME", value_parser = moment::parse)]
         since: Option<u64>,
-        /// Up to this moment
+        /// The last moment
         #[arg(long, value_name = "TIME", value_parser = moment::parse)]
         until: Option<u64>,
         /// Only these types, separated by commas
@@ -245,26 +245,26 @@ pub(super) enum WalCommand {
             value_parser = PossibleValuesParser::new(wal::TYPES)
         )]
         types: Vec<String>,
-        /// Go on with what comes, as soon as it is proven durable, until Ctrl-C; beside a running
-        /// node and through its restarts
+        /// Go on with new records, as soon as each is proven durable, until Ctrl-C; works while the
+        /// node runs and through its restarts
         #[arg(long, conflicts_with = "until")]
         follow: bool,
         #[command(flatten)]
         source: Source,
     },
-    /// Check every checksum and that every record makes sense; exit 5 when one does not.
+    /// Check every checksum, and decode every record; exit 5 on damage.
     Verify(Source),
-    /// Write what can still be read of a damaged log into a new directory; exit 3 when something is
-    /// lost. The node must be stopped, and nothing is changed in place.
+    /// Write the readable records of a damaged log into a new directory; exit 3 when records are
+    /// lost. The node must be stopped, and the damaged log is not changed.
     Salvage {
-        /// Where the new log goes: a directory that is empty or not there yet
+        /// The directory of the new log, which must be empty or not exist yet
         #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
         to: Option<PathBuf>,
-        /// Keep the records from this LSN on, for a snapshot of the one before, instead of the first
-        /// ones up to a hole
+        /// Keep the records from this LSN on, to continue a snapshot of the LSN before, instead of the
+        /// records before the first hole
         #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
         from: Option<u64>,
-        /// Only say what can be read and what is lost
+        /// Only report which records can be read and which are lost
         #[arg(long, conflicts_with = "to")]
         dry_run: bool,
     },
@@ -273,9 +273,9 @@ pub(super) enum WalCommand {
 /// The state.
 #[derive(Debug, Subcommand)]
 pub(super) enum StateCommand {
-    /// A hash of the whole state: the same online, offline, and before and after a crash.
+    /// Print a hash of the whole state: the same online, offline, and before and after a crash.
     Digest {
-        /// As it was at this LSN
+        /// The state at this LSN instead of the present one
         #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
         lsn: Option<u64>,
         #[command(flatten)]
@@ -286,6 +286,6 @@ pub(super) enum StateCommand {
 /// The identity.
 #[derive(Debug, Subcommand)]
 pub(super) enum IdentityCommand {
-    /// The DID, and the card that peers add.
+    /// Show the DID, and the card that peers add.
     Show(Source),
 }

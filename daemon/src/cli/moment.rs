@@ -14,7 +14,7 @@ fn parse_at(text: &str, now_ms: u64) -> Result<u64, String> {
     let moment = text.parse::<Timestamp>().ok().or_else(|| ago(text, now_ms));
     moment
         .and_then(|moment| u64::try_from(moment.as_millisecond()).ok())
-        .ok_or_else(|| "write 2026-11-24T15:00:00Z, or 15m, 2h or 3d for so long ago".into())
+        .ok_or_else(|| "write 2026-11-24T15:00:00Z, or an age: 15m, 2h or 3d".into())
 }
 
 fn ago(text: &str, now_ms: u64) -> Option<Timestamp> {

@@ -87,11 +87,11 @@ fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
         apart_from.iter().any(within)
     };
     if to.ancestors().any(inside) {
-        let why = format!("{} lies in the data directory itself.", to.display());
+        let why = format!("The directory {} lies in the data directory itself.", to.display());
         return Err(refused(why));
     }
     FsDisk::create(to).map_err(|error| {
-        let why = format!("Nothing can be written to {}: {error}.", to.display());
+        let why = format!("The new log cannot be written to {}: {error}.", to.display());
         refused(why)
     })
 }

@@ -108,7 +108,7 @@ impl Ctl {
             out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()
         };
         write().map_err(|error| {
-            let message = format!("{} cannot be written: {error}.", path.display());
+            let message = format!("The file {} cannot be written: {error}.", path.display());
             if is_full(&error) {
                 let advice = "The file is not complete: remove it, free some space on the disk and \
                               export again.";

@@ -38,7 +38,10 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     let (answers, requests) = client.into_stream()?;
     let mut acks = Acks::start(requests, cursor)?;
     if begun["pending"] == true {
-        let _ = writeln!(io::stderr(), "There is no topic {topic:?} here yet; waiting for it.");
+        let _ = writeln!(
+            io::stderr(),
+            "This node has no topic {topic:?} yet; the entries follow once it has."
+        );
     }
     acks.progress().begin(&begun);
     let out = BufWriter::new(io::stdout());
@@ -73,7 +76,7 @@ impl<W: Write> Lines<W> {
                 return Ok(());
             }
             let told: Value = serde_json::from_slice(&line).map_err(|_| {
-                Failure::new(codes::BAD_ANSWER, "The node's answer makes no sense.")
+                Failure::new(codes::BAD_ANSWER, "The node's answer cannot be read.")
             })?;
             if told["ok"] == false {
                 return crate::control::request::reply_from_line(&line).map(drop);
@@ -99,7 +102,7 @@ impl<W: Write> Lines<W> {
             (index, format!("{index:<7} {}\n", entry_line(told)))
         } else if let Some(through) = told["pruned"]["through"].as_u64() {
             let from = &told["pruned"]["from"];
-            let why = "let go, or taken back by a restore";
+            let why = "pruned, or taken back by a restore";
             (through, format!("! {from} to {through} are gone: {why}\n"))
         } else {
             return Ok(());

@@ -71,7 +71,7 @@ fn unreachable(directory: &Path, error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Failure::new(
             codes::NO_PERMISSION,
-            format!("You may not use the control socket {}.", socket.display()),
+            format!("This account may not use the control socket {}.", socket.display()),
         ),
         _ if !keyfile::exists(directory) => {
             Failure::new(codes::NO_NODE, format!("There is no node in {}.", directory.display()))

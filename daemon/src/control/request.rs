@@ -251,7 +251,7 @@ impl Moment {
 /// `ICN-E0216`.
 pub(crate) fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
     text.parse().map_err(|error: icn_snapshot::BadSnapshotId| {
-        Failure::new(codes::BAD_SNAPSHOT_ID, format!("{text:?} is no snapshot id: {error}."))
+        Failure::new(codes::BAD_SNAPSHOT_ID, format!("{text:?} is not a snapshot id: {error}."))
     })
 }
 
@@ -321,7 +321,7 @@ pub fn reply_from_line(line: &[u8]) -> Reply {
     match serde_json::from_slice(line) {
         Ok(Line { ok: true, data, .. }) => Ok(data),
         Ok(Line { error: Some(error), .. }) => Err(error),
-        _ => Err(Failure::new(codes::BAD_ANSWER, "The node's answer makes no sense.")),
+        _ => Err(Failure::new(codes::BAD_ANSWER, "The node's answer cannot be read.")),
     }
 }
 

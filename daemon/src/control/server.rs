@@ -68,7 +68,7 @@ pub(crate) async fn serve(
                 }
                 Err(error) => {
                     // Most likely out of file descriptors: wait until other connections end.
-                    tracing::warn!("cannot accept a control connection: {error}");
+                    tracing::warn!("Cannot accept a control connection: {error}");
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
             },

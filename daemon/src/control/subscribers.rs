@@ -100,7 +100,8 @@ impl Subscribers {
     pub(crate) fn register(&self) -> Result<Slot, Failure> {
         let mut claims = self.registry.claims.lock();
         if claims.streams >= SUBSCRIBERS_MAX {
-            let message = format!("{SUBSCRIBERS_MAX} consumers follow already.");
+            let message =
+                format!("{SUBSCRIBERS_MAX} consumers follow topics of this node already.");
             return Err(Failure::new(codes::TOO_MANY_CONSUMERS, message));
         }
         claims.streams += 1;

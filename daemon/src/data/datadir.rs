@@ -56,12 +56,17 @@ fn keep_private(disk: &FsDisk) {
     match disk.make_private() {
         Ok(changed) => {
             for path in changed {
-                tracing::warn!("{} was open to others; now it is not", path.display());
+                tracing::warn!(
+                    "{} was open to other accounts; now only its owner has access",
+                    path.display()
+                );
             }
         }
         Err(error) => {
             let path = disk.path().display();
-            tracing::warn!("{path} may be open to others, and that cannot be changed: {error}");
+            tracing::warn!(
+                "{path} may be open to other accounts, and that cannot be changed: {error}"
+            );
         }
     }
 }
@@ -92,7 +97,10 @@ fn check_contents(path: &Path) -> Result<(), Failure> {
         if name == "wal" || name == "snapshots" {
             return Err(Failure::new(
                 codes::KEY_UNUSABLE,
-                format!("{} holds a node whose identity.key is missing.", path.display()),
+                format!(
+                    "The directory {} holds a node whose identity.key is missing.",
+                    path.display()
+                ),
             ));
         }
         if !HARMLESS.iter().any(|harmless| name == *harmless) {
@@ -104,7 +112,7 @@ fn check_contents(path: &Path) -> Result<(), Failure> {
         if document.is_file() {
             return Err(Failure::new(
                 codes::LEGACY_STATE,
-                format!("{} is what an earlier implementation left.", document.display()),
+                format!("The earlier implementation left {}.", document.display()),
             )
             .with_advice(
                 codes::LEGACY_STATE.advice.replace("FILE", &document.display().to_string()),
@@ -115,7 +123,10 @@ fn check_contents(path: &Path) -> Result<(), Failure> {
         None => Ok(()),
         Some(other) => Err(Failure::new(
             codes::NOT_EMPTY,
-            format!("{} is not empty and holds no node: there is {other:?}.", path.display()),
+            format!(
+                "The directory {} holds no node and is not empty: it has {other:?}.",
+                path.display()
+            ),
         )),
     }
 }

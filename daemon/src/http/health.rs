@@ -134,11 +134,10 @@ impl Health {
         let check = |name, level, text: String| Check { name, level, text };
         let mut checks = vec![match phase {
             Phase::Failed => {
-                check("log", Level::Fail, "a write or sync failed; the node is stopping".into())
+                check("log", Level::Fail, "a write or sync failed; the node stops".into())
             }
             _ if facts.no_room => {
-                let text =
-                    "the disk is full: reading goes on, what the log has no room for is refused";
+                let text = "the disk is full: reads go on, and records without room are refused";
                 check("log", Level::Warn, text.into())
             }
             _ => check("log", Level::Ok, "every write has reached the disk".into()),
@@ -146,18 +145,17 @@ impl Health {
         let age_ms =
             now_ms.saturating_sub(facts.newest_snapshot_ms.unwrap_or(0).max(self.started_ms));
         checks.push(match &*self.save_failure.lock() {
-            Some(why) => check("snapshot", Level::Warn, format!("the last one failed: {why}")),
+            Some(why) => check("snapshot", Level::Warn, format!("the last save failed: {why}")),
             None if facts.changed && age_ms > self.snapshot_every_ms.saturating_mul(3) => {
                 let minutes = age_ms / 60_000;
-                check("snapshot", Level::Warn, format!("the newest is {minutes} min old"))
+                check("snapshot", Level::Warn, format!("the newest snapshot is {minutes} min old"))
             }
             None if facts.damaged_snapshots > 0 => {
                 let damaged = facts.damaged_snapshots;
-                let text =
-                    format!("{damaged} damaged, others make up for it: icnctl snapshot list");
+                let text = format!("{damaged} damaged; others replace them: icnctl snapshot list");
                 check("snapshot", Level::Warn, text)
             }
-            None => check("snapshot", Level::Ok, "no older than it should be".into()),
+            None => check("snapshot", Level::Ok, "the newest snapshot is recent enough".into()),
         });
         checks.push(match facts.sealed_topics {
             0 => check("topics", Level::Ok, "every access rule is understood".into()),
@@ -167,14 +165,16 @@ impl Health {
             }
         });
         checks.push(match facts.weaknesses {
-            0 => check("guard", Level::Ok, "nothing is less than it was".into()),
+            0 => check("guard", Level::Ok, "the last start found all that was kept".into()),
             found => {
-                let text = format!("{found} things are less than was kept: icnctl status");
+                let text = format!(
+                    "the last start found less than was kept, {found} findings: icnctl status"
+                );
                 check("guard", Level::Fail, text)
             }
         });
         if self.hangs(now_ms) {
-            checks.push(check("loops", Level::Fail, "they do not turn".into()));
+            checks.push(check("loops", Level::Fail, "the core loop does not run".into()));
         }
         checks
     }

@@ -102,10 +102,10 @@ impl Meter {
         });
         let (requests, weaknesses) = metrics::with_local_recorder(&recorder, || {
             (
-                counter("icn_control_requests_total", "Requests the node has taken."),
+                counter("icn_control_requests_total", "Requests that the node has processed."),
                 gauge(
                     "icn_state_guard_findings",
-                    "Things the last start found to be less than was kept.",
+                    "Findings of the last start: state that is weaker than the state that was kept.",
                 ),
             )
         });
@@ -238,23 +238,26 @@ impl SnapshotMeter {
         Self {
             save_duration: histogram(
                 "icn_snapshot_save_duration_seconds",
-                "Time to write, verify and list a snapshot.",
+                "Time to write and verify a snapshot and to list it in the manifest.",
             ),
             load_duration: histogram(
                 "icn_snapshot_load_duration_seconds",
-                "Time to recover from a snapshot and the log behind it.",
+                "Time to recover from a snapshot and the log after it.",
             ),
             saves: counter("icn_snapshot_save_total", "Snapshots written and verified."),
-            loads: counter("icn_snapshot_load_total", "Snapshots a start began with."),
-            save_errors: counter("icn_snapshot_save_errors_total", "Snapshots that failed."),
+            loads: counter("icn_snapshot_load_total", "Starts that loaded a snapshot."),
+            save_errors: counter(
+                "icn_snapshot_save_errors_total",
+                "Snapshots that could not be saved.",
+            ),
             load_errors: counter(
                 "icn_snapshot_load_errors_total",
-                "Snapshots a start had to pass over.",
+                "Snapshots that a start could not use.",
             ),
             size: gauge("icn_snapshot_size_bytes", "Size of the newest snapshot."),
             vector_clock_entries: gauge(
                 "icn_snapshot_gossip_vector_clock_entries",
-                "Heads in the newest snapshot.",
+                "Heads of authors' logs in the newest snapshot.",
             ),
             subscriptions: gauge(
                 "icn_snapshot_gossip_subscriptions",
@@ -267,21 +270,24 @@ impl SnapshotMeter {
             ),
             last_success: gauge(
                 "icn_snapshot_last_success_timestamp_seconds",
-                "When the newest snapshot was taken.",
+                "Time of the newest snapshot, in seconds since 1970.",
             ),
-            last_lsn: gauge("icn_snapshot_last_lsn", "The LSN the newest snapshot covers."),
-            generations: gauge("icn_snapshot_generations", "Whole snapshots that are kept."),
+            last_lsn: gauge(
+                "icn_snapshot_last_lsn",
+                "The last LSN that the newest snapshot covers.",
+            ),
+            generations: gauge("icn_snapshot_generations", "Kept snapshots that are whole."),
             fallbacks: counter(
                 "icn_snapshot_fallback_total",
                 "Starts that could not use the newest snapshot.",
             ),
             quarantined: gauge(
                 "icn_snapshot_quarantined",
-                "Damaged snapshots that are kept to be looked at.",
+                "Damaged snapshots that are kept for inspection.",
             ),
             verify_failures: counter(
                 "icn_snapshot_verify_failures_total",
-                "Checks of a kept snapshot that found it damaged.",
+                "Checks that found a kept snapshot damaged.",
             ),
         }
     }
@@ -303,25 +309,25 @@ impl WalMeter {
             appends: counter("icn_wal_appends_total", "Records appended since the start."),
             bytes: counter("icn_wal_append_bytes_total", "Bytes written into segments."),
             syncs: counter("icn_wal_fsync_total", "Syncs of segments since the start."),
-            last_lsn: gauge("icn_wal_last_lsn", "The last LSN appended."),
-            durable_lsn: gauge("icn_wal_durable_lsn", "The last LSN that is durable."),
-            segments: gauge("icn_wal_segments", "Segments kept."),
+            last_lsn: gauge("icn_wal_last_lsn", "The LSN of the last appended record."),
+            durable_lsn: gauge("icn_wal_durable_lsn", "The LSN of the last durable record."),
+            segments: gauge("icn_wal_segments", "Segments that the log keeps."),
             size: gauge("icn_wal_size_bytes", "Size of the segments on disk."),
             commit_duration: histogram(
                 "icn_wal_commit_duration_seconds",
-                "Time the release of a turn waited for the disk.",
+                "Time that the release of a turn waited for the disk.",
             ),
             recovery_duration: gauge(
                 "icn_wal_recovery_duration_seconds",
-                "Time the last start took to recover.",
+                "Time that recovery took at the last start.",
             ),
             recovery_records: gauge(
                 "icn_wal_recovery_records",
-                "Records the last start replayed behind its snapshot.",
+                "Records that the last start replayed after its snapshot.",
             ),
             recovery_torn: gauge(
                 "icn_wal_recovery_torn_bytes",
-                "Bytes of unacknowledged tail the last start left out.",
+                "Bytes of unacknowledged tail that the last start cut off the log.",
             ),
         }
     }
@@ -330,11 +336,14 @@ impl WalMeter {
 impl GossipMeter {
     fn new() -> Self {
         Self {
-            topics: gauge("icn_gossip_topics", "Topics known."),
-            entries: gauge("icn_gossip_entries", "Entries retained."),
-            bytes: gauge("icn_gossip_entry_bytes", "Bytes of entries retained."),
-            subscriptions: gauge("icn_gossip_subscriptions", "Subscriptions."),
-            peers: gauge("icn_gossip_peer_keys", "Peers whose key is known."),
+            topics: gauge("icn_gossip_topics", "Topics that the node knows."),
+            entries: gauge("icn_gossip_entries", "Entries that the node retains."),
+            bytes: gauge("icn_gossip_entry_bytes", "Bytes of the entries that the node retains."),
+            subscriptions: gauge(
+                "icn_gossip_subscriptions",
+                "Subscriptions of this node and of peers.",
+            ),
+            peers: gauge("icn_gossip_peer_keys", "Peers whose key the node knows."),
         }
     }
 }

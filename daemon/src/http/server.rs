@@ -32,7 +32,10 @@ use crate::failure::Failure;
 pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     let bound = match TcpListener::bind(config.http).await {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && !config.http_explicit => {
-            tracing::warn!("{} is taken; health and metrics are served elsewhere", config.http);
+            tracing::warn!(
+                "Another process uses {}; a free port serves health and metrics",
+                config.http
+            );
             TcpListener::bind(SocketAddr::new(config.http.ip(), 0)).await
         }
         other => other,
@@ -86,7 +89,7 @@ fn names_this_machine(host: &str) -> bool {
 
 async fn livez(State(site): State<Site>) -> Response {
     if site.gauges.health.hangs(clock::now_ms()) {
-        (StatusCode::SERVICE_UNAVAILABLE, "the loops do not turn\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "the core loop does not run\n").into_response()
     } else {
         "ok\n".into_response()
     }

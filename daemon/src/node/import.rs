@@ -47,7 +47,7 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
         return Ok(Found::Legacy(Legacy { path, document, checksum, formerly, dry_run }));
     }
     let state = State::import(&document).map_err(|error| {
-        let message = format!("{} cannot be imported: {error}.", path.display());
+        let message = format!("The file {} cannot be imported: {error}.", path.display());
         Failure::new(codes::IMPORT_REFUSED, message)
     })?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -66,7 +66,7 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = || {
         // Whatever else it is, somebody might wait for its other end for ever.
         if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
         let mut bytes = Vec::new();
         File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
@@ -76,7 +76,7 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
         Ok(bytes)
     };
     read().map_err(|error| {
-        let message = format!("{} cannot be read: {error}.", path.display());
+        let message = format!("The file {} cannot be read: {error}.", path.display());
         Failure::new(codes::IMPORT_UNREADABLE, message)
     })
 }

@@ -287,7 +287,7 @@ pub(crate) fn describe_plan(plan: &[Decision]) -> Value {
 }
 
 pub(super) fn cannot(request: &Request) -> Failure {
-    let message = format!("This node cannot do that: {request:?}.");
+    let message = format!("The node does not serve this request here: {request:?}.");
     Failure::new(codes::NOT_SERVED, message)
 }
 

@@ -75,7 +75,7 @@ impl<D: Disk> Node<D> {
         let mut wanted = Labels::default();
         for pair in labels {
             wanted.set_pair(pair).map_err(|error| {
-                Failure::new(codes::BAD_LABEL, format!("{pair:?} is no label: {error}."))
+                Failure::new(codes::BAD_LABEL, format!("{pair:?} is not a label: {error}."))
             })?;
         }
         let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
@@ -143,7 +143,8 @@ impl<D: Disk> Node<D> {
         let state = &self.store.state().0;
         let import = legacy::import(&legacy.document, legacy.checksum.as_deref(), state, importer)
             .map_err(|error| {
-                let message = format!("{} cannot be imported: {error}.", legacy.path.display());
+                let message =
+                    format!("The file {} cannot be imported: {error}.", legacy.path.display());
                 Failure::new(codes::IMPORT_REFUSED, message)
             })?;
         let total = import.mutations.len();

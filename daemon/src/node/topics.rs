@@ -27,10 +27,13 @@ impl<D: Disk> Node<D> {
         let payload = match (text, base64) {
             (Some(text), None) => text.into_bytes(),
             (None, Some(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
-                Failure::new(codes::BAD_MESSAGE, format!("Bad base64: {error}."))
+                Failure::new(
+                    codes::BAD_MESSAGE,
+                    format!("The message is not valid base64: {error}."),
+                )
             })?,
             _ => {
-                let message = "A message is either text or base64.";
+                let message = "A request to publish has either text or base64.";
                 return Err(Failure::new(codes::BAD_MESSAGE, message));
             }
         };
@@ -85,7 +88,7 @@ impl<D: Disk> Node<D> {
         }
         let access = match min_trust {
             Some(_) if private || !members.is_empty() => {
-                let message = "A topic is for members or for those trusted enough, not both.";
+                let message = "A topic admits its members or DIDs of enough trust, not both.";
                 return Err(Failure::new(codes::TWO_ACCESS_RULES, message));
             }
             Some(trust) => Access::min_trust(trust),
@@ -107,7 +110,8 @@ impl<D: Disk> Node<D> {
             Some("regional") => Scope::Regional,
             Some("local") => Scope::Local,
             Some(other) => {
-                let message = format!("{other:?} is no scope; there are local, regional, global.");
+                let message =
+                    format!("{other:?} is not a scope; there are local, regional and global.");
                 return Err(Failure::new(codes::BAD_SCOPE, message));
             }
         };

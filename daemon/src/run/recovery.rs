@@ -56,7 +56,7 @@ pub(crate) fn recover(
         tracing::warn!("Snapshot {id} cannot be used: {why}. An older one and the log replace it");
     }
     for weakness in &recovery.weaker {
-        tracing::error!("State guard: {}; what that exposes is closed", weakness.text);
+        tracing::error!("State guard: {}; topics that this exposes are closed", weakness.text);
     }
     if let Some(id) = recovery.snapshot {
         let version = <Machine as icn_snapshot::StateMachine>::SCHEMA;
@@ -64,7 +64,7 @@ pub(crate) fn recover(
     }
     let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
     for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
-        tracing::warn!("The subscription to {name} waits: no such topic is known here yet");
+        tracing::warn!("The subscription to {name} is pending: the node knows no such topic yet");
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
@@ -72,7 +72,7 @@ pub(crate) fn recover(
     if let Some(first) = recovery.log.ignored.first() {
         let names = counted(recovery.log.ignored.len() as u64, "name");
         tracing::warn!(
-            "{names} in the log's directory, such as {first:?}: not the log's, left alone"
+            "The directory of the log has {names} that are not the log's, such as {first:?}; they stay"
         );
     }
     if recovery.log.last_lsn > 0 {

@@ -11,7 +11,7 @@ impl Rng for SystemRng {
         let mut bytes = [0; 8];
         if let Err(error) = getrandom::fill(&mut bytes) {
             // A repeated epoch number would fork the log of this node.
-            tracing::error!("the system gives no randomness: {error}");
+            tracing::error!("The system provides no random numbers: {error}");
             std::process::exit(i32::from(exit::FAILED));
         }
         u64::from_le_bytes(bytes)

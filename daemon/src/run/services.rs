@@ -156,7 +156,8 @@ fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Resul
                     took.as_secs_f64()
                 ),
                 Err(failure) => {
-                    tracing::error!("cannot save a snapshot: {failure}; the log keeps everything");
+                    let why = failure.message;
+                    tracing::error!("Cannot save a snapshot; the log keeps every record: {why}");
                 }
             }
         }
@@ -165,5 +166,5 @@ fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Resul
 }
 
 fn ended_early() -> Failure {
-    Failure::new(codes::ENDED_EARLY, "A part of the node ended before its time.")
+    Failure::new(codes::ENDED_EARLY, "A part of the node ended before the node was stopped.")
 }

@@ -51,13 +51,16 @@ impl Peers {
             Err(BindError::Listen { source, .. })
                 if source.kind() == std::io::ErrorKind::AddrInUse && !config.listen_explicit =>
             {
-                tracing::warn!("{} is taken; peers are met elsewhere", config.listen);
+                tracing::warn!(
+                    "Another process uses {}; peers reach the node on a free port",
+                    config.listen
+                );
                 listen(SocketAddr::new(config.listen.ip(), 0))
             }
             other => other,
         };
         bound.map_err(|error| {
-            let message = format!("Peers cannot be met: {error}.");
+            let message = format!("The socket for peers cannot be opened: {error}.");
             Failure::new(codes::PEERS_NOT_SERVED, message)
         })
     }
@@ -75,7 +78,9 @@ impl Peers {
     /// Dials the configured targets and the last address of every known peer, from now on.
     pub(crate) fn seek(&self, configured: &[Target], state: &State) {
         let not_dialled = |target: &Target| {
-            tracing::warn!("{target} is not dialled: it is this node, or one too many");
+            tracing::warn!(
+                "{target} is not dialled: it is this node, or the list of peers to dial is full"
+            );
         };
         for target in configured {
             if !self.transport.dial(target.clone()) {

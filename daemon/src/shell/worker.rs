@@ -46,7 +46,8 @@ pub(super) fn run<D: Disk>(
                     ),
                     Err(error) => {
                         tracing::error!(
-                            "cannot save a snapshot: {error}; the log keeps everything"
+                            "Cannot save a snapshot; the log keeps every record: {}",
+                            error.message
                         );
                     }
                 }

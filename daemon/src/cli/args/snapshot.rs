@@ -1,4 +1,4 @@
-//! What is done with snapshots.
+//! The command line of `icnctl snapshot`.
 
 use std::path::PathBuf;
 
@@ -10,113 +10,113 @@ use crate::cli::moment;
 /// Snapshots.
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum SnapshotCommand {
-    /// Take one now; returns once it is written, verified and listed.
+    /// Take a snapshot now; returns once it is written, verified and listed.
     Create {
-        /// It stays until it is unpinned
+        /// Keep it until it is unpinned
         #[arg(long)]
         pin: bool,
-        /// What to write on it; may be given several times
+        /// A label to store with it; may be given several times
         #[arg(long = "label", value_name = "KEY=VALUE")]
         labels: Vec<String>,
     },
-    /// All that are kept, and why.
+    /// List the snapshots that are kept, and why.
     List(Source),
-    /// One of them.
+    /// Show a snapshot.
     Show {
-        /// Its id
+        /// The id of the snapshot
         id: String,
         #[command(flatten)]
         source: Source,
     },
-    /// Read one, or all, to the end and decode it; exit 5 when one is damaged.
+    /// Read and decode a snapshot, or all, to the end; exit 5 on damage.
     Verify {
-        /// Its id
+        /// The id of the snapshot
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
-        /// All that are kept
+        /// All snapshots that are kept
         #[arg(long)]
         all: bool,
         #[command(flatten)]
         source: Source,
     },
-    /// What changes from one to another, or to the present state.
+    /// Show what changes from a snapshot to another, or to the present state.
     Diff {
-        /// From this one
+        /// The id of the older snapshot
         from: String,
-        /// To this one [default: the present state]
+        /// The id of the newer snapshot [default: the present state]
         to: Option<String>,
         #[command(flatten)]
         source: Source,
     },
-    /// Go back to one, or to any moment of the restore window, as a step forward: numbers go on, and
-    /// another restore undoes it.
+    /// Go back to a snapshot, or to any moment of the restore window. The log goes on with new
+    /// numbers, and another restore undoes it.
     Restore {
-        /// Its id
+        /// The id of the snapshot
         #[arg(required_unless_present_any = ["lsn", "time"], conflicts_with_all = ["lsn", "time"])]
         id: Option<String>,
-        /// To the state right after the record with this LSN
+        /// The state right after the record with this LSN
         #[arg(long, value_name = "LSN", conflicts_with = "time")]
         lsn: Option<u64>,
-        /// To the state at this moment: 2026-11-24T15:00:00Z, or 15m, 2h or 3d ago
+        /// The state at this moment: 2026-11-24T15:00:00Z, or an age such as 15m, 2h or 3d
         #[arg(long, value_name = "TIME", value_parser = moment::parse)]
         time: Option<u64>,
-        /// Only say what it would change
+        /// Only report what it would change
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Write one as JSON that people can read; the present state if none is given. It holds every message
-    /// and no key.
+    /// Write a snapshot, or the present state, as readable JSON. The file holds every message and no
+    /// key.
     Export {
-        /// Its id
+        /// The id of the snapshot
         #[arg(conflicts_with_all = ["lsn", "time"])]
         id: Option<String>,
         /// The state right after the record with this LSN
         #[arg(long, value_name = "LSN", conflicts_with = "time")]
         lsn: Option<u64>,
-        /// The state at this moment
+        /// The state at this moment, as for restore
         #[arg(long, value_name = "TIME", value_parser = moment::parse)]
         time: Option<u64>,
-        /// Into this file, which must not exist yet [default: standard output]
+        /// The file to write, which must not exist yet [default: standard output]
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
-    /// Take in what was exported, as a snapshot to be restored; or a state.snapshot of the earlier
-    /// implementation, at once and with a report of what became of every field.
+    /// Import an exported state as a snapshot that can be restored. A state.snapshot of the earlier
+    /// implementation is applied at once, with a report of every field.
     Import {
-        /// The file
+        /// The file to import
         file: PathBuf,
-        /// Who the node was in the earlier implementation, as a DID
+        /// The DID of the node in the earlier implementation
         #[arg(long, value_name = "DID")]
         formerly: Option<String>,
-        /// Only say what would be taken
+        /// Only report what would be imported
         #[arg(long)]
         dry_run: bool,
     },
-    /// Remove one; the newest whole one, pinned ones and those a restore needs stay.
+    /// Delete a snapshot. The newest whole one, pinned ones and those that a restore needs stay.
     Delete {
-        /// Its id
+        /// The id of the snapshot
         id: String,
     },
-    /// Remove those that the rules in icn.toml do not keep.
+    /// Delete the snapshots that the rules in icn.toml do not keep.
     Prune {
-        /// Only say what would go
+        /// Only report which would be deleted
         #[arg(long)]
         dry_run: bool,
-        /// Say of every one why it stays or goes
+        /// Explain for each snapshot why it stays or goes
         #[arg(long)]
         explain: bool,
     },
-    /// Have one stay whatever the rules say.
+    /// Keep a snapshot whatever the rules say.
     Pin {
-        /// Its id
+        /// The id of the snapshot
         id: String,
     },
-    /// Have the rules decide about it again.
+    /// Let the rules decide about a snapshot again.
     Unpin {
-        /// Its id
+        /// The id of the snapshot
         id: String,
     },
 }

@@ -8,17 +8,17 @@ use super::{gauge, real};
 
 /// The families of [`Stat`], and what each is.
 const FAMILIES: [(&str, &str); 11] = [
-    ("frames_in", "Frames of peers that were taken."),
-    ("frames_out", "Frames that were given to QUIC."),
-    ("bytes_in", "Bytes of the frames that were taken, without those of QUIC."),
-    ("bytes_out", "Bytes of the frames that were given to QUIC."),
-    ("links_up", "Links that came about."),
-    ("hello_refused", "Peers that this node refused, by why."),
-    ("hello_rejected_by_peer", "Peers that refused this node, by why."),
-    ("version_mismatch", "Connections that failed because no version is spoken at both ends."),
-    ("not_admitted", "Connections that did not get as far as a Hello, by why."),
-    ("dial_failed", "Dials that ended without a link, by why."),
-    ("link_closed", "Links that ended, by how."),
+    ("frames_in", "Frames received from peers."),
+    ("frames_out", "Frames passed to QUIC."),
+    ("bytes_in", "Bytes of the frames received from peers, without the overhead of QUIC."),
+    ("bytes_out", "Bytes of the frames passed to QUIC."),
+    ("links_up", "Links that were established."),
+    ("hello_refused", "Peers that this node refused, by reason."),
+    ("hello_rejected_by_peer", "Peers that refused this node, by reason."),
+    ("version_mismatch", "Connections that failed because the ends share no protocol version."),
+    ("not_admitted", "Connections that ended before a Hello, by reason."),
+    ("dial_failed", "Dials that ended without a link, by reason."),
+    ("link_closed", "Links that ended, by reason."),
 ];
 
 pub(super) struct NetworkMeter {
@@ -33,7 +33,10 @@ pub(super) struct NetworkMeter {
 impl NetworkMeter {
     pub(super) fn new() -> Self {
         const EVENTS: &str = "icn_network_events_total";
-        metrics::describe_counter!(EVENTS, "What was refused, disputed or left on links, by what.");
+        metrics::describe_counter!(
+            EVENTS,
+            "Entries and requests on links that were refused, disputed or left, by event."
+        );
         let event = |event: &Event| metrics::counter!(EVENTS, "event" => event.name());
         for (family, help) in FAMILIES {
             metrics::describe_counter!(name(family), help);
@@ -44,11 +47,17 @@ impl NetworkMeter {
         };
         Self {
             active: gauge("icn_network_connections_active", "Links to peers."),
-            cursors: gauge("icn_network_logs_served", "Logs that peers get from here."),
-            wants: gauge("icn_network_logs_followed", "Logs that come from peers."),
+            cursors: gauge(
+                "icn_network_logs_served",
+                "Authors' logs that this node serves to peers.",
+            ),
+            wants: gauge(
+                "icn_network_logs_followed",
+                "Authors' logs that this node follows at peers.",
+            ),
             paused_logs: gauge(
                 "icn_network_logs_paused",
-                "Logs that are not followed for a while, for want of room, by the rules, or ahead of time.",
+                "Authors' logs paused for a while: no room, an access rule, or a time in the future.",
             ),
             events: Event::ALL.iter().map(event).collect(),
             transport: Stat::ALL.iter().map(counter).collect(),
