@@ -1,13 +1,12 @@
 //! The thread that prepares segments and writes notes outside the commit path.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::disk::Disk;
+use crate::idle_signal::IdleSignal;
 use crate::limits::RETRY_MS;
 use crate::wal::Wal;
 
@@ -27,14 +26,6 @@ pub struct Housekeeper {
     /// For this thread only: a log may have several housekeepers.
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Wakes a sleeping housekeeper after a commit.
-#[derive(Default)]
-pub(crate) struct IdleSignal {
-    asleep: AtomicU32,
-    lock: Mutex<()>,
-    notified: Condvar,
 }
 
 impl Housekeeper {
@@ -67,47 +58,11 @@ impl Housekeeper {
                     wal.idle_signal().wait_while_idle(&stopped, is_idle);
                 }
                 before = wal.durable_lsn();
-                wal.idle_signal().wait_interval(&stopped);
+                wal.idle_signal().wait_for(&stopped, IDLE);
             }
             wal.count_housekeeper(false);
         })?;
         Ok(Self { idle_signal, stop, thread: Some(thread) })
-    }
-}
-
-impl IdleSignal {
-    /// Notifies the housekeeper of possible work. Costs a system call only if a housekeeper sleeps.
-    pub(crate) fn notify(&self) {
-        // Either this thread sees the sleeper, or the sleeper sees the work in its last check.
-        fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed) > 0 {
-            self.wake();
-        }
-    }
-
-    /// Sleeps until a notification, unless `may` says that there is work already.
-    fn wait_while_idle(&self, stopped: &AtomicBool, may: impl Fn() -> bool) {
-        let mut lock = self.lock.lock();
-        self.asleep.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if may() && !stopped.load(Ordering::Relaxed) {
-            self.notified.wait(&mut lock);
-        }
-        self.asleep.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Sleeps for one [`IDLE`] interval, during which commits may arrive.
-    fn wait_interval(&self, stopped: &AtomicBool) {
-        let mut lock = self.lock.lock();
-        if !stopped.load(Ordering::Relaxed) {
-            self.notified.wait_for(&mut lock, IDLE);
-        }
-    }
-
-    fn wake(&self) {
-        // A housekeeper between its last check and its sleep would miss the notification.
-        drop(self.lock.lock());
-        self.notified.notify_all();
     }
 }
 

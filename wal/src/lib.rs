@@ -91,6 +91,7 @@
 //! appended, always.
 
 mod chain;
+mod commit_signal;
 mod committer;
 pub mod damage;
 pub mod disk;
@@ -99,6 +100,7 @@ mod follow;
 mod frame;
 mod group;
 mod housekeeper;
+mod idle_signal;
 pub mod limits;
 mod lsn;
 mod manifest;

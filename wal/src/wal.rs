@@ -7,10 +7,10 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::committer::CommitSignal;
+use crate::commit_signal::CommitSignal;
 use crate::disk::Disk;
 use crate::error::{Error, OnFile};
-use crate::housekeeper::IdleSignal;
+use crate::idle_signal::IdleSignal;
 use crate::limits::{APPEND_BYTES_MAX, GROUP_BYTES_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;

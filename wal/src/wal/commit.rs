@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use super::{QueueGuard, Wal};
-use crate::committer::CommitSignal;
+use crate::commit_signal::CommitSignal;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{FrameBuffer, FrameKind};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Wal;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::housekeeper::IdleSignal;
+use crate::idle_signal::IdleSignal;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::queue::Shortage;
