@@ -12,8 +12,17 @@ use crate::wal::Wal;
 /// A future that is ready once every record up to an LSN is durable; see [`Wal::ticket`].
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Ticket<'a, D: Disk> {
-    pub(crate) wal: &'a Wal<D>,
-    pub(crate) lsn: Lsn,
+    wal: &'a Wal<D>,
+    lsn: Lsn,
+}
+
+impl<D: Disk> Wal<D> {
+    /// A future of [`wait`](Self::wait): thousands of commits can be in flight without a thread for
+    /// each. A [`Committer`](crate::Committer) or a waiting thread leads their groups. With
+    /// neither, the poll itself leads and blocks for that long.
+    pub fn ticket(&self, lsn: Lsn) -> Ticket<'_, D> {
+        Ticket { wal: self, lsn }
+    }
 }
 
 impl<D: Disk> Future for Ticket<'_, D> {

@@ -14,7 +14,6 @@ use crate::group::Group;
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::queue::{InFlight, State};
-use crate::ticket::Ticket;
 use crate::writer::Batch;
 
 /// Why a group is written.
@@ -51,13 +50,6 @@ impl<D: Disk> Wal<D> {
             return Ok(());
         }
         self.await_durable(self.queue.lock(), lsn.get())
-    }
-
-    /// A future of [`wait`](Self::wait): thousands of commits can be in flight without a thread for
-    /// each. A [`Committer`](crate::Committer) or a waiting thread leads their groups. With
-    /// neither, the poll itself leads and blocks for that long.
-    pub fn ticket(&self, lsn: Lsn) -> Ticket<'_, D> {
-        Ticket { wal: self, lsn }
     }
 
     /// Writes a frame without records that proves everything before it durable.
