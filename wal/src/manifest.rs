@@ -9,10 +9,9 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::u64_at;
 use crate::segment::{LogEnd, StoreId};
-use crate::spare_manifest::SpareManifest;
 use crate::twin::{Twin, TwinFile, file_bytes};
 
-const FILE: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALM\0" };
+pub(crate) const FILE: TwinFile = TwinFile { name: Manifest::NAME, magic: *b"ICNWALM\0" };
 const BYTES: usize = 72;
 
 /// The content of the manifest.
@@ -56,19 +55,7 @@ impl Manifest {
         FILE.replace(disk, &self.encode())
     }
 
-    /// Makes this the manifest by way of a spare one; needs no free space.
-    pub(crate) fn write_into<D>(
-        &self,
-        disk: &D,
-        spare: &SpareManifest<D::File>,
-    ) -> Result<(), Error>
-    where
-        D: Disk,
-    {
-        FILE.replace_by(disk, &spare.file, &spare.name, &self.encode())
-    }
-
-    fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&self.store);
         let clean = self.clean;

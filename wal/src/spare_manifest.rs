@@ -2,15 +2,15 @@
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
-use crate::manifest::Manifest;
+use crate::manifest::{FILE, Manifest};
 
 /// A file with the length of a manifest, written and synced ahead.
 ///
 /// Only the open that made it writes into it. A copy of the directory by hard links shares the file
 /// only under its `.tmp` name, which an open of the copy removes before it writes anything.
 pub(crate) struct SpareManifest<F> {
-    pub(crate) file: F,
-    pub(crate) name: String,
+    file: F,
+    name: String,
 }
 
 impl<F: DiskFile> SpareManifest<F> {
@@ -34,5 +34,19 @@ impl<F: DiskFile> SpareManifest<F> {
     /// Removes the file.
     pub(crate) fn discard<D: Disk<File = F>>(self, disk: &D) -> Result<(), Error> {
         disk.discard(&self.name).on("remove", || disk.describe(&self.name))
+    }
+}
+
+impl Manifest {
+    /// Makes this the manifest by way of a spare one; needs no free space.
+    pub(crate) fn write_into<D>(
+        &self,
+        disk: &D,
+        spare: &SpareManifest<D::File>,
+    ) -> Result<(), Error>
+    where
+        D: Disk,
+    {
+        FILE.replace_by(disk, &spare.file, &spare.name, &self.encode())
     }
 }
