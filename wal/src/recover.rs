@@ -18,7 +18,6 @@ use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::segment::{LogEnd, segment_name, segment_number};
-use crate::segment_info::SegmentInfo;
 use crate::spare::is_spare_name;
 
 use replay::Replay;
@@ -70,6 +69,35 @@ pub(crate) struct KeptSegment {
     /// The last LSN in or before this segment.
     pub(crate) last_lsn: u64,
     pub(crate) bytes: u64,
+}
+
+/// What one segment of an undamaged log holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentInfo {
+    /// The number of the segment, from 1.
+    pub number: u64,
+    /// The number of the open that wrote it, from 1.
+    pub incarnation: u64,
+    /// The LSN of its first record, 0 for none.
+    pub first_lsn: u64,
+    /// The LSN of its last record, 0 for none.
+    pub last_lsn: u64,
+    /// The number of its records.
+    pub records: u64,
+    /// The bytes of its records, without headers.
+    pub record_bytes: u64,
+    /// When its first record was appended: ms since 1970, 0 for none.
+    pub first_ms: u64,
+    /// When its last record was appended: ms since 1970, 0 for none.
+    pub last_ms: u64,
+    /// The size of its file in bytes.
+    pub bytes: u64,
+    /// The offset at which its valid frames end.
+    pub used_bytes: u64,
+    /// Bytes of a torn tail, as in [`Recovery`](crate::Recovery); only in the newest segment.
+    pub torn_bytes: u64,
+    /// Whether it ends with the seal of an orderly stop.
+    pub sealed: bool,
 }
 
 /// The verdict: everything the writer needs to continue the log.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Access, KeptSegment, Record, Scan, Visited};
+use super::{Access, KeptSegment, Record, Scan, SegmentInfo, Visited};
 use crate::chain::damage;
 use crate::damage::Reason;
 use crate::disk::{Disk, DiskFile};
@@ -13,7 +13,6 @@ use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::reader::FrameReader;
 use crate::segment::{LogEnd, SegmentHeader, segment_name};
-use crate::segment_info::SegmentInfo;
 
 /// Reads the segments of the chain, one after the other.
 pub(super) struct Replay<'a, D> {
