@@ -1,5 +1,6 @@
 //! The durable state of a node: the fold of all mutations.
 
+mod admit;
 mod apply;
 mod cursor;
 mod document;

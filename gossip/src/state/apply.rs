@@ -2,11 +2,8 @@
 
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::entry::Entry;
-use crate::limits::{
-    LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SEQ_MAX,
-    SUBSCRIBERS_MAX,
-};
-use crate::log::{Log, LogKey, Relation};
+use crate::limits::SUBSCRIBERS_MAX;
+use crate::log::{LogKey, Relation};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
 use crate::topic::{Genesis, TopicId, name_is_valid};
@@ -71,70 +68,6 @@ impl State {
             Mutation::DeleteCursor { topic, name } => Ok(self.delete_cursor(topic, name)),
         };
         result.unwrap_or_else(Outcome::Rejected)
-    }
-
-    /// Whether `entry` may follow a gap in its author log. Changes nothing; the signature is not checked.
-    ///
-    /// # Errors
-    /// The [`Reject`] with which the entry would be refused.
-    pub fn admit_after_gap(&self, entry: &Entry) -> Result<(), Reject> {
-        let header = entry.header();
-        let log = self.logs.get(&LogKey::of(entry));
-        let after = log.map_or(0, |log| log.head) + 1;
-        if header.seq <= after || header.seq > SEQ_MAX || log.is_some_and(|log| log.proof.is_some())
-        {
-            return Err(Reject::OutOfOrder);
-        }
-        self.admit_anywhere(entry)
-    }
-
-    /// Whether `entry` would be appended. Changes nothing; the signature is not checked.
-    ///
-    /// # Errors
-    /// The [`Reject`] with which the entry would be refused.
-    pub fn admit(&self, entry: &Entry) -> Result<Relation, Reject> {
-        let key = LogKey::of(entry);
-        let here = self.entry_at(&key, entry.header().seq);
-        let none = Log::default();
-        let log = self.logs.get(&key).unwrap_or(&none);
-        let relation = log.classify(entry, here.map(|stored| &stored.entry));
-        match self.admit_anywhere(entry) {
-            // A duplicate needs no room.
-            Err(Reject::Full { .. }) if relation != Relation::Next => {}
-            other => other?,
-        }
-        match relation {
-            Relation::Gap => Err(Reject::OutOfOrder),
-            Relation::Frozen => Err(Reject::Equivocation),
-            relation => Ok(relation),
-        }
-    }
-
-    /// The checks that do not depend on the entry's position.
-    fn admit_anywhere(&self, entry: &Entry) -> Result<(), Reject> {
-        let header = entry.header();
-        let bytes = entry.payload().len();
-        if bytes > PAYLOAD_BYTES_MAX {
-            return Err(Reject::TooLarge { bytes });
-        }
-        if self.node.is_none_or(|node| node.network != header.network) {
-            return Err(Reject::WrongNetwork);
-        }
-        self.may_write(&header.topic, &header.author)?;
-        if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX {
-            return Err(Reject::Full { what: "the node's store of entries" });
-        }
-        let key = LogKey::of(entry);
-        let ours = self.node.is_some_and(|node| node.did == key.author);
-        if !ours && !self.logs.contains_key(&key) {
-            // Heads are kept for ever: no author may fill the memory with them.
-            let of_topic = self.heads(key.topic).take(LOGS_PER_TOPIC_MAX).count();
-            let of_author = self.heads(key.topic).filter(|(other, _)| other.author == key.author);
-            if of_topic >= LOGS_PER_TOPIC_MAX || of_author.count() >= LOGS_PER_AUTHOR_MAX {
-                return Err(Reject::Full { what: "the topic's list of logs" });
-            }
-        }
-        Ok(())
     }
 
     fn init(&mut self, node: NodeId) -> Result<Outcome, Reject> {
