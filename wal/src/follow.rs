@@ -63,10 +63,10 @@ impl<D: Disk> Follower<D> {
     /// poll continues after the last visited record, also after an error.
     ///
     /// # Errors
-    /// [`Error::Missing`] when records that were not visited yet have been dropped;
-    /// [`Error::Behind`] when the log ends before the last visited record; [`Error::Stopped`] when
-    /// `visit` broke off; [`Error::Corrupt`], [`Error::Format`], [`Error::Io`]. A write in progress
-    /// is no damage.
+    /// - [`Error::Missing`] when records that were not visited yet have been dropped.
+    /// - [`Error::Behind`] when the log ends before the last visited record.
+    /// - [`Error::Stopped`] when `visit` broke off.
+    /// - [`Error::Corrupt`], [`Error::Format`], [`Error::Io`]. A write in progress is no damage.
     pub fn poll(
         &mut self,
         mut visit: impl FnMut(Record<'_>) -> ControlFlow<()>,

@@ -17,9 +17,14 @@
 //!              zeros to a multiple of 8
 //! ```
 //!
-//! A frame at `offset` of a segment is valid **iff** magic, header CRC and body CRC match, the
-//! reserved bytes are zero, and the lengths are within the limits and the file. The length is not looked at before the header CRC has matched. Both CRCs are seeded
-//! with the segment's random salt and the frame's offset. So a frame of another segment, of an
+//! A frame at `offset` of a segment is valid **iff** all of these hold:
+//!
+//! - magic, header CRC and body CRC match;
+//! - the reserved bytes are zero;
+//! - the lengths are within the limits and the file.
+//!
+//! The length is read only after the header CRC has matched. Both CRCs are seeded with the
+//! segment's random salt and the frame's offset. So a frame of another segment, of an
 //! earlier use of the same disk blocks, or of another offset is never valid. Neither is a region of
 //! zeros or of ones.
 

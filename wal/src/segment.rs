@@ -21,9 +21,9 @@
 //!    508     4 CRC-32             of bytes 0..508
 //! ```
 //!
-//! The file is `<number, 20 digits>.wal`. It has its full length before it becomes a segment, so that
-//! a sync on the commit path never has to commit a change of file size. Frames overwrite zeros, or
-//! the frames of an earlier segment.
+//! The file is `<number, 20 digits>.wal`. It has its full length before it becomes a segment: a sync
+//! on the commit path never commits a change of file size. Frames overwrite zeros, or the frames of
+//! an earlier segment.
 
 use crc32fast::hash;
 

@@ -46,8 +46,8 @@ pub(crate) struct SpareSegment<F> {
 }
 
 impl<F: DiskFile> SpareSegment<F> {
-    /// Writes a segment of `bytes` zeros, so that no sync on the commit path has to commit a change
-    /// of the file's size or of its extents.
+    /// Writes a segment of `bytes` zeros: no later sync on the commit path commits a change of the
+    /// file's size or extents.
     ///
     /// `number` makes the name unique: a segment that is being activated still has that of a spare.
     fn make<D>(disk: &D, number: u64, bytes: u64) -> Result<Self, Error>

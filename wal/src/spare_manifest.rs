@@ -7,7 +7,7 @@ use crate::manifest::{FILE, Manifest};
 /// A file with the length of a manifest, written and synced ahead.
 ///
 /// Only the open that made it writes into it. A copy of the directory by hard links shares the file
-/// only under its `.tmp` name, which an open of the copy removes before it writes anything.
+/// only under its `.tmp` name. An open of the copy removes that name before it writes anything.
 pub(crate) struct SpareManifest<F> {
     file: F,
     name: String,

@@ -61,10 +61,12 @@ impl<D: Disk> Wal<D> {
     /// new log: a full disk can be opened and read.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process owns the directory; [`Error::NotRegular`],
-    /// [`Error::Corrupt`], [`Error::Format`], [`Error::Missing`] and [`Error::Behind`] when the
-    /// files found cannot be continued; [`Error::Stopped`] when `visit` broke off;
-    /// [`Error::NoSpace`] for a new log on a full disk; [`Error::Io`].
+    /// - [`Error::Locked`] when another process owns the directory.
+    /// - [`Error::NotRegular`], [`Error::Corrupt`], [`Error::Format`], [`Error::Missing`] and
+    ///   [`Error::Behind`] when the files found cannot be continued.
+    /// - [`Error::Stopped`] when `visit` broke off.
+    /// - [`Error::NoSpace`] for a new log on a full disk.
+    /// - [`Error::Io`].
     pub fn open(
         disk: D,
         from: ReplayFrom,

@@ -205,8 +205,8 @@ fn salt<D: Disk>(disk: &D) -> Result<Salt, Error> {
     Ok(salt)
 }
 
-/// Gives a prepared segment its header, then its name, then its place in the manifest, each durable
-/// before the next: the manifest knows every segment with frames.
+/// Gives a prepared segment its header, then its name, then its place in the manifest. Each is
+/// durable before the next, so the manifest knows every segment with frames.
 fn activate<D: Disk>(
     disk: &D,
     spare: Spare<D::File>,

@@ -1,7 +1,7 @@
 //! A disk that loses power on command.
 //!
-//! Every file has two images: the synced bytes, and the writes that are pending; every directory
-//! has its synced names, and the pending changes of names. [`SimDisk::losses`] are the disks that a
+//! Every file has two images: the synced bytes, and the pending writes. Every directory has its
+//! synced names, and the pending changes of names. [`SimDisk::losses`] are the disks that a
 //! power cut may leave: the synced part and any legal part of the pending one, sector by sector.
 //! Reads are not counted as operations: a crash between two reads leaves the same disk.
 
