@@ -60,8 +60,8 @@ pub enum LegacyError {
     NoChecksum,
     /// The document does not have the given checksum.
     #[error(
-        "the SHA-256 of the document is {found}, its checksum says {expected}: the document is \
-         damaged, or the node died between writing the two; use one of the copies with a time in \
+        "the SHA-256 of the document is {found}, its checksum says {expected}. The document is \
+         damaged, or the node died between writing the two. Use one of the copies with a time in \
          their name"
     )]
     Checksum {

@@ -203,8 +203,8 @@ impl Genesis {
     }
 }
 
-/// Whether `name` is a valid topic name: 1 to 128 of a–z, 0–9, `:`, `.`, `_`, `-`, the first a letter
-/// or digit, and not 64 hexadecimal digits, which are an id.
+/// Whether `name` is a valid topic name: 1 to 128 of a–z, 0–9, `:`, `.`, `_`, `-`. The first is a
+/// letter or digit. 64 hexadecimal digits are an id, not a name.
 #[must_use]
 pub fn name_is_valid(name: &str) -> bool {
     let allowed =

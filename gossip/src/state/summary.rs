@@ -45,9 +45,11 @@ impl State {
         rmp_serde::to_vec(&self.summarised()).unwrap_or_default()
     }
 
-    /// What this state lacks of the state with this summary: missing topics, subscriptions, keys and
-    /// cursors, changed keys and access rules (narrower or wider), and cursors that went back. Empty for an
-    /// equal state.
+    /// What this state lacks of the state with this summary; empty for an equal state:
+    ///
+    /// - missing topics, subscriptions, keys and cursors;
+    /// - changed keys and access rules, narrower or wider;
+    /// - cursors that went back.
     #[must_use]
     pub fn losses(&self, summary: &[u8]) -> Vec<Loss> {
         let loss = |text: String| Loss { exposed: None, text };
