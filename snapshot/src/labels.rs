@@ -17,7 +17,7 @@ pub struct Labels(BTreeMap<String, String>);
 /// A label exceeds the limits of [`Labels`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a label is key=value; a key has 1 to 64 of a-z 0-9 . _ -, a value up to 256 bytes, and a snapshot up to 16 labels"
+    "a label is key=value. A key has 1 to 64 of a-z 0-9 . _ -, a value up to 256 bytes. A snapshot has up to 16 labels"
 )]
 pub struct BadLabel;
 
