@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_from_a_broken_one() {
+    fn a_full_disk_and_a_broken_one_have_different_codes() {
         let code = |kind: io::ErrorKind| {
             let (action, file) = ("write", "MANIFEST.tmp".into());
             let failure = Failure::from(icn_wal::Error::Io { action, file, source: kind.into() });

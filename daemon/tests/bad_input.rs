@@ -45,7 +45,7 @@ fn segments(house: &House) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_second_icnd_on_the_same_directory() {
+fn a_second_icnd_on_the_same_directory_is_refused() {
     let house = House::new();
     let _daemon = house.start();
     assert_refused(&house, 11, "ICN-E0101");
@@ -53,7 +53,7 @@ fn a_second_icnd_on_the_same_directory() {
 }
 
 #[test]
-fn a_corrupt_segment_stops_the_start_and_changes_nothing() {
+fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     let (house, digest) = house_with_history();
     let path = segments(&house).remove(0);
     let good = fs::read(&path).expect("read");
@@ -77,7 +77,7 @@ fn a_corrupt_segment_stops_the_start_and_changes_nothing() {
 }
 
 #[test]
-fn a_damaged_log_is_salvaged_beside_and_the_node_starts_on_what_is_kept() {
+fn a_damaged_log_is_salvaged_into_a_copy_and_the_node_starts_on_it() {
     let house = House::new();
     let daemon = house.start();
     house.get(&["topic", "create", "coop:ledger"]);
@@ -127,7 +127,7 @@ fn a_damaged_log_is_salvaged_beside_and_the_node_starts_on_what_is_kept() {
 }
 
 #[test]
-fn a_segment_that_is_gone_or_from_elsewhere_is_noticed() {
+fn a_missing_or_foreign_segment_stops_the_start() {
     let (house, digest) = house_with_history();
     let path = segments(&house).remove(0);
     let good = fs::read(&path).expect("read");
@@ -172,7 +172,7 @@ fn foreign_files_are_left_alone() {
 }
 
 #[test]
-fn a_directory_that_holds_something_else_gets_no_node() {
+fn a_directory_with_foreign_files_gets_no_node() {
     let house = House::new();
     fs::create_dir(house.path()).expect("create");
     fs::write(house.path().join("letter.txt"), "dear").expect("write");
@@ -201,7 +201,7 @@ fn a_lost_or_foreign_key_never_becomes_a_new_identity() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written() {
+fn a_directory_that_cannot_be_written_is_refused() {
     // A file where the directory should be, and a file system that takes nothing even from root.
     let file = House::at("file");
     fs::write(file.path(), "").expect("write");
@@ -210,7 +210,7 @@ fn a_directory_that_cannot_be_written() {
 }
 
 #[test]
-fn a_configuration_with_an_unknown_key() {
+fn a_wrong_configuration_is_refused_before_the_log_is_made() {
     let house = House::new();
     fs::create_dir(house.path()).expect("create");
     let config = house.path().join("icn.toml");
@@ -235,7 +235,7 @@ fn a_configuration_with_an_unknown_key() {
 }
 
 #[test]
-fn a_message_over_the_limit_and_what_was_sent_around_it() {
+fn a_message_over_the_limit_is_refused_and_earlier_lines_are_published() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", "a"]);
@@ -269,7 +269,7 @@ fn a_message_over_the_limit_and_what_was_sent_around_it() {
 }
 
 #[test]
-fn malformed_requests_on_the_socket() {
+fn malformed_requests_are_refused_and_the_node_keeps_serving() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", "a"]);
@@ -306,7 +306,7 @@ fn malformed_requests_on_the_socket() {
 }
 
 #[test]
-fn sealed_topics_and_topics_of_others_stay_closed() {
+fn sealed_topics_and_private_topics_of_others_stay_closed() {
     let house = House::new();
     let mut daemon = house.start();
     assert_eq!(daemon.stop("TERM"), Some(0));

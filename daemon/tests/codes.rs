@@ -74,7 +74,7 @@ fn every_code_named_anywhere_is_in_the_registry() {
 }
 
 #[test]
-fn every_entry_is_used() {
+fn every_registered_code_is_used() {
     let texts = texts();
     let sources = repository().join("daemon/src");
     let (registry, others): (Vec<_>, Vec<_>) = texts
@@ -97,7 +97,7 @@ fn every_entry_is_used() {
 }
 
 #[test]
-fn every_entry_says_what_why_and_what_to_do_in_short_sentences() {
+fn every_code_explains_what_why_and_what_to_do_in_short_sentences() {
     for Code { code, exit, what, why, advice } in codes::all() {
         assert_ne!(*exit, icn_daemon::exit::OK, "{code}");
         for text in [what, why, advice] {
@@ -112,7 +112,7 @@ fn every_entry_says_what_why_and_what_to_do_in_short_sentences() {
 }
 
 #[test]
-fn the_reference_is_written_from_the_registry() {
+fn the_error_reference_matches_the_registry() {
     let path = repository().join("docs/reference/errors.md");
     let reference = reference();
     if std::env::var("ICN_GOLDEN").is_ok_and(|wish| wish == "write") {

@@ -143,7 +143,7 @@ fn until_cursor(house: &House, name: &str, at: u64) {
 }
 
 #[test]
-fn a_cursor_misses_nothing_through_kills_of_the_node_and_of_its_consumer() {
+fn a_cursor_misses_no_entry_through_kills_of_the_node_and_its_consumer() {
     const ROUNDS: u64 = 20;
     let house = House::new();
     let mut dice = Dice(0x1c9_0b5e_55ed);
@@ -224,7 +224,7 @@ fn a_cursor_misses_nothing_through_kills_of_the_node_and_of_its_consumer() {
 }
 
 #[test]
-fn whoever_does_not_read_holds_up_nobody_and_has_acknowledged_nothing() {
+fn an_unread_consumer_delays_no_other_and_acknowledges_nothing() {
     let house = House::new();
     let mut daemon = house.start();
     house.get(&["topic", "create", TOPIC]);
@@ -265,7 +265,7 @@ fn whoever_does_not_read_holds_up_nobody_and_has_acknowledged_nothing() {
 }
 
 #[test]
-fn an_orderly_end_of_either_side_repeats_nothing() {
+fn an_orderly_end_of_node_or_consumer_repeats_no_entry() {
     let house = House::new();
     let mut daemon = house.start();
     house.get(&["topic", "create", TOPIC]);
@@ -303,7 +303,7 @@ fn an_orderly_end_of_either_side_repeats_nothing() {
 }
 
 #[test]
-fn without_a_cursor_it_begins_where_it_is_told_to() {
+fn a_consumer_begins_at_the_position_its_options_name() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", TOPIC]);
@@ -343,7 +343,7 @@ fn without_a_cursor_it_begins_where_it_is_told_to() {
 }
 
 #[test]
-fn a_topic_that_is_not_known_yet_is_waited_for() {
+fn a_consumer_waits_for_a_topic_that_is_not_known_yet() {
     let house = House::new();
     let _daemon = house.start();
     let mut consumer = Consumer::start(&house, &[TOPIC, "--cursor", "app"]);
@@ -364,7 +364,7 @@ fn a_topic_that_is_not_known_yet_is_waited_for() {
 }
 
 #[test]
-fn what_was_let_go_is_told() {
+fn pruned_entries_are_reported_to_their_consumer() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", TOPIC, "--max-entries", "5"]);
@@ -385,7 +385,7 @@ fn what_was_let_go_is_told() {
 }
 
 #[test]
-fn a_restore_uses_no_index_twice_and_takes_no_cursor_back() {
+fn a_restore_reuses_no_index_and_moves_no_cursor_back() {
     let house = House::new();
     let _daemon = house.start();
     let without = house.get(&["snapshot", "create", "--pin"]);
@@ -410,7 +410,7 @@ fn a_restore_uses_no_index_twice_and_takes_no_cursor_back() {
 }
 
 #[test]
-fn what_is_no_cursor_is_refused() {
+fn an_invalid_or_taken_cursor_is_refused() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", TOPIC]);
@@ -448,7 +448,7 @@ fn what_is_no_cursor_is_refused() {
 }
 
 #[test]
-fn a_follower_gets_no_further_ahead_of_its_cursor_than_it_may() {
+fn a_stream_runs_at_most_1024_arrivals_ahead_of_its_cursor() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", TOPIC]);
@@ -477,7 +477,7 @@ fn a_follower_gets_no_further_ahead_of_its_cursor_than_it_may() {
 }
 
 #[test]
-fn a_stream_takes_nothing_but_acknowledgements() {
+fn a_stream_accepts_only_acknowledgements() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", TOPIC]);

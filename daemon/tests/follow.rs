@@ -116,7 +116,7 @@ fn a_follower_shows_every_record_once_through_rotation_compaction_and_kill() {
 }
 
 #[test]
-fn a_follower_ends_when_it_has_shown_enough_or_nobody_reads_it() {
+fn a_follower_ends_at_its_limit_or_when_its_reader_closes_the_pipe() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", "a"]);
@@ -144,7 +144,7 @@ fn a_follower_ends_when_it_has_shown_enough_or_nobody_reads_it() {
 }
 
 #[test]
-fn what_was_dropped_is_told_and_is_no_damage() {
+fn dropped_records_are_reported_as_dropped_and_not_as_damage() {
     let house = House::with_snapshot_every(1);
     let daemon = house.start();
     house.get(&["topic", "create", "a"]);

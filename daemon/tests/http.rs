@@ -32,7 +32,7 @@ fn value(text: &str, series: &str) -> f64 {
 }
 
 #[test]
-fn every_series_is_there_from_the_first_scrape_and_moves() {
+fn every_series_exists_from_the_first_scrape_and_moves() {
     let house = House::new();
     let mut daemon = house.start();
     let (status, text) = daemon.http("/metrics", "localhost");
@@ -90,7 +90,7 @@ fn every_series_is_there_from_the_first_scrape_and_moves() {
 }
 
 #[test]
-fn health_says_what_is_so_and_answers_this_machine_only() {
+fn health_reports_the_state_to_this_machine_only() {
     let house = House::new();
     let daemon = house.start();
     assert_eq!(daemon.http("/livez", "localhost").0, 200);

@@ -70,7 +70,7 @@ impl Publisher {
 }
 
 #[test]
-fn fifty_kills_under_load_lose_and_repeat_nothing() {
+fn fifty_kills_under_load_lose_and_repeat_no_message() {
     let house = House::with_snapshot_every(3000);
     let mut dice = Dice(0x1c9_0b5e_55ed);
     let friend = House::new();

@@ -6,7 +6,7 @@ use harness::{House, until};
 use serde_json::json;
 
 #[test]
-fn the_manual_session_needs_no_second_subscription() {
+fn a_subscription_outlives_a_restart_in_the_manual_session() {
     let house = House::new();
     let mut daemon = house.start();
     let did = house.did();
@@ -118,7 +118,7 @@ fn snapshots_are_taken_listed_verified_restored_and_deleted() {
 }
 
 #[test]
-fn what_is_read_from_the_files_is_what_the_node_says() {
+fn offline_reads_give_the_same_answers_as_the_running_node() {
     let house = House::new();
     let mut daemon = house.start();
     house.get(&["topic", "create", "coop:ledger", "--private", "--max-entries", "9"]);
@@ -213,7 +213,7 @@ fn a_data_directory_too_long_for_a_socket_address_works() {
 }
 
 #[test]
-fn a_connected_peer_that_is_removed_is_shown_and_known_again_when_it_connects_anew() {
+fn a_removed_peer_stays_listed_while_connected_and_is_known_on_reconnect() {
     let (house, other) = (House::new(), House::new());
     let mut daemon = house.start();
     let friend = other.start_with(&["--peer", &daemon.peers()]);

@@ -64,7 +64,7 @@ fn lines(from: &str, count: usize) -> String {
 }
 
 #[test]
-fn each_of_four_nodes_is_killed_in_turn_and_the_others_notice_a_reconnect_at_most() {
+fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
     let mut mesh = Mesh::new(5);
     let stranger = 4;
     let members: Vec<&str> = (1..4).flat_map(|at| ["--member", &mesh.dids[at]]).collect();
@@ -131,7 +131,7 @@ fn each_of_four_nodes_is_killed_in_turn_and_the_others_notice_a_reconnect_at_mos
 }
 
 #[test]
-fn what_was_missed_while_down_is_there_after_the_start() {
+fn messages_missed_while_down_arrive_after_the_start() {
     let mut mesh = Mesh::new(2);
     mesh.houses[0].get(&["topic", "create", TOPIC]);
     mesh.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));

@@ -23,7 +23,7 @@ fn possible(command: &[&str]) -> bool {
 }
 
 #[test]
-fn a_node_does_not_live_on_fuse_unless_somebody_insists() {
+fn a_data_directory_on_fuse_is_refused_without_unsafe_fs() {
     if !possible(&["unshare", "-rm", "python3", "-c", ""]) {
         println!("skipped: no mount namespace of its own, or no Python");
         return;
@@ -78,7 +78,7 @@ fn house_with_history() -> House {
 }
 
 #[test]
-fn what_was_open_to_others_is_closed_and_told() {
+fn files_open_to_other_accounts_are_closed_and_reported() {
     let house = house_with_history();
     let open_to_all = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
@@ -106,7 +106,7 @@ fn what_was_open_to_others_is_closed_and_told() {
 }
 
 #[test]
-fn nothing_is_made_that_others_can_read_whatever_the_umask() {
+fn new_files_are_closed_to_other_accounts_under_any_umask() {
     let house = House::new();
     let (status, text) = house.run_under(&["sh", "-c", "umask 0; exec \"$@\"", "sh"], &["init"]);
     assert_eq!(status, 0, "{text}");
@@ -118,7 +118,7 @@ fn nothing_is_made_that_others_can_read_whatever_the_umask() {
 }
 
 #[test]
-fn a_directory_that_may_only_be_read_is_refused_and_stays_as_it_is() {
+fn a_directory_without_write_permission_is_refused_and_stays_unchanged() {
     // Root may write everywhere: the node runs as somebody else then.
     let mine = tempfile::tempdir().expect("dir");
     let root = fs::metadata(mine.path()).expect("metadata").uid() == 0;
@@ -153,7 +153,7 @@ fn a_directory_that_may_only_be_read_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_read_only_mount_is_refused_and_can_be_read() {
+fn a_read_only_mount_is_refused_and_stays_readable_offline() {
     const MOUNT: &str =
         "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && exec \"$@\"";
     for part in ["", "wal"] {

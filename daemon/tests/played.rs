@@ -145,7 +145,7 @@ fn runtime() -> Runtime {
 }
 
 #[test]
-fn what_nobody_has_signed_is_not_taken_and_ends_the_link() {
+fn an_entry_with_a_bad_signature_is_refused_and_ends_the_link() {
     let house = House::new();
     let daemon = house.start();
     let address = daemon.peers();
@@ -168,7 +168,7 @@ fn what_nobody_has_signed_is_not_taken_and_ends_the_link() {
 }
 
 #[test]
-fn few_entries_do_not_overtake_the_many_before_them() {
+fn a_small_frame_of_entries_never_overtakes_a_large_one_before_it() {
     let house = House::new();
     let daemon = house.start();
     let address = daemon.peers();

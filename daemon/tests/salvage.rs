@@ -75,7 +75,7 @@ fn put_in_place(house: &House, from: &str) {
 }
 
 #[test]
-fn a_hole_behind_the_snapshot_costs_what_came_after_it() {
+fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
     let (house, _, texts) = house_with_history();
     let (file, offset) = damage(&house, 10);
     let (status, log) = house.run(&[]);
@@ -148,7 +148,7 @@ fn a_hole_before_the_snapshot_costs_nothing() {
 }
 
 #[test]
-fn when_all_of_the_log_is_lost_a_snapshot_goes_on_alone() {
+fn a_node_whose_log_is_wholly_lost_continues_from_its_snapshot() {
     let (house, _, texts) = house_with_history();
     for (path, bytes) in files(&wal(&house)) {
         if path.extension().is_some_and(|extension| extension == "wal") {
@@ -167,7 +167,7 @@ fn when_all_of_the_log_is_lost_a_snapshot_goes_on_alone() {
 }
 
 #[test]
-fn a_whole_log_is_kept_whole() {
+fn an_undamaged_log_is_salvaged_whole() {
     let (house, digest, _) = house_with_history();
     let new = beside(&house, "wal.new");
     let told = salvage(&house, &["--to", &new], 0);
@@ -191,7 +191,7 @@ fn a_whole_log_is_kept_whole() {
 }
 
 #[test]
-fn what_a_salvage_refuses() {
+fn a_salvage_refuses_unsafe_targets_and_a_running_node() {
     let (house, ..) = house_with_history();
     let before = files(&wal(&house));
     let refused = |to: &str| {

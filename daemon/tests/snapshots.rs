@@ -10,7 +10,7 @@ fn id(told: &Value) -> &str {
 }
 
 #[test]
-fn any_moment_of_the_window_can_be_restored_and_that_can_be_undone() {
+fn any_moment_of_the_window_can_be_restored_and_a_restore_can_be_undone() {
     let house = House::new();
     let _daemon = house.start();
     house.get(&["topic", "create", "a", "--private"]);
@@ -64,7 +64,7 @@ fn any_moment_of_the_window_can_be_restored_and_that_can_be_undone() {
 }
 
 #[test]
-fn a_node_that_does_not_run_can_be_worked_on_too() {
+fn snapshot_commands_work_on_a_stopped_node() {
     let house = House::new();
     let mut daemon = house.start();
     house.get(&["topic", "create", "a"]);
@@ -93,7 +93,7 @@ fn a_node_that_does_not_run_can_be_worked_on_too() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_found_told_and_replaced() {
+fn a_damaged_snapshot_is_found_reported_and_replaced() {
     let house = House::new();
     let daemon = house.start();
     house.get(&["topic", "create", "a"]);
@@ -132,7 +132,7 @@ fn a_damaged_snapshot_is_found_told_and_replaced() {
 }
 
 #[test]
-fn what_is_exported_can_be_imported_on_another_machine_and_restored() {
+fn an_exported_state_can_be_imported_on_another_machine_and_restored() {
     let house = House::new();
     let mut daemon = house.start();
     house.get(&["topic", "create", "a", "--private"]);
@@ -183,7 +183,7 @@ fn what_is_exported_can_be_imported_on_another_machine_and_restored() {
 }
 
 #[test]
-fn what_the_earlier_implementation_left_is_imported_and_never_written_over() {
+fn a_state_of_the_earlier_implementation_is_imported_and_never_overwritten() {
     let left = House::new();
     std::fs::create_dir_all(left.path().join("store")).expect("a directory");
     let document = left.path().join("store/state.snapshot");

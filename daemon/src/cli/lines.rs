@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_taken_apart_and_long_ones_stay_too_long() {
+    fn input_is_split_into_lines_and_an_overlong_line_stays_overlong() {
         let long = "x".repeat(3 * PAYLOAD_BYTES_MAX);
         let text = format!("one\n\n{long}\ntwo");
         let mut input = BufReader::new(text.as_bytes());

@@ -28,7 +28,7 @@ mod tests {
     use super::parse_at;
 
     #[test]
-    fn moments_and_so_long_ago() {
+    fn absolute_and_relative_times_parse_and_other_texts_are_refused() {
         let now = 1_800_000_000_000;
         for (text, ms) in [
             ("2027-01-15T08:00:00Z", now),

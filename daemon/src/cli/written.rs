@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_still_in_the_pipe_is_not_taken() {
+    fn a_line_unread_in_the_pipe_does_not_count_as_taken() {
         let untaken = VecDeque::new();
         let mut written = Written { pipe: true, bytes: 0, flushed: 0, untaken, taken: 0 };
         assert_eq!((written.take(0), written.last()), (0, 0));

@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_survives_its_line_and_a_wrong_one_is_told() {
+    fn a_request_round_trips_through_its_line_and_a_wrong_line_is_refused() {
         let request = Request::Entries { topic: "a".into(), after: 3, limit: Some(4) };
         assert_eq!(Request::from_line(request.to_line().as_bytes()), Ok(request));
         for (line, code) in [

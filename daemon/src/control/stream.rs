@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn every_arrival_is_told_once_as_an_entry_or_as_gone() {
+    fn every_arrival_is_reported_once_as_an_entry_or_as_pruned() {
         let mut feed = Feed { position: 2 };
         for (page, told, position) in [
             (page(&[3], 9, true), &[r#"{"index":3,"seq":1,"text":"x"}"#][..], 3),

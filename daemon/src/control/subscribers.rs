@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn carried_entries_serve_only_a_stream_right_before_them() {
+    fn carried_entries_serve_only_a_stream_positioned_right_before_them() {
         let topic = TopicId::from_bytes([1; 32]);
         let position = icn_gossip::Position {
             network: [0; 32],

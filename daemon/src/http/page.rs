@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_peers_the_linked_ones_are_shown_and_the_rest_counted() {
+    fn linked_peers_are_shown_up_to_the_limit_and_further_ones_counted() {
         let peer = |number: u64| {
             let state = if number.is_multiple_of(2) { "connected" } else { "known" };
             json!({ "did": format!("did:{number}<"), "state": state, "address": "[::1]:1" })

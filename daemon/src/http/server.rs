@@ -131,7 +131,7 @@ mod tests {
     use super::names_this_machine;
 
     #[test]
-    fn only_this_machine_is_answered_to() {
+    fn only_a_host_header_that_names_this_machine_is_accepted() {
         for host in ["localhost", "localhost:8080", "127.0.0.1:1", "[::1]:8080", "[::1]"] {
             assert!(names_this_machine(host), "{host}");
         }

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_guard_has_closed_stays_closed_until_a_restore() {
+    fn a_topic_closed_by_the_guard_stays_closed_until_a_restore() {
         let mut node = simulated::node(&SimDisk::new(1));
         let created = ask(&mut node, json!({ "cmd": "topic_create", "name": "a" }));
         let lsn = created.expect("a topic")["lsn"].clone();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_to_nothing_leaves_a_snapshot_to_be_taken() {
+    fn a_refused_create_or_restore_leaves_the_last_snapshot_due() {
         let mut node = simulated::node(&SimDisk::new(1));
         assert!(node.store.changed());
         let create = json!({ "cmd": "snapshot_create", "labels": ["no label"] });
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_fails_is_tried_again_when_the_disk_has_had_a_rest() {
+    fn a_failed_snapshot_is_retried_only_after_the_retry_interval() {
         fn draft(node: &mut Node<SimDisk>, now_ms: u64) -> Option<Box<Draft>> {
             node.step::<()>(now_ms, Inputs::tick()).outputs.into_iter().find_map(|output| {
                 match output.effect {

@@ -3,7 +3,7 @@ use crate::lan::Lan;
 use crate::site::{Site, TOPIC, Watch};
 
 #[test]
-fn two_that_know_nothing_of_each_other_meet_and_outlive_a_pulled_cable() {
+fn two_unconfigured_nodes_find_each_other_and_survive_a_pulled_cable() {
     let Some(lan) = Lan::cable() else { return };
     let mut site = Site::new(lan, 5);
     let since = Watch::start();
@@ -19,7 +19,7 @@ fn two_that_know_nothing_of_each_other_meet_and_outlive_a_pulled_cable() {
 }
 
 #[test]
-fn one_of_three_whose_packets_are_dropped_in_silence_catches_up() {
+fn one_node_of_three_whose_packets_are_silently_dropped_catches_up() {
     let Some(lan) = Lan::switch(3) else { return };
     let mut site = Site::new(lan, 5);
     let since = Watch::start();
@@ -57,7 +57,7 @@ fn survive(site: &Site, hosts: &[usize], links: &[usize], heal: impl Fn()) {
 }
 
 #[test]
-fn a_link_outlives_a_cut_that_is_shorter_than_a_silence_may_be() {
+fn a_link_survives_a_cut_shorter_than_the_silence_limit() {
     let Some(lan) = Lan::switch(2) else { return };
     let mut site = Site::new(lan, 45);
     site.start_all();

@@ -17,7 +17,7 @@ mod site;
 
 #[cfg(not(target_os = "linux"))]
 #[test]
-fn hosts() {
+fn hosts_are_skipped_without_linux() {
     use std::io::Write as _;
     // Past the test harness, which keeps to itself what a test prints that passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: only Linux has network namespaces");

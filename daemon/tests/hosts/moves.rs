@@ -32,7 +32,7 @@ fn a_node_whose_address_changes_while_it_runs_is_found_again() {
 }
 
 #[test]
-fn a_node_that_starts_elsewhere_is_linked_again_as_long_as_one_knows_the_other() {
+fn a_node_restarted_at_a_new_address_is_linked_if_either_side_knows_the_other() {
     let Some(lan) = Lan::cable() else { return };
     let mut site = Site::new(lan, 45);
     site.start(0, &["--no-mdns"]);
@@ -52,7 +52,7 @@ fn a_node_that_starts_elsewhere_is_linked_again_as_long_as_one_knows_the_other()
 }
 
 #[test]
-fn two_that_both_start_elsewhere_find_each_other_by_multicast() {
+fn two_nodes_restarted_at_new_addresses_find_each_other_by_multicast() {
     let Some(lan) = Lan::cable() else { return };
     let mut site = Site::new(lan, 45);
     site.start_all();

@@ -12,6 +12,6 @@ mod sweep;
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 #[test]
-fn every_file_system_call() {
+fn system_calls_are_skipped_off_linux_on_x86_64() {
     println!("skipped: only the system calls of Linux on x86_64 are known");
 }

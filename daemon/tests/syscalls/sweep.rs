@@ -110,7 +110,7 @@ fn live(script: Script, friend: &Friend, house: &House, plan: Plan) -> (Promised
 }
 
 #[test]
-fn a_node_killed_at_any_call_of_its_life_is_whole() {
+fn a_node_killed_at_any_call_of_its_life_recovers_whole() {
     let friend = Friend::new();
     for script in [Script::SHORT, Script::FULL] {
         let Some(report) = peace(script, &friend) else { return };
@@ -137,7 +137,7 @@ fn a_node_killed_at_any_call_of_its_life_is_whole() {
 }
 
 #[test]
-fn a_node_struck_at_any_call_of_its_recovery_is_whole() {
+fn a_node_struck_at_any_call_of_its_recovery_recovers_whole() {
     let friend = Friend::new();
     let script = Script::SHORT;
     let Some(report) = peace(script, &friend) else { return };
@@ -187,7 +187,7 @@ fn recover(killed: &House, friend: &Friend, promised: &Promised, plan: Plan) -> 
 }
 
 #[test]
-fn a_node_whose_disk_fails_at_any_call_says_so_and_loses_nothing() {
+fn a_node_whose_disk_fails_at_any_call_reports_it_and_loses_nothing() {
     let friend = Friend::new();
     for script in [Script::SHORT, Script::FULL] {
         let Some(peace) = peace(script, &friend) else { return };
@@ -216,7 +216,7 @@ fn a_node_whose_disk_fails_at_any_call_says_so_and_loses_nothing() {
 
 /// A note is written when the log is idle, and nobody waits for it.
 #[test]
-fn a_node_whose_log_fails_while_nobody_asks_ends_all_the_same() {
+fn a_node_whose_log_fails_while_idle_ends() {
     let counts: Counts = |call| call.kind == Kind::Sync && call.is_on_segment();
     // The first is that of the record that makes the node.
     let plan = Plan { counts, at: 2, strike: Strike::Fail(Errno::EIO) };
@@ -236,7 +236,7 @@ fn a_node_whose_log_fails_while_nobody_asks_ends_all_the_same() {
 /// A process that is killed leaves names and bytes that only memory knows. Nothing may be built on
 /// them before they are on the disk or gone.
 #[test]
-fn what_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
+fn data_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
     let friend = Friend::new();
     let Some(peace) = peace(Script::SHORT, &friend) else { return };
     let counts: Counts = |call| call.kind == Kind::Sync;

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_family_says_what_it_is() {
+    fn every_family_of_statistics_has_a_description() {
         for count in Stat::ALL {
             let described = FAMILIES.iter().any(|(family, _)| *family == count.family());
             assert!(described, "{}", count.family());
