@@ -1,4 +1,4 @@
-//! Whatever is wrong has its own error, its own exit code, and loses nothing.
+//! Each kind of bad input has its own error and exit code, and loses nothing.
 
 mod harness;
 
@@ -22,7 +22,7 @@ fn assert_refused(house: &House, exit: i32, code: &str) {
     assert!(text.contains(&format!("{code} · exit {exit}")), "{text}");
 }
 
-/// A node that has something to lose, stopped by a kill.
+/// A node with a topic and 200 messages, stopped by a kill.
 fn house_with_history() -> (House, Value) {
     let house = House::new();
     let daemon = house.start();
@@ -58,8 +58,8 @@ fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     let path = segments(&house).remove(0);
     let good = fs::read(&path).expect("read");
     let mut bad = good.clone();
-    // In the first frame. The frames behind it were written after it was durable, and say so: damage
-    // to what was written within the last 20 ms before the kill would look like a torn tail.
+    // In the first frame. The frames after it were written once it was durable, and say so.
+    // Damage to a frame of the last 20 ms before the kill would look like a torn tail.
     bad[600] ^= 1;
     fs::write(&path, &bad).expect("write");
     assert_refused(&house, 5, "ICN-E0201");
@@ -91,7 +91,7 @@ fn a_damaged_log_is_salvaged_into_a_copy_and_the_node_starts_on_it() {
     daemon.kill();
     let path = segments(&house).remove(0);
     let good = fs::read(&path).expect("read");
-    // Somewhere in the middle of the messages.
+    // In the middle of the messages.
     let mut bad = good.clone();
     bad[300_000] ^= 1;
     fs::write(&path, &bad).expect("write");
@@ -148,7 +148,7 @@ fn an_unknown_format_version_is_refused_as_newer() {
     let (house, _) = house_with_history();
     let path = segments(&house).remove(0);
     let mut bytes = fs::read(&path).expect("read");
-    // A bit that flips in the format is damage; only a whole header can speak of another format.
+    // A flipped bit alone is damage; only a header with a valid checksum has another format.
     bytes[8] = 9;
     let checksum = crc32fast::hash(&bytes[..508]).to_le_bytes();
     bytes[508..512].copy_from_slice(&checksum);
@@ -202,7 +202,7 @@ fn a_lost_or_foreign_key_never_becomes_a_new_identity() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_refused() {
-    // A file where the directory should be, and a file system that takes nothing even from root.
+    // A file where the directory should be, and a file system that refuses writes even from root.
     let file = House::at("file");
     fs::write(file.path(), "").expect("write");
     assert_refused(&file, 1, "ICN-E0100");
@@ -299,7 +299,7 @@ fn malformed_requests_are_refused_and_the_node_keeps_serving() {
     }
     stream.write_all(b"{\"v\":1,\"cmd\":\"status\"}\n").expect("write");
     assert_eq!(next()["ok"], true, "the connection goes on");
-    // A line without an end is cut off, and only that connection with it.
+    // A line without an end closes its own connection and no other.
     stream.write_all(&vec![b'x'; (1 << 20) + 2]).expect("write");
     assert_eq!(next()["error"]["code"], "ICN-E0506");
     house.get(&["status"]);
@@ -346,7 +346,7 @@ fn sealed_topics_and_private_topics_of_others_stay_closed() {
         assert_eq!(house.fails(&["gossip", "entries", "private"]), (19, "ICN-E0306".into()));
         let offline = ["gossip", "entries", "private", "--offline"];
         assert_eq!(house.fails(&offline), (19, "ICN-E0306".into()));
-        // Through a snapshot as through the log.
+        // The topics stay closed in a snapshot as in the log.
         house.get(&["snapshot", "create"]);
     }
     assert_eq!(house.get(&["topic", "show", "sealed"])["topic"]["access"]["kind"], "sealed");

@@ -43,7 +43,7 @@ fn texts() -> Vec<(PathBuf, String)> {
     texts
 }
 
-/// The codes that a text names.
+/// The error codes that a text names.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("ICN-E").filter_map(|(at, _)| {
         let code = text.get(at..at + CODE_BYTES)?;

@@ -1,4 +1,4 @@
-//! `icnctl gossip subscribe --follow`: consumers of a topic that come, go, die and do not read.
+//! `icnctl gossip subscribe --follow`: consumers that start, stop, are killed or do not read.
 
 mod harness;
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const TOPIC: &str = "coop:ledger";
 
-/// A consumer, and the lines it has been given.
+/// A consumer and the lines that it has printed.
 struct Consumer {
     child: Child,
     lines: Arc<Mutex<Vec<Value>>>,
@@ -32,7 +32,7 @@ impl Consumer {
         consumer
     }
 
-    /// One whose output nobody reads.
+    /// A consumer whose output stays unread.
     fn unread(house: &House, more: &[&str]) -> (Self, ChildStdout) {
         let errors = tempfile::NamedTempFile::new_in(house.around()).expect("a file");
         let (errors, path) = errors.keep().expect("a file");
@@ -60,7 +60,7 @@ impl Consumer {
         std::fs::read_to_string(&self.errors).expect("read")
     }
 
-    /// Waits for so many lines.
+    /// Waits for exactly `count` lines.
     fn gets(&mut self, count: usize) {
         until(&format!("line {count}"), || {
             if let Some(status) = self.child.try_wait().expect("wait") {
@@ -71,9 +71,9 @@ impl Consumer {
         assert_eq!(self.lines().len(), count, "{:?}", self.lines());
     }
 
-    /// Sends a signal, and waits for the end.
+    /// Sends a signal, waits for the end and returns the exit code.
     fn signal(&mut self, name: &str) -> Option<i32> {
-        // It has a cursor at the node before it follows, and until then a signal ends it at once.
+        // Its cursor exists before it handles signals; until then a signal ends it at once.
         until("that it catches signals", || self.catches(name).then_some(()));
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill").success());
@@ -97,7 +97,7 @@ impl Consumer {
         status.code()
     }
 
-    /// The code of the failure it ends with.
+    /// The exit code and the error code that it ends with.
     fn fails(&mut self) -> (Option<i32>, String) {
         let code = self.end();
         let lines = self.lines();
@@ -108,13 +108,13 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Whole lines only: the last one of a process that was killed may be cut.
+/// Collects whole lines only: the last line of a killed process may be cut.
 fn take(stdout: impl Read, lines: &Mutex<Vec<Value>>) {
     let mut stdout = BufReader::new(stdout);
     let mut line = String::new();
@@ -130,7 +130,7 @@ fn publish(house: &House, texts: impl IntoIterator<Item = impl AsRef<str>>) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Where a cursor stands, and how far it is behind.
+/// The position of a cursor, and how many arrivals follow it.
 fn cursor(house: &House, name: &str) -> Option<(u64, u64)> {
     let data = house.get(&["gossip", "subscriptions"]);
     let cursors = data["cursors"].as_array().expect("cursors");
@@ -173,7 +173,7 @@ fn a_cursor_misses_no_entry_through_kills_of_the_node_and_its_consumer() {
             .spawn()
             .expect("spawn");
         publisher.stdin.take().expect("stdin").write_all(lines.as_bytes()).expect("write");
-        // In the middle of the publishing, or of the acknowledging.
+        // The kill falls into the publishing or into the acknowledging.
         let within = [40_000, 400_000][usize::from(round % 4 < 2)];
         thread::sleep(Duration::from_micros(dice.below(within)));
         if round % 2 == 0 {
@@ -216,7 +216,7 @@ fn a_cursor_misses_no_entry_through_kills_of_the_node_and_its_consumer() {
     }
     assert!(acknowledged.len() > 200, "{} were", acknowledged.len());
     println!("{} acknowledged, {last} seen, {repeated} of them again", acknowledged.len());
-    // What was shown as acknowledged is durable, whatever happens next.
+    // A position that the node has shown survives a kill.
     until_cursor(&house, "app", last);
     daemon.kill();
     let _daemon = house.start();
@@ -231,7 +231,7 @@ fn an_unread_consumer_delays_no_other_and_acknowledges_nothing() {
     let (mut stalled, stdout) = Consumer::unread(&house, &[TOPIC, "--cursor", "slow"]);
     let mut other = Consumer::start(&house, &[TOPIC, "--cursor", "fast"]);
     until("both cursors", || cursor(&house, "slow").and(cursor(&house, "fast")));
-    // More than all the pipes and sockets on the way hold.
+    // More bytes than all the pipes and sockets on the way hold.
     let long = "x".repeat(50_000);
     publish(&house, (0..200).map(|number| format!("{number} {long}")));
     other.gets(200);
@@ -243,7 +243,7 @@ fn an_unread_consumer_delays_no_other_and_acknowledges_nothing() {
         assert_eq!(at, 0, "what is in a pipe may never be read");
         thread::sleep(Duration::from_millis(10));
     }
-    // It dies without having been read, and what follows it gets the rest.
+    // The unread consumer is killed, and the next one on its cursor gets the rest.
     stalled.child.kill().expect("kill");
     stalled.end();
     take(stdout, &stalled.lines);
@@ -253,7 +253,7 @@ fn an_unread_consumer_delays_no_other_and_acknowledges_nothing() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all, (1..=201).collect::<Vec<_>>());
-    // One that never reads does not hold up the end either.
+    // Unread consumers do not delay the end of the node either.
     let (_stalled, _stdout) = Consumer::unread(&house, &[TOPIC, "--from-start"]);
     let (mut stuck, _stuck) = Consumer::unread(&house, &[TOPIC, "--cursor=stuck", "--from-start"]);
     until("its cursor", || cursor(&house, "stuck"));
@@ -286,7 +286,7 @@ fn an_orderly_end_of_node_or_consumer_repeats_no_entry() {
     let _daemon = house.start();
     assert_eq!(cursor(&house, "app"), Some((3, 0)), "after the stop of the node");
 
-    // The reader goes while nothing is written. It has taken two of three.
+    // The reader closes the pipe while no line is written. It has taken two lines of three.
     publish(&house, ["four", "five", "six"]);
     let (mut consumer, mut stdout) = Consumer::unread(&house, &follow);
     let mut taken = Vec::new();
@@ -325,11 +325,11 @@ fn a_consumer_begins_at_the_position_its_options_name() {
         assert_eq!(lines.last(), Some(&entry));
     }
     until_cursor(&house, "new", 3);
-    // It is subscribed now, once.
+    // The node is subscribed now, once.
     let wishes = house.get(&["gossip", "subscriptions"]);
     assert_eq!(wishes["subscriptions"].as_array().map(Vec::len), Some(1), "{wishes}");
     assert_eq!(wishes, house.get(&["gossip", "subscriptions", "--offline"]));
-    // For people.
+    // The text for people.
     let out = house.around().join("text");
     let mut command = house.icnctl(&["gossip", "subscribe", TOPIC, "--follow", "--after", "1"]);
     let mut child = command.stdout(File::create(&out).expect("create")).spawn().expect("spawn");
@@ -357,7 +357,7 @@ fn a_consumer_waits_for_a_topic_that_is_not_known_yet() {
     consumer.gets(2);
     assert_eq!(consumer.indexes(), [1, 2]);
     until_cursor(&house, "app", 2);
-    // A topic that goes ends it.
+    // Deleting the topic ends the consumer.
     house.get(&["topic", "delete", TOPIC, "--yes"]);
     assert_eq!(consumer.fails(), (Some(1), "ICN-E0302".into()));
     assert_eq!(cursor(&house, "app"), None);
@@ -404,7 +404,7 @@ fn a_restore_reuses_no_index_and_moves_no_cursor_back() {
     publish(&house, ["four"]);
     consumer.gets(4);
     assert_eq!(consumer.indexes(), [1, 2, 3, 4]);
-    // To before there was the topic.
+    // This snapshot was taken before the topic existed.
     house.get(&["snapshot", "restore", without["id"].as_str().expect("id"), "--yes"]);
     assert_eq!(consumer.fails(), (Some(1), "ICN-E0302".into()));
 }
@@ -437,7 +437,7 @@ fn an_invalid_or_taken_cursor_is_refused() {
     let id = house.get(&["topic", "show", TOPIC])["topic"]["id"].clone();
     let by_id = [id.as_str().expect("an id"), "--cursor", "app"];
     assert_eq!(refused(&by_id), (Some(19), "ICN-E0333".into()));
-    // One that is deleted in use is not made again by whoever uses it.
+    // The consumer of a deleted cursor does not make it again.
     assert_eq!(house.get(&delete)["deleted"], "app");
     publish(&house, ["one"]);
     assert_eq!(consumer.fails(), (Some(1), "ICN-E0331".into()));
@@ -463,7 +463,7 @@ fn a_stream_runs_at_most_1024_arrivals_ahead_of_its_cursor() {
     for index in 1..=1024 {
         assert_eq!(next()["index"], index);
     }
-    // Nothing comes before this.
+    // The stream pauses here until an acknowledgement arrives.
     let moved = json!({
         "v": 1, "cmd": "cursor_move", "topic": TOPIC, "cursor": "app", "arrival": 100,
     });
@@ -492,7 +492,7 @@ fn a_stream_accepts_only_acknowledgements() {
         ),
     ] {
         let mut socket = UnixStream::connect(house.path().join("control.sock")).expect("connect");
-        // Answers to what was asked before come first.
+        // Replies to earlier requests come first.
         let first = json!({ "v": 1, "cmd": "status" });
         let follow = json!({ "v": 1, "cmd": "follow", "topic": TOPIC });
         write!(socket, "{first}\n{follow}\n{second}\n").expect("write");

@@ -1,4 +1,4 @@
-//! `icnctl wal dump --follow` beside a node that lives and dies.
+//! `icnctl wal dump --follow` while its node starts, stops and is killed.
 
 mod harness;
 
@@ -10,7 +10,7 @@ use std::thread;
 use harness::{House, until};
 use serde_json::Value;
 
-/// A follower, and the records it has shown.
+/// A follower and the records that it has shown.
 struct Following {
     child: Child,
     records: Arc<Mutex<Vec<Value>>>,
@@ -36,7 +36,7 @@ impl Following {
         records.iter().map(|record| record["lsn"].as_u64().expect("an LSN")).collect()
     }
 
-    /// Waits until the record is shown; all before it have been, once and in order.
+    /// Waits until record `lsn` is shown, and checks that all up to it came once and in order.
     fn reaches(&mut self, lsn: u64) {
         until(&format!("the showing of #{lsn}"), || {
             if let Some(status) = self.child.try_wait().expect("wait") {
@@ -50,7 +50,7 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -61,7 +61,7 @@ fn follower(house: &House, more: &[&str]) -> Child {
     command.args(more).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("spawn icnctl")
 }
 
-/// As whatever a shell has started in the background does.
+/// Whether `process` ignores SIGINT, as every process does that a shell starts in the background.
 fn ignores_interrupts(process: u32) -> bool {
     const INTERRUPT: u64 = 1 << 1;
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
@@ -81,7 +81,7 @@ fn a_follower_shows_every_record_once_through_rotation_compaction_and_kill() {
     house.get(&["topic", "create", "a"]);
     let mut following = Following::start(&house, &[]);
     following.reaches(2);
-    // Into further segments, and the first ones are dropped.
+    // The messages fill further segments, and snapshots let the first segments be dropped.
     let line = "x".repeat(50_000);
     let mut last = 0;
     for _ in 0..5 {
@@ -96,7 +96,7 @@ fn a_follower_shows_every_record_once_through_rotation_compaction_and_kill() {
     daemon.kill();
     for round in 0..3 {
         let daemon = house.start();
-        // The epoch of this run, and the message.
+        // One record for the epoch of this run, one for the message.
         last += 2;
         assert_eq!(publish(&house, &format!("after start {round}")), last);
         following.reaches(last);
@@ -126,10 +126,10 @@ fn a_follower_ends_at_its_limit_or_when_its_reader_closes_the_pipe() {
     }
     let status = until("the end", || following.child.try_wait().expect("wait"));
     assert_eq!(status.code(), Some(0));
-    // What it printed is read by another thread.
+    // Another thread reads the lines.
     until("its two lines", || (following.lsns() == [3, 4]).then_some(()));
 
-    // The node is idle: only the pipe can tell.
+    // The node is idle: only the closed pipe can end the follower.
     let mut child = follower(&house, &["--from", "3"]);
     let mut first = String::new();
     let mut stdout = BufReader::new(child.stdout.take().expect("stdout"));
@@ -148,7 +148,7 @@ fn dropped_records_are_reported_as_dropped_and_not_as_damage() {
     let house = House::with_snapshot_every(1);
     let daemon = house.start();
     house.get(&["topic", "create", "a"]);
-    // A segment for each start, and snapshots that need none of the first ones.
+    // Each start begins a segment, and the snapshots need none of the first segments.
     daemon.kill();
     for text in ["one", "two", "three", "four", "five"] {
         let daemon = house.start();

@@ -1,4 +1,4 @@
-//! What monitoring sees.
+//! Metrics, health and the page of a real node.
 
 mod harness;
 

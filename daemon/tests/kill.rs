@@ -1,4 +1,4 @@
-//! `kill -9` at random moments under load: whatever was acknowledged is there, in order, once.
+//! `kill -9` at random moments under load: every acknowledged message is kept, in order, once.
 
 mod harness;
 
@@ -34,7 +34,7 @@ impl Publisher {
             .expect("spawn icnctl");
         let mut stdin = child.stdin.take().expect("stdin");
         let lines = thread::spawn(move || {
-            // It ends when icnctl does, after the kill.
+            // The loop ends with icnctl, after the kill.
             let mut number = 0_u64;
             while writeln!(stdin, "{round}:{number}").is_ok() {
                 number += 1;
@@ -61,7 +61,7 @@ impl Publisher {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Every answer that was printed.
+    /// Waits for the end and returns every acknowledgement that was printed.
     fn finish(mut self) -> Vec<Value> {
         self.child.wait().expect("wait");
         self.lines.join().expect("join");
@@ -101,7 +101,7 @@ fn fifty_kills_under_load_lose_and_repeat_no_message() {
         let saving = (round % 3 == 0).then(|| {
             house.icnctl(&["snapshot", "create"]).stdout(Stdio::null()).spawn().expect("spawn")
         });
-        // Anything from right now to the middle of a group, a rotation or a snapshot.
+        // The kill may fall into a group, a rotation or a snapshot.
         let pause = std::time::Duration::from_micros(dice.below(20_000));
         thread::sleep(pause);
         daemon.kill();

@@ -1,4 +1,4 @@
-//! What an operator does from the first start on.
+//! The commands of an operator, from the first start on.
 
 mod harness;
 
@@ -93,7 +93,7 @@ fn snapshots_are_taken_listed_verified_restored_and_deleted() {
     let restored = house.get(&["snapshot", "restore", first, "--yes"]);
     assert_eq!(restored["timeline"], 1);
     assert_eq!(house.fails(&["topic", "show", "b"]), (1, "ICN-E0302".into()));
-    // It is a step forward: numbers go on, and it survives.
+    // A restore is a new record: LSNs go on, and it survives a kill.
     let lsn = restored["lsn"].as_u64().expect("lsn");
     assert!(lsn > second["lsn"].as_u64().expect("lsn"));
     let digest = house.get(&["state", "digest"]);
@@ -198,7 +198,7 @@ fn offline_reads_give_the_same_answers_as_the_running_node() {
     let listed = house.get(&["wal", "list"]);
     let states: Vec<_> = (0..2).map(|at| listed["segments"][at]["state"].clone()).collect();
     assert_eq!(json!(states), json!(["sealed", "active"]));
-    // The epoch of this run, and the message.
+    // One record for the epoch of this run, one for the message.
     assert_eq!(
         (&listed["segments"][1]["incarnation"], &listed["last_lsn"]),
         (&json!(2), &json!(9))

@@ -1,4 +1,4 @@
-//! Real nodes that talk to each other, judged by what each of them has.
+//! A mesh of real nodes, judged by the messages of each.
 
 mod harness;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const TOPIC: &str = "coop:ledger";
 
-/// Nodes in a mesh, each with a port of its own that it has again after a restart.
+/// Nodes in a mesh, each with a port that it keeps through restarts.
 struct Mesh {
     houses: Vec<House>,
     ports: Vec<u16>,
@@ -23,7 +23,7 @@ impl Mesh {
     fn new(count: usize) -> Self {
         let houses: Vec<House> = (0..count).map(|_| House::quick()).collect();
         let dids = houses.iter().map(House::init).collect();
-        // All at once, so that no two are the same.
+        // All ports are bound at once, so that no two are the same.
         let sockets: Vec<_> =
             (0..count).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
         let ports = sockets.iter().map(|socket| socket.local_addr().expect("an address").port());
@@ -77,7 +77,7 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
     });
     let mut total = 0;
     for round in 0..4 {
-        // Two who stay publish while the third is killed in the midst of it.
+        // Two nodes publish, and the third is killed while their messages are in flight.
         let (one, other) = ((round + 1) % 4, (round + 2) % 4);
         std::thread::scope(|scope| {
             for index in [one, other] {
@@ -121,7 +121,7 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
     for index in 0..5 {
         let status = mesh.houses[index].get(&["status"]);
         let network = status["network"].as_object().expect("counts");
-        // A stall is no rejection; everything else would be one.
+        // A stall is no rejection; every other count would be one.
         let rejected: Vec<_> =
             network.iter().filter(|(name, count)| *name != "stalled" && **count != 0).collect();
         assert!(rejected.is_empty(), "node {index}: {network:?}");

@@ -1,4 +1,4 @@
-//! Where a node can live, and where not.
+//! File systems and permissions that a data directory can have, and those that are refused.
 
 mod harness;
 
@@ -11,10 +11,10 @@ use harness::House;
 
 /// The script that runs a command above a FUSE file system.
 const FUSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuse.py");
-/// What it exits with when this machine does not allow that.
+/// The exit code of [`FUSE`] when this machine does not allow the mount.
 const SKIPPED: i32 = 77;
 
-/// Whether this machine allows it.
+/// Whether this machine allows `command`.
 fn possible(command: &[&str]) -> bool {
     Command::new(command[0])
         .args(&command[1..])
@@ -43,13 +43,13 @@ fn a_data_directory_on_fuse_is_refused_without_unsafe_fs() {
     for told in ["it is on FUSE", "--data-dir", "--unsafe-fs", "ICN-E0109 · exit 23"] {
         assert!(text.contains(told), "{told} in {text}");
     }
-    // This one is also read-only, which is the next thing to be told.
+    // This file system is also read-only, which is the next refusal.
     let (status, text) = run(&["--unsafe-fs"]);
     assert!(status == 1 && text.contains("Read-only file system"), "{status}: {text}");
     assert_eq!(fs::read_dir(house.path()).expect("read").count(), 0);
 }
 
-/// Everything in a data directory: name, permissions and content, but for what `LOCK` says.
+/// Every file and directory: path, permissions and content, except the content of `LOCK`.
 fn contents(directory: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in fs::read_dir(directory).expect("read") {
@@ -66,7 +66,7 @@ fn contents(directory: &Path) -> Vec<(PathBuf, u32, Vec<u8>)> {
     all
 }
 
-/// A node that has something in its log and in a snapshot.
+/// A killed node with records in its log and in a snapshot.
 fn house_with_history() -> House {
     let house = House::new();
     let daemon = house.start();
@@ -93,7 +93,7 @@ fn files_open_to_other_accounts_are_closed_and_reported() {
     open_to_all(house.path(), 0o755);
     let daemon = house.start();
     let told = daemon.log().matches("was open to other accounts").count();
-    // The directory itself is not among its contents.
+    // The data directory itself counts too, and is not among its contents.
     assert_eq!(told, opened + 1, "{}", daemon.log());
     daemon.kill();
     let mode = fs::metadata(house.path()).expect("metadata").permissions().mode();
@@ -119,7 +119,7 @@ fn new_files_are_closed_to_other_accounts_under_any_umask() {
 
 #[test]
 fn a_directory_without_write_permission_is_refused_and_stays_unchanged() {
-    // Root may write everywhere: the node runs as somebody else then.
+    // Root may write everywhere: the node runs as another user then.
     let mine = tempfile::tempdir().expect("dir");
     let root = fs::metadata(mine.path()).expect("metadata").uid() == 0;
     let (uid, drop): (_, &[&str]) = if root {
@@ -128,7 +128,7 @@ fn a_directory_without_write_permission_is_refused_and_stays_unchanged() {
         ("", &["env"])
     };
     if !possible(&[drop, &[env!("CARGO_BIN_EXE_icnd"), "--version"]].concat()) {
-        println!("skipped: icnd cannot be run as somebody else");
+        println!("skipped: icnd cannot be run as another user");
         return;
     }
     for part in ["", "wal"] {
@@ -178,15 +178,15 @@ fn a_read_only_mount_is_refused_and_stays_readable_offline() {
     }
 }
 
-/// Whether this is the run of the test `name` in a mount namespace of its own, at the end of which
-/// its mounts go. Otherwise that run is started, if this machine allows it.
-#[expect(clippy::print_stdout, reason = "what is skipped is told")]
+/// Whether this process runs the test `name` in a mount namespace of its own, whose mounts end with
+/// it. If not, starts such a run where this machine allows it.
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn alone(name: &str) -> bool {
     const MARK: &str = "ICN_TEST_ALONE";
     if std::env::var_os(MARK).is_some() {
         return true;
     }
-    // Only root may mount a file system of the disk; `unshare -r` would not do.
+    // Only root may mount a disk file system; `unshare -r` does not suffice.
     if !possible(&["unshare", "-m", "true"]) {
         println!("skipped: no mount namespace of its own");
         return false;
@@ -220,7 +220,7 @@ fn a_file_system_that_turns_read_only_ends_the_node_and_loses_nothing() {
     let mut daemon = house.start();
     house.get(&["topic", "create", "a"]);
     house.get(&["gossip", "publish", "a", "one"]);
-    // As after an error in its own data: nothing can be written from here on.
+    // As after an error in its own metadata, the file system refuses writes from here on.
     fs::write(fault.join("trigger_fs_error"), "1").expect("a fault");
     let (status, answer) = house.ask(&["gossip", "publish", "a", "two"]);
     assert_ne!(status, 0, "{answer}");
@@ -228,7 +228,7 @@ fn a_file_system_that_turns_read_only_ends_the_node_and_loses_nothing() {
     let (status, text) = house.run(&[]);
     assert!(status == 1 && text.contains("Read-only file system"), "{status}: {text}");
     assert!(possible(&["umount", place]));
-    // 1: errors were corrected.
+    // Exit code 1: errors were corrected.
     let checked = Command::new("e2fsck").args(["-fy", image]).output().expect("e2fsck");
     assert!(checked.status.code().is_some_and(|code| code <= 1), "{checked:?}");
     assert!(possible(&mount));

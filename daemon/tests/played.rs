@@ -1,4 +1,4 @@
-//! Peers that a test plays, on real connections to a real node.
+//! Peers played by a test over real connections to a real node.
 
 mod harness;
 
@@ -13,7 +13,7 @@ use icn_net::{CloseReason, Config, Frame, LinkEvent, LinkId, Transport, network_
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-/// A peer, and its link to the node.
+/// A played peer and its link to the node.
 struct Player {
     transport: Transport,
     events: mpsc::Receiver<LinkEvent>,
@@ -41,7 +41,7 @@ impl Player {
         self.transport.send(self.link, Frame::new(kind, body).expect("a frame"));
     }
 
-    /// What the node says next, or why it has closed the link.
+    /// The next message of the node, or why it has closed the link.
     async fn hear(&mut self) -> Result<Message, CloseReason> {
         loop {
             match self.events.recv().await.expect("an event") {
@@ -58,7 +58,7 @@ impl Player {
     }
 }
 
-/// Entries that the peer has, one after the other.
+/// The peer's log: entries of one author, in order.
 struct Log {
     entries: Vec<Entry>,
 }
@@ -105,7 +105,7 @@ impl Log {
     }
 }
 
-/// Serves `log` to the node at `address`, as `answer` has it, until the link ends or somebody else does.
+/// Serves `log` to the node at `address`, with the messages of `answer`, until the link ends.
 async fn serve(
     address: &str,
     topic: TopicId,
@@ -150,7 +150,7 @@ fn an_entry_with_a_bad_signature_is_refused_and_ends_the_link() {
     let daemon = house.start();
     let address = daemon.peers();
     let topic = with_topic(&house);
-    // Few are checked by the core, many beside it.
+    // The core verifies few entries itself; other threads verify many concurrently.
     for count in [1, 50] {
         let mut log = Log::write(topic, count);
         let mut bytes = log.entries[0].encode();
@@ -176,7 +176,7 @@ fn a_small_frame_of_entries_never_overtakes_a_large_one_before_it() {
     let log = Arc::new(Log::write(topic, 301));
     let runtime = runtime();
     let served = Arc::clone(&log);
-    // The many take longer to be checked than the one takes to come.
+    // Verifying 300 entries takes longer than the arrival of the one after them.
     runtime.spawn(async move {
         let answer = |handle| vec![served.frame(handle, 1..=300), served.frame(handle, 301..=301)];
         serve(&address, topic, &served, answer).await

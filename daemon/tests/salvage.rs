@@ -1,4 +1,4 @@
-//! A damaged log, and which snapshot goes on with what is salvaged of it.
+//! A damaged log, and which snapshot continues with the records salvaged from it.
 
 mod harness;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const TOPIC: &str = "coop:ledger";
 
-/// A node that was killed: message 1 to 6, a snapshot, 7 to 9. Message `n` is record `n + 2`.
+/// A killed node: messages 1 to 6, a snapshot, messages 7 to 9. Message `n` is record `n + 2`.
 fn house_with_history() -> (House, Value, Vec<String>) {
     let house = House::new();
     let daemon = house.start();
@@ -30,12 +30,12 @@ fn wal(house: &House) -> PathBuf {
     house.path().join("wal")
 }
 
-/// A path beside the data directory.
+/// A path next to the data directory.
 fn beside(house: &House, name: &str) -> String {
     house.around().join(name).to_str().expect("UTF-8").to_owned()
 }
 
-/// Flips a bit of the record with this LSN and returns the file and the offset of the frame.
+/// Flips a bit of the record with this LSN; returns the file and the offset of the frame.
 fn damage(house: &House, lsn: u64) -> (PathBuf, u64) {
     let lsn = lsn.to_string();
     let dump = ["wal", "dump", "--json", "--from", &lsn, "--limit", "1"];
@@ -59,7 +59,7 @@ fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Salvages, which must end with `exit`, and returns what was told.
+/// Runs a salvage, which must end with `exit`, and returns its report.
 fn salvage(house: &House, how: &[&str], exit: i32) -> Value {
     let before = files(&wal(house));
     let (code, mut told) = house.ask(&[&["wal", "salvage"], how].concat());
@@ -68,7 +68,7 @@ fn salvage(house: &House, how: &[&str], exit: i32) -> Value {
     told["data"].take()
 }
 
-/// Puts the salvaged log in the place of the damaged one, as the operator is told to.
+/// Puts the salvaged log in the place of the damaged one, as the report advises.
 fn put_in_place(house: &House, from: &str) {
     fs::rename(wal(house), house.around().join("wal.damaged")).expect("rename");
     fs::rename(from, wal(house)).expect("rename");
@@ -104,7 +104,7 @@ fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
     put_in_place(&house, &new);
     let _daemon = house.start();
     assert_eq!(house.texts(TOPIC), texts[..7]);
-    // Somebody may have seen what is lost: no number and no place in the node's own log is used
+    // Peers may have seen the lost records: no LSN and no place in the node's own log is used
     // again.
     let snapshot = house.get(&["snapshot", "create"]);
     let restore = ["snapshot", "restore", snapshot["id"].as_str().expect("an id"), "--yes"];
@@ -121,7 +121,7 @@ fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
 fn a_hole_before_the_snapshot_costs_nothing() {
     let (house, digest, texts) = house_with_history();
     damage(&house, 5);
-    // The records before the hole end before the snapshot: that is told, and refused if tried.
+    // The records before the hole end before the snapshot. The report says so; a start is refused.
     let prefix = beside(&house, "wal.prefix");
     let told = salvage(&house, &["--to", &prefix], 3);
     assert_eq!((&told["kept"]["last_lsn"], &told["snapshot"]["fits"]), (&json!(4), &json!(false)));
@@ -135,7 +135,7 @@ fn a_hole_before_the_snapshot_costs_nothing() {
     let (status, log) = house.run(&[]);
     assert!(status == 5 && log.contains("ICN-E0202"), "{log}");
 
-    // From the damaged log, wherever it lies now, what continues the snapshot.
+    // The records that continue the snapshot, from the damaged log at its new path.
     let (damaged, fitting) = (beside(&house, "wal.damaged"), beside(&house, "wal.fitting"));
     let told = salvage(&house, &["--log", &damaged, "--to", &fitting, "--from", "9"], 3);
     assert_eq!((&told["kept"]["after"], &told["kept"]["last_lsn"]), (&json!(5), &json!(11)));

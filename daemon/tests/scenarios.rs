@@ -1,11 +1,11 @@
-//! What the design of a restart that peers do not notice has promised from its beginning, by its names.
+//! The scenarios of the first design of a restart that peers do not notice, under its names.
 
 mod harness;
 
 use harness::{House, until};
 use serde_json::{Value, json};
 
-/// The vector clock of a topic for one author: how much of it there is, over all runs of its log.
+/// The vector clock of a topic with one author: the sum of its heads over all epochs.
 fn clock(house: &House, topic: &str) -> u64 {
     let shown = house.get(&["topic", "show", topic]);
     let heads = shown["clock"].as_array().expect("a clock").iter();

@@ -1,4 +1,4 @@
-//! What an operator does with snapshots, through the node and without it.
+//! An operator's commands on snapshots, with a running node and without.
 
 mod harness;
 
@@ -49,7 +49,7 @@ fn any_moment_of_the_window_can_be_restored_and_a_restore_can_be_undone() {
     house.get(&["topic", "show", "b"]);
     let same = house.get(&["snapshot", "diff", undo]);
     assert_eq!(same["same"], true, "{same}");
-    // What the node publishes now takes no place that was taken before.
+    // An entry published now takes no place that was taken before.
     let published = house.get(&["gossip", "publish", "a", "four"]);
     assert_eq!(published["seq"], 1, "a new epoch");
     assert_eq!(house.texts("a"), ["one", "two", "three", "four"]);
@@ -118,7 +118,7 @@ fn a_damaged_snapshot_is_found_reported_and_replaced() {
     assert!(health.contains("\"status\":\"warn\""), "{health}");
     let (_, metrics) = daemon.http("/metrics", "localhost");
     assert!(metrics.contains("icn_snapshot_verify_failures_total 1"), "{metrics}");
-    // What was found to be bad is replaced without anybody asking for it.
+    // The node replaces a snapshot found damaged without a request.
     until("another snapshot", || {
         let listed = house.get(&["snapshot", "list"]);
         let all = listed["snapshots"].as_array().expect("snapshots");
@@ -151,7 +151,7 @@ fn an_exported_state_can_be_imported_on_another_machine_and_restored() {
     assert_eq!(document["node"]["did"], house.did());
     assert_eq!(daemon.stop("TERM"), Some(0));
 
-    // The same node, with nothing but its key.
+    // The same node on another machine, with only its key.
     let other = House::new();
     std::fs::create_dir_all(other.path()).expect("a directory");
     let key = "identity.key";
@@ -171,7 +171,7 @@ fn an_exported_state_can_be_imported_on_another_machine_and_restored() {
     assert_eq!(subscriptions["subscriptions"][0]["topic"], "later");
     assert_eq!(other.get(&["gossip", "publish", "a", "new"])["seq"], 1, "a new epoch");
 
-    // Somebody else's is refused, and so is what is no state at all.
+    // The state of another node is refused, and so is a file that holds no state.
     let stranger = House::new();
     let _stranger = stranger.start();
     assert_eq!(stranger.fails(&["snapshot", "import", file]), (12, "ICN-E0224".into()));
@@ -215,13 +215,13 @@ fn a_state_of_the_earlier_implementation_is_imported_and_never_overwritten() {
     let imported = house.get(&["snapshot", "import", file]);
     assert_eq!((&imported["legacy"], &imported["mutations"]), (&true.into(), &plan["mutations"]));
     assert_eq!(house.get(&["topic", "show", "coop:open"])["topic"]["access"]["kind"], "public");
-    // A list of members that was kept as a number is no reason to let everybody in.
+    // The members were kept as a number only, so the topic is sealed and not opened to all.
     assert_eq!(house.get(&["topic", "show", "coop:shut"])["topic"]["access"]["kind"], "sealed");
     let subscriptions = house.get(&["gossip", "subscriptions"]);
     assert_eq!(subscriptions["subscriptions"].as_array().map(Vec::len), Some(2), "{subscriptions}");
     let again = house.get(&["snapshot", "import", file]);
     assert_eq!(again["mutations"], 0, "nothing is taken twice: {again}");
-    // A checksum beside it is compared, and one that cannot be read is not right.
+    // A checksum file next to it is compared; an unreadable one is an error.
     let beside = left.path().join("store/state.snapshot.sha256");
     std::fs::write(&beside, "0".repeat(64)).expect("write");
     assert_eq!(house.fails(&["snapshot", "import", file]), (1, "ICN-E0221".into()));

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Cuts the power of a real node on real file systems and looks whether it kept its promises.
+"""Cuts the power of a real node on real file systems and checks that it kept its promises.
 
-Every round makes a file system, runs a node on it for a few lives and shuts the file system down
-under it in the middle of publications, snapshots and starts: what has not reached the disk is lost.
+Every round makes a file system and runs a node on it for a few lives. It shuts the file system down
+during publications, snapshots and starts: data that has not reached the disk is lost.
 Needs root, loop devices and mkfs.
 """
 
@@ -32,7 +32,7 @@ class Round:
         self.identity = self.kept = None
 
     def play(self):
-        """All of it."""
+        """Plays the whole round."""
         self.image.make()
         try:
             if self.dice.random() < 0.4:
@@ -52,7 +52,7 @@ class Round:
             self.image.unmount()
 
     def state(self):
-        """What is not messages."""
+        """The topic's access rule and the subscriptions."""
         topic = self.node.get("topic", "show", TOPIC)["topic"]["access"]
         return topic, self.node.get("gossip", "subscriptions")
 
@@ -60,7 +60,7 @@ class Round:
         return f"{life}:{number} " + "x" * ((number * 7919 + life) % self.pad)
 
     def live(self, life):
-        """Publishes until the power goes. Returns what was acknowledged, and a digest."""
+        """Publishes until the power is cut; returns the acknowledgements and a digest."""
         publisher = Publisher(self.node, lambda number: self.text(life, number))
         enough = self.dice.choice((1, 50, 500, 2500))
         publisher.acknowledges(self.dice.randint(0, enough))
@@ -72,8 +72,8 @@ class Round:
         halted = self.dice.random() < 0.5
         if halted:
             self.node.halt()
-        # A sync that is under way while the power goes may return success for what is lost, and
-        # that is not the node's fault: of a node that runs on only what it had said before counts.
+        # A sync in flight during the cut may return success for lost data, which is not the node's
+        # fault. Of a node that runs on, only the acknowledgements before the cut count.
         count, saved = len(publisher.answers), saving is not None and saving.poll() == 0
         self.image.cut()
         if halted:
@@ -90,7 +90,7 @@ class Round:
         return answers, digest
 
     def cut_in_start(self):
-        """Starts the node, and the power goes somewhere on its way or just behind."""
+        """Starts the node and cuts the power during the start or just after it."""
         self.node.begin()
         time.sleep(self.dice.random() * 0.06)
         ready = self.node.ready()
@@ -108,7 +108,7 @@ class Round:
         self.image.mount()
 
     def check(self, life, answers, digest):
-        """Recovers three times, and everything acknowledged is there, once and in order."""
+        """Recovers three times; every acknowledged message must exist, once and in order."""
         recovered = self.node.get("state", "digest", "--offline")
         lost = sum(lsn > recovered["lsn"] for lsn, _ in answers)
         if lost:
@@ -138,7 +138,7 @@ class Round:
             raise Broken(f"topic and subscription were {self.kept}, are {self.state()}")
         if digest is not None:
             code, answer = self.node.ask("state", "digest", "--lsn", str(digest["lsn"]))
-            # 21: the log does not reach back that far any more.
+            # Exit code 21: the log no longer reaches back that far.
             if code != 21 and answer.get("data") != digest:
                 raise Broken(f"the state of {digest} is {answer}")
         kept = [snapshot["lsn"] for snapshot in self.node.get("snapshot", "list")["snapshots"]]
@@ -146,7 +146,7 @@ class Round:
             raise Broken(f"a snapshot of #{self.saved} was saved, there are {kept}")
 
     def check_files(self):
-        """The log and the snapshots are whole, and all messages are there."""
+        """Checks that log and snapshots are whole and every message exists."""
         if self.node.texts() != self.texts:
             raise Broken("the messages of an earlier life are not what they were")
         for snapshot in self.node.get("snapshot", "list")["snapshots"]:
@@ -157,7 +157,7 @@ class Round:
 
 
 def play(work, kind, arguments):
-    """All rounds on one kind of file system; how many of them broke a promise."""
+    """Plays all rounds on one kind of file system; returns how many broke a promise."""
     tally, broken, begin = collections.Counter(), 0, time.monotonic()
     image = Image(work, kind)
     for seed in range(arguments.seed, arguments.seed + arguments.rounds):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real file systems that are read-only, full or taken, under a real node.
+"""Real file systems that are read-only, full or already in use, under a real node.
 
 Needs root, loop devices and mkfs.ext4.
 """
@@ -13,18 +13,18 @@ sys.dont_write_bytecode = True
 from image import Broken, Image, Skipped, Tmpfs, own_mounts, until
 from node import TOPIC, Node, Publisher, binaries, main
 
-# Exit code of `icnctl`, and code of the error.
+# Exit code of `icnctl` and error code for a full disk.
 FULL = (18, "ICN-E0203")
 
 
 def expect(what, got, wanted):
-    """A promise, as a comparison."""
+    """Checks a promise by a comparison."""
     if got != wanted:
         raise Broken(f"{what}: {got!r} instead of {wanted!r}")
 
 
 def begin(work, bins, image):
-    """A node with a topic on a new file system."""
+    """Starts a node with a topic on a new file system."""
     image.make()
     node = Node(bins, image.path / "node", work)
     node.start()
@@ -34,7 +34,7 @@ def begin(work, bins, image):
 
 
 def refused(node, exit_code, code):
-    """A start that must end by itself."""
+    """Starts a node that must end by itself with this exit code and error code."""
     node.begin()
     until("the end of icnd", lambda: node.process.poll() is not None or node.ready())
     node.kill()
@@ -44,7 +44,7 @@ def refused(node, exit_code, code):
 
 
 def contents(directory):
-    """Every file as it is, except what is only prepared and the one that says who came last."""
+    """Name and hash of every file, except prepared ones and `LOCK`, which names its last holder."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     files = [path for path in files if path.name != "LOCK" and path.suffix != ".tmp"]
     return [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
@@ -58,20 +58,20 @@ def read_only(work, bins):
         try:
             image.remount("ro")
         except OSError:
-            # Nobody can take the right to write from under an open log; the node goes on.
+            # The kernel refuses to remount read-only under an open log; the node goes on.
             node.get("gossip", "publish", TOPIC, "0")
         else:
             raise Broken("the file system lets itself be remounted under an open log")
         publisher = Publisher(node, lambda number: str(number + 1))
         publisher.acknowledges(100)
-        # What the kernel does by itself when it meets an error of the disk.
+        # The kernel does the same by itself on a disk error.
         with open(f"/sys/fs/ext4/{image.device()}/trigger_fs_error", "w") as trigger:
             trigger.write("1")
         expect("the exit code of icnd on a read-only disk", node.end(), 74)
         acknowledged = [str(number) for number in range(len(publisher.finish()) + 1)]
         image.unmount()
 
-        # Not at once: the journal has to be replayed before.
+        # First writable, then read-only: the journal has to be replayed before.
         image.mount()
         image.remount("ro")
         before = contents(node.directory)
@@ -91,7 +91,7 @@ def read_only(work, bins):
 
 
 def fill(node):
-    """Publishes until the log has no room any more; returns what was acknowledged."""
+    """Publishes until the log has no room; returns the acknowledged texts."""
     texts = []
     while True:
         texts.append(f"{len(texts)} " + "x" * 60_000)
@@ -102,13 +102,13 @@ def fill(node):
 
 
 def publish_again(node, texts):
-    """Publishes as soon as the node has found that there is room."""
+    """Publishes once the node has found room, until the disk is full again."""
     until("room", lambda: node.ask("gossip", "publish", TOPIC, "room again")[0] == 0)
     return texts + ["room again"] + fill(node)
 
 
 def take_the_rest(path):
-    """Leaves not one byte for anybody else."""
+    """Fills the file system to the last byte."""
     with open(path, "ab", buffering=0) as filler:
         for size in (1 << 16, 1 << 12, 1):
             try:
@@ -119,12 +119,12 @@ def take_the_rest(path):
 
 
 def full(work, bins):
-    """The log fills the file system, and something else takes the rest, to the last byte."""
+    """The log fills the file system, and another file takes the rest, to the last byte."""
     told = []
     for image in (Image(work, "ext4", mebibytes=12), Tmpfs(work, 12)):
         node = begin(work, bins, image)
         filler = image.path / "filler"
-        # Each is more than a segment needs.
+        # Each file is larger than a segment.
         ballast = [image.path / name for name in ("ballast", "more")]
         try:
             for path in ballast:
@@ -142,7 +142,7 @@ def full(work, bins):
             take_the_rest(filler)
             digest = node.get("state", "digest")
             expect("the end of a node in order", node.stop(), 0)
-            # A start in order leaves nothing behind that could make room for the next one.
+            # An orderly start leaves no file whose removal could make room for the next start.
             take_the_rest(filler)
             before = contents(node.directory)
             for _ in range(2):

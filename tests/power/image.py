@@ -1,7 +1,7 @@
-"""File systems of their own on loop devices, whose power can be cut.
+"""File systems on loop devices, whose power can be cut.
 
-They lie on a tmpfs in a mount namespace of this process: whatever ends the process, `kill -9` too,
-takes the mounts, the loop devices and the images with it.
+Their images lie on a tmpfs in a mount namespace of this process. The end of the process, by
+`kill -9` too, ends the mounts, the loop devices and the images.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
 CLONE_NEWNS, MS_REC, MS_PRIVATE, MNT_DETACH = 0x20000, 0x4000, 0x40000, 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 
-# Nothing that is waited for takes this long unless it is broken, in seconds.
+# Longer than any wait of a passing round, in seconds.
 DEADLINE = 60
 
 # Type, MiB, options of mkfs, options of mount.
@@ -34,7 +34,7 @@ KINDS = {
 
 
 class Skipped(Exception):
-    """It cannot be tried here."""
+    """This machine does not allow the test."""
 
 
 class Broken(Exception):
@@ -42,7 +42,7 @@ class Broken(Exception):
 
 
 def until(what, ready):
-    """Polls until `ready` returns something."""
+    """Polls until `ready` returns a true value, and returns it."""
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
         got = ready()
@@ -53,7 +53,7 @@ def until(what, ready):
 
 
 def run(*command):
-    """Runs a command of the system that must succeed."""
+    """Runs a system command that must succeed."""
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=DEADLINE
     )
@@ -98,7 +98,7 @@ class Image:
             raise Skipped(f"there is no mkfs.{self.type}")
 
     def make(self):
-        """Makes and mounts it, empty."""
+        """Makes the file system, empty, and mounts it."""
         self.file.unlink(missing_ok=True)
         with open(self.file, "wb") as file:
             file.truncate(self.bytes)
@@ -109,16 +109,16 @@ class Image:
             raise Skipped(error)
 
     def mount(self, *options):
-        """Mounts it; its journal is replayed."""
+        """Mounts the file system, which replays its journal."""
         options = ",".join(("loop", self.options, *options))
         run("mount", "-t", self.type, "-o", options, self.file, self.path)
 
     def remount(self, *options):
-        """Changes how it is mounted."""
+        """Changes the options of the mount."""
         run("mount", "-o", ",".join(("remount", *options)), self.path)
 
     def cut(self):
-        """Nothing reaches the disk any more, not even the journal."""
+        """Cuts the power: from now on no write reaches the disk, not even the journal."""
         directory = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(directory, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
@@ -128,9 +128,9 @@ class Image:
             os.close(directory)
 
     def unmount(self):
-        """Unmounts it; whoever used it must have ended. Nothing of it is left in memory then."""
+        """Unmounts the file system and drops its caches; its users must have ended."""
         device = self.device()
-        # The last references of a process that was killed go a moment after it.
+        # A killed process drops its last references a moment after its end.
         until(f"the end of {self.path}", lambda: self.device() is None or self._let_go())
         loop = pathlib.Path(f"/sys/block/{device}/loop")
         until(f"the end of {device}", lambda: not loop.exists())
@@ -143,8 +143,8 @@ class Image:
         return True
 
     def device(self):
-        """The name of its loop device; `None` when it is not mounted."""
-        # Not by a look at the directory: one without power does not let itself be looked at.
+        """The name of the loop device; `None` when the file system is not mounted."""
+        # From the mount table: a look at a directory without power fails.
         with open("/proc/self/mountinfo") as mounts:
             for fields in map(str.split, mounts):
                 if fields[4] == str(self.path):
@@ -153,7 +153,7 @@ class Image:
 
 
 class Tmpfs(Image):
-    """One that is no file and loses everything when it is unmounted."""
+    """A file system in memory, which loses its data when it is unmounted."""
 
     def __init__(self, work, mebibytes):
         self.path, self.options = work / "tmpfs", f"size={mebibytes}m"

@@ -1,4 +1,4 @@
-"""A real `icnd`, and `icnctl` to talk to it."""
+"""A real `icnd`, and `icnctl` to send it requests."""
 
 import json
 import os
@@ -18,13 +18,13 @@ ENVIRONMENT = {
 
 
 class Node:
-    """A data directory and what runs on it."""
+    """A data directory and the `icnd` that runs on it."""
 
     def __init__(self, bins, directory, work, records=100_000):
-        """With a snapshot after so many `records`."""
+        """The node takes a snapshot every `records` records."""
         self.bins, self.directory = bins, directory
         self.out, self.log, self.config = work / "icnd.out", work / "icnd.log", work / "icn.toml"
-        # Not beside the data: it would be lost with it.
+        # On another file system than the data, with which it would be lost.
         self.config.write_text(f"[snapshot]\nrecords = {records}\n")
         self.process = None
 
@@ -32,7 +32,7 @@ class Node:
         """Starts `icnd` and does not wait for it."""
         with open(self.out, "wb") as out, open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                # It does not outlive this process, however that ends.
+                # `icnd` does not outlive this process, however that ends.
                 ["setpriv", "--pdeathsig", "KILL", self.bins / "icnd", "--http", "127.0.0.1:0"]
                 + ["--data-dir", self.directory, "--config", self.config],
                 stdin=subprocess.DEVNULL,
@@ -42,19 +42,19 @@ class Node:
             )
 
     def stop(self):
-        """Has it end in order; returns its exit code."""
+        """Stops `icnd` by SIGTERM; returns its exit code."""
         self.process.terminate()
         return self.end()
 
     def health(self):
-        """What its page says about the log."""
+        """The level of the health check on the log."""
         page = self.out.read_text().split("http://")[1].split()[0].strip("/")
         with urllib.request.urlopen(f"http://{page}/healthz", timeout=DEADLINE) as answer:
             checks = json.load(answer)["checks"]
         return next(check["level"] for check in checks if check["name"] == "log")
 
     def ready(self):
-        """Whether it has said that it takes requests."""
+        """Whether `icnd` has reported that it takes requests."""
         return "Ctrl-C" in self.out.read_text()
 
     def start(self):
@@ -65,19 +65,19 @@ class Node:
             raise Broken(f"icnd ended with {self.process.returncode}: {self.said()}")
 
     def end(self):
-        """Waits until it ends by itself, and returns its exit code."""
+        """Waits until `icnd` ends, and returns its exit code."""
         try:
             return self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             raise Broken(f"icnd goes on: {self.said()}")
 
     def said(self):
-        """The end of what it has logged, in one line."""
+        """The end of the log, in one line."""
         return " ".join(self.log.read_text().split())[-600:]
 
     def halt(self):
-        """Stops every thread where it is, none of them inside a call of the system: a sync that is
-        under way while the power goes may return success for what is lost."""
+        """Stops every thread outside of system calls: a sync in flight during a power cut may
+        return success for lost data."""
         self.process.send_signal(signal.SIGSTOP)
         until("a halt of icnd", lambda: self.process.poll() is not None or self._halted())
         if self.process.poll() is not None:
@@ -89,7 +89,7 @@ class Node:
             try:
                 stat = open(f"/proc/{self.process.pid}/task/{task}/stat").read()
             except (FileNotFoundError, ProcessLookupError):
-                # A thread that has just ended; whether others began is for the next look.
+                # This thread has just ended; the next poll sees whether others began.
                 return False
             states.append(stat.rpartition(")")[2].split()[0])
         return all(state == "T" for state in states)
@@ -111,7 +111,7 @@ class Node:
         )
 
     def ask(self, *arguments):
-        """Exit code and document of `icnctl --json`."""
+        """The exit code and the document of `icnctl --json`."""
         process = self.icnctl(*arguments, "--json")
         try:
             answer = json.loads(process.communicate(timeout=DEADLINE)[0])
@@ -123,7 +123,7 @@ class Node:
         return process.returncode, answer
 
     def get(self, *arguments):
-        """What `icnctl` answers to a request that must succeed."""
+        """The data of a reply to a request that must succeed."""
         code, answer = self.ask(*arguments)
         if code != 0:
             raise Broken(f"icnctl {' '.join(arguments)}: exit {code}, {answer['error']['message']}")
@@ -165,14 +165,14 @@ class Publisher:
                 self.errors.append(answer["error"])
 
     def acknowledges(self, count):
-        """Waits for so many answers."""
+        """Waits for `count` acknowledgements."""
         ended = lambda: self.process.poll() is not None
         until("an acknowledgement", lambda: len(self.answers) >= count or ended())
         if ended() and len(self.answers) < count:
             raise Broken(f"icnctl ended with {self.process.returncode}: {self.errors[:1]}")
 
     def finish(self):
-        """Waits for its end, and returns LSN and seq of every line it has printed."""
+        """Waits for the end; returns LSN and seq of every acknowledgement."""
         try:
             self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -184,7 +184,7 @@ class Publisher:
 
 
 def binaries(parser):
-    """The option that says which `icnd` and `icnctl`."""
+    """Adds the option for the directory of `icnd` and `icnctl`."""
     release = pathlib.Path(__file__).resolve().parents[2] / "target" / "release"
     parser.add_argument("--bin-dir", type=_bin_dir, default=str(release), help="of icnd and icnctl")
 
@@ -197,7 +197,7 @@ def _bin_dir(text):
 
 
 def main(act):
-    """Does `act` and exits: 0 when it returns 0 or cannot be done here, else 1."""
+    """Runs `act` and exits: 0 when it returns 0 or raises `Skipped`, else 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(1 if act() else 0)

@@ -208,7 +208,7 @@ mod tests {
         one.claim_cursor("a", "app").await.unwrap();
         other.claim_cursor("b", "app").await.unwrap();
         assert_eq!(other.claim_cursor("a", "app").await.unwrap_err().code, "ICN-E0333");
-        // The other one is still waiting when the first one leaves.
+        // `other` is still waiting when `one` ends.
         let waiting = tokio::spawn(async move { other.claim_cursor("a", "app").await });
         tokio::task::yield_now().await;
         drop(one);

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(large.fresh, []);
         assert_eq!(step(&mut node, &[]), None);
 
-        // An entry after a gap is an arrival, too.
+        // An entry after a gap is an arrival too.
         let entry = entry(topic, 7);
         let key = LogKey::of(&entry);
         node.commit(1, Mutation::AppendAfterGap { entry, received_ms: 1 }).expect("a gap");

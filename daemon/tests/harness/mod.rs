@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Nothing a test waits for takes this long unless it is broken.
+/// Longer than any wait of a passing test.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Polls until `ready` says so.
+/// Polls until `ready` returns a value; panics after [`DEADLINE`].
 pub(crate) fn until<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     #[expect(clippy::disallowed_methods, reason = "a deadline against real processes")]
     let now = Instant::now;
@@ -39,19 +39,19 @@ impl House {
         Self::at("data")
     }
 
-    /// A data directory with this path inside another.
+    /// A data directory at `path` inside a temporary directory.
     pub(crate) fn at(path: &str) -> Self {
         Self::inside(tempfile::tempdir().expect("a directory"), path)
     }
 
-    /// A data directory in memory where there is such a place, for many short lives: what a killed
-    /// process has written stays there as well as on a disk.
+    /// A data directory in memory where the machine has `/dev/shm`, for many short lives. Writes of
+    /// a killed process stay there as they do on a disk.
     pub(crate) fn quick() -> Self {
         let around = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         Self::inside(around.expect("a directory"), "data")
     }
 
-    /// Another one with the same files.
+    /// A copy of the data directory.
     pub(crate) fn copy(&self) -> Self {
         let house = Self::quick();
         copy_files(self.path(), house.path());
@@ -63,14 +63,14 @@ impl House {
         Self { around, data }
     }
 
-    /// Snapshots after every so many records.
+    /// A data directory whose node takes a snapshot every `records` records.
     pub(crate) fn with_snapshot_every(records: u64) -> Self {
         let house = Self::new();
         house.configure(&format!("[snapshot]\nrecords = {records}\n"));
         house
     }
 
-    /// Makes the data directory with this configuration.
+    /// Makes the data directory with `config` in it.
     pub(crate) fn configure(&self, config: &str) {
         std::fs::create_dir(self.path()).expect("create");
         std::fs::write(self.path().join("icn.toml"), config).expect("write");
@@ -85,7 +85,7 @@ impl House {
         self.around.path()
     }
 
-    /// What would run `icnd` here, by itself or, when `under` is not empty, under another program.
+    /// The command that runs `icnd` here: by itself, or under the program `under` when not empty.
     pub(crate) fn icnd(&self, under: &[&str]) -> Command {
         let icnd = env!("CARGO_BIN_EXE_icnd");
         let mut command = match under {
@@ -98,19 +98,19 @@ impl House {
         };
         command.arg("--data-dir").arg(self.path());
         command.env_remove("ICN_DATA_DIR").env_remove("ICN_CONFIG").stdin(Stdio::null());
-        // Only those of a test find each other.
+        // Only nodes of the same test find each other.
         command.env("ICN_LISTEN", "127.0.0.1:0").env("ICN_NO_MDNS", "1");
         command.stderr(File::create(self.log_path()).expect("create"));
         command.stdout(File::create(self.out_path()).expect("create"));
         command
     }
 
-    /// Where `icnd` logs to.
+    /// The file that `icnd` logs to.
     pub(crate) fn log_path(&self) -> PathBuf {
         self.around.path().join("icnd.log")
     }
 
-    /// Where `icnd` prints to.
+    /// The file that `icnd` prints to.
     pub(crate) fn out_path(&self) -> PathBuf {
         self.around.path().join("icnd.out")
     }
@@ -120,15 +120,15 @@ impl House {
         self.start_with(&[])
     }
 
-    /// [`start`](Self::start) with more to say on the command line.
+    /// Starts `icnd` with the arguments `more` and waits until it takes requests.
     pub(crate) fn start_with(&self, more: &[&str]) -> Daemon {
         let mut daemon = self.spawn(&[&["--http", "127.0.0.1:0"], more].concat());
         daemon.ready();
         daemon
     }
 
-    /// Starts `icnd` by `spawn`, which may do so elsewhere. There it listens and is found as it is
-    /// without any flag.
+    /// Starts `icnd` by `spawn`, which may use another host. There it listens and announces itself
+    /// by its defaults.
     pub(crate) fn start_by(
         &self,
         spawn: impl FnOnce(Command) -> io::Result<Child>,
@@ -143,8 +143,7 @@ impl House {
         daemon
     }
 
-    /// Runs `icnd` to its end, which it must come to by itself, and returns its exit code and what
-    /// it logged.
+    /// Runs `icnd` until it ends by itself, and returns its exit code and its log.
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String) {
         let arguments = if arguments.is_empty() { &["--http", "127.0.0.1:0"] } else { arguments };
         let mut daemon = self.spawn(arguments);
@@ -152,7 +151,7 @@ impl House {
         (status.code().unwrap_or(-1), daemon.log())
     }
 
-    /// Runs `icnd` to its end by the command `under`, which starts what is behind it.
+    /// Runs `icnd` to its end under the command `under`, and returns its exit code and its log.
     pub(crate) fn run_under(&self, under: &[&str], arguments: &[&str]) -> (i32, String) {
         let mut command = Command::new(under[0]);
         command
@@ -172,7 +171,7 @@ impl House {
         Daemon { child, log: self.log_path(), out: self.out_path() }
     }
 
-    /// What would run `icnctl` here.
+    /// The command that runs `icnctl` here.
     pub(crate) fn icnctl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_icnctl"));
         command.arg("--data-dir").arg(self.path()).args(arguments);
@@ -191,14 +190,14 @@ impl House {
         (output.status.code().unwrap_or(-1), document)
     }
 
-    /// What `icnctl` answers to a request that must succeed.
+    /// The data of a reply to a request that must succeed.
     pub(crate) fn get(&self, arguments: &[&str]) -> Value {
         let (code, mut document) = self.ask(arguments);
         assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)), "{arguments:?}: {document}");
         document["data"].take()
     }
 
-    /// The code and exit code of a request that must fail.
+    /// The exit code and error code of a request that must fail.
     pub(crate) fn fails(&self, arguments: &[&str]) -> (i32, String) {
         let (code, document) = self.ask(arguments);
         assert_eq!(document["ok"], Value::Bool(false), "{arguments:?}: {document}");
@@ -230,7 +229,7 @@ impl House {
         text.lines().map(|line| lsn(line).expect("an LSN")).collect()
     }
 
-    /// Makes the node's identity without running it.
+    /// Makes the node's identity without running the node, and returns its DID.
     pub(crate) fn init(&self) -> String {
         let status = self.icnd(&[]).arg("init").status().expect("run icnd");
         assert!(status.success(), "icnd init");
@@ -271,7 +270,7 @@ fn copy_files(source: &Path, target: &Path) {
     }
 }
 
-/// A running `icnd`. It is killed when this is dropped.
+/// A running `icnd`; dropping the value kills it.
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
@@ -279,33 +278,33 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Waits until it takes requests.
+    /// Waits until `icnd` takes requests.
     fn ready(&mut self) {
         until("the start of icnd", || {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 panic!("icnd ended with {status}: {}", self.log());
             }
-            // The end of what it says once it takes requests.
+            // The last word that `icnd` prints once it takes requests.
             self.out().contains("Ctrl-C").then_some(())
         });
     }
 
-    /// Its process.
+    /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("read")
     }
 
-    /// What it has printed so far.
+    /// The printed output so far.
     pub(crate) fn out(&self) -> String {
         std::fs::read_to_string(&self.out).expect("read")
     }
 
-    /// Where peers reach it.
+    /// The address at which peers reach the node.
     pub(crate) fn peers(&self) -> String {
         let out = self.out();
         let address = out.split("udp ").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -317,19 +316,19 @@ impl Daemon {
         drop(self);
     }
 
-    /// Sends SIGTERM or SIGINT, waits for the end and returns its exit code.
+    /// Sends SIGTERM or SIGINT, waits for the end and returns the exit code.
     pub(crate) fn stop(&mut self, signal: &str) -> Option<i32> {
         let sent = Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
         assert!(sent.expect("kill").success());
         self.end()
     }
 
-    /// Waits for the end and returns its exit code.
+    /// Waits for the end and returns the exit code.
     pub(crate) fn end(&mut self) -> Option<i32> {
         until("the end of icnd", || self.child.try_wait().expect("wait")).code()
     }
 
-    /// The answer to a GET with the given Host, as status and whole text.
+    /// The reply to a GET with the given Host, as status and whole text.
     pub(crate) fn http(&self, path: &str, host: &str) -> (u16, String) {
         let out = self.out();
         let address = out.split("http://").nth(1).and_then(|rest| rest.split_whitespace().next());
@@ -345,13 +344,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A printable sequence: the same seed gives the same moments.
+/// Repeatable random numbers: the same seed gives the same moments.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {

@@ -35,7 +35,8 @@ fn one_node_of_three_whose_packets_are_silently_dropped_catches_up() {
     assert!(!site.log(1).contains(&format!("Lost the link to {}", site.houses[2].did())));
 }
 
-/// Host 0 is cut off. Until `links` are left everybody publishes; after `heal` all have everything.
+/// Host 0 is cut off and every host publishes. The cut leaves each host its number of `links`; after
+/// `heal` each has every message.
 fn survive(site: &Site, hosts: &[usize], links: &[usize], heal: impl Fn()) {
     for host in hosts {
         (0..10).for_each(|number| site.publish(*host, &format!("{host}: {number}")));
@@ -53,7 +54,7 @@ fn survive(site: &Site, hosts: &[usize], links: &[usize], heal: impl Fn()) {
     site.wait_for_mesh();
     since.tell("linked again");
     site.wait_for_messages(hosts, 1 + 10 * hosts.len());
-    since.tell("everybody has everything");
+    since.tell("every host has every message");
 }
 
 #[test]

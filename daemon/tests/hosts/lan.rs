@@ -1,8 +1,8 @@
-//! Hosts with a network of their own: each is a thread in a network namespace, and what it spawns is
-//! there too.
+//! Hosts with a network of their own. Each is a thread in a network namespace, which its child
+//! processes share.
 //!
-//! A namespace without a name ends with the last that is in it, so nothing is left behind, however a
-//! test ends, and no two tests meet.
+//! An unnamed namespace ends with its last process. So no test leaves one, however it ends, and no
+//! two tests share one.
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -15,10 +15,10 @@ use crate::harness::until;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A host: the loopback interface, and what is plugged in.
+/// A host with the loopback interface and those plugged in.
 pub(crate) struct Host {
     jobs: mpsc::Sender<Job>,
-    /// What `ip` calls its namespace.
+    /// The name of its namespace for `ip`.
     name: String,
 }
 
@@ -38,7 +38,7 @@ impl Host {
         Ok(host)
     }
 
-    /// Starts a process here.
+    /// Starts a process on this host.
     pub(crate) fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let (sender, spawned) = mpsc::channel();
         let job = move || drop(sender.send(command.spawn()));
@@ -46,7 +46,7 @@ impl Host {
         spawned.recv().expect("an answer")
     }
 
-    /// What `ip` must do here.
+    /// Runs `ip` on this host; it must succeed.
     pub(crate) fn ip(&self, arguments: &str) {
         self.try_ip(arguments).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -65,32 +65,32 @@ impl Host {
         }
     }
 
-    /// The kernel takes its time to call an interface up whose cable is plugged in.
+    /// Waits until `eth0` is up: the kernel reports it some time after the cable is plugged in.
     fn wait_for_carrier(&self) {
         let shown = || self.try_ip("link show eth0").expect("shown");
         until("the carrier", || shown().contains("state UP").then_some(()));
     }
 }
 
-/// Some hosts on one network, each with `eth0` and [`address`].
+/// Hosts on one network, each with `eth0` and an [`address`].
 pub(crate) struct Lan {
     /// The hosts.
     pub(crate) hosts: Vec<Host>,
     switch: Option<Host>,
 }
 
-/// An address of the network. That of a host is at first the one with its number.
+/// An address of the network. A host begins with the one of its own number.
 pub(crate) fn address(number: usize) -> String {
     format!("192.0.2.{}", number + 1)
 }
 
 impl Lan {
-    /// Two hosts and a cable. Nothing, after saying so, where that is not possible.
+    /// Two hosts and a cable; `None`, with a line on stderr, where the system allows no hosts.
     pub(crate) fn cable() -> Option<Self> {
         or_say(Self::try_cable())
     }
 
-    /// Hosts at a switch. Nothing, after saying so, where that is not possible.
+    /// Hosts at a switch; `None`, with a line on stderr, where the system allows no hosts.
     pub(crate) fn switch(hosts: usize) -> Option<Self> {
         or_say(Self::try_switch(hosts))
     }
@@ -123,18 +123,18 @@ impl Lan {
         Ok(self)
     }
 
-    /// A host has another address in place of the one it had.
+    /// Replaces the address of a host.
     pub(crate) fn move_to(&self, host: usize, number: usize) {
         self.hosts[host].ip("address flush dev eth0 scope global");
         self.hosts[host].ip(&format!("address add {}/24 dev eth0", address(number)));
     }
 
-    /// The switch drops what comes from this host and for it. Nobody is told.
+    /// The switch silently drops every packet from and to this host.
     pub(crate) fn isolate(&self, host: usize) {
         self.at_switch(&format!("link set port{host} nomaster"));
     }
 
-    /// The switch knows this host again.
+    /// The switch forwards packets from and to this host again.
     pub(crate) fn rejoin(&self, host: usize) {
         self.at_switch(&format!("link set port{host} master br0"));
     }
@@ -146,7 +146,7 @@ impl Lan {
 
 fn or_say(lan: io::Result<Lan>) -> Option<Lan> {
     if let Err(error) = &lan {
-        // Past the test harness, which keeps to itself what a test prints that passes.
+        // Directly to stderr: the test harness hides the output of a test that passes.
         let _ = writeln!(io::stderr(), "SKIPPED: no hosts can be made here: {error}");
     }
     lan.ok()

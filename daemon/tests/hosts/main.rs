@@ -1,5 +1,5 @@
-//! Real nodes on hosts of their own, which find each other by multicast DNS, and a network between
-//! them that goes and comes.
+//! Real nodes on hosts of their own, which find each other by multicast DNS over a network that
+//! fails and recovers.
 //!
 //! Hosts are network namespaces: they need Linux, root and `ip` (iproute2).
 
@@ -19,6 +19,6 @@ mod site;
 #[test]
 fn hosts_are_skipped_without_linux() {
     use std::io::Write as _;
-    // Past the test harness, which keeps to itself what a test prints that passes.
+    // Directly to stderr: the test harness hides the output of a test that passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: only Linux has network namespaces");
 }

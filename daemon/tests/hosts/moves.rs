@@ -18,9 +18,9 @@ fn a_node_whose_address_changes_while_it_runs_is_found_again() {
         }
         messages += 2;
         site.wait_for_messages(&[0, 1], messages);
-        since.tell(&format!("{host} has moved and everybody has everything"));
+        since.tell(&format!("{host} has moved and every host has every message"));
     }
-    // A link that has moved with its node is no reason to forget where that is now.
+    // After a restart each node knows the other's present address, though the link moved with it.
     site.kill(0);
     let since = Watch::start();
     site.start(0, &[]);
@@ -38,7 +38,7 @@ fn a_node_restarted_at_a_new_address_is_linked_if_either_side_knows_the_other() 
     site.start(0, &["--no-mdns"]);
     site.start(1, &["--no-mdns", "--peer", &reached_at(0, 7777)]);
     site.wait_for_mesh();
-    // In turn, so that whoever comes back must have kept where the other has gone to.
+    // In turn: each restarted node must have kept the address that the other moved to.
     for (host, to, port) in [(1, 10, 7001), (0, 11, 7002), (1, 12, 7003)] {
         site.kill(host);
         site.lan.move_to(host, to);

@@ -7,7 +7,7 @@ use crate::lan::Lan;
 
 pub(crate) const TOPIC: &str = "coop:ledger";
 
-/// Nodes that know nothing of each other, and notice a silence sooner than the default, which is
+/// Nodes that know nothing of each other. They notice a silence sooner than by default, which is
 /// longer than a test waits.
 pub(crate) struct Site {
     pub(crate) lan: Lan,
@@ -15,7 +15,7 @@ pub(crate) struct Site {
     pub(crate) daemons: Vec<Option<Daemon>>,
 }
 
-/// What a node has used and left behind so far.
+/// The CPU time, log lines and records of a node so far.
 pub(crate) struct Spent {
     at: Instant,
     cpu: Duration,
@@ -57,7 +57,7 @@ impl Site {
         shown["peers"].as_array().expect("peers").iter().filter_map(address).collect()
     }
 
-    /// Waits until each host has as many links as are said for it.
+    /// Waits until each host has its number of `links`.
     pub(crate) fn wait_for_links(&self, links: &[usize]) {
         until("the links", || {
             let as_said = |(host, links)| self.peers(host).len() == links;
@@ -70,7 +70,7 @@ impl Site {
         self.wait_for_links(&vec![hosts - 1; hosts]);
     }
 
-    /// Makes the topic and lets everybody follow it.
+    /// Makes the topic and subscribes every node to it.
     pub(crate) fn follow(&self) {
         self.houses[0].get(&["topic", "create", TOPIC]);
         self.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
@@ -82,7 +82,7 @@ impl Site {
         self.houses[host].get(&["gossip", "publish", TOPIC, text]);
     }
 
-    /// Waits until these hosts have so many messages, and nothing twice.
+    /// Waits until each of `hosts` has `count` messages, none of them twice.
     pub(crate) fn wait_for_messages(&self, hosts: &[usize], count: usize) {
         for &host in hosts {
             let enough = || self.houses[host].texts(TOPIC).len() >= count;
@@ -98,7 +98,7 @@ impl Site {
     pub(crate) fn spent(&self, host: usize) -> Spent {
         let daemon = self.daemons[host].as_ref().expect("it runs");
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.id())).expect("stat");
-        // Behind the name in brackets; in user mode and in the kernel, in hundredths of a second.
+        // After the name in brackets: user and kernel time, in hundredths of a second.
         let fields = stat.rsplit(')').next().expect("fields").split_whitespace();
         let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum();
         let status = self.houses[host].get(&["status"]);
@@ -111,7 +111,7 @@ impl Site {
     }
 }
 
-/// A deadline that was missed says nothing; what the nodes have said may.
+/// A missed deadline explains nothing; the logs of the nodes may.
 impl Drop for Site {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -124,7 +124,7 @@ impl Drop for Site {
 }
 
 impl Spent {
-    /// Nobody is there and nothing is done: that must cost next to nothing.
+    /// A node without peers and requests must cost next to no CPU time, log lines or records.
     pub(crate) fn check_idle(&self, now: &Self) {
         let (elapsed, cpu) = (now.at - self.at, now.cpu - self.cpu);
         let lines = now.log_lines - self.log_lines;
@@ -135,7 +135,7 @@ impl Spent {
     }
 }
 
-/// How long things take, which is told and not judged.
+/// Measures how long a step takes; the time is printed and not judged.
 pub(crate) struct Watch(Instant);
 
 impl Watch {
@@ -148,7 +148,7 @@ impl Watch {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "with --nocapture, for who wants to know")]
+#[expect(clippy::print_stdout, reason = "times are shown with --nocapture")]
 fn tell(what: &str) {
     println!("{what}");
 }

@@ -1,5 +1,5 @@
-//! A real `icnd` struck at every one of its file-system calls: killed before, within and after it, or
-//! given an error instead. Then it starts again, and whatever was acknowledged must be there.
+//! A real `icnd` struck at every one of its file-system calls: killed before, within and after it,
+//! or given an error instead. Then it starts again, and must have every acknowledged request.
 //!
 //! `cargo test` takes a sample. `ICN_SWEEP=all cargo test -p icn-daemon --test syscalls -- --nocapture`
 //! takes every call.

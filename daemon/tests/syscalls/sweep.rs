@@ -1,4 +1,4 @@
-//! The sweeps: which calls are struck at, and what has to hold then.
+//! The sweeps: which calls are struck at, and which promises must hold then.
 
 #![expect(clippy::print_stdout, reason = "a test says what it has done")]
 
@@ -16,10 +16,10 @@ use self::life::{Friend, Promised, Script, is_ready};
 use self::tracer::{Plan, Report, Strike, Traced};
 use crate::harness::House;
 
-/// Every how many calls of a life it is killed to have its recovery struck at.
+/// Recovery is swept from one killed life in this many calls.
 const RECOVERED_EVERY: u64 = 10;
 
-/// Which calls count.
+/// Selects the calls that count.
 type Counts = fn(&Call) -> bool;
 
 const KILLS: [(Strike, Counts); 3] = [
@@ -35,7 +35,7 @@ const FAILURES: [(Strike, Counts); 7] = [
     (Strike::Fail(Errno::ENOSPC), Call::takes_room),
     (Strike::FailFromNowOn(Errno::ENOSPC), Call::takes_room),
     (Strike::Fail(Errno::EMFILE), Call::opens),
-    // What a file system does that has gone read-only.
+    // A file system that has turned read-only.
     (Strike::FailFromNowOn(Errno::EROFS), Call::changes),
 ];
 
@@ -44,10 +44,10 @@ fn everything() -> bool {
 }
 
 /// Strikes with `case` at one call after the other, all or about `sample` of `calls`, until lives
-/// end before it comes to that. Returns how often it did.
+/// end before their strike. Returns the number of strikes.
 fn sweep(calls: usize, sample: u64, mut case: impl FnMut(u64) -> bool) -> u64 {
     let stride = if everything() { 1 } else { (calls as u64).div_ceil(sample) };
-    // Threads race: one life may have some calls more than another.
+    // Threads race: one life may have a few more calls than another.
     let misses_max = if everything() { 3 } else { 1 };
     let (mut at, mut struck, mut misses) = (stride.div_ceil(2), 0, 0);
     while misses < misses_max {
@@ -62,7 +62,7 @@ fn sweep(calls: usize, sample: u64, mut case: impl FnMut(u64) -> bool) -> u64 {
     struck
 }
 
-/// Says on a panic what it was about.
+/// Prints the plan and the last log when a case panics.
 struct Case<'a>(&'a House, Plan);
 
 impl Drop for Case<'_> {
@@ -74,7 +74,7 @@ impl Drop for Case<'_> {
     }
 }
 
-/// A life without a strike: everything is acknowledged, and the witness has seen it.
+/// A life without a strike: every request is acknowledged, and the witness has seen it.
 fn peace(script: Script, friend: &Friend) -> Option<Report> {
     let house = House::quick();
     let _case = Case(&house, Plan::PEACE);
@@ -98,7 +98,7 @@ fn count(report: &Report, counts: Counts) -> usize {
     report.calls.iter().filter(|call| counts(call)).count()
 }
 
-/// A life with a strike, and what must hold after every one.
+/// A life with a strike, and the checks that hold for every strike.
 fn live(script: Script, friend: &Friend, house: &House, plan: Plan) -> (Promised, Report) {
     let (promised, report) = script.live(house, friend, plan).expect("tracing");
     assert_eq!(report.witness.early, None, "told, and what was durable then");
@@ -162,7 +162,7 @@ fn a_node_struck_at_any_call_of_its_recovery_recovers_whole() {
     );
 }
 
-/// Strikes at the recovery of a copy of `killed`, twice in a row. Whether it came to that.
+/// Strikes at the recovery of a copy of `killed`, twice in a row. Returns whether a strike fell.
 fn recover(killed: &House, friend: &Friend, promised: &Promised, plan: Plan) -> bool {
     let house = killed.copy();
     let _case = Case(&house, plan);
@@ -214,11 +214,11 @@ fn a_node_whose_disk_fails_at_any_call_reports_it_and_loses_nothing() {
     }
 }
 
-/// A note is written when the log is idle, and nobody waits for it.
+/// The log writes a note when it is idle, and no request waits for that write.
 #[test]
 fn a_node_whose_log_fails_while_idle_ends() {
     let counts: Counts = |call| call.kind == Kind::Sync && call.is_on_segment();
-    // The first is that of the record that makes the node.
+    // The first sync is that of the record that makes the node.
     let plan = Plan { counts, at: 2, strike: Strike::Fail(Errno::EIO) };
     let house = House::quick();
     let _case = Case(&house, plan);
@@ -233,8 +233,8 @@ fn a_node_whose_log_fails_while_idle_ends() {
     assert_eq!(exit_code(&node.finish(), &house), 74);
 }
 
-/// A process that is killed leaves names and bytes that only memory knows. Nothing may be built on
-/// them before they are on the disk or gone.
+/// A killed process leaves names and bytes that only the page cache holds. Recovery relies on them
+/// only once they are on the disk or gone.
 #[test]
 fn data_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
     let friend = Friend::new();
@@ -251,7 +251,7 @@ fn data_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
         assert!(is_ready(&house, &node), "it starts");
         node.signal(Signal::SIGKILL);
         let report = node.finish();
-        // What was removed may be there again: the next start makes files of its own under such names.
+        // A removed file may exist again: the next start makes its own files under such names.
         let made_good = |call: &Call| call.kind == Kind::Sync || call.name.starts_with("unlink");
         let mut calls = report.calls.iter().filter(|call| call.path == missed.path);
         let gone = !house.around().join(&missed.path).exists();
@@ -261,14 +261,14 @@ fn data_a_killed_node_had_not_synced_is_synced_by_the_next_start() {
     println!("killed before {killed} syncs");
 }
 
-/// Whether the node ended as `docs/ARCHITECTURE.md` has it.
+/// Checks that the node ended as `docs/ARCHITECTURE.md` has it.
 fn judge(strike: Strike, call: &Call, promised: &Promised, report: &Report, house: &House) {
     if !promised.ready {
         return judge_start(strike, call, report, house);
     }
     let exit = exit_code(report, house);
     let (refused, code) = if is_full(strike) { (18, "ICN-E0203") } else { (1, "ICN-E0206") };
-    // Without its topic a message is refused too.
+    // A message to a topic whose creation was refused is refused too.
     let expected = |given: &String| [code, "ICN-E0302"].contains(&given.as_str());
     assert!(promised.refusals.iter().all(expected), "{call}: {:?}", promised.refusals);
     match strike {
@@ -282,7 +282,7 @@ fn judge(strike: Strike, call: &Call, promised: &Promised, report: &Report, hous
     }
 }
 
-/// Whether a start that failed ended as `docs/ARCHITECTURE.md` has it.
+/// Checks that a failed start ended as `docs/ARCHITECTURE.md` has it.
 fn judge_start(strike: Strike, call: &Call, report: &Report, house: &House) {
     let exit = exit_code(report, house);
     assert_ne!(strike, Strike::Short, "{call}: it has to write the rest");
@@ -300,7 +300,7 @@ fn is_full(strike: Strike) -> bool {
     matches!(strike, Strike::Fail(Errno::ENOSPC) | Strike::FailFromNowOn(Errno::ENOSPC))
 }
 
-/// The exit code, which is told with a reason when it is not 0.
+/// The exit code; one other than 0 must be in the log, with its reason.
 fn exit_code(report: &Report, house: &House) -> i32 {
     let log = std::fs::read_to_string(house.log_path()).expect("read");
     let exit = report.exit.unwrap_or_else(|| panic!("killed by a signal: {log}"));

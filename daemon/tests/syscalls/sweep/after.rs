@@ -1,4 +1,4 @@
-//! What has to be there when a node starts again.
+//! Checks a node after its next start.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,14 @@ use serde_json::{Value, json};
 use super::life::{Fate, Friend, Line, Promised, TOPIC};
 use crate::harness::House;
 
-/// The digest as the files alone give it, with its LSN; `None` when they hold no node yet.
+/// The digest and its LSN as read from the files alone; `None` when they hold no node yet.
 pub(crate) fn digest_of_files(house: &House) -> Option<Value> {
     let (code, mut document) = house.ask(&["state", "digest", "--offline"]);
     (code == 0).then(|| document["data"].take())
 }
 
-/// Starts the node, undisturbed, and holds it against what was promised: it is there, once, in
-/// order, and nothing else is. Then the node goes on, and what is acknowledged now outlives a kill
-/// too.
+/// Starts the node undisturbed and compares it with `promised`: every promised item exists once, in
+/// order, and no other does. Then the node goes on, and what it acknowledges survives a kill too.
 pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
     let before = digest_of_files(house);
     assert!(before.is_some() || !promised.ready, "the files of a node cannot be read");
@@ -84,7 +83,7 @@ pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
     assert_eq!(digest_of_files(house), Some(digest), "after one more kill");
 }
 
-/// The lines of the topic, each in its place.
+/// Checks that each line of the topic is in its place.
 fn check_lines(house: &House, promised: &Promised) {
     let mut entries = house.get(&["gossip", "entries", TOPIC])["entries"].take();
     let mut found = entries.as_array_mut().expect("entries").drain(..).peekable();

@@ -6,53 +6,53 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-/// What a call does to the directory that is watched.
+/// The effect of a call on the watched directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Opens what is there. Changes nothing.
+    /// Opens an existing file and changes nothing.
     Open,
-    /// Opens and may create or cut.
+    /// Opens a file, and may create or truncate it.
     Create,
     /// Writes bytes.
     Write,
-    /// Makes durable.
+    /// Makes written data durable.
     Sync,
     /// Makes a directory.
     Directory,
     /// Renames or links.
     Rename,
-    /// Anything else that changes: removes, resizes, locks, sets permissions.
+    /// Any other change: removes, resizes, locks, sets permissions.
     Other,
 }
 
-/// A call below the directory that is watched.
+/// A call on a file below the watched directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// Its name in the manual.
+    /// The name of the call in the manual.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// The file, relative to the directory; of two, the first.
+    /// The file, relative to the watched directory; of two files, the first.
     pub(crate) path: PathBuf,
 }
 
 impl Call {
-    /// Whether the directory may be another one after it, or its sync may be what makes it so.
+    /// Whether the call can change the directory, or make a change durable.
     pub(crate) fn changes(&self) -> bool {
         self.kind != Kind::Open
     }
 
-    /// Whether it needs room on the disk.
+    /// Whether the call needs room on the disk.
     pub(crate) fn takes_room(&self) -> bool {
         use Kind::{Create, Directory, Rename, Write};
         matches!(self.kind, Create | Write | Directory | Rename)
     }
 
-    /// Whether it takes a file descriptor.
+    /// Whether the call takes a new file descriptor.
     pub(crate) fn opens(&self) -> bool {
         matches!(self.kind, Kind::Open | Kind::Create)
     }
 
-    /// Whether it is a segment of the log that is written or synced.
+    /// Whether the call writes or syncs a segment of the log.
     pub(crate) fn is_on_segment(&self) -> bool {
         let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         matches!(self.kind, Kind::Write | Kind::Sync) && name.ends_with(".wal")
@@ -65,7 +65,7 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// Where a call says which file it means.
+/// The argument of a call that names its file.
 #[derive(Clone, Copy)]
 enum Target {
     /// The argument with the path.
@@ -78,7 +78,7 @@ enum Target {
 
 use Target::{Fd, Name, NameAt};
 
-/// A vectored write is no [`Kind::Write`]: how long it is stands in memory.
+/// A vectored write is no [`Kind::Write`]: its length is in memory, not in a register.
 const CALLS: &[(libc::c_long, &str, Kind, Target)] = &[
     (libc::SYS_open, "open", Kind::Open, Name(0)),
     (libc::SYS_openat, "openat", Kind::Open, NameAt(0)),
@@ -119,14 +119,14 @@ const CALLS: &[(libc::c_long, &str, Kind, Target)] = &[
     (libc::SYS_fchmodat, "fchmodat", Kind::Other, NameAt(0)),
 ];
 
-/// A stopped process: its memory and its files.
+/// A stopped process, with its memory and its files.
 pub(crate) struct Process {
     id: i32,
     memory: File,
 }
 
 impl Process {
-    /// The process as it is after its `execve`: the memory of the one before is gone.
+    /// The process after its `execve`, which replaces the memory.
     pub(crate) fn new(id: i32) -> std::io::Result<Self> {
         Ok(Self { id, memory: File::open(format!("/proc/{id}/mem"))? })
     }
@@ -139,7 +139,7 @@ impl Process {
         bytes
     }
 
-    /// What a file descriptor stands for: a path, or something like `socket:[77]`.
+    /// The target of a file descriptor: a path, or a text like `socket:[77]`.
     pub(crate) fn file(&self, fd: u64) -> PathBuf {
         let directory = format!("/proc/{}/fd/{}", self.id, fd.cast_signed());
         fs::read_link(directory).unwrap_or_default()
@@ -157,7 +157,7 @@ impl Process {
         assert_ne!(number, libc::SYS_io_uring_setup, "its calls would not be seen");
         let &(_, name, kind, target) = CALLS.iter().find(|(known, ..)| *known == number)?;
         let path = match target {
-            // What it prints and logs is not of its directory.
+            // The output and the log are not files of the directory.
             Fd(at) if arguments[at] <= 2 => return None,
             Fd(at) => self.file(arguments[at]),
             Name(at) => self.path(arguments[at]),

@@ -1,4 +1,4 @@
-//! A short life of a node, and what it was promised in it.
+//! A short life of a node, and the promises that it made in its replies.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -13,7 +13,7 @@ use crate::harness::{House, until};
 
 pub(crate) const TOPIC: &str = "coop:ledger";
 
-/// Another node, to name as a member and to know the key of.
+/// Another node, which becomes a member and a known peer.
 pub(crate) struct Friend {
     pub(crate) did: String,
     pub(crate) card: String,
@@ -29,39 +29,39 @@ impl Friend {
     }
 }
 
-/// How far something has come that was asked for.
+/// How far a request has come.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Fate {
     #[default]
     NotAsked,
-    /// Asked and never answered: it may be or not.
+    /// Sent and never answered: the item may exist or not.
     Asked,
-    /// Answered with an error: it must not be.
+    /// Answered with an error: the item must not exist.
     Refused,
-    /// Answered with this: it must be.
+    /// Answered with this data: the item must exist.
     Acknowledged(Value),
 }
 
-/// What may and what must be there after a life.
+/// The items that may and that must exist after a life.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Promised {
-    /// Whether the node has said that it takes requests.
+    /// Whether the node has reported that it takes requests.
     pub(crate) ready: bool,
-    /// Whether everything was answered, if only with a refusal.
+    /// Whether every request was answered, if only with a refusal.
     pub(crate) answered: bool,
     pub(crate) identity: Fate,
     pub(crate) topic: Fate,
     pub(crate) subscription: Fate,
     pub(crate) peer: Fate,
-    /// Every line that may be there, in order.
+    /// Every message that may exist, in order.
     pub(crate) lines: Vec<(String, Fate)>,
-    /// The snapshots.
+    /// The acknowledged snapshots.
     pub(crate) snapshots: Vec<Value>,
     /// The codes of all refusals.
     pub(crate) refusals: Vec<String>,
 }
 
-/// What happens in a life besides the topic, the subscription and the peer.
+/// The requests of a life besides the topic, the subscription and the peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
@@ -70,23 +70,23 @@ pub(crate) struct Script {
     pub(crate) line_bytes: usize,
     /// Snapshots, each with a message after it.
     pub(crate) snapshots: usize,
-    /// How many calls a sample strikes at.
+    /// The number of calls that a sample strikes at.
     pub(crate) sample: u64,
 }
 
 impl Script {
-    /// Everything once.
+    /// Each kind of request once.
     pub(crate) const SHORT: Self =
         Self { name: "a short life", lines: 5, line_bytes: 20, snapshots: 1, sample: 10 };
 
-    /// A segment is filled; old snapshots and old log are let go.
+    /// Fills a segment; old snapshots and old segments are removed.
     pub(crate) const FULL: Self =
         Self { name: "a full life", lines: 20, line_bytes: 55_000, snapshots: 5, sample: 3 };
 
-    /// Lives it in `house` to the end that `plan` has for it.
+    /// Lives this script in `house` to the end that `plan` sets.
     ///
     /// # Errors
-    /// When nothing can be traced.
+    /// The error of the system when it allows no tracing.
     pub(crate) fn live(
         self,
         house: &House,
@@ -103,7 +103,7 @@ impl Script {
         Ok((promised, node.finish()))
     }
 
-    /// `None` when the node is gone before the end.
+    /// `None` when the node has ended before the last reply.
     fn ask_everything(self, house: &House, friend: &Friend, to: &mut Promised) -> Option<()> {
         let mut line = Line::connect(house)?;
         to.identity = Fate::Asked;
@@ -168,7 +168,7 @@ impl Script {
             };
             to.lines[first + number].1 = fate;
         }
-        // Without a node to connect to, nothing is printed at all.
+        // Without a node to connect to, icnctl prints no line.
         (!gone && !printed.is_empty()).then_some(())
     }
 }
@@ -185,12 +185,12 @@ impl Promised {
     }
 }
 
-/// Whether the node has come to take requests before its end.
+/// Waits until the node takes requests or has ended; returns whether it takes them.
 pub(crate) fn is_ready(house: &House, node: &Traced) -> bool {
     until("the start of icnd", || {
         let ended = node.has_ended();
         let said = std::fs::read_to_string(house.out_path()).expect("read");
-        // The end of what it says once it takes requests.
+        // The last word that `icnd` prints once it takes requests.
         if said.contains("Ctrl-C") { Some(true) } else { ended.then_some(false) }
     })
 }
@@ -201,7 +201,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// `None` when nobody is there.
+    /// `None` when no node listens.
     pub(crate) fn connect(house: &House) -> Option<Self> {
         let stream = UnixStream::connect(house.path().join("control.sock")).ok()?;
         Some(Self { stream: BufReader::new(stream) })

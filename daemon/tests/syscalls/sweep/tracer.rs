@@ -17,29 +17,29 @@ use super::call::{Call, Kind, Process};
 use super::witness::Witness;
 use crate::harness::{House, until};
 
-/// Stops until it is attached to, then becomes the program that follows.
+/// A shell that stops until the tracer attaches, then becomes the program in its arguments.
 const STOPPED: [&str; 3] = ["/bin/sh", "-c", "kill -STOP $$; exec \"$0\" \"$@\""];
 
-/// What happens at the call that is chosen.
+/// The fault at the chosen call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strike {
-    /// Nothing.
+    /// No fault.
     Nothing,
     /// `kill -9` before the call runs.
     KillBefore,
-    /// `kill -9` when half of a write is done.
+    /// `kill -9` after half of a write.
     KillWithin,
     /// `kill -9` after the call, before the process sees its result.
     KillAfter,
-    /// Half of a write is done, and its result says so.
+    /// Half of a write is done, and its result reports that.
     Short,
     /// The call does nothing and returns this error.
     Fail(Errno),
-    /// So do all calls that count from this one on.
+    /// This call and all later ones that count do nothing and return this error.
     FailFromNowOn(Errno),
 }
 
-/// Where to strike and how.
+/// The call to strike at, and the fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// Which calls count, over all threads.
@@ -50,23 +50,23 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A life that nothing happens to.
+    /// A life without a fault.
     pub(crate) const PEACE: Self = Self { counts: |_| true, at: 0, strike: Strike::Nothing };
 }
 
-/// What was seen.
+/// The calls and the end of a traced process.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// The calls that counted, in order.
     pub(crate) calls: Vec<Call>,
-    /// The call that was struck at, if it came to that.
+    /// The call that was struck at; `None` when the life ended before it.
     pub(crate) struck: Option<Call>,
     /// The exit code; `None` after a kill.
     pub(crate) exit: Option<i32>,
     pub(crate) witness: Witness,
 }
 
-/// An `icnd` that is watched.
+/// An `icnd` under the tracer.
 pub(crate) struct Traced {
     pid: Pid,
     thread: JoinHandle<Report>,
@@ -76,7 +76,7 @@ impl Traced {
     /// Starts `icnd` in `house`.
     ///
     /// # Errors
-    /// What the system says when it lets nobody be traced.
+    /// The error of the system when it allows no tracing.
     pub(crate) fn start(house: &House, plan: Plan) -> Result<Self, Errno> {
         let mut icnd = house.icnd(&STOPPED);
         icnd.args(["--http", "127.0.0.1:0"]);
@@ -97,19 +97,19 @@ impl Traced {
         Ok(Self { pid, thread })
     }
 
-    /// Whether it has come to its end.
+    /// Whether the process has ended.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Sends a signal. It may be too late for that.
+    /// Sends a signal, unless the process has ended.
     pub(crate) fn signal(&self, signal: Signal) {
         if !self.has_ended() {
             let _ = kill(self.pid, signal);
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the process.
     pub(crate) fn finish(self) -> Report {
         until("the end of icnd", || self.thread.is_finished().then_some(()));
         self.thread.join().expect("the tracer")
@@ -135,12 +135,13 @@ fn attach(command: &mut Command) -> nix::Result<Pid> {
     Ok(pid)
 }
 
-/// A call that has been entered and not left.
+/// A call in flight: entered and not left.
 struct Entered {
     call: Call,
     struck: bool,
-    /// What is written, or what its sync covers.
+    /// The start of a write; empty for other calls.
     bytes: Vec<u8>,
+    /// The last LSN that a sync covers.
     covers: u64,
 }
 
@@ -148,9 +149,9 @@ struct Tracer {
     pid: Pid,
     root: PathBuf,
     plan: Plan,
-    /// There once the process is `icnd` and no shell any more.
+    /// `None` while the process is still the shell.
     process: Option<Process>,
-    /// The threads inside a call, with the call if it counts for something.
+    /// The threads inside a call, each with the call if it is watched.
     inside: HashMap<Pid, Option<Entered>>,
     report: Report,
 }
@@ -163,7 +164,7 @@ impl Tracer {
 
     fn run(mut self) -> Report {
         loop {
-            // Children of other threads are none of its business.
+            // Other tests trace children of other threads.
             let ours = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
             let status = waitpid(None, Some(ours)).expect("a traced thread");
             let handled = match status {
@@ -190,7 +191,7 @@ impl Tracer {
         }
     }
 
-    /// A thread stands at the border of a call.
+    /// Handles a thread that enters or leaves a call.
     fn crossed(&mut self, thread: Pid) -> nix::Result<()> {
         let killed = match self.inside.remove(&thread) {
             None => self.enter(thread)?,
@@ -257,7 +258,7 @@ impl Tracer {
         Ok(false)
     }
 
-    /// What a thread is about to do, if it is of interest.
+    /// The call that a thread enters, if it is watched.
     fn look(&mut self, registers: &user_regs_struct) -> Option<Entered> {
         let process = self.process.as_ref()?;
         let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10];

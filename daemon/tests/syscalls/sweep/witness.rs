@@ -1,32 +1,31 @@
-//! Watches that nothing is told before it is durable. A killed process cannot show a missing sync,
-//! because what it wrote stays in memory; the order of its system calls can.
+//! Watches that no LSN is reported before it is durable. A kill cannot show a missing sync, because
+//! written data stays in the page cache; the order of the system calls can.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// The header of a frame in `docs/FORMAT.md`.
+/// The length of a frame's header, see `docs/FORMAT.md`.
 const FRAME_HEADER_BYTES: usize = 64;
 
-/// What has been written, synced and told.
+/// The LSNs written, synced and reported.
 #[derive(Debug, Default)]
 pub(crate) struct Witness {
     /// The last LSN written to each file.
     written: HashMap<Box<Path>, u64>,
-    /// Files whose sync has failed: nothing that is in them by then counts, whatever a later sync
-    /// says.
+    /// Files whose sync has failed: their data counts as lost, even if a later sync succeeds.
     failed: HashSet<Box<Path>>,
     durable: u64,
-    /// How many LSNs have been told.
+    /// How many LSNs have been reported.
     pub(crate) told: u64,
-    /// The first that was told too early, and what was durable then.
+    /// The first LSN that was reported too early, and the durable one then.
     pub(crate) early: Option<(u64, u64)>,
 }
 
 impl Witness {
-    /// How much of a write is looked at.
+    /// The length of a write's start that is read.
     pub(crate) const LOOK_BYTES: usize = FRAME_HEADER_BYTES;
 
-    /// A write has succeeded. `bytes` are its first ones.
+    /// Notes a write that has succeeded; `bytes` are its first ones.
     pub(crate) fn wrote(&mut self, path: &Path, bytes: &[u8]) {
         let Some(header) = bytes.first_chunk::<FRAME_HEADER_BYTES>() else { return };
         let [b'I', b'C', b'N', b'f', ..] = header else { return };
@@ -37,12 +36,12 @@ impl Witness {
         }
     }
 
-    /// What a sync of `path` that starts now makes durable.
+    /// The last LSN that a sync of `path` started now makes durable.
     pub(crate) fn covers(&self, path: &Path) -> u64 {
         self.written.get(path).copied().unwrap_or(0)
     }
 
-    /// A sync that has covered everything up to `lsn` has ended.
+    /// Notes the end of a sync that covers `path` up to `lsn`.
     pub(crate) fn synced(&mut self, path: &Path, lsn: u64, well: bool) {
         if !well {
             self.failed.insert(path.into());
@@ -51,7 +50,7 @@ impl Witness {
         }
     }
 
-    /// `bytes` leave through a socket.
+    /// Notes `bytes` sent through a socket, and the LSNs in them.
     pub(crate) fn tells(&mut self, bytes: &[u8]) {
         const KEY: &str = "\"lsn\":";
         let text = String::from_utf8_lossy(bytes);
