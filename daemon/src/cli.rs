@@ -2,6 +2,8 @@
 
 mod acks;
 mod args;
+#[cfg(test)]
+mod golden;
 mod lines;
 mod moment;
 mod render;

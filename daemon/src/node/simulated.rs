@@ -1,8 +1,8 @@
 //! A node on a simulated disk, for tests.
 
-use icn_gossip::{KeyCard, Keypair};
+use icn_gossip::{KeyCard, Keypair, Mutation};
 use icn_snapshot::Policy;
-use icn_wal::disk::SimDisk;
+use icn_wal::disk::{Disk, SimDisk};
 
 use super::{Identity, Node, Rng};
 
@@ -20,4 +20,9 @@ pub(crate) fn node(disk: &SimDisk) -> Node<SimDisk> {
     let card = KeyCard::sign(&keypair, [8; 32], 1);
     let identity = Identity { keypair, card, network: [9; 32] };
     Node::open(disk, Policy::default(), identity, Box::new(Constant), 1).expect("a node")
+}
+
+/// Commits a mutation that no request makes.
+pub(crate) fn apply<D: Disk>(node: &mut Node<D>, now_ms: u64, mutation: Mutation) {
+    node.commit(now_ms, mutation).expect("a mutation");
 }
