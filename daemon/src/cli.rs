@@ -2,6 +2,7 @@
 
 mod acks;
 mod args;
+mod documents;
 #[cfg(test)]
 mod golden;
 mod lines;
@@ -10,6 +11,7 @@ mod render;
 mod salvage;
 mod snapshot;
 mod subscribe;
+mod table;
 mod tail;
 mod wal;
 mod written;
@@ -21,24 +23,27 @@ use clap::{CommandFactory, Parser};
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_snapshot::{PointInTime, state_at};
 use icn_wal::Lsn;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use self::args::{
     Cli, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand,
     TopicCommand, WalArgs, WalCommand,
 };
-use self::render::View;
+use self::documents::{AllEntries, ShownPeers};
+use self::render::Show;
 use crate::config;
 use crate::control::client::Client;
 use crate::control::codes;
-use crate::control::request::{Reply, Request, snapshot_id};
+use crate::control::reply::peers::PeerState;
+use crate::control::reply::{self, Entries, FromReply, Peers, Reply, Verified};
+use crate::control::request::{Request, snapshot_id};
 use crate::data::{datadir, keyfile, offline};
 use crate::exit;
 use crate::failure::Failure;
 use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work;
-use crate::node::{ask, describe_digest, describe_identity, describe_snapshots};
+use crate::node::{ask, describe};
 
 const ONLINE: Source = Source { offline: false };
 
@@ -53,7 +58,7 @@ pub fn main() -> u8 {
             if failure.is_silent() {
                 // The output has said everything.
             } else if as_json {
-                let document = json!({ "ok": false, "error": failure });
+                let document = reply::document(Err::<&(), _>(&failure));
                 let _ = writeln!(io::stdout(), "{document}");
             } else {
                 let _ = writeln!(io::stderr(), "{failure}");
@@ -67,17 +72,17 @@ fn act(cli: Cli) -> Result<(), Failure> {
     let directory = config::data_dir(cli.data_dir.as_deref())?;
     let ctl = Ctl { directory, as_json: cli.json };
     match cli.command {
-        Command::Status => ctl.show(ONLINE, &Request::Status, View::Status),
+        Command::Status => ctl.show::<reply::Status>(ONLINE, &Request::Status),
         Command::Topic(command) => ctl.topic(command),
         Command::Gossip(command) => ctl.gossip(command),
         Command::Peer(command) => ctl.peer(command),
         Command::Snapshot(command) => ctl.snapshot(command),
         Command::Wal(command) => ctl.wal(command),
         Command::State(StateCommand::Digest { lsn, source }) => {
-            ctl.show(source, &Request::Digest { lsn }, View::Digest)
+            ctl.show::<reply::Digest>(source, &Request::Digest { lsn })
         }
         Command::Identity(IdentityCommand::Show(source)) => {
-            ctl.show(source, &Request::Identity, View::Identity)
+            ctl.show::<reply::Identity>(source, &Request::Identity)
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "icnctl", &mut io::stdout());
@@ -112,15 +117,15 @@ impl Ctl {
                     max_entries,
                     retention_days,
                 };
-                self.show(ONLINE, &request, View::TopicCreated)
+                self.show::<reply::TopicCreated>(ONLINE, &request)
             }
-            TopicCommand::List(source) => self.show(source, &Request::TopicList, View::Topics),
+            TopicCommand::List(source) => self.show::<reply::Topics>(source, &Request::TopicList),
             TopicCommand::Show { topic, source } => {
-                self.show(source, &Request::TopicShow { topic }, View::Topic)
+                self.show::<reply::TopicShown>(source, &Request::TopicShow { topic })
             }
             TopicCommand::Delete { topic, yes } => {
                 confirm(yes, &format!("forget {topic} and its entries on this node"))?;
-                self.show(ONLINE, &Request::TopicDelete { topic }, View::TopicDeleted)
+                self.show::<reply::TopicDeleted>(ONLINE, &Request::TopicDelete { topic })
             }
         }
     }
@@ -135,7 +140,7 @@ impl Ctl {
                     Some(text) if text != "-" => text.into_bytes(),
                     _ => read_message()?,
                 };
-                self.show(ONLINE, &lines::publication(&topic, &payload), View::Published)
+                self.show::<reply::Published>(ONLINE, &lines::publication(&topic, &payload))
             }
             GossipCommand::Subscribe { topic, follow: true, cursor, from_start, after } => {
                 let after = if from_start { Some(0) } else { after };
@@ -143,39 +148,43 @@ impl Ctl {
                 subscribe::follow(&self.directory, wanted, self.as_json)
             }
             GossipCommand::Cursor(CursorCommand::Delete { topic, name: cursor }) => {
-                self.show(ONLINE, &Request::CursorDelete { topic, cursor }, View::CursorDeleted)
+                self.show::<reply::CursorDeleted>(ONLINE, &Request::CursorDelete { topic, cursor })
             }
             GossipCommand::Subscribe { topic, .. } => {
-                self.show(ONLINE, &Request::Subscribe { topic }, View::Subscribed)
+                self.show::<reply::Subscribed>(ONLINE, &Request::Subscribe { topic })
             }
             GossipCommand::Unsubscribe { topic } => {
-                self.show(ONLINE, &Request::Unsubscribe { topic }, View::Unsubscribed)
+                self.show::<reply::Unsubscribed>(ONLINE, &Request::Unsubscribe { topic })
             }
             GossipCommand::Subscriptions(source) => {
-                self.show(source, &Request::Subscriptions, View::Subscriptions)
+                self.show::<reply::Subscriptions>(source, &Request::Subscriptions)
             }
             GossipCommand::Entries { topic, limit, after, source } => {
-                let entries = self.entries(&topic, limit, after, source)?;
-                self.tell(&entries, View::Entries)
+                self.print(&self.entries(&topic, limit, after, source)?)
             }
         }
     }
 
     /// All pages as one.
-    fn entries(&self, topic: &str, limit: Option<usize>, after: u64, source: Source) -> Reply {
+    fn entries(
+        &self,
+        topic: &str,
+        limit: Option<usize>,
+        after: u64,
+        source: Source,
+    ) -> Result<AllEntries, Failure> {
         let mut asked = self.asker(source)?;
-        let (mut entries, mut after) = (Vec::new(), after);
+        let mut entries = Vec::new();
+        let mut after = after;
         loop {
             let limit = limit.map(|limit| limit - entries.len());
-            let mut page =
-                asked.ask(&Request::Entries { topic: topic.to_owned(), after, limit })?;
-            let got = page["entries"].as_array_mut().map(std::mem::take).unwrap_or_default();
-            let nothing = got.is_empty();
-            entries.extend(got);
-            after = page["last"].as_u64().unwrap_or(after);
-            let more = page["more"] == true && !nothing;
+            let request = Request::Entries { topic: topic.to_owned(), after, limit };
+            let page: Entries = asked.ask(&request)?;
+            let more = page.more && !page.entries.is_empty();
+            entries.extend(page.entries);
+            after = page.last;
             if !more || limit.is_some_and(|limit| limit == 0) {
-                return Ok(json!({ "entries": entries, "last": after, "more": more }));
+                return Ok(AllEntries { entries, last: after, more });
             }
         }
     }
@@ -183,19 +192,16 @@ impl Ctl {
     fn peer(&self, command: PeerCommand) -> Result<(), Failure> {
         match command {
             PeerCommand::List { all, source } => {
-                let mut data = self.asker(source)?.ask(&Request::PeerList)?;
-                if let Some(peers) = data["peers"].as_array_mut() {
-                    let known = peers.len();
-                    peers.retain(|peer| all || peer["state"] == "connected");
-                    data["known"] = json!(known);
-                }
-                self.tell(&data, View::Peers)
+                let Peers { mut peers } = self.asker(source)?.ask(&Request::PeerList)?;
+                let known = peers.len();
+                peers.retain(|peer| all || peer.state == PeerState::Connected);
+                self.print(&ShownPeers { peers, known })
             }
             PeerCommand::Add { card } => {
-                self.show(ONLINE, &Request::PeerAdd { card }, View::PeerAdded)
+                self.show::<reply::PeerAdded>(ONLINE, &Request::PeerAdd { card })
             }
             PeerCommand::Remove { did } => {
-                self.show(ONLINE, &Request::PeerRemove { did }, View::PeerRemoved)
+                self.show::<reply::PeerRemoved>(ONLINE, &Request::PeerRemove { did })
             }
         }
     }
@@ -204,8 +210,8 @@ impl Ctl {
         let log = log.as_deref();
         let open = || wal::open(&self.directory, log);
         match command {
-            WalCommand::List(_) => self.tell(&wal::list(&open()?)?, View::Segments),
-            WalCommand::Verify(_) => self.tell(&wal::verify(&open()?)?, View::LogVerified),
+            WalCommand::List(_) => self.print(&wal::list(&open()?)?),
+            WalCommand::Verify(_) => self.print(&wal::verify(&open()?)?),
             WalCommand::Dump { from, to, limit, since, until, types, follow, .. } => {
                 let filter = wal::Filter { from, to, limit, since, until, types };
                 if follow {
@@ -216,22 +222,26 @@ impl Ctl {
             }
             WalCommand::Salvage { to, from, .. } => {
                 let found = salvage::run(&self.directory, log, to.as_deref(), from)?;
-                self.tell(&found, View::Salvaged)?;
+                self.print(&found)?;
                 salvage::verdict(&found)
             }
         }
     }
 
-    fn show(&self, source: Source, request: &Request, view: View) -> Result<(), Failure> {
-        self.tell(&self.asker(source)?.ask(request)?, view)
+    /// Prints the reply to `request`.
+    fn show<R>(&self, source: Source, request: &Request) -> Result<(), Failure>
+    where
+        R: FromReply + Serialize + Show,
+    {
+        self.print(&self.asker(source)?.ask::<R>(request)?)
     }
 
-    fn tell(&self, data: &Value, view: View) -> Result<(), Failure> {
+    fn print<T: Serialize + Show>(&self, data: &T) -> Result<(), Failure> {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let written = if self.as_json {
-            writeln!(out, "{}", json!({ "ok": true, "data": data }))
+            writeln!(out, "{}", reply::document(Ok(data)))
         } else {
-            view.write(data, &mut out)
+            data.show(&mut out)
         };
         written.and_then(|()| out.flush()).map_err(|error| unwritable(&error))
     }
@@ -262,11 +272,11 @@ enum Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn ask(&mut self, request: &Request) -> Reply {
+    fn ask<R: FromReply>(&mut self, request: &Request) -> Result<R, Failure> {
         match self {
             Self::Node(client) => client.ask(request),
-            Self::Files(directory) => from_files(directory, request),
-            Self::Owner(directory) => offline::ask(directory, request.clone()),
+            Self::Files(directory) => from_files(directory, request)?.try_into(),
+            Self::Owner(directory) => offline::ask(directory, request.clone())?.try_into(),
         }
     }
 }
@@ -274,20 +284,20 @@ impl Asker<'_> {
 fn from_files(directory: &Path, request: &Request) -> Reply {
     let disk = datadir::read_only(directory)?;
     match request {
-        Request::Identity => Ok(describe_identity(&keyfile::read(directory)?.card)),
+        Request::Identity => Ok(describe::identity(&keyfile::read(directory)?.card).into()),
         Request::SnapshotList => {
             let retention = offline::config(directory)?.policy.retention;
             let window = icn_snapshot::restore_window(&disk)?;
-            Ok(describe_snapshots(&icn_snapshot::list(&disk, retention)?, window))
+            Ok(describe::snapshots(&icn_snapshot::list(&disk, retention)?, window).into())
         }
         Request::Digest { lsn } => {
             let at = lsn.and_then(Lsn::new).map_or(PointInTime::Latest, PointInTime::Lsn);
             let past = state_at::<Machine, _>(&disk, at)?;
-            Ok(describe_digest(&past.state, past.lsn))
+            Ok(describe::state_digest(&past.state, past.lsn).into())
         }
         Request::SnapshotVerify { id } => {
             state_at::<Machine, _>(&disk, PointInTime::Snapshot(snapshot_id(id)?))?;
-            Ok(json!({ "id": id, "verified": true }))
+            Ok(Verified { id: id.clone(), verified: true }.into())
         }
         Request::SnapshotPreview { to } => work::preview_offline(&disk, to),
         Request::SnapshotDiff { from, to } => work::compare(&disk, from.as_ref(), to.as_ref()),

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub mod codes;
+pub mod reply;
 pub mod request;
 pub(crate) mod server;
 pub(crate) mod socket;

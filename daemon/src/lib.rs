@@ -32,3 +32,4 @@ pub mod node;
 mod report;
 pub mod run;
 mod shell;
+mod text;

@@ -6,6 +6,7 @@
 
 mod commit;
 mod consumers;
+pub mod describe;
 mod diff;
 pub mod guard;
 mod import;
@@ -24,8 +25,7 @@ pub mod work;
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
-pub(crate) use query::{EntryFields, describe_plan, describe_topic};
-pub use query::{ask, describe_digest, describe_identity, describe_snapshot, describe_snapshots};
+pub use query::ask;
 pub use snapshots::Draft;
 use snapshots::{SAVES_MAX, SCRUB_MS};
 pub use turn::{Effect, Inputs, Output, Turn};
@@ -34,13 +34,13 @@ use icn_gossip::mesh::Mesh;
 use icn_gossip::{Did, KeyCard, Keypair, Mutation, NodeId, Outcome, Provenance, Reject, State};
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
-use serde_json::json;
 
 use self::guard::Guard;
 use self::machine::Machine;
 use self::work::Work;
 use crate::control::codes;
-use crate::control::request::{Reply, Request};
+use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
+use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
@@ -261,7 +261,7 @@ impl<D: Disk> Node<D> {
             Request::Unsubscribe { topic } => {
                 let by = Provenance::Local;
                 self.commit(now_ms, Mutation::Unsubscribe { topic, by }).map(|(lsn, outcome)| {
-                    json!({ "lsn": lsn, "was_subscribed": outcome == Outcome::Done })
+                    Unsubscribed { lsn, was_subscribed: outcome == Outcome::Done }.into()
                 })
             }
             Request::Follow { topic, cursor, after } => self.follow(now_ms, topic, cursor, after),
@@ -284,7 +284,7 @@ impl<D: Disk> Node<D> {
         let (by, time_ms) = (Provenance::Local, now_ms);
         let (lsn, outcome) = self.commit(now_ms, Mutation::Subscribe { topic, by, time_ms })?;
         let pending = outcome == Outcome::Subscribed { pending: true };
-        Ok(json!({ "lsn": lsn, "pending": pending, "already": outcome == Outcome::Duplicate }))
+        Ok(Subscribed { lsn, pending, already: outcome == Outcome::Duplicate }.into())
     }
 
     fn peer_add(&mut self, now_ms: u64, card: &str) -> Reply {
@@ -298,7 +298,7 @@ impl<D: Disk> Node<D> {
         }
         let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
         let already = outcome == Outcome::Duplicate;
-        Ok(json!({ "lsn": lsn, "did": did.to_string(), "already": already }))
+        Ok(PeerAdded { lsn, did: did.to_string(), already }.into())
     }
 
     fn peer_remove(&mut self, now_ms: u64, did: &str) -> Reply {
@@ -306,7 +306,7 @@ impl<D: Disk> Node<D> {
         let (lsn, outcome) = self.commit(now_ms, Mutation::RemovePeer(did))?;
         let connected = self.mesh.links().any(|(_, link)| link.peer == did);
         let was_known = outcome == Outcome::Done;
-        Ok(json!({ "lsn": lsn, "was_known": was_known, "connected": connected }))
+        Ok(PeerRemoved { lsn, was_known, connected }.into())
     }
 }
 

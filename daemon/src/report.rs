@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use icn_gossip::Did;
 use icn_snapshot::Recovery;
-use serde_json::Value;
 
 use crate::control::socket;
+use crate::text::counted;
 
 /// What the start has to tell.
 pub(crate) struct Start<'a> {
@@ -120,99 +120,4 @@ fn control_command() -> String {
 fn relative(path: &Path) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).to_path_buf()
-}
-
-/// The rows of `icnctl status` and of the first page.
-#[must_use]
-pub(crate) fn status_rows(status: &Value, now_ms: u64) -> Vec<(&'static str, String)> {
-    let number = |path: &str| status.pointer(path).and_then(Value::as_u64).unwrap_or(0);
-    let text = |path: &str| status.pointer(path).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let snapshot = match status.pointer("/snapshot/id").and_then(Value::as_str) {
-        None => "none yet; the log holds everything".to_owned(),
-        Some(id) => format!(
-            "{id}, taken {} ago, verified · {} kept",
-            duration(now_ms.saturating_sub(number("/snapshot/created"))),
-            number("/snapshot/kept"),
-        ),
-    };
-    let clean = status.pointer("/last_start/clean").and_then(Value::as_bool) == Some(true);
-    let replayed = counted(number("/last_start/records_replayed"), "record");
-    let torn = match number("/last_start/torn_bytes") {
-        0 => String::new(),
-        torn => format!(", {torn} unacknowledged bytes left out"),
-    };
-    let last_start = match (number("/node/incarnation"), clean) {
-        (1, _) => "the first".to_owned(),
-        (_, true) => format!("after an orderly stop, {replayed} replayed"),
-        (_, false) => format!("after a crash or kill, {replayed} replayed{torn}, nothing lost"),
-    };
-    vec![
-        ("DID", text("/node/did")),
-        ("Version", format!("{} · start {}", text("/node/version"), number("/node/incarnation"))),
-        (
-            "Gossip",
-            format!(
-                "{} ({} private, {} sealed) · {} · {} in {}",
-                counted(number("/gossip/topics"), "topic"),
-                number("/gossip/private_topics"),
-                number("/gossip/sealed_topics"),
-                counted(number("/gossip/subscriptions"), "subscription"),
-                entries(number("/gossip/entries")),
-                bytes(number("/gossip/bytes")),
-            ),
-        ),
-        (
-            "Log",
-            format!(
-                "durable to #{} · {} in {}",
-                number("/wal/durable_lsn"),
-                bytes(number("/wal/bytes")),
-                counted(number("/wal/segments"), "segment"),
-            ),
-        ),
-        ("Snapshot", snapshot),
-        ("Last start", last_start),
-        ("Peers", counted(number("/peers/known"), "key")),
-    ]
-}
-
-/// `1 record`, `2 records`.
-#[must_use]
-pub(crate) fn counted(count: u64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
-fn entries(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
-}
-
-/// A size for people.
-#[must_use]
-pub(crate) fn bytes(count: u64) -> String {
-    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| count >= *unit) {
-        Some((name, unit)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),
-        None => format!("{count} B"),
-    }
-}
-
-/// A duration for people.
-#[must_use]
-pub(crate) fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
-/// A moment for people: UTC to the second.
-#[must_use]
-pub(crate) fn moment(ms: u64) -> String {
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| "?".into(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

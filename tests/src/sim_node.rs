@@ -1,6 +1,6 @@
 //! A real [`Node`] on a simulated disk, with a release that waits for the disk as its shell does.
 
-use icn_daemon::control::request::{Reply, Request};
+use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
 use icn_daemon::node::machine::Machine;
 use icn_daemon::node::{Effect, Identity, Inputs, Node, Output, Turn};
@@ -50,7 +50,7 @@ impl SimNode {
     ///
     /// # Panics
     /// If the node does not reply.
-    pub fn ask(&mut self, request: Request) -> Reply {
+    pub fn ask(&mut self, request: Request) -> Result<Value, Failure> {
         self.now_ms += 1;
         let turn = self.node.step(self.now_ms, Inputs::requests(vec![((), request)]));
         self.release(turn).expect("an answer")
@@ -82,7 +82,7 @@ impl SimNode {
         (self.node.store().lsn(), digest(&Machine(self.node.state().clone())))
     }
 
-    fn release(&mut self, turn: Turn<()>) -> Option<Reply> {
+    fn release(&mut self, turn: Turn<()>) -> Option<Result<Value, Failure>> {
         let mut last = None;
         for Output { after, effect } in turn.outputs {
             if let Some(lsn) = Lsn::new(after)
@@ -91,7 +91,7 @@ impl SimNode {
                 return Some(Err(error.into()));
             }
             last = match effect {
-                Effect::Reply((), reply) => Some(reply),
+                Effect::Reply((), reply) => Some(reply.map(|data| data.to_value())),
                 Effect::Save(draft, _) => {
                     let saved = self.node.store().compactor().save(draft.image);
                     self.node.saved(self.now_ms, saved.is_ok());
@@ -104,13 +104,14 @@ impl SimNode {
                     let compactor = self.node.store().compactor().clone();
                     let node = &mut self.node;
                     let now_ms = self.now_ms;
-                    Some(work.perform(&compactor, |prepared| {
+                    let reply = work.perform(&compactor, |prepared| {
                         let (after, reply) = node.settle(now_ms, prepared);
                         if let Some(lsn) = Lsn::new(after) {
                             node.store().wal().wait(lsn)?;
                         }
                         reply
-                    }))
+                    });
+                    Some(reply.map(|data| data.to_value()))
                 }
             };
         }

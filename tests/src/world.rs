@@ -11,7 +11,7 @@ mod turn;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use icn_daemon::control::request::Reply;
+use icn_daemon::failure::Failure;
 use icn_daemon::node::{Identity, Node, Rng};
 use icn_gossip::mesh::{LinkId, Root};
 use icn_gossip::{Did, KeyCard, Keypair, TopicId};
@@ -81,7 +81,7 @@ pub struct World {
     /// Members that read no frame.
     pub not_reading: BTreeSet<usize>,
     /// The released replies, by the number of the request.
-    pub replies: BTreeMap<u64, Reply>,
+    pub replies: BTreeMap<u64, Result<Value, Failure>>,
     next_request: u64,
     trace: blake3::Hasher,
     /// Bytes of frames that have arrived, by node.
@@ -246,7 +246,7 @@ impl World {
     ///
     /// # Panics
     /// If the node does not reply within a minute.
-    pub fn ask_and_wait(&mut self, index: usize, line: Value) -> Reply {
+    pub fn ask_and_wait(&mut self, index: usize, line: Value) -> Result<Value, Failure> {
         let request_id = self.ask(index, line);
         for _ in 0..60_000 {
             if let Some(reply) = self.replies.remove(&request_id) {

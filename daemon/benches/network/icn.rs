@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use icn_daemon::control::request::{Reply, Request, reply_from_line};
+use icn_daemon::control::reply::reply_from_line;
+use icn_daemon::control::request::Request;
+use icn_daemon::failure::Failure;
 use serde_json::Value;
 
 use crate::contender::{Network, Plan, until};
@@ -221,7 +223,7 @@ impl Client {
         self.requests.write_all(format!("{request}\n").as_bytes())?;
         let mut line = Vec::new();
         self.next_line(&mut line)?;
-        let reply: Reply = reply_from_line(&line);
+        let reply: Result<Value, Failure> = reply_from_line(&line);
         reply.map_err(|failure| failure.to_string().into())
     }
 

@@ -9,13 +9,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::written::Written;
 use crate::control::codes;
+use crate::control::reply::Begun;
 use crate::control::request::Request;
 use crate::exit;
 use crate::failure::Failure;
@@ -63,9 +63,9 @@ impl Progress {
     }
 
     /// The topic is known, if this answer names it.
-    pub(super) fn begin(&self, begun: &Value) {
-        if let Some(id) = begun["topic"].as_str() {
-            *self.topic.lock() = Some(id.to_owned());
+    pub(super) fn begin(&self, begun: &Begun) {
+        if let Some(id) = &begun.topic {
+            *self.topic.lock() = Some(id.clone());
         }
     }
 

@@ -17,18 +17,21 @@ use icn_gossip::{
 use icn_snapshot::Policy;
 use icn_wal::{FsDisk, Lsn};
 use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::render::{View, entry_line};
+use super::documents::{AllEntries, Checked, Exported, Pruned, ShownPeers, Taken};
+use super::render::Show;
 use super::{salvage, wal};
+use crate::control::reply::stream::StreamLine;
+use crate::control::reply::{self, Snapshot};
 use crate::control::server;
 use crate::control::subscribers::{Arrivals, Subscribers};
 use crate::failure::Failure;
-use crate::node::{
-    Effect, Identity, Inputs, Node, Output, PeerEvent, Rng, describe_snapshot, simulated,
-};
+use crate::node::{Effect, Identity, Inputs, Node, Output, PeerEvent, Rng, describe, simulated};
 use crate::shell::inbox::{Call, Input, ReplySender};
 
 /// A time that no clock has reached yet: whatever the clock says, an age is 0 s.
@@ -200,7 +203,8 @@ fn turn(
             Effect::Save(draft, caller) => {
                 let saved = compactor.save(draft.image);
                 node.saved(now_ms, saved.is_ok());
-                let reply = saved.map(|saved| describe_snapshot(&saved)).map_err(Failure::from);
+                let reply =
+                    saved.map(|saved| describe::snapshot(&saved).into()).map_err(Failure::from);
                 caller.map(|caller| caller.send(reply));
             }
             Effect::Work(work, caller) => {
@@ -245,9 +249,18 @@ fn lines(text: &[u8]) -> Value {
     String::from_utf8_lossy(text).lines().collect()
 }
 
-fn shown(view: View, data: &Value) -> Value {
+/// The text of a document. Read as its type, the document loses and gains nothing.
+fn shown<R: Serialize + DeserializeOwned + Show>(data: &Value) -> Value {
+    let document: R = serde_json::from_value(data.clone()).unwrap_or_else(|error| {
+        panic!("{error}: {data}");
+    });
+    assert_eq!(serde_json::to_value(&document).expect("JSON"), *data);
+    text(&document)
+}
+
+fn text(document: &impl Show) -> Value {
     let mut text = Vec::new();
-    view.write(data, &mut text).expect("memory");
+    document.show(&mut text).expect("memory");
     lines(&text)
 }
 
@@ -276,10 +289,22 @@ impl Script {
         reply["data"].take()
     }
 
-    fn ask(&mut self, name: &str, view: View, request: Value) -> Value {
+    fn ask<R>(&mut self, name: &str, request: Value) -> Value
+    where
+        R: Serialize + DeserializeOwned + Show,
+    {
+        self.ask_and_show(name, request, shown::<R>)
+    }
+
+    fn ask_and_show(
+        &mut self,
+        name: &str,
+        request: Value,
+        show: impl FnOnce(&Value) -> Value,
+    ) -> Value {
         let mut reply = self.send(&request);
         assert_eq!(reply["ok"], true, "{request}: {reply}");
-        let text = shown(view, &reply["data"]);
+        let text = show(&reply["data"]);
         self.golden.check(name, &json!({ "request": request, "reply": reply, "text": text }));
         reply["data"].take()
     }
@@ -293,10 +318,24 @@ impl Script {
     }
 
     /// A document of `icnctl` itself.
-    fn document(&mut self, name: &str, view: View, data: &Value) {
-        let document = json!({ "document": data, "text": shown(view, data) });
+    fn document<R>(&mut self, name: &str, data: &Value)
+    where
+        R: Serialize + DeserializeOwned + Show,
+    {
+        let document = json!({ "document": data, "text": shown::<R>(data) });
         self.golden.check(name, &document);
     }
+}
+
+fn entries_shown(data: &Value) -> Value {
+    let page: reply::Entries = serde_json::from_value(data.clone()).expect("a page");
+    text(&AllEntries { entries: page.entries, last: page.last, more: page.more })
+}
+
+fn peers_shown(data: &Value) -> Value {
+    let reply::Peers { peers } = serde_json::from_value(data.clone()).expect("peers");
+    let known = peers.len();
+    text(&ShownPeers { peers, known })
 }
 
 fn position(topic: TopicId, epoch: u64, seq: u64) -> Position {
@@ -305,32 +344,32 @@ fn position(topic: TopicId, epoch: u64, seq: u64) -> Position {
 }
 
 fn empty_node(script: &mut Script) {
-    script.ask("identity", View::Identity, json!({ "cmd": "identity" }));
-    script.ask("status_new", View::Status, json!({ "cmd": "status" }));
-    script.ask("topic_list_empty", View::Topics, json!({ "cmd": "topic_list" }));
+    script.ask::<reply::Identity>("identity", json!({ "cmd": "identity" }));
+    script.ask::<reply::Status>("status_new", json!({ "cmd": "status" }));
+    script.ask::<reply::Topics>("topic_list_empty", json!({ "cmd": "topic_list" }));
     let subscriptions = json!({ "cmd": "subscriptions" });
-    script.ask("subscriptions_empty", View::Subscriptions, subscriptions);
-    script.ask("peer_list_empty", View::Peers, json!({ "cmd": "peer_list" }));
-    script.ask("snapshot_list_empty", View::Snapshots, json!({ "cmd": "snapshot_list" }));
+    script.ask::<reply::Subscriptions>("subscriptions_empty", subscriptions);
+    script.ask_and_show("peer_list_empty", json!({ "cmd": "peer_list" }), peers_shown);
+    script.ask::<reply::Snapshots>("snapshot_list_empty", json!({ "cmd": "snapshot_list" }));
 }
 
 fn topics(script: &mut Script) {
     let create = json!({ "cmd": "topic_create", "name": "a:public" });
-    script.ask("topic_create_public", View::TopicCreated, create.clone());
+    script.ask::<reply::TopicCreated>("topic_create_public", create.clone());
     script.refused("topic_create_again", create);
     let member = Keypair::from_seed([5; 32]).did().to_string();
     let create = json!({ "cmd": "topic_create", "name": "b:members", "members": [member] });
-    script.ask("topic_create_members", View::TopicCreated, create);
+    script.ask::<reply::TopicCreated>("topic_create_members", create);
     let create = json!({
         "cmd": "topic_create", "name": "c:trusted", "min_trust": 300, "scope": "regional",
         "max_entries": 2, "retention_days": 1,
     });
-    script.ask("topic_create_min_trust", View::TopicCreated, create);
+    script.ask::<reply::TopicCreated>("topic_create_min_trust", create);
     let mut spec = TopicSpec::new("d:sealed".into(), Access::public().encode(), START_MS);
     spec.access = AccessBytes::from_bytes(vec![99]);
     let genesis = Genesis::sign(&Keypair::from_seed([5; 32]), NETWORK, spec, 4);
     script.house.apply(Mutation::CreateTopic(genesis));
-    script.ask("topic_list", View::Topics, json!({ "cmd": "topic_list" }));
+    script.ask::<reply::Topics>("topic_list", json!({ "cmd": "topic_list" }));
     let publish = json!({ "cmd": "publish", "topic": "d:sealed", "text": "x" });
     script.refused("publish_sealed", publish);
     script.refused("topic_show_unknown", json!({ "cmd": "topic_show", "topic": "no:such" }));
@@ -339,9 +378,9 @@ fn topics(script: &mut Script) {
 fn entries(script: &mut Script) {
     let publish =
         |topic: &str, text: &str| json!({ "cmd": "publish", "topic": topic, "text": text });
-    script.ask("publish_text", View::Published, publish("a:public", "one\u{1b}[2Jline\n"));
+    script.ask::<reply::Published>("publish_text", publish("a:public", "one\u{1b}[2Jline\n"));
     let publish_bytes = json!({ "cmd": "publish", "topic": "a:public", "base64": "/wD+" });
-    script.ask("publish_base64", View::Published, publish_bytes);
+    script.ask::<reply::Published>("publish_base64", publish_bytes);
     script.refused(
         "publish_bad_base64",
         json!({ "cmd": "publish", "topic": "a:public", "base64": "!" }),
@@ -352,26 +391,26 @@ fn entries(script: &mut Script) {
     let key = LogKey::of(&entry);
     script.house.apply(Mutation::Append { entry: entry.clone(), received_ms: START_MS });
     let entries = json!({ "cmd": "entries", "topic": "a:public" });
-    script.ask("entries", View::Entries, entries);
+    script.ask_and_show("entries", entries, entries_shown);
     let first = json!({ "cmd": "entries", "topic": "a:public", "after": 1, "limit": 1 });
-    script.ask("entries_page", View::Entries, first);
+    script.ask_and_show("entries_page", first, entries_shown);
     let twin = Entry::sign(&other, &position(topic, u64::MAX - 1, 1), "the twin".into());
     script.house.apply(Mutation::Freeze(Box::new((entry, twin))));
     assert!(script.house.node.lock().state().head(&key).proof.is_some(), "a frozen log");
     let show = json!({ "cmd": "topic_show", "topic": "a:public" });
-    script.ask("topic_show", View::Topic, show);
+    script.ask::<reply::TopicShown>("topic_show", show);
     let show = json!({ "cmd": "topic_show", "topic": "b:members" });
-    script.ask("topic_show_members", View::Topic, show);
+    script.ask::<reply::TopicShown>("topic_show_members", show);
 }
 
 fn subscriptions(script: &mut Script) {
     let subscribe = |topic: &str| json!({ "cmd": "subscribe", "topic": topic });
     let unsubscribe = |topic: &str| json!({ "cmd": "unsubscribe", "topic": topic });
-    script.ask("subscribe", View::Subscribed, subscribe("a:public"));
-    script.ask("subscribe_again", View::Subscribed, subscribe("a:public"));
-    script.ask("subscribe_pending", View::Subscribed, subscribe("x:later"));
-    script.ask("unsubscribe", View::Unsubscribed, unsubscribe("a:public"));
-    script.ask("unsubscribe_again", View::Unsubscribed, unsubscribe("a:public"));
+    script.ask::<reply::Subscribed>("subscribe", subscribe("a:public"));
+    script.ask::<reply::Subscribed>("subscribe_again", subscribe("a:public"));
+    script.ask::<reply::Subscribed>("subscribe_pending", subscribe("x:later"));
+    script.ask::<reply::Unsubscribed>("unsubscribe", unsubscribe("a:public"));
+    script.ask::<reply::Unsubscribed>("unsubscribe_again", unsubscribe("a:public"));
 }
 
 /// What is sent and received on a connection that follows a topic.
@@ -379,11 +418,8 @@ fn streams(script: &mut Script) {
     let house = &script.house;
     let told = |line: &mut Line, log: &mut Vec<Value>| {
         let received = line.receive();
-        let text = if let Some(index) = received["index"].as_u64() {
-            json!(format!("{index:<7} {}", entry_line(&received)))
-        } else {
-            json!(null)
-        };
+        let text =
+            serde_json::from_value(received.clone()).ok().map(|line: StreamLine| text(&line));
         log.push(json!({ "received": received, "text": text }));
     };
     let say = |line: &mut Line, log: &mut Vec<Value>, request: Value| {
@@ -437,23 +473,23 @@ fn streams(script: &mut Script) {
 
 fn cursors(script: &mut Script) {
     let subscriptions = json!({ "cmd": "subscriptions" });
-    script.ask("subscriptions", View::Subscriptions, subscriptions);
+    script.ask::<reply::Subscriptions>("subscriptions", subscriptions);
     let cursor = |cmd: &str, name: &str| json!({ "cmd": cmd, "topic": "a:public", "cursor": name });
     let mut forward = cursor("cursor_move", "billing");
     forward["arrival"] = 3.into();
-    // `icnctl` shows nothing of it; any view does.
-    script.ask("cursor_move", View::Entries, forward.clone());
+    // `icnctl` prints nothing of it.
+    script.ask_and_show("cursor_move", forward.clone(), |_| json!([]));
     forward["arrival"] = 99.into();
     script.refused("cursor_move_ahead", forward);
-    script.ask("cursor_delete", View::CursorDeleted, cursor("cursor_delete", "billing"));
+    script.ask::<reply::CursorDeleted>("cursor_delete", cursor("cursor_delete", "billing"));
     script.refused("cursor_delete_again", cursor("cursor_delete", "billing"));
 }
 
 fn peers(script: &mut Script) {
     let card = |seed| KeyCard::sign(&Keypair::from_seed([seed; 32]), [seed; 32], 1);
     let add = json!({ "cmd": "peer_add", "card": card(3).to_string() });
-    script.ask("peer_add", View::PeerAdded, add.clone());
-    script.ask("peer_add_again", View::PeerAdded, add);
+    script.ask::<reply::PeerAdded>("peer_add", add.clone());
+    script.ask::<reply::PeerAdded>("peer_add_again", add);
     script.refused("peer_add_bad", json!({ "cmd": "peer_add", "card": "icn-card:no" }));
     let did = Keypair::from_seed([4; 32]).did();
     script.house.apply(Mutation::AddUnsignedKey { did, x25519: [4; 32], time_ms: START_MS });
@@ -470,12 +506,12 @@ fn peers(script: &mut Script) {
         let did = Keypair::from_seed([seed; 32]).did().to_string();
         json!({ "cmd": "peer_remove", "did": did })
     };
-    script.ask("peer_remove_connected", View::PeerRemoved, remove(6));
-    script.ask("peer_list", View::Peers, json!({ "cmd": "peer_list" }));
-    script.ask("peer_remove", View::PeerRemoved, remove(3));
-    script.ask("peer_remove_again", View::PeerRemoved, remove(3));
+    script.ask::<reply::PeerRemoved>("peer_remove_connected", remove(6));
+    script.ask_and_show("peer_list", json!({ "cmd": "peer_list" }), peers_shown);
+    script.ask::<reply::PeerRemoved>("peer_remove", remove(3));
+    script.ask::<reply::PeerRemoved>("peer_remove_again", remove(3));
     let known = json!({ "peers": [], "known": 3 });
-    script.document("peer_list_none_connected", View::Peers, &known);
+    script.document::<ShownPeers>("peer_list_none_connected", &known);
 }
 
 /// Returns the id of a snapshot.
@@ -483,31 +519,30 @@ fn snapshots(script: &mut Script) -> String {
     let create = json!({
         "cmd": "snapshot_create", "pin": true, "labels": ["why=before the update", "by=me"],
     });
-    let made = script.ask("snapshot_create", View::SnapshotCreated, create);
+    let made = script.ask::<Taken>("snapshot_create", create);
     let id = made["id"].as_str().expect("an id").to_owned();
-    script.document("snapshot_show", View::Snapshot, &made);
+    script.document::<Snapshot>("snapshot_show", &made);
     let no_label = json!({ "cmd": "snapshot_create", "labels": ["no label"] });
     script.refused("snapshot_create_bad_label", no_label);
     let verify = json!({ "cmd": "snapshot_verify", "id": id });
-    script.ask("snapshot_verify", View::Verified, verify);
+    script.ask::<reply::Verified>("snapshot_verify", verify);
     script.refused("snapshot_verify_bad_id", json!({ "cmd": "snapshot_verify", "id": "no" }));
     let pin = |pinned| json!({ "cmd": "snapshot_pin", "id": id, "pinned": pinned });
-    script.ask("snapshot_unpin", View::Pinned, pin(false));
-    script.ask("snapshot_pin", View::Pinned, pin(true));
+    script.ask::<reply::Pinned>("snapshot_unpin", pin(false));
+    script.ask::<reply::Pinned>("snapshot_pin", pin(true));
     let verified = json!({ "snapshots": [
         { "id": id, "verified": true },
         { "id": "00000000000000000009-0000000000000001", "verified": false, "why": "bad bytes" },
     ] });
-    script.document("snapshot_verify_all", View::AllVerified, &verified);
-    script.document("snapshot_export", View::Exported, &json!({ "file": "state.json", "lsn": 9 }));
+    script.document::<Checked>("snapshot_verify_all", &verified);
+    script.document::<Exported>("snapshot_export", &json!({ "file": "state.json", "lsn": 9 }));
     id
 }
 
 fn restores(script: &mut Script, id: &str) {
-    let digest = script.ask("digest", View::Digest, json!({ "cmd": "digest" }));
-    script.ask(
+    let digest = script.ask::<reply::Digest>("digest", json!({ "cmd": "digest" }));
+    script.ask::<reply::TopicDeleted>(
         "topic_delete",
-        View::TopicDeleted,
         json!({ "cmd": "topic_delete", "topic": "b:members" }),
     );
     let create = json!({ "cmd": "topic_create", "name": "e:new", "private": true });
@@ -517,21 +552,21 @@ fn restores(script: &mut Script, id: &str) {
     let card = KeyCard::sign(&Keypair::from_seed([3; 32]), [3; 32], 1).to_string();
     script.quietly(json!({ "cmd": "peer_add", "card": card }));
     let then = json!({ "cmd": "digest", "lsn": digest["lsn"] });
-    assert_eq!(script.ask("digest_at", View::Digest, then), digest);
+    assert_eq!(script.ask::<reply::Digest>("digest_at", then), digest);
     let diff = json!({ "cmd": "snapshot_diff", "from": { "id": id } });
-    script.ask("snapshot_diff", View::Diff, diff);
+    script.ask::<reply::Diff>("snapshot_diff", diff);
     let same = json!({ "cmd": "snapshot_diff", "from": { "id": id }, "to": { "id": id } });
-    script.ask("snapshot_diff_same", View::Diff, same);
+    script.ask::<reply::Diff>("snapshot_diff_same", same);
     let to = json!({ "lsn": digest["lsn"] });
     let preview = json!({ "cmd": "snapshot_preview", "to": to });
-    script.ask("snapshot_preview", View::Diff, preview);
+    script.ask::<reply::Diff>("snapshot_preview", preview);
     script.refused(
         "snapshot_restore_outside",
         json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } }),
     );
     let restore = json!({ "cmd": "snapshot_restore", "to": to });
-    script.ask("snapshot_restore", View::Restored, restore);
-    script.ask("snapshot_list", View::Snapshots, json!({ "cmd": "snapshot_list" }));
+    script.ask::<reply::Restored>("snapshot_restore", restore);
+    script.ask::<reply::Snapshots>("snapshot_list", json!({ "cmd": "snapshot_list" }));
 
     // No request changes the rule of a topic; a newer version's may.
     let topic = |access: Value| {
@@ -562,7 +597,7 @@ fn restores(script: &mut Script, id: &str) {
         "from": { "lsn": 8, "time": START_MS, "timeline": 0, "now": false },
         "to": { "lsn": 9, "now": true },
     });
-    script.document("snapshot_diff_changed", View::Diff, &changed);
+    script.document::<reply::Diff>("snapshot_diff_changed", &changed);
 }
 
 fn imports(script: &mut Script) {
@@ -586,10 +621,10 @@ fn imports(script: &mut Script) {
     });
     std::fs::write(&legacy, document.to_string()).expect("write");
     let import = |path: &Path, dry_run| json!({ "cmd": "snapshot_import", "path": path, "dry_run": dry_run });
-    script.ask("snapshot_import_dry_run", View::Imported, import(&exported, true));
-    script.ask("snapshot_import", View::Imported, import(&exported, false));
-    script.ask("snapshot_import_legacy_dry_run", View::Imported, import(&legacy, true));
-    script.ask("snapshot_import_legacy", View::Imported, import(&legacy, false));
+    script.ask::<reply::Imported>("snapshot_import_dry_run", import(&exported, true));
+    script.ask::<reply::Imported>("snapshot_import", import(&exported, false));
+    script.ask::<reply::Imported>("snapshot_import_legacy_dry_run", import(&legacy, true));
+    script.ask::<reply::Imported>("snapshot_import_legacy", import(&legacy, false));
     let missing = import(&script.house.around.path().join("missing"), false);
     script.refused("snapshot_import_missing", missing);
 }
@@ -602,17 +637,20 @@ fn ends(script: &mut Script, id: &str) {
     for dry_run in [true, false] {
         let name = if dry_run { "snapshot_prune_dry_run" } else { "snapshot_prune" };
         let request = json!({ "cmd": "snapshot_prune", "dry_run": dry_run });
-        let mut plan = script.ask(name, View::Pruned, request);
+        let mut plan = script.ask_and_show(name, request, |plan| {
+            let plan = serde_json::from_value(plan.clone()).expect("a plan");
+            text(&Pruned { plan, dry_run, explain: false })
+        });
         plan["dry_run"] = json!(dry_run);
         plan["explain"] = json!(true);
-        script.document(&format!("{name}_explained"), View::Pruned, &plan);
+        script.document::<Pruned>(&format!("{name}_explained"), &plan);
     }
     script.refused("snapshot_delete_needed", delete);
     let made = script.quietly(json!({ "cmd": "snapshot_create" }));
     script.quietly(json!({ "cmd": "snapshot_create" }));
     let delete = json!({ "cmd": "snapshot_delete", "id": made["id"] });
-    script.ask("snapshot_delete", View::Deleted, delete);
-    script.ask("status", View::Status, json!({ "cmd": "status" }));
+    script.ask::<reply::Deleted>("snapshot_delete", delete);
+    script.ask::<reply::Status>("status", json!({ "cmd": "status" }));
     for (name, line) in [
         ("malformed", "{}"),
         ("unknown_command", r#"{"v":1,"cmd":"no_such"}"#),
@@ -624,18 +662,19 @@ fn ends(script: &mut Script, id: &str) {
     }
 }
 
+fn check(golden: &mut Golden, name: &str, document: &(impl Serialize + Show)) {
+    golden.check(name, &json!({ "document": document, "text": text(document) }));
+}
+
 /// The log as its files show it.
 fn log(around: &Path, golden: &mut Golden) {
     let data = around.join("data");
     let directory = data.join("wal");
     let disk = wal::open(&data, Some(&directory)).expect("a log");
-    let mut document = |name: &str, view, data: &Value| {
-        golden.check(name, &json!({ "document": data, "text": shown(view, data) }));
-    };
-    document("wal_list", View::Segments, &wal::list(&disk).expect("segments"));
-    document("wal_verify", View::LogVerified, &wal::verify(&disk).expect("whole"));
+    check(golden, "wal_list", &wal::list(&disk).expect("segments"));
+    check(golden, "wal_verify", &wal::verify(&disk).expect("whole"));
     let whole = salvage::run(&data, Some(&directory), None, None).expect("a log");
-    document("wal_salvage_whole", View::Salvaged, &whole);
+    check(golden, "wal_salvage_whole", &whole);
     let filter = || wal::Filter {
         from: None,
         to: None,
@@ -669,8 +708,7 @@ fn log(around: &Path, golden: &mut Golden) {
     std::fs::write(&path, bytes).expect("write");
     let mut salvage = |name: &str, to: Option<&Path>, from| {
         let found = salvage::run(&data, Some(&damaged), to, from).expect("a log");
-        let text = shown(View::Salvaged, &found);
-        golden.check(name, &json!({ "document": found, "text": text }));
+        check(golden, name, &found);
     };
     salvage("wal_salvage_dry_run", None, None);
     salvage("wal_salvage", Some(&around.join("salvaged")), None);

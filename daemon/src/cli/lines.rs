@@ -9,16 +9,24 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{unreadable, unwritable};
 use crate::control::client::Client;
 use crate::control::codes;
+use crate::control::reply::{self, Published};
 use crate::control::request::Request;
 use crate::failure::Failure;
 
 /// Messages that may be under way; memory stays bounded however fast the input is.
 const WINDOW: usize = 1024;
+
+/// A message that is durable.
+#[derive(Serialize)]
+struct Line {
+    lsn: u64,
+    seq: u64,
+}
 
 /// Publishes every line of `input`. Nothing is sent any more once a message has failed; what was
 /// under way then is still told. Lines that are not told are indeterminate.
@@ -41,11 +49,11 @@ pub(super) fn publish(
     // One mark for every request: an answer is only waited for when one is owed.
     while let Ok(()) = due.recv() {
         let line = match client.next_answer() {
-            Ok(data) => json!({ "lsn": data["lsn"], "seq": data["seq"] }),
+            Ok(Published { lsn, seq, .. }) => Line { lsn, seq },
             Err(failure) => {
                 failed.store(true, Ordering::Release);
                 let gone = failure.code == codes::NODE_ENDED.code;
-                let line = json!({ "ok": false, "error": failure });
+                let line = reply::document(Err::<&(), _>(&failure));
                 writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
                 first_failure.get_or_insert(failure);
                 if gone {
@@ -54,6 +62,8 @@ pub(super) fn publish(
                 continue;
             }
         };
+        // Numbers always have a form.
+        let line = serde_json::to_string(&line).unwrap_or_default();
         writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
         if client.would_wait() {
             out.flush().map_err(|error| unwritable(&error))?;

@@ -6,12 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use icn_snapshot::{PointInTime, state_at};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::args::{SnapshotCommand, Source};
-use super::render::View;
+use super::documents::{Checked, CheckedSnapshot, Exported, Pruned, Taken};
+use super::render::Show;
 use super::{Asker, Ctl, ONLINE, confirm, unwritable};
 use crate::control::codes;
+use crate::control::reply::{
+    Deleted, Diff, FromReply, Imported, Pinned, Restored, Snapshot, Snapshots, Verified,
+};
 use crate::control::request::{Moment, Request};
 use crate::data::datadir;
 use crate::exit;
@@ -22,31 +26,27 @@ impl Ctl {
     pub(super) fn snapshot(&self, command: SnapshotCommand) -> Result<(), Failure> {
         match command {
             SnapshotCommand::Create { pin, labels } => {
-                self.change(&Request::SnapshotCreate { pin, labels }, View::SnapshotCreated)
+                let request = Request::SnapshotCreate { pin, labels };
+                self.print(&Taken(self.owner()?.ask(&request)?))
             }
-            SnapshotCommand::List(source) => {
-                let told = self.reader(source)?.ask(&Request::SnapshotList)?;
-                self.tell(&told, View::Snapshots)
-            }
+            SnapshotCommand::List(source) => self.read::<Snapshots>(source, &Request::SnapshotList),
             SnapshotCommand::Show { id, source } => {
                 let found = all(&mut self.reader(source)?)?;
-                let snapshot = found.iter().find(|snapshot| snapshot["id"] == id.as_str());
+                let snapshot = found.iter().find(|snapshot| snapshot.id == id);
                 let snapshot = snapshot.ok_or_else(|| {
                     Failure::new(codes::NO_SUCH_SNAPSHOT, format!("There is no snapshot {id:?}."))
                 })?;
-                self.tell(snapshot, View::Snapshot)
+                self.print(snapshot)
             }
             SnapshotCommand::Verify { id: Some(id), source, .. } => {
-                let told = self.reader(source)?.ask(&Request::SnapshotVerify { id })?;
-                self.tell(&told, View::Verified)
+                self.read::<Verified>(source, &Request::SnapshotVerify { id })
             }
             SnapshotCommand::Verify { id: None, source, .. } => {
                 self.verify_all(&mut self.reader(source)?)
             }
             SnapshotCommand::Diff { from, to, source } => {
                 let (from, to) = (Some(Moment::Id(from)), to.map(Moment::Id));
-                let told = self.reader(source)?.ask(&Request::SnapshotDiff { from, to })?;
-                self.tell(&told, View::Diff)
+                self.read::<Diff>(source, &Request::SnapshotDiff { from, to })
             }
             SnapshotCommand::Restore { id, lsn, time, dry_run, yes } => {
                 // One of them is required.
@@ -58,22 +58,20 @@ impl Ctl {
             }
             SnapshotCommand::Import { file, formerly, dry_run } => {
                 let path = std::path::absolute(&file).unwrap_or(file);
-                self.change(&Request::SnapshotImport { path, dry_run, formerly }, View::Imported)
+                self.change::<Imported>(&Request::SnapshotImport { path, dry_run, formerly })
             }
             SnapshotCommand::Delete { id } => {
-                self.change(&Request::SnapshotDelete { id }, View::Deleted)
+                self.change::<Deleted>(&Request::SnapshotDelete { id })
             }
             SnapshotCommand::Prune { dry_run, explain } => {
-                let mut plan = self.owner()?.ask(&Request::SnapshotPrune { dry_run })?;
-                plan["dry_run"] = json!(dry_run);
-                plan["explain"] = json!(explain);
-                self.tell(&plan, View::Pruned)
+                let plan = self.owner()?.ask(&Request::SnapshotPrune { dry_run })?;
+                self.print(&Pruned { plan, dry_run, explain })
             }
             SnapshotCommand::Pin { id } => {
-                self.change(&Request::SnapshotPin { id, pinned: true }, View::Pinned)
+                self.change::<Pinned>(&Request::SnapshotPin { id, pinned: true })
             }
             SnapshotCommand::Unpin { id } => {
-                self.change(&Request::SnapshotPin { id, pinned: false }, View::Pinned)
+                self.change::<Pinned>(&Request::SnapshotPin { id, pinned: false })
             }
         }
     }
@@ -86,8 +84,18 @@ impl Ctl {
         })
     }
 
-    fn change(&self, request: &Request, view: View) -> Result<(), Failure> {
-        self.tell(&self.owner()?.ask(request)?, view)
+    fn read<R>(&self, source: Source, request: &Request) -> Result<(), Failure>
+    where
+        R: FromReply + Serialize + Show,
+    {
+        self.print(&self.reader(source)?.ask::<R>(request)?)
+    }
+
+    fn change<R>(&self, request: &Request) -> Result<(), Failure>
+    where
+        R: FromReply + Serialize + Show,
+    {
+        self.print(&self.owner()?.ask::<R>(request)?)
     }
 
     /// Always from the files: a node's state may be larger than a line of its socket.
@@ -116,52 +124,49 @@ impl Ctl {
             }
             Failure::new(codes::EXPORT_NOT_WRITTEN, message)
         })?;
-        let told = json!({ "file": path, "lsn": past.lsn });
-        self.tell(&told, View::Exported)
+        self.print(&Exported { file: path.to_owned(), lsn: past.lsn })
     }
 
     /// Everything is read, checked and told before anybody is asked.
     fn restore(&self, to: Moment, dry_run: bool, yes: bool) -> Result<(), Failure> {
-        let preview =
-            |asker: &mut Asker<'_>| asker.ask(&Request::SnapshotPreview { to: to.clone() });
+        let preview = Request::SnapshotPreview { to: to.clone() };
         if dry_run {
-            return self.tell(&preview(&mut self.reader(ONLINE)?)?, View::Diff);
+            return self.read::<Diff>(ONLINE, &preview);
         }
         let mut owner = self.owner()?;
         if !yes {
-            let told = preview(&mut owner)?;
+            let diff: Diff = owner.ask(&preview)?;
             if !self.as_json {
-                self.tell(&told, View::Diff)?;
+                self.print(&diff)?;
             }
-            let lsn = &told["to"]["lsn"];
+            let lsn = diff.to.lsn;
             confirm(
                 false,
                 &format!("set the node back to its state of #{lsn}, as a step forward"),
             )?;
         }
-        self.tell(&owner.ask(&Request::SnapshotRestore { to })?, View::Restored)
+        self.print(&owner.ask::<Restored>(&Request::SnapshotRestore { to })?)
     }
 
     fn verify_all(&self, asker: &mut Asker<'_>) -> Result<(), Failure> {
-        let mut found = Vec::new();
-        for snapshot in all(asker)? {
-            let id = snapshot["id"].as_str().unwrap_or_default().to_owned();
-            found.push(match asker.ask(&Request::SnapshotVerify { id: id.clone() }) {
-                Ok(_) => json!({ "id": id, "verified": true }),
-                Err(failure) if failure.exit == exit::DAMAGE => {
-                    json!({ "id": id, "verified": false, "why": failure.message })
-                }
+        let mut snapshots = Vec::new();
+        for Snapshot { id, .. } in all(asker)? {
+            let why = match asker.ask::<Verified>(&Request::SnapshotVerify { id: id.clone() }) {
+                Ok(_) => None,
+                Err(failure) if failure.exit == exit::DAMAGE => Some(failure.message),
                 Err(failure) => return Err(failure),
-            });
+            };
+            snapshots.push(CheckedSnapshot { id, verified: why.is_none(), why });
         }
-        let damaged = found.iter().filter(|one| one["verified"] == false).count();
+        let count = snapshots.len();
+        let damaged = snapshots.iter().filter(|snapshot| !snapshot.verified).count();
         if damaged == 0 || !self.as_json {
-            self.tell(&json!({ "snapshots": found }), View::AllVerified)?;
+            self.print(&Checked { snapshots })?;
         }
         if damaged == 0 {
             return Ok(());
         }
-        let message = format!("{damaged} of {} snapshots cannot be used.", found.len());
+        let message = format!("{damaged} of {count} snapshots cannot be used.");
         Err(Failure::new(codes::SNAPSHOTS_DAMAGED, message))
     }
 }
@@ -170,7 +175,6 @@ fn moment(id: Option<String>, lsn: Option<u64>, time: Option<u64>) -> Option<Mom
     id.map(Moment::Id).or(lsn.map(Moment::Lsn)).or(time.map(Moment::Time))
 }
 
-fn all(asker: &mut Asker<'_>) -> Result<Vec<Value>, Failure> {
-    let mut told = asker.ask(&Request::SnapshotList)?;
-    Ok(told["snapshots"].as_array_mut().map(std::mem::take).unwrap_or_default())
+fn all(asker: &mut Asker<'_>) -> Result<Vec<Snapshot>, Failure> {
+    Ok(asker.ask::<Snapshots>(&Request::SnapshotList)?.snapshots)
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use serde_json::Value;
 
 use super::acks::{Acks, Progress, Writing};
-use super::render::entry_line;
+use super::render::Show;
 use super::unwritable;
 use crate::control::client::Client;
 use crate::control::codes;
+use crate::control::reply::stream::{Delivery, StreamLine};
+use crate::control::reply::{Begun, reply_from_line};
 use crate::control::request::Request;
 use crate::failure::Failure;
 
@@ -34,10 +35,10 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     let Wanted { topic, cursor, after } = wanted;
     let mut client = Client::connect(directory)?;
     let request = Request::Follow { topic: topic.clone(), cursor: cursor.clone(), after };
-    let begun = client.ask(&request)?;
+    let begun: Begun = client.ask(&request)?;
     let (answers, requests) = client.into_stream()?;
     let mut acks = Acks::start(requests, cursor)?;
-    if begun["pending"] == true {
+    if begun.pending {
         let _ = writeln!(
             io::stderr(),
             "This node has no topic {topic:?} yet; the entries follow once it has."
@@ -75,16 +76,11 @@ impl<W: Write> Lines<W> {
             if got.is_err() || line.last() != Some(&b'\n') {
                 return Ok(());
             }
-            let told: Value = serde_json::from_slice(&line).map_err(|_| {
-                Failure::new(codes::BAD_ANSWER, "The node's answer cannot be read.")
-            })?;
-            if told["ok"] == false {
-                return crate::control::request::reply_from_line(&line).map(drop);
-            }
-            if told["ok"] == true {
-                progress.begin(&told["data"]);
+            let Ok(told) = serde_json::from_slice::<StreamLine>(&line) else {
+                // The topic is known now, or the node refuses to go on.
+                progress.begin(&reply_from_line(&line)?);
                 continue;
-            }
+            };
             // Once a signal has come nothing is written behind what is acknowledged.
             let Some(writing) = progress.write() else { continue };
             self.show(&told, &line, &writing).map_err(|error| unwritable(&error))?;
@@ -97,17 +93,19 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    fn show(&mut self, told: &Value, line: &[u8], writing: &Writing<'_>) -> io::Result<()> {
-        let (arrival, text) = if let Some(index) = told["index"].as_u64() {
-            (index, format!("{index:<7} {}\n", entry_line(told)))
-        } else if let Some(through) = told["pruned"]["through"].as_u64() {
-            let from = &told["pruned"]["from"];
-            let why = "pruned, or taken back by a restore";
-            (through, format!("! {from} to {through} are gone: {why}\n"))
-        } else {
-            return Ok(());
+    fn show(&mut self, told: &StreamLine, line: &[u8], writing: &Writing<'_>) -> io::Result<()> {
+        let arrival = match told {
+            StreamLine::Arrived(Delivery { index, .. }) => *index,
+            StreamLine::Pruned { pruned } => pruned.through,
+            StreamLine::Acknowledged { .. } => return Ok(()),
         };
-        let line = if self.as_json { line } else { text.as_bytes() };
+        let mut text = Vec::new();
+        let line = if self.as_json {
+            line
+        } else {
+            told.show(&mut text)?;
+            &text
+        };
         self.out.write_all(line)?;
         self.unflushed += 1;
         writing.line(line.len() as u64, arrival);

@@ -9,15 +9,15 @@ use icn_snapshot::LogRecord;
 use icn_wal::disk::{DirEntry, Disk};
 use icn_wal::segment_info::{SegmentInfo, segments};
 use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
-use serde_json::{Value, json};
 
-use super::render::Table;
+use super::documents::log::{self, RecordLine, SegmentState, Segments, Verified};
+use super::table::Table;
 use super::unwritable;
 use crate::control::codes;
 use crate::data::datadir;
 use crate::exit;
 use crate::failure::{Failure, Place};
-use crate::report::moment;
+use crate::text::moment;
 
 /// The types of records, as they are shown; `?` is one that makes no sense to this build.
 pub(super) const TYPES: [&str; 17] = [
@@ -53,40 +53,39 @@ pub(super) struct Filter {
 }
 
 /// The segments and what they hold.
-pub(super) fn list(log: &FsDisk) -> Result<Value, Failure> {
-    let segments = segments(log)?;
-    let newest = segments.last().map_or(0, |segment| segment.number);
-    let rows: Vec<_> = segments
-        .iter()
-        .map(|segment| {
-            let state = match segment {
-                SegmentInfo { sealed: true, .. } => "sealed",
-                segment if segment.number == newest => "active",
-                _ => "closed",
-            };
-            json!({
-                "segment": segment.number,
-                "state": state,
-                "incarnation": segment.incarnation,
-                "first_lsn": segment.first_lsn,
-                "last_lsn": segment.last_lsn,
-                "records": segment.records,
-                "record_bytes": segment.record_bytes,
-                "first_time": segment.first_ms,
-                "last_time": segment.last_ms,
-                "bytes": segment.bytes,
-                "used_bytes": segment.used_bytes,
-                "torn_bytes": segment.torn_bytes,
-            })
-        })
-        .collect();
-    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-    let last_lsn = segments.iter().map(|segment| segment.last_lsn).max();
-    Ok(json!({ "segments": rows, "bytes": bytes, "last_lsn": last_lsn }))
+pub(super) fn list(log: &FsDisk) -> Result<Segments, Failure> {
+    let found = segments(log)?;
+    let newest = found.last().map_or(0, |segment| segment.number);
+    Ok(Segments {
+        bytes: found.iter().map(|segment| segment.bytes).sum(),
+        last_lsn: found.iter().map(|segment| segment.last_lsn).max(),
+        segments: found.iter().map(|segment| listed(segment, newest)).collect(),
+    })
+}
+
+fn listed(segment: &SegmentInfo, newest: u64) -> log::Segment {
+    log::Segment {
+        segment: segment.number,
+        state: match segment {
+            SegmentInfo { sealed: true, .. } => SegmentState::Sealed,
+            segment if segment.number == newest => SegmentState::Active,
+            _ => SegmentState::Closed,
+        },
+        incarnation: segment.incarnation,
+        first_lsn: segment.first_lsn,
+        last_lsn: segment.last_lsn,
+        records: segment.records,
+        record_bytes: segment.record_bytes,
+        first_time: segment.first_ms,
+        last_time: segment.last_ms,
+        bytes: segment.bytes,
+        used_bytes: segment.used_bytes,
+        torn_bytes: segment.torn_bytes,
+    }
 }
 
 /// Reads everything there is.
-pub(super) fn verify(log: &FsDisk) -> Result<Value, Failure> {
+pub(super) fn verify(log: &FsDisk) -> Result<Verified, Failure> {
     let mut records = 0_u64;
     let found = scan(log, ReplayFrom::Oldest, |record| {
         records += 1;
@@ -100,14 +99,14 @@ pub(super) fn verify(log: &FsDisk) -> Result<Value, Failure> {
             Failure { place: Some(Box::new(place)), ..error.into() }
         })
     })?;
-    Ok(json!({
-        "records": records,
-        "first_lsn": found.first_lsn,
-        "last_lsn": found.last_lsn,
-        "segments": found.segments,
-        "bytes": found.bytes,
-        "torn_bytes": found.torn_bytes,
-    }))
+    Ok(Verified {
+        records,
+        first_lsn: found.first_lsn,
+        last_lsn: found.last_lsn,
+        segments: found.segments,
+        bytes: found.bytes,
+        torn_bytes: found.torn_bytes,
+    })
 }
 
 fn makes_sense(record: Record<'_>) -> Result<(), icn_snapshot::Error> {
@@ -199,16 +198,17 @@ impl<W: Write> Lines<W> {
 
     fn show(&mut self, record: Record<'_>, kind: &str, detail: &str) -> Result<(), Failure> {
         let line = if self.as_json {
-            json!({
-                "lsn": record.lsn.get(),
-                "time": record.time_ms,
-                "type": kind,
-                "bytes": record.bytes.len(),
-                "segment": record.segment,
-                "offset": record.frame_offset,
-                "detail": detail,
-            })
-            .to_string()
+            let line = RecordLine {
+                lsn: record.lsn.get(),
+                time: record.time_ms,
+                kind,
+                bytes: record.bytes.len(),
+                segment: record.segment,
+                offset: record.frame_offset,
+                detail,
+            };
+            // Numbers and texts always have a form.
+            serde_json::to_string(&line).unwrap_or_default()
         } else {
             let (lsn, bytes) = (record.lsn.to_string(), record.bytes.len().to_string());
             let place = format!("{}:{}", record.segment, record.frame_offset);

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::control::codes;
-use crate::control::request::{Reply, Request, reply_from_line};
+use crate::control::reply::{FromReply, reply_from_line};
+use crate::control::request::Request;
 use crate::control::socket::{SocketPath, shown};
 use crate::data::keyfile;
 use crate::failure::Failure;
@@ -32,7 +33,7 @@ impl Client {
     }
 
     /// Sends a request and waits for its answer.
-    pub(crate) fn ask(&mut self, request: &Request) -> Reply {
+    pub(crate) fn ask<R: FromReply>(&mut self, request: &Request) -> Result<R, Failure> {
         let mut line = request.to_line();
         line.push('\n');
         self.requests.write_all(line.as_bytes()).map_err(|error| lost(&error))?;
@@ -40,7 +41,7 @@ impl Client {
     }
 
     /// The next answer; they come in the order of the requests.
-    pub(crate) fn next_answer(&mut self) -> Reply {
+    pub(crate) fn next_answer<R: FromReply>(&mut self) -> Result<R, Failure> {
         let mut line = Vec::new();
         match self.answers.read_until(b'\n', &mut line) {
             Ok(0) => Err(lost(&io::ErrorKind::UnexpectedEof.into())),

@@ -263,9 +263,6 @@ struct Versioned {
     rest: Value,
 }
 
-/// The answer to a request.
-pub type Reply = Result<Value, Failure>;
-
 impl Request {
     /// The line to send, without its end.
     #[must_use]
@@ -291,37 +288,6 @@ impl Request {
             ));
         }
         serde_json::from_value(rest).map_err(malformed)
-    }
-}
-
-/// The line that carries an answer, with its end.
-#[must_use]
-pub fn reply_line(reply: &Reply) -> String {
-    let value = match reply {
-        Ok(data) => serde_json::json!({ "ok": true, "data": data }),
-        Err(error) => serde_json::json!({ "ok": false, "error": error }),
-    };
-    let mut line = value.to_string();
-    line.push('\n');
-    line
-}
-
-/// The answer in a line.
-///
-/// # Errors
-/// The failure it carries, or that it is no answer at all.
-pub fn reply_from_line(line: &[u8]) -> Reply {
-    #[derive(Deserialize)]
-    struct Line {
-        ok: bool,
-        #[serde(default)]
-        data: Value,
-        error: Option<Failure>,
-    }
-    match serde_json::from_slice(line) {
-        Ok(Line { ok: true, data, .. }) => Ok(data),
-        Ok(Line { error: Some(error), .. }) => Err(error),
-        _ => Err(Failure::new(codes::BAD_ANSWER, "The node's answer cannot be read.")),
     }
 }
 

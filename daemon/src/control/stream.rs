@@ -17,8 +17,6 @@
 use std::time::Duration;
 
 use icn_gossip::{Stored, TopicId};
-use serde::Serialize;
-use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,9 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::subscribers::{Arrivals, Slot, Subscribers};
 use crate::control::codes;
-use crate::control::request::{LINE_BYTES_MAX, Reply, Request, reply_line};
+use crate::control::reply::entries::{Arrival, Entry};
+use crate::control::reply::stream::{ArrivalRange, Delivery, StreamLine};
+use crate::control::reply::{Begun, CursorMoved, Entries, FromReply, Reply, reply_line};
+use crate::control::request::{LINE_BYTES_MAX, Request};
 use crate::failure::Failure;
-use crate::node::EntryFields;
+use crate::node::describe;
 use crate::shell::inbox::{Call, Input};
 
 /// Entries of a page.
@@ -128,8 +129,9 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
                 (self.feed.fresh_lines(&fresh), false)
             } else {
                 let (topic, after) = (topic.clone(), self.feed.position);
-                let page = self.ask(Request::Entries { topic, after, limit }).await?;
-                (self.feed.lines(&page), page["more"] == true)
+                let page: Entries = self.ask(Request::Entries { topic, after, limit }).await?;
+                let more = page.more;
+                (self.feed.lines(page), more)
             };
             self.put(&lines).await?;
             if more {
@@ -160,15 +162,16 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
         loop {
             let changes = self.arrivals.borrow_and_update().changes();
             let (topic, cursor) = (topic.clone(), cursor.clone());
-            let begun = self.ask(Request::Follow { topic, cursor: cursor.clone(), after }).await?;
-            let id = begun["topic"].as_str().map(ToOwned::to_owned);
+            let request = Request::Follow { topic, cursor: cursor.clone(), after };
+            let begun: Begun = self.ask(request).await?;
+            let id = begun.topic.clone();
             if let (Some(id), Some(cursor)) = (&id, &cursor) {
                 slot.claim_cursor(id, cursor).await?;
             }
-            self.feed.position = begun["after"].as_u64().unwrap_or(0);
+            self.feed.position = begun.after.unwrap_or(0);
             self.stands = cursor.map(|_| self.feed.position);
             if id.is_some() || !told {
-                self.put(&reply_line(&Ok(begun))).await?;
+                self.put(&reply_line(&Ok(begun.into()))).await?;
                 told = true;
             }
             if let Some(id) = id {
@@ -205,19 +208,18 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
     }
 
     async fn tell_acknowledged(&mut self, reply: Reply) -> Result<(), End> {
-        let arrival = reply?["arrival"].take();
-        self.stands = self.stands.max(arrival.as_u64());
-        let line = json!({ "acknowledged": arrival });
-        self.put(&format!("{line}\n")).await
+        let CursorMoved { arrival, .. } = reply?.try_into()?;
+        self.stands = self.stands.max(Some(arrival));
+        self.put(&line(&StreamLine::Acknowledged { acknowledged: arrival })).await
     }
 
-    async fn ask(&self, request: Request) -> Result<Value, End> {
+    async fn ask<R: FromReply>(&self, request: Request) -> Result<R, End> {
         let (answer, reply) = oneshot::channel();
         self.inbox
             .send(Input::Call(Call { request, reply: answer }))
             .await
             .map_err(|_| End::Gone)?;
-        Ok(reply.await.map_err(|_| End::Gone)??)
+        Ok(reply.await.map_err(|_| End::Gone)??.try_into()?)
     }
 
     async fn put(&mut self, lines: &str) -> Result<(), End> {
@@ -261,11 +263,10 @@ async fn read_acknowledgements(
     }
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    index: u64,
-    #[serde(flatten)]
-    entry: EntryFields<'a>,
+/// The JSON of a line, with its end.
+fn line(line: &StreamLine) -> String {
+    // Numbers and texts always have a form.
+    serde_json::to_string(line).unwrap_or_default() + "\n"
 }
 
 /// How far a follower has been fed.
@@ -277,22 +278,14 @@ struct Feed {
 impl Feed {
     /// The lines for a page of entries behind the position, which moves to its end. Arrivals that
     /// are no longer there are told.
-    fn lines(&mut self, page: &Value) -> String {
+    fn lines(&mut self, page: Entries) -> String {
         let mut lines = String::new();
-        for entry in page["entries"].as_array().map_or(&[][..], Vec::as_slice) {
-            let arrival = entry["arrival"].as_u64().unwrap_or(0);
+        for Arrival { arrival, entry } in page.entries {
             self.skip(arrival.saturating_sub(1), &mut lines);
-            let mut told = json!({ "index": arrival });
-            for field in ["lsn", "author", "epoch", "seq", "time", "text", "base64"] {
-                if let Some(value) = entry.get(field) {
-                    told[field] = value.clone();
-                }
-            }
-            lines.push_str(&format!("{told}\n"));
-            self.position = arrival;
+            self.deliver(arrival, entry, &mut lines);
         }
-        if page["more"] != true {
-            self.skip(page["arrived"].as_u64().unwrap_or(0), &mut lines);
+        if !page.more {
+            self.skip(page.arrived, &mut lines);
         }
         lines
     }
@@ -301,20 +294,20 @@ impl Feed {
     fn fresh_lines(&mut self, fresh: &[(u64, Stored)]) -> String {
         let mut lines = String::new();
         for (index, stored) in fresh {
-            let line = Line { index: *index, entry: EntryFields::of(stored) };
-            // Numbers and texts always have a form.
-            lines.push_str(&serde_json::to_string(&line).unwrap_or_default());
-            lines.push('\n');
-            self.position = *index;
+            self.deliver(*index, describe::entry(stored), &mut lines);
         }
         lines
     }
 
+    fn deliver(&mut self, index: u64, entry: Entry, lines: &mut String) {
+        lines.push_str(&line(&StreamLine::Arrived(Delivery { index, entry })));
+        self.position = index;
+    }
+
     fn skip(&mut self, through: u64, lines: &mut String) {
         if through > self.position {
-            let from = self.position + 1;
-            let told = json!({ "pruned": { "from": from, "through": through } });
-            lines.push_str(&format!("{told}\n"));
+            let pruned = ArrivalRange { from: self.position + 1, through };
+            lines.push_str(&line(&StreamLine::Pruned { pruned }));
             self.position = through;
         }
     }
@@ -323,28 +316,34 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::reply::entries::{Epoch, Payload};
 
-    fn page(arrivals: &[u64], arrived: u64, more: bool) -> Value {
-        let entry = |arrival: &u64| json!({ "arrival": arrival, "seq": 1, "text": "x" });
-        let entries: Vec<_> = arrivals.iter().map(entry).collect();
-        json!({ "entries": entries, "more": more, "arrived": arrived })
+    fn page(arrivals: &[u64], arrived: u64, more: bool) -> Entries {
+        let arrival = |arrival: &u64| {
+            let (author, payload) = ("a".to_owned(), Payload::Text("x".into()));
+            let entry = Entry { lsn: 9, author, epoch: Epoch(1), seq: 1, time: 5, payload };
+            Arrival { arrival: *arrival, entry }
+        };
+        let entries = arrivals.iter().map(arrival).collect();
+        Entries { entries, last: 0, more, arrived }
     }
 
     #[test]
     fn every_arrival_is_reported_once_as_an_entry_or_as_pruned() {
+        let entry = |index| {
+            let rest = r#""lsn":9,"author":"a","epoch":1,"seq":1,"time":5,"text":"x""#;
+            format!(r#"{{"index":{index},{rest}}}"#)
+        };
+        let gone = |from, through| format!(r#"{{"pruned":{{"from":{from},"through":{through}}}}}"#);
         let mut feed = Feed { position: 2 };
         for (page, told, position) in [
-            (page(&[3], 9, true), &[r#"{"index":3,"seq":1,"text":"x"}"#][..], 3),
-            (
-                page(&[6], 9, true),
-                &[r#"{"pruned":{"from":4,"through":5}}"#, r#"{"index":6,"seq":1,"text":"x"}"#],
-                6,
-            ),
-            (page(&[], 6, false), &[], 6),
-            (page(&[], 9, false), &[r#"{"pruned":{"from":7,"through":9}}"#], 9),
-            (page(&[], 8, false), &[], 9),
+            (page(&[3], 9, true), vec![entry(3)], 3),
+            (page(&[6], 9, true), vec![gone(4, 5), entry(6)], 6),
+            (page(&[], 6, false), vec![], 6),
+            (page(&[], 9, false), vec![gone(7, 9)], 9),
+            (page(&[], 8, false), vec![], 9),
         ] {
-            assert_eq!(feed.lines(&page).lines().collect::<Vec<_>>(), told);
+            assert_eq!(feed.lines(page).lines().collect::<Vec<_>>(), told);
             assert_eq!(feed.position, position);
         }
     }

@@ -7,10 +7,11 @@ use icn_wal::{FsDisk, Lsn};
 use crate::clock::now_ms;
 use crate::config::{Config, Flags};
 use crate::control::codes;
-use crate::control::request::{Reply, Request};
+use crate::control::reply::Reply;
+use crate::control::request::Request;
 use crate::data::datadir::{self, DataDir};
 use crate::failure::Failure;
-use crate::node::{Effect, Inputs, Node, Output, describe_snapshot};
+use crate::node::{Effect, Inputs, Node, Output, describe};
 use crate::run::recovery;
 
 /// Sends one request to the node in `directory`, which must exist and not be running.
@@ -49,7 +50,7 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Option<Reply> {
         Effect::Reply((), reply) => reply,
         Effect::Save(draft, _) => compactor
             .save(draft.image)
-            .map(|snapshot| describe_snapshot(&snapshot))
+            .map(|snapshot| describe::snapshot(&snapshot).into())
             .map_err(Failure::from),
         Effect::Work(work, _) => work.perform(&compactor, |prepared| {
             let (after, reply) = node.settle(now_ms(), prepared);

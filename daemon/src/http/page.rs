@@ -1,9 +1,9 @@
 //! The first page: how the node is, for people, without a script.
 
-use serde_json::Value;
-
+use crate::control::reply::peers::{Peer, PeerState};
+use crate::control::reply::{Peers, Status};
 use crate::http::health::{Check, Level, Phase};
-use crate::report::status_rows;
+use crate::text::status;
 
 /// Peers that are shown.
 const PEERS_MAX: usize = 50;
@@ -20,9 +20,9 @@ pub(crate) struct Page {
     /// Its health.
     pub(crate) checks: Vec<Check>,
     /// What it says of itself, unless it is too busy to.
-    pub(crate) status: Option<Value>,
+    pub(crate) status: Option<Status>,
     /// Its peers.
-    pub(crate) peers: Option<Value>,
+    pub(crate) peers: Option<Peers>,
 }
 
 impl Page {
@@ -37,7 +37,7 @@ impl Page {
             };
             (check.name, format!("{mark}{}", check.text))
         });
-        let status = self.status.iter().flat_map(|status| status_rows(status, now_ms));
+        let status = self.status.iter().flat_map(|status| status::rows(status, now_ms));
         let rows: String = state
             .into_iter()
             .chain(checks)
@@ -55,17 +55,16 @@ impl Page {
 }
 
 /// The peers that there is a link to.
-fn linked_peers(data: &Value) -> String {
-    let peers = data["peers"].as_array().map_or(&[][..], Vec::as_slice);
-    let linked: Vec<_> = peers.iter().filter(|peer| peer["state"] == "connected").collect();
+fn linked_peers(Peers { peers }: &Peers) -> String {
+    let linked: Vec<_> = peers.iter().filter(|peer| peer.state == PeerState::Connected).collect();
     if linked.is_empty() {
         return "<h2>Linked peers</h2>\n<p>None at the moment.</p>\n".into();
     }
-    let row = |peer: &&Value| {
-        let text = |key: &str| escaped(peer[key].as_str().unwrap_or("?"));
+    let row = |peer: &&Peer| {
         let [topics, from, to] =
-            ["topics", "logs_from", "logs_to"].map(|key| peer[key].as_u64().unwrap_or(0));
-        let (did, address) = (text("did"), text("address"));
+            [peer.topics, peer.logs_from, peer.logs_to].map(|count| count.unwrap_or(0));
+        let address = peer.address.iter().flatten().next().map_or("?", String::as_str);
+        let (did, address) = (escaped(&peer.did), escaped(address));
         format!(
             "<tr><td>{did}</td><td>{address}</td><td>{topics}</td><td>{from}</td><td>{to}</td></tr>\n"
         )
@@ -87,18 +86,24 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn linked_peers_are_shown_up_to_the_limit_and_further_ones_counted() {
         let peer = |number: u64| {
-            let state = if number.is_multiple_of(2) { "connected" } else { "known" };
-            json!({ "did": format!("did:{number}<"), "state": state, "address": "[::1]:1" })
+            let linked = number.is_multiple_of(2);
+            Peer {
+                did: format!("did:{number}<"),
+                state: if linked { PeerState::Connected } else { PeerState::Known },
+                x25519: None,
+                trust: None,
+                address: Some(Some("[::1]:1".into())),
+                topics: None,
+                logs_from: None,
+                logs_to: None,
+            }
         };
-        let shown =
-            |count| linked_peers(&json!({ "peers": (0..count).map(peer).collect::<Vec<_>>() }));
+        let shown = |count| linked_peers(&Peers { peers: (0..count).map(peer).collect() });
         assert!(shown(0).contains("None"));
         let few = shown(3);
         assert!(few.contains("did:0&lt;") && few.contains("did:2&lt;") && !few.contains("did:1"));

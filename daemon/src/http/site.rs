@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use super::gauges::Gauges;
+use crate::control::reply::FromReply;
 use crate::control::request::Request;
 use crate::shell::inbox::{Call, Input};
 
@@ -35,11 +35,12 @@ impl Site {
     }
 
     /// Asks the node; `None` when it takes no requests or is too slow.
-    pub(super) async fn ask(&self, request: Request) -> Option<Value> {
+    pub(super) async fn ask<R: FromReply>(&self, request: Request) -> Option<R> {
         let inbox = self.inbox.lock().clone()?;
         let (answer, reply) = oneshot::channel();
         let call = Call { request, reply: answer };
         inbox.send(Input::Call(call)).await.ok()?;
-        tokio::time::timeout(REPLY_TIMEOUT, reply).await.ok()?.ok()?.ok()
+        let data = tokio::time::timeout(REPLY_TIMEOUT, reply).await.ok()?.ok()?.ok()?;
+        data.try_into().ok()
     }
 }

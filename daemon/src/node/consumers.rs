@@ -2,10 +2,9 @@
 
 use icn_gossip::{Mutation, Provenance, Reject, TopicId, name_is_valid};
 use icn_wal::disk::Disk;
-use serde_json::json;
 
 use super::Node;
-use crate::control::request::Reply;
+use crate::control::reply::{Begun, CursorDeleted, CursorMoved, Reply};
 use crate::failure::Failure;
 
 impl<D: Disk> Node<D> {
@@ -27,7 +26,8 @@ impl<D: Disk> Node<D> {
                 if !self.state().subscriptions().any(pending) {
                     self.subscribe(now_ms, topic)?;
                 }
-                return Ok(json!({ "lsn": self.store.lsn(), "topic": null, "pending": true }));
+                let lsn = self.store.lsn();
+                return Ok(Begun { lsn, topic: None, pending: true, after: None }.into());
             }
             Err(reject) => return Err(reject.into()),
         };
@@ -51,8 +51,8 @@ impl<D: Disk> Node<D> {
         if let (Some(name), None) = (cursor, stands) {
             self.commit(now_ms, Mutation::MoveCursor { topic: id, name, arrival: after })?;
         }
-        let lsn = self.store.lsn();
-        Ok(json!({ "lsn": lsn, "topic": id.to_string(), "pending": false, "after": after }))
+        let (lsn, topic) = (self.store.lsn(), Some(id.to_string()));
+        Ok(Begun { lsn, topic, pending: false, after: Some(after) }.into())
     }
 
     pub(super) fn cursor_move(
@@ -74,7 +74,7 @@ impl<D: Disk> Node<D> {
             }
             self.commit(now_ms, Mutation::MoveCursor { topic, name, arrival })?;
         }
-        Ok(json!({ "lsn": self.store.lsn(), "arrival": stands.max(arrival) }))
+        Ok(CursorMoved { lsn: self.store.lsn(), arrival: stands.max(arrival) }.into())
     }
 
     pub(super) fn cursor_delete(&mut self, now_ms: u64, topic: &str, name: String) -> Reply {
@@ -82,9 +82,9 @@ impl<D: Disk> Node<D> {
         if self.state().cursor(topic, &name).is_none() {
             return Err(Reject::NoCursor { name }.into());
         }
-        let deleted = json!(name);
+        let deleted = name.clone();
         let (lsn, _) = self.commit(now_ms, Mutation::DeleteCursor { topic, name })?;
-        Ok(json!({ "lsn": lsn, "topic": topic.to_string(), "deleted": deleted }))
+        Ok(CursorDeleted { lsn, topic: topic.to_string(), deleted }.into())
     }
 
     /// A restore may have removed the topic of a cursor; then only its id names it.

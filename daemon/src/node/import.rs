@@ -8,17 +8,27 @@ use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{Compactor, Image};
 use icn_wal::disk::Disk;
 use serde::Deserialize;
-use serde_json::json;
 
+use super::describe;
 use crate::control::codes;
-use crate::control::request::Reply;
+use crate::control::reply::import::{KeptImport, SoundImport};
+use crate::control::reply::{Imported, Reply};
 use crate::failure::Failure;
-use crate::node::describe_snapshot;
 use crate::node::machine::Machine;
-use crate::node::work::Legacy;
 
 /// The largest file that is read: twice what a node may retain, as base64.
 const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// A `state.snapshot` of the earlier implementation.
+#[derive(Debug)]
+pub struct Legacy {
+    pub(crate) path: PathBuf,
+    pub(crate) document: Vec<u8>,
+    /// What lay beside it as `….sha256`.
+    pub(crate) checksum: Option<String>,
+    pub(crate) formerly: Option<Did>,
+    pub(crate) dry_run: bool,
+}
 
 /// What was in a file.
 pub(crate) enum Found {
@@ -100,12 +110,11 @@ pub(crate) fn as_snapshot<D: Disk>(
         ));
     }
     let Some(now_ms) = now_ms else {
-        return Ok(json!({ "legacy": false, "dry_run": true }));
+        return Ok(Imported::Sound(SoundImport { legacy: false, dry_run: true }).into());
     };
     let mut image = Image::imported(Machine(state), now_ms);
     // A name that makes no label is no reason to refuse what it names.
     let _ = image.labels().set("imported", name);
-    let mut told = describe_snapshot(&compactor.save(image)?);
-    told["legacy"] = false.into();
-    Ok(told)
+    let snapshot = describe::snapshot(&compactor.save(image)?);
+    Ok(Imported::Kept(KeptImport { snapshot, legacy: false }).into())
 }

@@ -1,17 +1,22 @@
 //! Answers that change nothing.
 
-use data_encoding::BASE64;
-use icn_gossip::{Did, Policy, Provenance, Reject, State, Stored, Topic, TopicId, View};
-use icn_snapshot::{Decision, Integrity, Origin, RestoreWindow, Snapshot, digest};
-use icn_wal::disk::Disk;
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use super::Node;
+use data_encoding::HEXLOWER;
+use icn_gossip::{Did, Reject, State};
+use icn_snapshot::{Integrity, RestoreWindow};
+use icn_wal::disk::Disk;
+
+use super::{Node, describe};
 use crate::control::codes;
-use crate::control::request::{Reply, Request};
+use crate::control::reply::entries::Arrival;
+use crate::control::reply::peers::{Peer, PeerState};
+use crate::control::reply::status::{
+    GossipStatus, LastStart, LogStatus, NodeState, NodeStatus, PeerStatus, SnapshotStatus,
+};
+use crate::control::reply::{Entries, Peers, Reply, Status, TopicShown, Topics};
+use crate::control::request::Request;
 use crate::failure::Failure;
-use crate::node::machine::Machine;
 
 const PAGE_ENTRIES_MAX: usize = 1000;
 
@@ -23,55 +28,24 @@ const PAGE_BYTES_MAX: usize = crate::control::request::LINE_BYTES_MAX / 8;
 #[must_use]
 pub fn ask(state: &State, question: &Request) -> Option<Reply> {
     Some(match question {
-        Request::TopicList => {
-            let topics: Vec<_> =
-                state.topics().map(|(id, topic)| describe_topic(id, topic)).collect();
-            Ok(json!({ "topics": topics }))
-        }
+        Request::TopicList => Ok(topics(state).into()),
         Request::TopicShow { topic } => show_topic(state, topic),
-        Request::Subscriptions => {
-            Ok(json!({ "subscriptions": subscriptions(state), "cursors": cursors(state) }))
-        }
+        Request::Subscriptions => Ok(describe::subscriptions(state).into()),
         Request::Entries { topic, after, limit } => entries(state, topic, *after, *limit),
-        Request::PeerList => {
-            let row = |did: &Did, standing: &str, key: &[u8; 32]| {
-                let key = data_encoding::HEXLOWER.encode(key);
-                json!({ "did": did.to_string(), "state": standing, "x25519": key, "trust": 0 })
-            };
-            let known = state.peers().map(|(did, peer)| {
-                let mut row = row(did, "known", &peer.card.x25519);
-                row["trust"] = peer.trust.into();
-                row["address"] = json!(peer.address);
-                row
-            });
-            let unsigned =
-                state.unsigned_keys().map(|(did, key)| row(did, "unsigned", &key.x25519));
-            let peers: Vec<_> = known.chain(unsigned).collect();
-            Ok(json!({ "peers": peers }))
-        }
+        Request::PeerList => Ok(peers(state).into()),
         _ => return None,
     })
 }
 
-fn show_topic(state: &State, topic: &str) -> Reply {
-    let id = state.resolve(topic)?;
-    let clock: Vec<_> = state
-        .heads(id)
-        .map(|(key, log)| {
-            let author = key.author.to_string();
-            let frozen = log.proof.is_some();
-            json!({ "author": author, "epoch": key.epoch, "head": log.head, "frozen": frozen })
-        })
-        .collect();
-    let topic = state.topic(&id).map(|topic| describe_topic(&id, topic));
-    Ok(json!({ "topic": topic, "clock": clock }))
+fn topics(state: &State) -> Topics {
+    Topics { topics: state.topics().map(|(id, topic)| describe::topic(id, topic)).collect() }
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    arrival: u64,
-    #[serde(flatten)]
-    entry: EntryFields<'a>,
+fn show_topic(state: &State, name: &str) -> Reply {
+    let id = state.resolve(name)?;
+    let unknown = || Reject::UnknownTopic { name: name.to_owned() };
+    let topic = describe::topic(&id, state.topic(&id).ok_or_else(unknown)?);
+    Ok(TopicShown { topic, clock: describe::clock(state, id) }.into())
 }
 
 fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Reply {
@@ -84,79 +58,71 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
         if bytes > PAGE_BYTES_MAX && !page.is_empty() {
             break;
         }
-        page.push(Row { arrival, entry: EntryFields::of(stored) });
+        page.push(Arrival { arrival, entry: describe::entry(stored) });
         last = arrival;
     }
     let more = state.entries(id, last).next().is_some();
-    let arrived = state.last_arrival(&id);
-    Ok(json!({ "entries": page, "last": last, "more": more, "arrived": arrived }))
+    Ok(Entries { entries: page, last, more, arrived: state.last_arrival(&id) }.into())
 }
 
-/// What is told of an entry.
-#[derive(Serialize)]
-pub(crate) struct EntryFields<'a> {
-    lsn: u64,
-    author: String,
-    epoch: u64,
-    seq: u64,
-    time: u64,
-    #[serde(flatten)]
-    payload: Payload<'a>,
+fn peers(state: &State) -> Peers {
+    let peer = |did: &Did, state, key: &[u8; 32], trust| Peer {
+        x25519: Some(HEXLOWER.encode(key)),
+        trust: Some(trust),
+        ..without_key(did, state)
+    };
+    let known = state.peers().map(|(did, known)| Peer {
+        address: Some(known.address.map(|address| address.to_string())),
+        ..peer(did, PeerState::Known, &known.card.x25519, known.trust)
+    });
+    let unsigned = state.unsigned_keys();
+    let unsigned = unsigned.map(|(did, key)| peer(did, PeerState::Unsigned, &key.x25519, 0));
+    Peers { peers: known.chain(unsigned).collect() }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Payload<'a> {
-    Text(&'a str),
-    Base64(String),
-}
-
-impl<'a> EntryFields<'a> {
-    pub(crate) fn of(stored: &'a Stored) -> Self {
-        let (header, payload) = (stored.entry.header(), stored.entry.payload());
-        Self {
-            lsn: stored.lsn,
-            author: header.author.to_string(),
-            epoch: header.epoch,
-            seq: header.seq,
-            time: header.time_ms,
-            payload: std::str::from_utf8(payload)
-                .map_or_else(|_| Payload::Base64(BASE64.encode(payload)), Payload::Text),
-        }
+fn without_key(did: &Did, state: PeerState) -> Peer {
+    Peer {
+        did: did.to_string(),
+        state,
+        x25519: None,
+        trust: None,
+        address: None,
+        topics: None,
+        logs_from: None,
+        logs_to: None,
     }
 }
 
 impl<D: Disk> Node<D> {
     pub(super) fn answer(&self, question: &Request) -> Reply {
         match question {
-            Request::Status => Ok(self.status()),
-            Request::Identity => Ok(describe_identity(&self.card)),
-            Request::PeerList => self.peer_list(),
+            Request::Status => Ok(self.status().into()),
+            Request::Identity => Ok(describe::identity(&self.card).into()),
+            Request::PeerList => Ok(self.peer_list().into()),
             Request::SnapshotList => {
-                Ok(describe_snapshots(&self.store.compactor().list(), self.window()))
+                Ok(describe::snapshots(&self.store.compactor().list(), self.window()).into())
             }
             other => ask(self.state(), other).unwrap_or_else(|| Err(cannot(other))),
         }
     }
 
-    fn peer_list(&self) -> Reply {
-        let mut list = ask(self.state(), &Request::PeerList).unwrap_or_else(|| Ok(json!({})))?;
-        let Some(peers) = list["peers"].as_array_mut() else { return Ok(list) };
+    fn peer_list(&self) -> Peers {
+        let mut list = peers(self.state());
         for (_, link) in self.mesh.links() {
             let did = link.peer.to_string();
-            let known = peers.iter().position(|peer| peer["did"] == did.as_str());
+            let known = list.peers.iter().position(|peer| peer.did == did);
             // It may have been removed since they met.
             let at = known.unwrap_or_else(|| {
-                peers.push(json!({ "did": did }));
-                peers.len() - 1
+                list.peers.push(without_key(&link.peer, PeerState::Connected));
+                list.peers.len() - 1
             });
-            let peer = &mut peers[at];
-            peer["state"] = "connected".into();
-            peer["topics"] = link.shared.union(link.serves).count().into();
-            peer["logs_from"] = link.wants.into();
-            peer["logs_to"] = link.cursors.into();
+            let peer = &mut list.peers[at];
+            peer.state = PeerState::Connected;
+            peer.topics = Some(link.shared.union(link.serves).count() as u64);
+            peer.logs_from = Some(link.wants as u64);
+            peer.logs_to = Some(link.cursors as u64);
         }
-        Ok(list)
+        list
     }
 
     /// The LSNs that can be restored.
@@ -164,180 +130,68 @@ impl<D: Disk> Node<D> {
         RestoreWindow { first: self.store.compactor().window_start(), last: self.store.lsn() }
     }
 
-    fn status(&self) -> Value {
-        let counts = self.state().counts();
+    fn status(&self) -> Status {
         let wal = self.store.wal().stats();
+        let log = &self.recovery.log;
+        let counts = self.state().counts();
+        let network = self.mesh.counts().map(|(name, count)| (name.to_owned(), count));
+        Status {
+            node: NodeStatus {
+                did: self.keypair.did().to_string(),
+                state: if wal.poisoned { NodeState::Failed } else { NodeState::Ready },
+                incarnation: log.incarnation,
+                timeline: self.store.timeline(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            gossip: GossipStatus {
+                topics: counts.topics as u64,
+                private_topics: counts.private_topics as u64,
+                sealed_topics: counts.sealed_topics as u64,
+                subscriptions: counts.subscriptions as u64,
+                cursors: counts.cursors as u64,
+                entries: counts.entries as u64,
+                bytes: counts.bytes,
+            },
+            wal: LogStatus {
+                last_lsn: wal.last_lsn,
+                durable_lsn: wal.durable_lsn,
+                segments: wal.segments,
+                bytes: wal.size_bytes,
+            },
+            snapshot: self.snapshot_status(),
+            last_start: LastStart {
+                clean: log.clean,
+                snapshot: self.recovery.snapshot.map(|id| id.to_string()),
+                records_replayed: log.replayed,
+                torn_bytes: log.torn_bytes,
+                passed_over: self.recovery.passed_over.len() as u64,
+                weaker: self.guard.findings().to_vec(),
+            },
+            network: network.collect::<BTreeMap<_, _>>(),
+            peers: PeerStatus {
+                known: counts.peers as u64,
+                unsigned: counts.unsigned_keys as u64,
+                connected: self.mesh.links().count() as u64,
+            },
+        }
+    }
+
+    fn snapshot_status(&self) -> SnapshotStatus {
         let snapshots = self.store.compactor().list();
         let newest = snapshots.iter().rev().find(|snapshot| snapshot.integrity == Integrity::Whole);
-        let recovery = &self.recovery;
-        let network: Map<String, Value> =
-            self.mesh.counts().map(|(name, count)| (name.into(), count.into())).collect();
-        json!({
-            "node": {
-                "did": self.keypair.did().to_string(),
-                "state": if wal.poisoned { "failed" } else { "ready" },
-                "incarnation": recovery.log.incarnation,
-                "timeline": self.store.timeline(),
-                "version": env!("CARGO_PKG_VERSION"),
-            },
-            "gossip": {
-                "topics": counts.topics,
-                "private_topics": counts.private_topics,
-                "sealed_topics": counts.sealed_topics,
-                "subscriptions": counts.subscriptions,
-                "cursors": counts.cursors,
-                "entries": counts.entries,
-                "bytes": counts.bytes,
-            },
-            "wal": {
-                "last_lsn": wal.last_lsn,
-                "durable_lsn": wal.durable_lsn,
-                "segments": wal.segments,
-                "bytes": wal.size_bytes,
-            },
-            "snapshot": {
-                "id": newest.map(|snapshot| snapshot.id.to_string()),
-                "lsn": newest.map(|snapshot| snapshot.id.lsn),
-                "created": newest.map(|snapshot| snapshot.created_ms),
-                "kept": snapshots.len(),
-                "damaged": snapshots.iter().filter(|kept| kept.integrity == Integrity::Damaged).count(),
-                "window": describe_window(self.window()),
-            },
-            "last_start": {
-                "clean": recovery.log.clean,
-                "snapshot": recovery.snapshot.map(|id| id.to_string()),
-                "records_replayed": recovery.log.replayed,
-                "torn_bytes": recovery.log.torn_bytes,
-                "passed_over": recovery.passed_over.len(),
-                "weaker": self.guard.findings(),
-            },
-            "network": network,
-            "peers": {
-                "known": counts.peers,
-                "unsigned": counts.unsigned_keys,
-                "connected": self.mesh.links().count(),
-            },
-        })
+        let damaged = snapshots.iter().filter(|snapshot| snapshot.integrity == Integrity::Damaged);
+        SnapshotStatus {
+            id: newest.map(|snapshot| snapshot.id.to_string()),
+            lsn: newest.map(|snapshot| snapshot.id.lsn),
+            created: newest.map(|snapshot| snapshot.created_ms),
+            kept: snapshots.len() as u64,
+            damaged: damaged.count() as u64,
+            window: describe::window(self.window()),
+        }
     }
-}
-
-/// Who a node is, as it is told.
-#[must_use]
-pub fn describe_identity(card: &icn_gossip::KeyCard) -> Value {
-    json!({ "did": card.did.to_string(), "card": card.to_string() })
-}
-
-/// A digest as it is told.
-#[must_use]
-pub fn describe_digest(state: &Machine, lsn: u64) -> Value {
-    json!({ "lsn": lsn, "digest": data_encoding::HEXLOWER.encode(&digest(state)) })
-}
-
-/// Snapshots as they are listed.
-#[must_use]
-pub fn describe_snapshots(snapshots: &[Snapshot], window: RestoreWindow) -> Value {
-    let each = snapshots.iter().map(describe_snapshot);
-    json!({ "snapshots": each.collect::<Vec<_>>(), "window": describe_window(window) })
-}
-
-fn describe_window(RestoreWindow { first, last }: RestoreWindow) -> Value {
-    json!({ "first": first, "last": last })
-}
-
-/// One snapshot as it is listed.
-#[must_use]
-pub fn describe_snapshot(snapshot: &Snapshot) -> Value {
-    let labels = snapshot.labels.iter().map(|(key, value)| (key.to_owned(), value.into()));
-    let labels: Map<String, Value> = labels.collect();
-    json!({
-        "id": snapshot.id.to_string(),
-        "lsn": snapshot.id.lsn,
-        "bytes": snapshot.bytes,
-        "created": snapshot.created_ms,
-        "timeline": snapshot.timeline,
-        "time": snapshot.time_ms,
-        "verified": snapshot.integrity == Integrity::Whole,
-        "check": match snapshot.integrity {
-            Integrity::Whole => "whole",
-            Integrity::Unchecked => "unchecked",
-            Integrity::Damaged => "damaged",
-        },
-        "origin": match snapshot.origin {
-            Origin::Taken => "taken",
-            Origin::Target => "target of a restore",
-            Origin::Imported => "imported",
-        },
-        "pinned": snapshot.pinned,
-        "labels": labels,
-        "kept_because": snapshot.kept_because.to_string(),
-    })
-}
-
-/// What the rules say, as it is told.
-pub(crate) fn describe_plan(plan: &[Decision]) -> Value {
-    let each = plan.iter().map(|decision| {
-        json!({
-            "id": decision.id.to_string(),
-            "bytes": decision.bytes,
-            "stays": decision.reason.stays(),
-            "because": decision.reason.to_string(),
-        })
-    });
-    json!({ "snapshots": each.collect::<Vec<_>>() })
 }
 
 pub(super) fn cannot(request: &Request) -> Failure {
     let message = format!("The node does not serve this request here: {request:?}.");
     Failure::new(codes::NOT_SERVED, message)
-}
-
-pub(crate) fn describe_topic(id: &TopicId, topic: &Topic) -> Value {
-    let spec = &topic.genesis.spec;
-    let access = match spec.access.view() {
-        View::Sealed => json!({ "kind": "sealed" }),
-        View::Open(access) => match &access.read {
-            Policy::Public => json!({ "kind": "public" }),
-            Policy::Participants(members) => {
-                let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-                json!({ "kind": "participants", "members": members })
-            }
-            Policy::MinTrust(trust) => json!({ "kind": "min_trust", "min_trust": trust }),
-        },
-    };
-    json!({
-        "id": id.to_string(),
-        "name": spec.name,
-        "creator": topic.genesis.creator.to_string(),
-        "access": access,
-        "scope": format!("{:?}", spec.scope).to_lowercase(),
-        "access_version": topic.access_version,
-        "max_entries": spec.max_entries,
-        "retention_ms": spec.retention_ms,
-        "entries": topic.entries,
-        "bytes": topic.bytes,
-    })
-}
-
-fn cursors(state: &State) -> Vec<Value> {
-    let cursor = |(id, name, arrival): (TopicId, &str, u64)| {
-        let topic = state.topic(&id).map(|topic| topic.genesis.spec.name.as_str());
-        let behind = state.last_arrival(&id).saturating_sub(arrival);
-        let id = id.to_string();
-        json!({ "topic": topic, "id": id, "cursor": name, "at": arrival, "behind": behind })
-    };
-    state.cursors().map(cursor).collect()
-}
-
-fn subscriptions(state: &State) -> Vec<Value> {
-    state
-        .subscriptions()
-        .map(|(topic, by, wish)| {
-            let by = match by {
-                Provenance::Local => "local".to_owned(),
-                Provenance::Peer(did) => did.to_string(),
-            };
-            let id = wish.topic.map(|id| id.to_string());
-            json!({ "topic": topic, "id": id, "by": by, "since": wish.since_ms, "pending": id.is_none() })
-        })
-        .collect()
 }

@@ -5,15 +5,17 @@ use icn_gossip::{Counts, Did, Reject};
 use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, SnapshotId};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
-use serde_json::json;
 
 use super::{Node, bad_did, query};
 use crate::control::codes;
-use crate::control::request::{Moment, Reply, Request, snapshot_id};
+use crate::control::reply::import::{Fate, FieldReport, LegacyImport};
+use crate::control::reply::{Imported, Reply, Restored};
+use crate::control::request::{Moment, Request, snapshot_id};
 use crate::failure::Failure;
 use crate::node::guard::Guard;
+use crate::node::import::Legacy;
 use crate::node::machine::Machine;
-use crate::node::work::{Legacy, Prepared, Side, Work};
+use crate::node::work::{Prepared, Side, Work};
 
 /// Snapshots that are written or wait to be: each holds a state in memory.
 pub(super) const SAVES_MAX: u32 = 2;
@@ -157,16 +159,11 @@ impl<D: Disk> Node<D> {
                 })?;
             }
         }
-        let line = |line: &legacy::Line| json!({ "fate": line.fate.to_string(), "field": line.field, "why": line.why });
-        let told = json!({
-            "legacy": true,
-            "dry_run": legacy.dry_run,
-            "lsn": self.store.lsn(),
-            "mutations": total,
-            "refused": import.report.count(legacy::Fate::Refused),
-            "report": import.report.lines.iter().map(line).collect::<Vec<_>>(),
-        });
-        Ok(told)
+        let refused = import.report.count(legacy::Fate::Refused) as u64;
+        let report = import.report.lines.into_iter().map(field_report).collect();
+        let (dry_run, lsn, mutations) = (legacy.dry_run, self.store.lsn(), total as u64);
+        let told = LegacyImport { legacy: true, dry_run, lsn, mutations, refused, report };
+        Ok(Imported::Legacy(told).into())
     }
 
     fn restore(&mut self, now_ms: u64, target: RestoreTarget<Machine>) -> Reply {
@@ -179,32 +176,43 @@ impl<D: Disk> Node<D> {
         self.guard = Guard::default();
         self.mesh.restored();
         self.mesh.set_closed(&self.store.state().0, now_ms, self.guard.closed().clone());
-        Ok(json!({
-            "lsn": lsn.get(),
-            "restored": id.to_string(),
-            "restored_lsn": id.lsn,
-            "timeline": self.store.timeline(),
-            "undo": undo.to_string(),
-            "before": before,
-        }))
+        let restored = Restored {
+            lsn: lsn.get(),
+            restored: id.to_string(),
+            restored_lsn: id.lsn,
+            timeline: self.store.timeline(),
+            undo: undo.to_string(),
+            before,
+        };
+        Ok(restored.into())
     }
+}
+
+fn field_report(line: legacy::Line) -> FieldReport {
+    let fate = match line.fate {
+        legacy::Fate::Taken => Fate::Taken,
+        legacy::Fate::Default => Fate::Default,
+        legacy::Fate::NotNeeded => Fate::NotNeeded,
+        legacy::Fate::Refused => Fate::Refused,
+    };
+    FieldReport { fate, field: line.field, why: line.why }
 }
 
 #[cfg(test)]
 mod tests {
     use icn_snapshot::Weakness;
     use icn_wal::disk::SimDisk;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::node::{Effect, Inputs, simulated};
 
-    fn ask(node: &mut Node<SimDisk>, request: Value) -> Reply {
+    fn ask(node: &mut Node<SimDisk>, request: Value) -> Result<Value, Failure> {
         let request = serde_json::from_value(request).expect("a request");
         let turn = node.step(2, Inputs::requests(vec![((), request)]));
         let output = turn.outputs.into_iter().next().expect("an output");
         let compactor = node.store().compactor().clone();
-        match output.effect {
+        let reply = match output.effect {
             Effect::Reply((), reply) => reply,
             effect @ (Effect::Save(..) | Effect::Send { .. } | Effect::Close { .. }) => {
                 panic!("no request asks for {effect:?}")
@@ -212,7 +220,8 @@ mod tests {
             Effect::Work(work, _) => {
                 work.perform(&compactor, |prepared| node.settle(3, prepared).1)
             }
-        }
+        };
+        reply.map(|data| data.to_value())
     }
 
     #[test]

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_gossip::{
-    Access, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicSpec,
+    Access, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicId, TopicSpec,
 };
 use icn_wal::disk::Disk;
-use serde_json::json;
 
-use super::{Node, bad_did, describe_topic};
+use super::{Node, bad_did, describe};
 use crate::control::codes;
-use crate::control::request::{Reply, Request};
+use crate::control::reply::{Published, Reply, TopicCreated, TopicDeleted};
+use crate::control::request::Request;
 use crate::failure::Failure;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -61,9 +61,7 @@ impl<D: Disk> Node<D> {
         let (lsn, outcome) =
             self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
         match outcome {
-            Outcome::Appended { seq, arrival } => {
-                Ok(json!({ "lsn": lsn, "seq": seq, "arrival": arrival }))
-            }
+            Outcome::Appended { seq, arrival } => Ok(Published { lsn, seq, arrival }.into()),
             _ => Err(Reject::OutOfOrder.into()),
         }
     }
@@ -121,13 +119,17 @@ impl<D: Disk> Node<D> {
         let genesis = Genesis::sign(&self.keypair, node.network, spec, self.rng.next());
         let id = genesis.id();
         let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
-        let topic = self.state().topic(&id).map(|topic| describe_topic(&id, topic));
-        Ok(json!({ "lsn": lsn, "topic": topic }))
+        let topic = self.state().topic(&id).ok_or_else(|| unknown(&id))?;
+        Ok(TopicCreated { lsn, topic: describe::topic(&id, topic) }.into())
     }
 
     pub(super) fn topic_delete(&mut self, now_ms: u64, topic: &str) -> Reply {
         let id = self.state().resolve(topic)?;
         let (lsn, _) = self.commit(now_ms, Mutation::DeleteTopic(id))?;
-        Ok(json!({ "lsn": lsn, "deleted": id.to_string() }))
+        Ok(TopicDeleted { lsn, deleted: id.to_string() }.into())
     }
+}
+
+fn unknown(id: &TopicId) -> Reject {
+    Reject::UnknownTopic { name: id.to_string() }
 }

@@ -7,7 +7,8 @@ use super::notifications::Notifications;
 use super::peer_event::PeerEvent;
 use super::snapshots::Draft;
 use super::work::Work;
-use crate::control::request::{Reply, Request};
+use crate::control::reply::Reply;
+use crate::control::request::Request;
 
 /// The inputs of one turn. `T` identifies a caller to the shell.
 #[derive(Debug)]

@@ -7,14 +7,15 @@ use icn_gossip::{Did, NodeId, State};
 use icn_snapshot::{Compactor, Image, PointInTime, RestoreTarget, SnapshotId, StateAt, state_at};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
-use serde_json::{Value, json};
 
-use crate::control::request::{Moment, Reply};
+use super::describe;
+use crate::control::reply::diff::Side as SideReply;
+use crate::control::reply::{Deleted, Diff, Pinned, Reply, Verified};
+use crate::control::request::Moment;
 use crate::failure::Failure;
 use crate::node::diff::diff;
-use crate::node::import::{self, Found};
+use crate::node::import::{self, Found, Legacy};
 use crate::node::machine::Machine;
-use crate::node::{describe_digest, describe_plan};
 
 /// Something to be done beside the core.
 #[derive(Debug)]
@@ -62,17 +63,6 @@ pub enum Prepared {
     Legacy(Legacy),
 }
 
-/// A `state.snapshot` of the earlier implementation.
-#[derive(Debug)]
-pub struct Legacy {
-    pub(crate) path: PathBuf,
-    pub(crate) document: Vec<u8>,
-    /// What lay beside it as `….sha256`.
-    pub(crate) checksum: Option<String>,
-    pub(crate) formerly: Option<Did>,
-    pub(crate) dry_run: bool,
-}
-
 impl fmt::Display for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -102,32 +92,33 @@ impl Work {
         settle: impl FnOnce(Prepared) -> Reply,
     ) -> Reply {
         match self {
-            Self::Digest(state, lsn) => Ok(describe_digest(&Machine(*state), lsn)),
+            Self::Digest(state, lsn) => Ok(describe::state_digest(&Machine(*state), lsn).into()),
             Self::DigestAt(lsn) => {
                 let past = compactor.state_at::<Machine>(PointInTime::Lsn(lsn))?;
-                Ok(describe_digest(&past.state, past.lsn))
+                Ok(describe::state_digest(&past.state, past.lsn).into())
             }
             Self::Verify(id) => {
                 compactor.verify::<Machine>(id)?;
-                Ok(json!({ "id": id.to_string(), "verified": true }))
+                Ok(Verified { id: id.to_string(), verified: true }.into())
             }
             Self::Delete(id) => {
                 compactor.delete(id)?;
-                Ok(json!({ "deleted": id.to_string() }))
+                Ok(Deleted { deleted: id.to_string() }.into())
             }
             Self::Pin(id, pinned) => {
                 compactor.pin(id, pinned)?;
-                Ok(json!({ "id": id.to_string(), "pinned": pinned }))
+                Ok(Pinned { id: id.to_string(), pinned }.into())
             }
-            Self::Prune { dry_run: true } => Ok(describe_plan(&compactor.plan())),
-            Self::Prune { dry_run: false } => Ok(describe_plan(&compactor.prune()?)),
-            Self::Diff(from, to) => Ok(tell(
-                from.state(|at| Ok(compactor.state_at(at)?))?,
-                to.state(|at| Ok(compactor.state_at(at)?))?,
-            )),
+            Self::Prune { dry_run: true } => Ok(describe::plan(&compactor.plan()).into()),
+            Self::Prune { dry_run: false } => Ok(describe::plan(&compactor.prune()?).into()),
+            Self::Diff(from, to) => {
+                let (from, told_from) = from.state(|at| Ok(compactor.state_at(at)?))?;
+                let (to, told_to) = to.state(|at| Ok(compactor.state_at(at)?))?;
+                Ok(diff((&from, told_from), (&to, told_to)).into())
+            }
             Self::Preview(present, lsn, at) => {
                 let past = compactor.state_at(at)?;
-                Ok(preview(*present, json!({ "lsn": lsn, "now": true }), past))
+                Ok(preview(*present, now(lsn), past).into())
             }
             Self::Restore(at, present) => {
                 settle(Prepared::Restore(Box::new(compactor.prepare_restore(at, *present)?)))
@@ -147,11 +138,11 @@ impl Work {
 impl Side {
     fn state(
         self,
-        then: impl FnOnce(PointInTime) -> Result<StateAt<Machine>, Failure>,
-    ) -> Result<(State, Value), Failure> {
+        state_at: impl FnOnce(PointInTime) -> Result<StateAt<Machine>, Failure>,
+    ) -> Result<(State, SideReply), Failure> {
         Ok(match self {
-            Self::Now(state, lsn) => (*state, json!({ "lsn": lsn, "now": true })),
-            Self::Then(at) => describe(then(at)?),
+            Self::Now(state, lsn) => (*state, now(lsn)),
+            Self::Then(at) => then(state_at(at)?),
         })
     }
 }
@@ -163,9 +154,11 @@ impl Side {
 pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Moment>) -> Reply {
     let side = |moment: Option<&Moment>| {
         let at = moment.map_or(Ok(PointInTime::Latest), Moment::at)?;
-        Ok::<_, Failure>(describe(state_at::<Machine, D>(disk, at)?))
+        Ok::<_, Failure>(then(state_at::<Machine, D>(disk, at)?))
     };
-    Ok(tell(side(from)?, side(to)?))
+    let (from, told_from) = side(from)?;
+    let (to, told_to) = side(to)?;
+    Ok(diff((&from, told_from), (&to, told_to)).into())
 }
 
 /// Previews a restore by the files alone.
@@ -173,26 +166,23 @@ pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Mome
 /// # Errors
 /// Those of [`state_at`].
 pub(crate) fn preview_offline<D: Disk>(disk: &D, to: &Moment) -> Reply {
-    let (present, told) = describe(state_at::<Machine, D>(disk, PointInTime::Latest)?);
-    Ok(preview(present, told, state_at(disk, to.at()?)?))
+    let (present, told) = then(state_at::<Machine, D>(disk, PointInTime::Latest)?);
+    Ok(preview(present, told, state_at(disk, to.at()?)?).into())
 }
 
 /// What must not go back does not: how far the logs have come, above all.
-fn preview(present: State, told: Value, past: StateAt<Machine>) -> Value {
-    let (image, told_to) = describe(past);
+fn preview(present: State, told: SideReply, past: StateAt<Machine>) -> Diff {
+    let (image, told_to) = then(past);
     let epoch = present.node().map_or(0, |node| node.epoch);
     let restored = present.restore(image, epoch);
-    tell((present, told), (restored, told_to))
+    diff((&present, told), (&restored, told_to))
 }
 
-fn describe(past: StateAt<Machine>) -> (State, Value) {
+fn now(lsn: u64) -> SideReply {
+    SideReply { lsn, time: None, timeline: None, now: true }
+}
+
+fn then(past: StateAt<Machine>) -> (State, SideReply) {
     let StateAt { state, lsn, time_ms, timeline, .. } = past;
-    (state.0, json!({ "lsn": lsn, "time": time_ms, "timeline": timeline, "now": false }))
-}
-
-fn tell((from, told_from): (State, Value), (to, told_to): (State, Value)) -> Value {
-    let mut told = diff(&from, &to);
-    told["from"] = told_from;
-    told["to"] = told_to;
-    told
+    (state.0, SideReply { lsn, time: Some(time_ms), timeline: Some(timeline), now: false })
 }

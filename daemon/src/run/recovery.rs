@@ -19,7 +19,7 @@ use crate::http::health::Health;
 use crate::http::meter::{Meter, Stopwatch};
 use crate::node::machine::Machine;
 use crate::node::{Identity, Node};
-use crate::report::counted;
+use crate::text::counted;
 
 /// Recovers the node in `directory`, a new one if it is empty. Returns the node, whether it is new, and
 /// the time that took.

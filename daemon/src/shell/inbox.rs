@@ -2,7 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use crate::control::request::{Reply, Request};
+use crate::control::reply::Reply;
+use crate::control::request::Request;
 use crate::node::PeerEvent;
 
 /// Inputs that the core has not taken yet; when the inbox is full, connections and links wait.

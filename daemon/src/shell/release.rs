@@ -143,6 +143,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::control::reply::Deleted;
     use crate::node::{Notifications, TopicDelivery, simulated};
 
     /// Reports the kind of each frame sent.
@@ -170,9 +171,10 @@ mod tests {
         let gate = ReleaseGate::new(Arc::clone(&wal), meter, sinks, Arc::new(|_: &Failure| {}));
         let turn = |after| {
             let (caller, reply) = oneshot::channel();
+            let data = Deleted { deleted: String::new() };
             let frame = Effect::Send { link: LinkId(1), kind: 9, body: Bytes::new() };
             let outputs = vec![
-                Output { after, effect: Effect::Reply(caller, Ok(serde_json::Value::Null)) },
+                Output { after, effect: Effect::Reply(caller, Ok(data.into())) },
                 Output { after, effect: frame },
             ];
             let delivery = TopicDelivery { last: after, fresh: Vec::new() };

@@ -12,7 +12,7 @@ use crate::clock;
 use crate::exit;
 use crate::http::gauges::Gauges;
 use crate::node::work::{Prepared, Work};
-use crate::node::{Draft, Node, describe_snapshot};
+use crate::node::{Draft, Node, describe};
 
 /// A job of the worker, and the caller that gets its reply.
 pub(crate) enum Job {
@@ -52,7 +52,8 @@ pub(super) fn run<D: Disk>(
                     }
                 }
                 if let Some(reply_to) = reply_to {
-                    let _ = reply_to.send(saved.map(|(snapshot, _)| describe_snapshot(&snapshot)));
+                    let reply = saved.map(|(snapshot, _)| describe::snapshot(&snapshot).into());
+                    let _ = reply_to.send(reply);
                 }
             }
             Job::Work(work, reply_to) => {

@@ -1,6 +1,6 @@
 //! The turns of the nodes: their inputs, and the release of outputs after a sync.
 
-use icn_daemon::control::request::{Reply, Request};
+use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
 use icn_daemon::node::{Effect, Output, PeerEvent, Turn};
 use icn_wal::Lsn;
@@ -84,7 +84,9 @@ impl World {
                 node.store().wal().wait(lsn).expect("a disk that syncs");
             }
             match effect {
-                Effect::Reply(request_id, reply) => self.reply(index, request_id, reply),
+                Effect::Reply(request_id, reply) => {
+                    self.reply(index, request_id, reply.map(|data| data.to_value()));
+                }
                 Effect::Send { link, kind, body } => self.send(index, link, kind, body),
                 Effect::Close { link, name, .. } => {
                     if let Some(peer) = member.links.get(&link) {
@@ -111,14 +113,14 @@ impl World {
                         reply
                     });
                     if let Some(request_id) = asker {
-                        self.reply(index, request_id, reply);
+                        self.reply(index, request_id, reply.map(|data| data.to_value()));
                     }
                 }
             }
         }
     }
 
-    pub(super) fn reply(&mut self, index: usize, request_id: u64, reply: Reply) {
+    pub(super) fn reply(&mut self, index: usize, request_id: u64, reply: Result<Value, Failure>) {
         let told = reply.as_ref().map_or_else(|failure| failure.code.clone(), Value::to_string);
         self.trace.update(&[self.members[index].seed]).update(told.as_bytes());
         self.replies.insert(request_id, reply);

@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use icn_daemon::control::request::{Reply, Request, reply_from_line};
+use icn_daemon::control::reply::reply_from_line;
+use icn_daemon::control::request::Request;
+use icn_daemon::failure::Failure;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -174,7 +176,7 @@ impl Script {
 }
 
 impl Promised {
-    fn fate(&mut self, reply: Reply) -> Fate {
+    fn fate(&mut self, reply: Result<Value, Failure>) -> Fate {
         match reply {
             Ok(data) => Fate::Acknowledged(data),
             Err(failure) => {
@@ -208,7 +210,7 @@ impl Line {
     }
 
     /// `None` when the node is gone before it has answered.
-    pub(crate) fn ask(&mut self, request: &Request) -> Option<Reply> {
+    pub(crate) fn ask(&mut self, request: &Request) -> Option<Result<Value, Failure>> {
         writeln!(self.stream.get_ref(), "{}", request.to_line()).ok()?;
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line).ok()?;

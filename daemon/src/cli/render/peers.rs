@@ -1,0 +1,59 @@
+//! Peers and their keys.
+
+use std::io::{self, Write};
+
+use super::Show;
+use crate::cli::documents::ShownPeers;
+use crate::cli::table::Table;
+use crate::control::reply::peers::PeerState;
+use crate::control::reply::{PeerAdded, PeerRemoved};
+
+impl Show for ShownPeers {
+    fn show(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut table = Table::new(&["DID", "STATE", "ADDRESS", "TOPICS", "LOGS IN", "LOGS OUT"]);
+        for peer in &self.peers {
+            let state = match peer.state {
+                PeerState::Known => "known",
+                PeerState::Connected => "connected",
+                PeerState::Unsigned => "unsigned: nobody vouches for the key",
+            };
+            let address = peer.address.clone().flatten().unwrap_or_else(|| "-".into());
+            let count = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());
+            let [topics, from, to] = [peer.topics, peer.logs_from, peer.logs_to].map(count);
+            table.row([peer.did.clone(), state.into(), address, topics, from, to]);
+        }
+        if !table.is_empty() {
+            return table.write(out);
+        }
+        match self.known {
+            0 => writeln!(
+                out,
+                "No peers yet. Nodes of one network find each other on a LAN; elsewhere start \
+                 icnd with --peer HOST:PORT."
+            ),
+            known => writeln!(out, "None connected; {known} known: icnctl peer list --all"),
+        }
+    }
+}
+
+impl Show for PeerAdded {
+    fn show(&self, out: &mut impl Write) -> io::Result<()> {
+        if self.already {
+            writeln!(out, "That key is known already.")
+        } else {
+            writeln!(out, "Added {}", self.did)
+        }
+    }
+}
+
+impl Show for PeerRemoved {
+    fn show(&self, out: &mut impl Write) -> io::Result<()> {
+        let again = "Removed. It is connected, and will be known again with its next connection.";
+        let text = match (self.was_known, self.connected) {
+            (true, true) => again,
+            (true, false) => "Removed.",
+            (false, _) => "There was no such peer.",
+        };
+        writeln!(out, "{text}")
+    }
+}

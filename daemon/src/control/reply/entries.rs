@@ -1,0 +1,71 @@
+//! Entries of a topic.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An author's epoch: a random number, of which each one begins new logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// An entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// The LSN that made the entry durable on this node.
+    pub lsn: u64,
+    /// The DID of the author.
+    pub author: String,
+    /// The author's epoch.
+    pub epoch: Epoch,
+    /// The sequence number in the author's log of this epoch, from 1.
+    pub seq: u64,
+    /// When the entry was published, by the author's clock: ms since 1970.
+    pub time: u64,
+    /// The message.
+    #[serde(flatten)]
+    pub payload: Payload,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload {
+    /// A message that is UTF-8.
+    Text(String),
+    /// Any other message, as base64.
+    Base64(String),
+}
+
+/// An entry in the order of delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Arrival {
+    /// The index of the arrival in the topic, from 1.
+    pub arrival: u64,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// A page of entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Entries {
+    /// The entries, in the order of delivery.
+    pub entries: Vec<Arrival>,
+    /// The index of the last arrival on the page, or the one that was asked after.
+    pub last: u64,
+    /// Whether there are more entries after the page.
+    pub more: bool,
+    /// The index of the last arrival in the topic.
+    pub arrived: u64,
+}
+
+/// A message was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Published {
+    /// The LSN of the entry.
+    pub lsn: u64,
+    /// The sequence number in the node's log of this epoch, from 1.
+    pub seq: u64,
+    /// The index of the arrival in the topic, from 1.
+    pub arrival: u64,
+}

@@ -1,0 +1,68 @@
+//! The rows of `icnctl status` and of the first page.
+
+use super::{bytes, counted, duration};
+use crate::control::reply::Status;
+
+/// Names and texts, in order.
+#[must_use]
+pub(crate) fn rows(status: &Status, now_ms: u64) -> Vec<(&'static str, String)> {
+    let Status { node, gossip, wal, .. } = status;
+    vec![
+        ("DID", node.did.clone()),
+        ("Version", format!("{} · start {}", node.version, node.incarnation)),
+        (
+            "Gossip",
+            format!(
+                "{} ({} private, {} sealed) · {} · {} in {}",
+                counted(gossip.topics, "topic"),
+                gossip.private_topics,
+                gossip.sealed_topics,
+                counted(gossip.subscriptions, "subscription"),
+                entries(gossip.entries),
+                bytes(gossip.bytes),
+            ),
+        ),
+        (
+            "Log",
+            format!(
+                "durable to #{} · {} in {}",
+                wal.durable_lsn,
+                bytes(wal.bytes),
+                counted(wal.segments, "segment"),
+            ),
+        ),
+        ("Snapshot", snapshot(status, now_ms)),
+        ("Last start", last_start(status)),
+        ("Peers", counted(status.peers.known, "key")),
+    ]
+}
+
+fn snapshot(status: &Status, now_ms: u64) -> String {
+    let snapshot = &status.snapshot;
+    match &snapshot.id {
+        None => "none yet; the log holds everything".to_owned(),
+        Some(id) => format!(
+            "{id}, taken {} ago, verified · {} kept",
+            duration(now_ms.saturating_sub(snapshot.created.unwrap_or(0))),
+            snapshot.kept,
+        ),
+    }
+}
+
+fn last_start(status: &Status) -> String {
+    let start = &status.last_start;
+    let replayed = counted(start.records_replayed, "record");
+    let torn = match start.torn_bytes {
+        0 => String::new(),
+        torn => format!(", {torn} unacknowledged bytes left out"),
+    };
+    match (status.node.incarnation, start.clean) {
+        (1, _) => "the first".to_owned(),
+        (_, true) => format!("after an orderly stop, {replayed} replayed"),
+        (_, false) => format!("after a crash or kill, {replayed} replayed{torn}, nothing lost"),
+    }
+}
+
+fn entries(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}
