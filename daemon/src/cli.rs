@@ -1,4 +1,4 @@
-//! `icnctl`: one command, one answer, for people or for scripts.
+//! `icnctl`: one command, one document, as text or as JSON.
 
 mod acks;
 mod args;
@@ -47,7 +47,7 @@ use crate::node::{ask, describe};
 
 const ONLINE: Source = Source { offline: false };
 
-/// Does what was asked and returns the exit code.
+/// Runs the command of this process and returns its exit code.
 #[must_use]
 pub fn main() -> u8 {
     let cli = Cli::parse();
@@ -56,7 +56,7 @@ pub fn main() -> u8 {
         Ok(()) => exit::OK,
         Err(failure) => {
             if failure.is_silent() {
-                // The output has said everything.
+                // The output is complete; there is no error to add.
             } else if as_json {
                 let document = reply::document(Err::<&(), _>(&failure));
                 let _ = writeln!(io::stdout(), "{document}");
@@ -165,7 +165,7 @@ impl Ctl {
         }
     }
 
-    /// All pages as one.
+    /// All pages of entries as one document.
     fn entries(
         &self,
         topic: &str,
@@ -246,7 +246,7 @@ impl Ctl {
         written.and_then(|()| out.flush()).map_err(|error| unwritable(&error))
     }
 
-    /// The node, running or not.
+    /// The running node; without one, its locked files.
     fn owner(&self) -> Result<Asker<'_>, Failure> {
         match Client::connect(&self.directory) {
             Ok(client) => Ok(Asker::Node(Box::new(client))),
@@ -263,11 +263,11 @@ impl Ctl {
     }
 }
 
-/// Whoever knows the answer.
+/// Where a reply comes from.
 enum Asker<'a> {
     Node(Box<Client>),
     Files(&'a Path),
-    /// The files, for as long as the answer takes: no daemon has them.
+    /// The files of a stopped node, locked for one request.
     Owner(&'a Path),
 }
 
@@ -330,7 +330,7 @@ fn confirm(yes: bool, what: &str) -> Result<(), Failure> {
     if answer.trim() == "yes" { Ok(()) } else { Err(unconfirmed()) }
 }
 
-/// One message from standard input; one byte more than fits is enough to know that it does not.
+/// Reads one message from standard input, up to one byte more than a message may have.
 fn read_message() -> Result<Vec<u8>, Failure> {
     let mut message = Vec::new();
     let limit = PAYLOAD_BYTES_MAX as u64 + 1;

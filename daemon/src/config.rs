@@ -1,4 +1,4 @@
-//! How a node is run: flags before environment before file before default, checked once.
+//! The configuration: flags before environment before file before default, checked once.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";
 
-/// For how many seconds a peer may be silent, at least and at most.
+/// The allowed range of `silence_seconds`.
 const SILENCE_SECONDS: RangeInclusive<u64> = 3..=600;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -49,7 +49,7 @@ pub struct Flags {
     pub unsafe_fs: bool,
 }
 
-/// What can be said in the file.
+/// The keys of `icn.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -78,39 +78,39 @@ struct SnapshotSection {
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the node lives.
+    /// The data directory.
     pub data_dir: PathBuf,
-    /// Whether that is the default.
+    /// Whether the data directory is the default one.
     pub usual_directory: bool,
-    /// Whether the node may live on a file system that is no place for one.
+    /// Whether an unsuitable file system is accepted.
     pub unsafe_fs: bool,
-    /// Where HTTP is served. Default 127.0.0.1:8080; if that port is taken and nobody asked for
-    /// it, any free one.
+    /// The address of HTTP. Default 127.0.0.1:8080; if that port is taken and was not configured, any
+    /// free one.
     pub http: SocketAddr,
-    /// Whether `http` was asked for.
+    /// Whether `http` was configured.
     pub http_explicit: bool,
-    /// Where peers reach the node. Default 0.0.0.0:7777; if that port is taken and nobody asked for
-    /// it, any free one.
+    /// The UDP address for peers. Default 0.0.0.0:7777; if that port is taken and was not configured, any
+    /// free one.
     pub listen: SocketAddr,
-    /// Whether `listen` was asked for.
+    /// Whether `listen` was configured.
     pub listen_explicit: bool,
     /// The peers to stay connected to.
     pub peers: Vec<Target>,
-    /// Whether peers are looked for in the local network.
+    /// Whether discovery on the local network is on.
     pub mdns: bool,
-    /// How long things may take between nodes.
+    /// The timeouts of links.
     pub timing: Timing,
     /// The network, as the hash of its name. Default `icn`.
     pub network: [u8; 32],
-    /// When a snapshot is due, and which stay.
+    /// When a snapshot is due, and which snapshots stay.
     pub policy: Policy,
 }
 
 impl Config {
-    /// Puts flags, file and defaults together.
+    /// Merges flags, file and defaults.
     ///
     /// # Errors
-    /// `ICN-E0110` with the place in the file when it cannot be understood.
+    /// `ICN-E0110`, with the place in the file, for an invalid value.
     pub fn load(flags: &Flags) -> Result<Self, Failure> {
         let data_dir = data_dir(flags.data_dir.as_deref())?;
         let path = flags.config.clone().unwrap_or_else(|| data_dir.join(FILE_NAME));
@@ -118,7 +118,7 @@ impl Config {
             Ok(text) => {
                 toml::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?
             }
-            // A data directory that is none is for whoever opens it to report.
+            // An unusable data directory is reported when it is opened.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
                     && flags.config.is_none() =>
@@ -183,7 +183,7 @@ impl Config {
     }
 }
 
-/// A silent peer is asked for a sign of life three times before the link to it is down.
+/// A silent peer is probed three times before its link is down.
 fn timing(silence_seconds: Option<u64>) -> Result<Timing, String> {
     let usual = Timing::default();
     match silence_seconds {
@@ -202,7 +202,7 @@ fn timing(silence_seconds: Option<u64>) -> Result<Timing, String> {
 /// The data directory both binaries use.
 ///
 /// # Errors
-/// `ICN-E0111` when there is none given and no home directory.
+/// `ICN-E0111` without a configured directory and without a home directory.
 pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match (given, std::env::home_dir()) {
         (Some(given), _) => Ok(given.to_path_buf()),
@@ -213,7 +213,7 @@ pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// What comes from the environment is there for `icnctl` too.
+/// The environment applies to `icnctl` as well.
 fn from_environment() -> bool {
     std::env::var_os("ICN_DATA_DIR").is_some()
 }

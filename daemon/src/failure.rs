@@ -1,5 +1,4 @@
-//! What is told to a person or a script when something cannot be done: what, why, what to do, and a
-//! code.
+//! A failure as an operator or a script gets it: what happened, why, what to do, and a code.
 
 use std::fmt;
 use std::io;
@@ -14,7 +13,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// A refusal or an error on its way to whoever asked.
+/// A refusal or an error, as the caller gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The code, `ICN-E….`

@@ -1,8 +1,8 @@
 //! The node without the world: inputs in, outputs out.
 //!
 //! Invariant: time and randomness are arguments; the only I/O is that of the store's disk.
-//! Invariant: every effect carries the LSN it waits for, and leaves through the release gate of the
-//! shell alone; nothing is seen outside before it is durable.
+//! Invariant: every effect carries the LSN it waits for. It leaves through the release gate of the shell
+//! alone, once that LSN is durable.
 
 mod commit;
 mod consumers;

@@ -1,5 +1,11 @@
-//! The threads around the node: the core takes turns, the release thread waits for the log, the
-//! verify thread checks signatures, and the worker does what takes long.
+//! The threads of a node.
+//!
+//! | thread | task |
+//! |---|---|
+//! | core | takes the inbox in turns |
+//! | release | waits for the log and releases outputs |
+//! | verify | checks signatures |
+//! | worker | writes snapshots and does other long work |
 
 mod core;
 pub(crate) mod inbox;

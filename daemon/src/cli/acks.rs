@@ -1,4 +1,4 @@
-//! The thread that tells the node how far lines were taken, and ends with a signal.
+//! The thread that acknowledges lines to the node once a reader has taken them, until a signal.
 
 use std::io::{self, Write};
 use std::net::Shutdown;
@@ -20,21 +20,20 @@ use crate::control::request::Request;
 use crate::exit;
 use crate::failure::Failure;
 
-/// How many entries are acknowledged at once, and how long fewer of them wait.
+/// Entries of one acknowledgement, and how long fewer of them wait.
 const BATCH: u64 = 256;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How soon to look again whether that many were taken when they are written: the node sends no more
-/// than some of these ahead.
+/// How soon to check again whether a written batch was taken: the node sends only a few batches ahead.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a signal waits for a line that is being written.
 const LINE_WITHIN: Duration = Duration::from_millis(100);
 
-/// How long the end waits for the node to make the last acknowledgement durable.
+/// How long a stop waits for the node to make the last acknowledgement durable.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
-/// How far the lines are, seen from both threads.
+/// The progress of the lines, shared by both threads.
 pub(super) struct Progress {
     writing: Mutex<()>,
     topic: Mutex<Option<String>>,
@@ -62,20 +61,20 @@ impl Progress {
         }
     }
 
-    /// The topic is known, if this answer names it.
+    /// Records the topic, if this reply names it.
     pub(super) fn begin(&self, begun: &Begun) {
         if let Some(id) = &begun.topic {
             *self.topic.lock() = Some(id.clone());
         }
     }
 
-    /// Leave to write a line; none once a signal has come.
+    /// The right to write a line; none after a signal.
     pub(super) fn write(&self) -> Option<Writing<'_>> {
         let guard = self.writing.lock();
         (self.signal() == 0).then_some(Writing { progress: self, _guard: guard })
     }
 
-    /// The exit code of the signal that has come, 0 for none.
+    /// The exit code of the received signal, 0 for none.
     pub(super) fn signal(&self) -> u8 {
         self.signal.load(Ordering::Acquire)
     }
@@ -87,24 +86,24 @@ impl Writing<'_> {
         self.progress.written.lock().line(bytes, arrival);
     }
 
-    /// All of them were flushed.
+    /// All written lines were flushed.
     pub(super) fn flushed(&self) {
         self.progress.written.lock().flush();
         self.progress.more.notify_one();
     }
 }
 
-/// The thread.
+/// The acknowledging thread.
 pub(super) struct Acks {
     progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Acks {
-    /// Starts it. From now on signals end the stream and not the process.
+    /// Starts the thread. From now on a signal ends the stream instead of the process.
     ///
     /// # Errors
-    /// When the system refuses what it needs.
+    /// When the system refuses a thread, a runtime or a signal handler.
     pub(super) fn start(requests: UnixStream, cursor: Option<String>) -> Result<Self, Failure> {
         let refused = |error: io::Error| {
             let message = format!("The system refuses a resource that following needs: {error}.");
@@ -125,12 +124,12 @@ impl Acks {
         Ok(Self { progress, thread: Some(thread) })
     }
 
-    /// How far it is.
+    /// The progress of the lines.
     pub(super) fn progress(&self) -> &Progress {
         &self.progress
     }
 
-    /// Acknowledges what is left and ends.
+    /// Acknowledges the remaining lines and ends the thread.
     pub(super) fn finish(&mut self) {
         self.progress.finished.store(true, Ordering::Release);
         self.progress.more.notify_one();
@@ -170,7 +169,7 @@ impl Sender {
                     if self.taken() - self.sent >= BATCH {
                         self.send();
                     }
-                    // A look that is due sooner stays so.
+                    // A check that is due sooner stays.
                     due = self.next_look().map(|next| due.map_or(next, |due| next.min(due)));
                     continue;
                 }
@@ -192,13 +191,13 @@ impl Sender {
         }
     }
 
-    /// The line that is being written is still written, if anybody reads it; then no more are.
+    /// A line that is being written is completed if its reader takes it; no further line is written.
     async fn end(mut self, signal: u8) {
         let writing = self.progress.writing.try_lock_for(LINE_WITHIN);
         self.progress.signal.store(signal, Ordering::Release);
         drop(writing);
         self.send();
-        // The node makes the last one durable and closes, and that ends the other thread.
+        // The node makes the last acknowledgement durable and closes the stream, which ends the other thread.
         let _ = self.requests.shutdown(Shutdown::Write);
         let finished = async {
             while !self.progress.finished.load(Ordering::Acquire) {
@@ -218,7 +217,7 @@ impl Sender {
         };
         if arrival > self.sent {
             let request = Request::CursorMove { topic, cursor: cursor.clone(), arrival };
-            // A node that is gone is told by the stream that ends.
+            // The end of the stream reports a node that has gone.
             let _ = writeln!(self.requests, "{}", request.to_line());
             self.sent = arrival;
         }

@@ -1,4 +1,4 @@
-//! `gossip publish --lines`: many messages under way, each told once it is durable.
+//! `gossip publish --lines`: many messages in flight, each reported once it is durable.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::Shutdown;
@@ -18,7 +18,7 @@ use crate::control::reply::{self, Published};
 use crate::control::request::Request;
 use crate::failure::Failure;
 
-/// Messages that may be under way; memory stays bounded however fast the input is.
+/// Messages in flight; memory stays bounded however fast the input is.
 const WINDOW: usize = 1024;
 
 /// A message that is durable.
@@ -28,8 +28,8 @@ struct Line {
     seq: u64,
 }
 
-/// Publishes every line of `input`. Nothing is sent any more once a message has failed; what was
-/// under way then is still told. Lines that are not told are indeterminate.
+/// Publishes every line of `input`. After a failed message no further one is sent; messages in flight are
+/// still reported. A line without a report is indeterminate.
 pub(super) fn publish(
     directory: &Path,
     topic: &str,
@@ -46,7 +46,7 @@ pub(super) fn publish(
     };
     let mut out = BufWriter::new(out);
     let mut first_failure = None;
-    // One mark for every request: an answer is only waited for when one is owed.
+    // One mark for each request: a reply is awaited only when one is due.
     while let Ok(()) = due.recv() {
         let line = match client.next_answer() {
             Ok(Published { lsn, seq, .. }) => Line { lsn, seq },
@@ -94,14 +94,14 @@ fn send(
     let mut line = Vec::new();
     loop {
         if input.buffer().is_empty() {
-            // Whoever types must not wait for the next line.
+            // A person who types must not wait for the next line.
             let _ = requests.flush();
         }
         if failed.load(Ordering::Acquire) || !next_line(&mut input, &mut line)? {
             break;
         }
         let request = publication(topic, &line);
-        // A node that is gone is told by the answer that does not come.
+        // The missing reply reports a node that has gone.
         if writeln!(requests, "{}", request.to_line()).is_err() {
             let _ = sent.send(());
             return Ok(());
@@ -134,8 +134,8 @@ pub(super) fn publication(topic: &str, payload: &[u8]) -> Request {
     }
 }
 
-/// Reads one line without its end into `line`; false at the end of the input. A line too long for
-/// a message is cut where the node will still see that it is.
+/// Reads one line without its end into `line`; false at the end of the input. A line that is too long for
+/// a message is cut at a length that the node still refuses.
 fn next_line(input: &mut BufReader<impl Read>, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let limit = PAYLOAD_BYTES_MAX as u64 + 2;

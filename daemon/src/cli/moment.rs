@@ -1,11 +1,11 @@
-//! A moment as a person writes it.
+//! Times on the command line.
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::clock::now_ms;
 
-/// Milliseconds since 1970 of an RFC 3339 time, or of so long ago.
+/// Parses an RFC 3339 time, or a duration before now, to ms since 1970.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
     parse_at(text, now_ms())
 }

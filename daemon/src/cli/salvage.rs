@@ -15,8 +15,8 @@ use crate::data::datadir;
 use crate::exit;
 use crate::failure::{Failure, sentence};
 
-/// Salvages the log of the node in `directory`, or the one in `log`, into `to`; without it, only
-/// says what can be read.
+/// Salvages the log of the node in `directory`, or the one in `log`, into `to`. Without `to`, only reports
+/// what can be read.
 pub(super) fn run(
     directory: &Path,
     log: Option<&Path>,
@@ -40,7 +40,7 @@ pub(super) fn run(
         _ => error.into(),
     })?;
     if let (Some(to), true, None) = (to, made, &found.kept) {
-        // It is empty; if not, it is somebody else's by now.
+        // The directory that was made here is empty; one with files is not removed.
         let _ = std::fs::remove_dir(to);
     }
     let snapshots =
@@ -48,7 +48,7 @@ pub(super) fn run(
     Ok(told(&found, to, &snapshots.unwrap_or_default()))
 }
 
-/// What the exit code says: everything is there, a part of it, or nothing.
+/// The exit code: every record was kept, a part, or none.
 pub(super) fn verdict(found: &Salvaged) -> Result<(), Failure> {
     let code = match (&found.kept, found.whole) {
         (None, _) => exit::DAMAGE,
@@ -58,7 +58,7 @@ pub(super) fn verdict(found: &Salvaged) -> Result<(), Failure> {
     Err(Failure::silent(code))
 }
 
-/// Nobody may write while the log is read; the lock is only held, so that nothing changes.
+/// Locks the directory, so that no node writes while the log is read.
 fn alone(directory: &Path) -> Result<File, Failure> {
     let unreadable = |error: io::Error| {
         let message =
@@ -98,7 +98,7 @@ fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
 fn told(found: &Salvage, to: Option<&Path>, snapshots: &[Snapshot]) -> Salvaged {
     let missing = found.missing.iter().map(|lsns| Missing {
         first_lsn: *lsns.start(),
-        // Nobody knows how many there were.
+        // Nothing shows how many records there were.
         last_lsn: Some(*lsns.end()).filter(|last| *last < u64::MAX),
     });
     let skipped = found.skipped.iter().map(|skipped| Skipped {

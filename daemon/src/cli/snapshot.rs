@@ -1,4 +1,4 @@
-//! `icnctl snapshot`.
+//! `icnctl snapshot`: take, list, verify, compare, restore, export, import.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IntoInnerError, Write};
@@ -49,7 +49,7 @@ impl Ctl {
                 self.read::<Diff>(source, &Request::SnapshotDiff { from, to })
             }
             SnapshotCommand::Restore { id, lsn, time, dry_run, yes } => {
-                // One of them is required.
+                // The parser requires one of the three.
                 let to = moment(id, lsn, time).unwrap_or(Moment::Time(0));
                 self.restore(to, dry_run, yes)
             }
@@ -76,7 +76,7 @@ impl Ctl {
         }
     }
 
-    /// The node if it runs, or else its files.
+    /// The running node; without one, its files, read-only.
     fn reader(&self, source: Source) -> Result<Asker<'_>, Failure> {
         self.asker(source).or_else(|failure| match failure.exit {
             exit::NOT_RUNNING => Ok(Asker::Files(&self.directory)),
@@ -98,7 +98,7 @@ impl Ctl {
         self.print(&self.owner()?.ask::<R>(request)?)
     }
 
-    /// Always from the files: a node's state may be larger than a line of its socket.
+    /// Exports from the files: a state may be larger than a line of the socket.
     fn export(&self, moment: Option<Moment>, to: Option<&Path>) -> Result<(), Failure> {
         let disk = datadir::read_only(&self.directory)?;
         let at = moment.map_or(Ok(PointInTime::Latest), |moment| moment.at())?;
@@ -127,7 +127,7 @@ impl Ctl {
         self.print(&Exported { file: path.to_owned(), lsn: past.lsn })
     }
 
-    /// Everything is read, checked and told before anybody is asked.
+    /// Reads, checks and shows everything before it asks for a confirmation.
     fn restore(&self, to: Moment, dry_run: bool, yes: bool) -> Result<(), Failure> {
         let preview = Request::SnapshotPreview { to: to.clone() };
         if dry_run {

@@ -1,4 +1,4 @@
-//! `gossip subscribe --follow`: what arrives in a topic, as lines, and how far they were written.
+//! `gossip subscribe --follow`: the arrivals of a topic as lines, and the progress of writing them.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::net::UnixStream;
@@ -17,20 +17,20 @@ use crate::control::reply::{Begun, reply_from_line};
 use crate::control::request::Request;
 use crate::failure::Failure;
 
-/// Lines that are written before they are flushed while more are there to be read.
+/// Lines that are written between two flushes while more are buffered.
 const UNFLUSHED_MAX: u64 = 64;
 
-/// What to follow, and from where on.
+/// The topic to follow, and where to start.
 pub(super) struct Wanted {
     pub(super) topic: String,
     pub(super) cursor: Option<String>,
     pub(super) after: Option<u64>,
 }
 
-/// Writes a line for every entry until a signal, or until nobody reads them any more.
+/// Writes a line for every entry, until a signal or until the reader of standard output has gone.
 ///
 /// # Errors
-/// The node's refusal; `ICN-E0145` when it ends; without words and with 130 or 143 after a signal.
+/// The node's refusal; `ICN-E0145` when the node ends; a silent 130 or 143 after a signal.
 pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<(), Failure> {
     let Wanted { topic, cursor, after } = wanted;
     let mut client = Client::connect(directory)?;
@@ -72,16 +72,16 @@ impl<W: Write> Lines<W> {
             }
             line.clear();
             let got = self.answers.read_until(b'\n', &mut line);
-            // A line without its end was cut by the end of the node.
+            // A line without its end was cut when the node ended.
             if got.is_err() || line.last() != Some(&b'\n') {
                 return Ok(());
             }
             let Ok(told) = serde_json::from_slice::<StreamLine>(&line) else {
-                // The topic is known now, or the node refuses to go on.
+                // Either the topic is known now, or the node refuses to continue.
                 progress.begin(&reply_from_line(&line)?);
                 continue;
             };
-            // Once a signal has come nothing is written behind what is acknowledged.
+            // After a signal, no line is written after the last acknowledged one.
             let Some(writing) = progress.write() else { continue };
             self.show(&told, &line, &writing).map_err(|error| unwritable(&error))?;
             let idle = self.answers.buffer().is_empty();
@@ -113,8 +113,8 @@ impl<W: Write> Lines<W> {
     }
 }
 
-/// Waits until the node says something; false when whoever reads standard output has gone, which
-/// nothing else would tell while nothing is written.
+/// Waits for a line of the node; false when the reader of standard output has gone. While no line is
+/// written, only this poll detects that.
 fn wait(answers: &UnixStream) -> bool {
     let stdout = io::stdout();
     loop {
@@ -122,7 +122,7 @@ fn wait(answers: &UnixStream) -> bool {
             [PollFd::new(answers, PollFlags::IN), PollFd::new(&stdout, PollFlags::empty())];
         match poll(&mut both, None) {
             Err(Errno::INTR) => {}
-            // Without a poll the read itself waits.
+            // Where polling fails, the read itself waits.
             Err(_) => return true,
             Ok(_) => return both[1].revents().is_empty(),
         }

@@ -12,12 +12,12 @@ use rustix::io::Errno;
 use super::wal::{Filter, Lines, told};
 use crate::failure::Failure;
 
-/// How long to leave the log alone between two looks. A record is proven durable 20 ms after it at
-/// the latest, so that it is shown well within a tenth of a second.
+/// The pause between two reads of the log. A record is proven durable at most 20 ms after its commit, so
+/// it is shown well within a tenth of a second.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Writes a line for every record that passes `filter`, those that come too, until there can be no
-/// more or nobody reads them.
+/// Writes a line for every record that passes `filter`, future records included. Ends when no further
+/// record can pass, or when the reader of standard output has gone.
 pub(super) fn follow(log: FsDisk, filter: Filter, as_json: bool) -> Result<(), Failure> {
     let mut follower = Follower::new(log, filter.start());
     let mut lines = Lines::new(filter, as_json, BufWriter::new(io::stdout()));
@@ -43,8 +43,8 @@ pub(super) fn follow(log: FsDisk, filter: Filter, as_json: bool) -> Result<(), F
     }
 }
 
-/// Waits, and says early when whoever reads standard output has gone: while nothing is written,
-/// nothing else would tell.
+/// Waits for `pause`; true at once when the reader of standard output has gone. While no line is written,
+/// only this poll detects that.
 fn reader_gone_within(pause: Duration) -> bool {
     let stdout = io::stdout();
     let mut stdout = [PollFd::new(&stdout, PollFlags::empty())];

@@ -19,7 +19,7 @@ use crate::exit;
 use crate::failure::{Failure, Place};
 use crate::text::moment;
 
-/// The types of records, as they are shown; `?` is one that makes no sense to this build.
+/// The types of records, as they are shown; `?` is a record that this build cannot decode.
 pub(super) const TYPES: [&str; 17] = [
     "init",
     "topic",
@@ -40,7 +40,7 @@ pub(super) const TYPES: [&str; 17] = [
     "?",
 ];
 
-/// Which records.
+/// The filter of a dump.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     pub(super) from: Option<u64>,
@@ -48,11 +48,11 @@ pub(super) struct Filter {
     pub(super) limit: Option<u64>,
     pub(super) since: Option<u64>,
     pub(super) until: Option<u64>,
-    /// All of them when there is none.
+    /// The record types to show; empty for all.
     pub(super) types: Vec<String>,
 }
 
-/// The segments and what they hold.
+/// Lists the segments and what each holds.
 pub(super) fn list(log: &FsDisk) -> Result<Segments, Failure> {
     let found = segments(log)?;
     let newest = found.last().map_or(0, |segment| segment.number);
@@ -84,7 +84,7 @@ fn listed(segment: &SegmentInfo, newest: u64) -> log::Segment {
     }
 }
 
-/// Reads everything there is.
+/// Reads and decodes every record of the log.
 pub(super) fn verify(log: &FsDisk) -> Result<Verified, Failure> {
     let mut records = 0_u64;
     let found = scan(log, ReplayFrom::Oldest, |record| {
@@ -141,7 +141,7 @@ pub(super) fn dump(
 }
 
 impl Filter {
-    /// Where to begin to read.
+    /// Where the dump starts.
     pub(super) fn start(&self) -> ReplayFrom {
         match self.from.and_then(|from| Lsn::new(from.saturating_sub(1))) {
             Some(before) => ReplayFrom::After(before),
@@ -150,10 +150,10 @@ impl Filter {
     }
 }
 
-/// The widths of the columns: the rows come too late to measure them all.
+/// The widths of the columns; rows are printed as they are read, so they cannot be measured.
 const COLUMNS: [usize; 6] = [8, 20, 11, 6, 12, 0];
 
-/// Records on their way to somebody.
+/// Writes records as lines.
 pub(super) struct Lines<W> {
     filter: Filter,
     left: u64,
@@ -173,14 +173,14 @@ impl<W: Write> Lines<W> {
         self.write(&Table::line(&COLUMNS, &["LSN", "TIME", "TYPE", "BYTES", "WHERE", "DETAIL"]))
     }
 
-    /// Shows the record if it passes the filter; breaks when none behind it can.
+    /// Shows the record if it passes the filter; breaks when no later record can.
     pub(super) fn record(&mut self, record: Record<'_>) -> Result<ControlFlow<()>, Failure> {
         let filter = &self.filter;
-        // Neither numbers nor times ever go back.
+        // LSNs and times only grow.
         let lsn = record.lsn.get();
-        let behind = filter.to.is_some_and(|to| lsn > to)
+        let after = filter.to.is_some_and(|to| lsn > to)
             || filter.until.is_some_and(|until| record.time_ms > until);
-        if behind || self.left == 0 {
+        if after || self.left == 0 {
             return Ok(ControlFlow::Break(()));
         }
         let last = filter.to == Some(lsn);
@@ -275,7 +275,7 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
     }
 }
 
-/// The log in `log`, or else that of the node in `directory`, for reading only.
+/// Opens the log in `log`, or else that of the node in `directory`, read-only.
 pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failure> {
     let unreadable = |path: &Path, source| {
         Failure::from(Error::Io { action: "open", file: path.display().to_string(), source })
@@ -292,7 +292,7 @@ pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failu
     Err(Failure::new(codes::NO_LOG, format!("There is no log in {}.", path.display())))
 }
 
-/// Reads the log; `visit` may stop it with a failure of its own.
+/// Reads the log; `visit` may stop the read with a failure of its own.
 fn scan(
     log: &FsDisk,
     from: ReplayFrom,
@@ -312,7 +312,7 @@ fn scan(
     }
 }
 
-/// What a reader of the log has to tell. To a reader, records that were dropped are no damage.
+/// The failure for an error of a reader, to whom dropped records are no damage.
 pub(super) fn told(error: Error) -> Failure {
     match error {
         Error::Missing { wanted, first } => Failure::new(

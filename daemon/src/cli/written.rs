@@ -1,4 +1,4 @@
-//! How far the lines on standard output have come: written, and taken by whoever reads them.
+//! The progress of lines on standard output: written, flushed, and taken by the reader.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,20 +8,20 @@ use std::os::unix::fs::FileTypeExt;
 
 use rustix::io::ioctl_fionread;
 
-/// Lines by the byte they end at. What is in a pipe is lost with whoever was to read it, so it does
-/// not count as taken. There are no more of them than the pipe holds.
+/// Lines by the byte at which they end. A line in a pipe is lost with its reader, so it does not count as
+/// taken. At most as many lines are stored as the pipe holds.
 pub(super) struct Written {
     pipe: bool,
-    /// Written, and of these flushed.
+    /// Bytes written, and bytes flushed.
     bytes: u64,
     flushed: u64,
-    /// End in bytes, and arrival.
+    /// The end of each line in bytes, and its arrival.
     untaken: VecDeque<(u64, u64)>,
     taken: u64,
 }
 
 impl Written {
-    /// Nothing yet.
+    /// No line yet.
     pub(super) fn new() -> Self {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let kind = stdout.and_then(|stdout| File::from(stdout).metadata());
@@ -35,7 +35,7 @@ impl Written {
         self.untaken.push_back((self.bytes, arrival));
     }
 
-    /// All that was written was flushed.
+    /// All written lines were flushed.
     pub(super) fn flush(&mut self) {
         self.flushed = self.bytes;
     }
@@ -47,7 +47,7 @@ impl Written {
 
     /// The last arrival that was taken.
     pub(super) fn taken(&mut self) -> u64 {
-        // A pipe that cannot tell is like a file: what is written is taken.
+        // A pipe that does not report its fill is treated as a file: written lines count as taken.
         let unread = if self.pipe { ioctl_fionread(io::stdout()).unwrap_or(0) } else { 0 };
         self.take(unread)
     }

@@ -1,4 +1,4 @@
-//! The other end of the control socket.
+//! The client of the control socket.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ use crate::control::socket::{SocketPath, shown};
 use crate::data::keyfile;
 use crate::failure::Failure;
 
-/// How long one answer may take; a snapshot of a large state takes seconds.
+/// How long one reply may take; a snapshot of a large state takes seconds.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
 
 /// A connection to a running node.
@@ -32,7 +32,7 @@ impl Client {
         attempt().map_err(|error: io::Error| unreachable(directory, &error))
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its reply.
     pub(crate) fn ask<R: FromReply>(&mut self, request: &Request) -> Result<R, Failure> {
         let mut line = request.to_line();
         line.push('\n');
@@ -40,7 +40,7 @@ impl Client {
         self.next_answer()
     }
 
-    /// The next answer; they come in the order of the requests.
+    /// Waits for the next reply; replies come in the order of the requests.
     pub(crate) fn next_answer<R: FromReply>(&mut self) -> Result<R, Failure> {
         let mut line = Vec::new();
         match self.answers.read_until(b'\n', &mut line) {
@@ -50,12 +50,12 @@ impl Client {
         }
     }
 
-    /// Whether the next answer may take a while.
+    /// Whether no further reply is buffered.
     pub(crate) fn would_wait(&self) -> bool {
         self.answers.buffer().is_empty()
     }
 
-    /// The two directions of a connection that has become a stream: the next line may take for ever.
+    /// The two directions of a stream, without a timeout: the next line may take for ever.
     pub(crate) fn into_stream(self) -> Result<(BufReader<UnixStream>, UnixStream), Failure> {
         self.requests.set_read_timeout(None).map_err(|error| lost(&error))?;
         Ok((self.answers, self.requests))

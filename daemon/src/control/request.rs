@@ -1,4 +1,4 @@
-//! What can be asked of a node over its control socket: one JSON line each way.
+//! The requests of the control socket: one JSON line each way.
 //!
 //! ```text
 //! → {"v":1,"cmd":"publish","topic":"coop:ledger","text":"hello"}
@@ -6,7 +6,7 @@
 //! ← {"ok":false,"error":{"code":"ICN-E0302","message":"…","advice":"…","exit":1}}
 //! ```
 //!
-//! Answers come in the order of the requests; any number of requests may be under way.
+//! Replies come in the order of the requests; up to 1 024 requests of a connection may be in flight.
 
 use std::path::PathBuf;
 
@@ -24,215 +24,213 @@ pub const VERSION: u32 = 1;
 /// The longest line either way: 1 MiB.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// One request.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// How the node is.
+    /// Reports the status of the node.
     Status,
-    /// Who the node is.
+    /// Reports the identity of the node.
     Identity,
-    /// Makes a topic known.
+    /// Creates a topic.
     TopicCreate {
-        /// Its name.
+        /// The name of the topic.
         name: String,
-        /// Only members may read and write.
+        /// Whether only members may read and write.
         #[serde(default)]
         private: bool,
-        /// The members besides its creator, as DIDs.
+        /// The members in addition to the creator, as DIDs.
         #[serde(default)]
         members: Vec<String>,
-        /// The least trust that lets in, of 1000.
+        /// The least trust that gives access, 1 to 1000.
         #[serde(default)]
         min_trust: Option<u16>,
-        /// How far it is meant to reach: local, regional or global.
+        /// The intended reach: local, regional or global.
         #[serde(default)]
         scope: Option<String>,
-        /// How many entries are retained.
+        /// The most entries that are retained.
         #[serde(default)]
         max_entries: Option<u32>,
-        /// For how many days.
+        /// For how many days entries are retained.
         #[serde(default)]
         retention_days: Option<u32>,
     },
-    /// All topics.
+    /// Lists all topics.
     TopicList,
-    /// One topic.
+    /// Shows one topic.
     TopicShow {
-        /// Its name or id.
+        /// The name or id of the topic.
         topic: String,
     },
-    /// Forgets a topic here.
+    /// Deletes a topic on this node.
     TopicDelete {
-        /// Its name or id.
+        /// The name or id of the topic.
         topic: String,
     },
     /// Publishes a message.
     Publish {
         /// The topic's name or id.
         topic: String,
-        /// The message as text, or
+        /// The message as text; either this or `base64`.
         #[serde(default)]
         text: Option<String>,
-        /// as base64.
+        /// The message as base64.
         #[serde(default)]
         base64: Option<String>,
     },
-    /// Asks for the entries of a topic.
+    /// Subscribes to a topic.
     Subscribe {
         /// The topic's name or id.
         topic: String,
     },
-    /// The reverse.
+    /// Ends the subscription to a topic.
     Unsubscribe {
         /// The topic's name or id.
         topic: String,
     },
-    /// Subscribes, and asks for the entries of a topic from somewhere on and for all that arrive,
-    /// each once it is durable. After it the connection carries them and nothing else but
-    /// `cursor_move`.
+    /// Subscribes, and turns the connection into a stream of the topic's entries, each once it is durable.
+    /// After it the connection accepts `cursor_move` only.
     Follow {
-        /// The topic's name or id. One that is not known yet is waited for.
+        /// The topic's name or id. The stream waits for a topic that is not known yet.
         topic: String,
-        /// The cursor to go on from; it is made if there is none of this name.
+        /// The cursor to continue from; a new one is created.
         #[serde(default)]
         cursor: Option<String>,
-        /// Only those that arrived after this one; from now on if it is not given. A cursor that is
-        /// there knows better.
+        /// Start after this arrival; without it, after the last one. An existing cursor takes precedence.
         #[serde(default)]
         after: Option<u64>,
     },
-    /// The consumer of a cursor has what arrived up to here.
+    /// Moves a cursor: its consumer has processed all arrivals up to this one.
     CursorMove {
         /// The topic's name or id.
         topic: String,
-        /// The cursor.
+        /// The name of the cursor.
         cursor: String,
-        /// Up to this arrival.
+        /// The last processed arrival.
         arrival: u64,
     },
-    /// Forgets a cursor.
+    /// Deletes a cursor.
     CursorDelete {
         /// The topic's name or id.
         topic: String,
-        /// The cursor.
+        /// The name of the cursor.
         cursor: String,
     },
-    /// All subscriptions, and all cursors.
+    /// Lists all subscriptions and cursors.
     Subscriptions,
-    /// The entries of a topic in the order of delivery.
+    /// Lists entries of a topic in the order of delivery.
     Entries {
         /// The topic's name or id.
         topic: String,
-        /// Only those that arrived after this one.
+        /// List the entries after this arrival.
         #[serde(default)]
         after: u64,
-        /// At most so many; a page never has more than 1000.
+        /// The most entries to list; a page has at most 1 000.
         #[serde(default)]
         limit: Option<usize>,
     },
-    /// Takes a snapshot now.
+    /// Takes a snapshot.
     SnapshotCreate {
-        /// It stays until it is unpinned.
+        /// Whether the snapshot stays until it is unpinned.
         #[serde(default)]
         pin: bool,
-        /// What to write on it, each `key=value`.
+        /// The labels of the snapshot, each `key=value`.
         #[serde(default)]
         labels: Vec<String>,
     },
-    /// All snapshots.
+    /// Lists all snapshots and the restore window.
     SnapshotList,
-    /// Reads one snapshot to its end.
+    /// Reads one snapshot to its end and verifies it.
     SnapshotVerify {
-        /// Its id.
+        /// The id of the snapshot.
         id: String,
     },
-    /// What lies between two moments.
+    /// Compares two points in time.
     SnapshotDiff {
-        /// From here; from the present state if there is none.
+        /// The earlier side; the present state if absent.
         #[serde(default)]
         from: Option<Moment>,
-        /// To here; to the present state if there is none.
+        /// The later side; the present state if absent.
         #[serde(default)]
         to: Option<Moment>,
     },
-    /// What going back to a moment would change.
+    /// Shows what a restore would change.
     SnapshotPreview {
-        /// Which.
+        /// The point in time to restore.
         to: Moment,
     },
-    /// Goes back to a moment, as a step forward.
+    /// Restores the state of a point in time, as a step forward.
     SnapshotRestore {
-        /// Which.
+        /// The point in time to restore.
         to: Moment,
     },
-    /// Takes in a state from a file: one that was exported, as a snapshot to be restored; what the
-    /// earlier implementation left, as far as it can be taken, at once.
+    /// Imports a state from a file. An exported state becomes a snapshot to restore. A `state.snapshot` of
+    /// the earlier implementation is applied at once, as far as it can be.
     SnapshotImport {
         /// The absolute path of the file, on the machine of the node.
         path: PathBuf,
-        /// Only say what would be taken.
+        /// Only report what would be imported.
         #[serde(default)]
         dry_run: bool,
-        /// Who the node was in the earlier implementation, as a DID.
+        /// The DID of the node in the earlier implementation.
         #[serde(default)]
         formerly: Option<String>,
     },
-    /// Has a snapshot stay, or has the rules decide about it again.
+    /// Pins or unpins a snapshot.
     SnapshotPin {
-        /// Its id.
+        /// The id of the snapshot.
         id: String,
-        /// Whether it stays.
+        /// Whether the snapshot stays whatever the retention rules say.
         pinned: bool,
     },
-    /// Retires what the rules do not keep.
+    /// Retires the snapshots that the retention rules do not keep.
     SnapshotPrune {
-        /// Only say what would happen.
+        /// Only report what would happen.
         #[serde(default)]
         dry_run: bool,
     },
-    /// Removes a snapshot.
+    /// Deletes a snapshot.
     SnapshotDelete {
-        /// Its id.
+        /// The id of the snapshot.
         id: String,
     },
-    /// The digest of the state.
+    /// Computes the digest of the state.
     Digest {
-        /// At this LSN; now if there is none.
+        /// The LSN of the state; the present one if absent.
         #[serde(default)]
         lsn: Option<u64>,
     },
-    /// The peers whose key is known.
+    /// Lists the peers with a known key.
     PeerList,
-    /// Learns a peer's key.
+    /// Adds a peer by its key card.
     PeerAdd {
         /// The key card.
         card: String,
     },
-    /// Forgets a peer.
+    /// Removes a peer.
     PeerRemove {
-        /// Its DID.
+        /// The DID of the peer.
         did: String,
     },
 }
 
-/// A moment in the life of a node.
+/// A point in time of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
-    /// What the snapshot with this id holds.
+    /// The state in the snapshot with this id.
     Id(String),
-    /// Right after the record with this LSN.
+    /// The state right after the record with this LSN.
     Lsn(u64),
-    /// After the last record at or before this time: ms since 1970.
+    /// The state after the last record at or before this time, in ms since 1970.
     Time(u64),
 }
 
 impl Moment {
-    /// The same for the store.
+    /// The point in time in the terms of the store.
     ///
     /// # Errors
-    /// `ICN-E0216` for an id that is none, `ICN-E0214` for LSN 0.
+    /// `ICN-E0216` for an invalid id, `ICN-E0214` for LSN 0.
     pub(crate) fn at(&self) -> Result<PointInTime, Failure> {
         match self {
             Self::Id(id) => Ok(PointInTime::Snapshot(snapshot_id(id)?)),
@@ -245,7 +243,7 @@ impl Moment {
     }
 }
 
-/// The snapshot id in a text.
+/// Parses a snapshot id.
 ///
 /// # Errors
 /// `ICN-E0216`.
@@ -264,17 +262,17 @@ struct Versioned {
 }
 
 impl Request {
-    /// The line to send, without its end.
+    /// The line of the request, without its end.
     #[must_use]
     pub fn to_line(&self) -> String {
         let rest = serde_json::to_value(self).unwrap_or_default();
         serde_json::to_string(&Versioned { v: VERSION, rest }).unwrap_or_default()
     }
 
-    /// The request in a line.
+    /// Parses the line of a request.
     ///
     /// # Errors
-    /// What is wrong with it, for whoever sent it.
+    /// `ICN-E0501` for a malformed request, `ICN-E0502` for another protocol version.
     pub fn from_line(line: &[u8]) -> Result<Self, Failure> {
         let malformed = |error: serde_json::Error| {
             let message = format!("The request is malformed: {error}.");

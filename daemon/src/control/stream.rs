@@ -1,4 +1,4 @@
-//! A connection that has become a stream: the entries of a topic, each once it is durable.
+//! A stream: a connection that carries the entries of a topic, each once it is durable.
 //!
 //! ```text
 //! → {"v":1,"cmd":"follow","topic":"coop:ledger","cursor":"billing"}
@@ -10,9 +10,9 @@
 //! ← {"ok":false,"error":{…}}
 //! ```
 //!
-//! The node keeps nothing for a follower but its position: it is asked for the next page when the
-//! one before has been written, and woken when there is another. One with a cursor gets no further
-//! ahead of it than 1024 arrivals. An error ends the stream.
+//! A stream stores only its position. It requests the next page once the previous one is written, and
+//! sleeps until a notification while there is none. It runs at most 1024 arrivals ahead of its cursor.
+//! An error ends the stream.
 
 use std::time::Duration;
 
@@ -35,16 +35,16 @@ use crate::shell::inbox::{Call, Input};
 /// Entries of a page.
 const PAGE_ENTRIES: usize = 256;
 
-/// How far a follower with a cursor may be ahead of it: no more than this comes again after a crash.
+/// Arrivals that a stream may be ahead of its cursor; at most these are delivered again after a crash.
 const AHEAD_MAX: u64 = 1024;
 
-/// Acknowledgements that are durable and not told yet.
+/// Durable acknowledgements that are not reported yet.
 const ACKNOWLEDGED_MAX: usize = 4;
 
-/// How long the consumer of a stream that has ended may take to acknowledge what it has.
+/// How long a consumer may send its last acknowledgements after the stream has ended.
 const LINGER: Duration = Duration::from_millis(250);
 
-/// Serves the stream that `request` asks for until either side ends it.
+/// Serves the stream of `request` until either side ends it.
 pub(crate) async fn serve(
     read: impl AsyncBufRead + Unpin + Send + 'static,
     mut write: impl AsyncWrite + Unpin,
@@ -69,7 +69,7 @@ pub(crate) async fn serve(
     };
     let Stream { mut acknowledged, .. } = stream;
     if let Err(End::Failed(failure)) = ended {
-        // Whoever does not read it does not hold up the end.
+        // A consumer that does not read does not delay the end.
         let line = reply_line(&Err(failure));
         let _ = tokio::time::timeout(LINGER, write.write_all(line.as_bytes())).await;
     }
@@ -83,7 +83,7 @@ pub(crate) async fn serve(
 enum End {
     /// The consumer has gone, or the node fails.
     Gone,
-    /// What it is told.
+    /// The consumer gets this failure.
     Failed(Failure),
 }
 
@@ -99,13 +99,13 @@ struct Stream<'a, W> {
     acknowledged: mpsc::Receiver<Reply>,
     arrivals: watch::Receiver<Arrivals>,
     feed: Feed,
-    /// Where its cursor stands, if it has one.
+    /// The position of the cursor, if the stream has one.
     stands: Option<u64>,
 }
 
 impl<W: AsyncWrite + Unpin> Stream<'_, W> {
     /// # Errors
-    /// Always, but when the consumer has read to the end.
+    /// Why the stream ends; it does not end otherwise.
     async fn run(&mut self, request: Request, subscribers: &Subscribers) -> Result<(), End> {
         let mut slot = subscribers.register()?;
         let topic = self.begin(request, &mut slot).await?;
@@ -117,7 +117,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
                     break Some(room);
                 }
                 let reply = self.acknowledged.recv().await.ok_or(End::Gone)?;
-                self.tell_acknowledged(reply).await?;
+                self.report_acknowledged(reply).await?;
             };
             let (changes, fresh) = {
                 let arrivals = self.arrivals.borrow_and_update();
@@ -137,7 +137,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
             if more {
                 loop {
                     match self.acknowledged.try_recv() {
-                        Ok(reply) => self.tell_acknowledged(reply).await?,
+                        Ok(reply) => self.report_acknowledged(reply).await?,
                         Err(TryRecvError::Empty) => break,
                         Err(TryRecvError::Disconnected) => return Err(End::Gone),
                     }
@@ -152,7 +152,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
         }
     }
 
-    /// The id of the topic, once it is known.
+    /// Waits until the topic is known and returns its id.
     async fn begin(&mut self, request: Request, slot: &mut Slot) -> Result<String, End> {
         let Request::Follow { topic, cursor, mut after } = request else { return Err(End::Gone) };
         if let Some(cursor) = &cursor {
@@ -177,25 +177,25 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
             if let Some(id) = id {
                 return Ok(id);
             }
-            // Whatever comes into a topic that is waited for comes from now on.
+            // All entries of a topic that was not known arrive from now on.
             after = after.or(Some(0));
             self.wait(|arrivals| arrivals.changes() != changes).await?;
         }
     }
 
-    /// How many entries may be sent now.
+    /// Entries that may be sent now.
     fn room(&self) -> usize {
         let Some(stands) = self.stands else { return PAGE_ENTRIES };
         let room = (stands + AHEAD_MAX).saturating_sub(self.feed.position);
         usize::try_from(room).map_or(PAGE_ENTRIES, |room| room.min(PAGE_ENTRIES))
     }
 
-    /// Waits for arrivals that are `due`, and tells meanwhile what is acknowledged.
+    /// Waits for arrivals that are `due`, and reports acknowledgements meanwhile.
     async fn wait(&mut self, due: impl Fn(&Arrivals) -> bool) -> Result<(), End> {
         loop {
             tokio::select! {
                 reply = self.acknowledged.recv() => {
-                    self.tell_acknowledged(reply.ok_or(End::Gone)?).await?;
+                    self.report_acknowledged(reply.ok_or(End::Gone)?).await?;
                 }
                 changed = self.arrivals.changed() => {
                     changed.map_err(|_| End::Gone)?;
@@ -207,7 +207,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
         }
     }
 
-    async fn tell_acknowledged(&mut self, reply: Reply) -> Result<(), End> {
+    async fn report_acknowledged(&mut self, reply: Reply) -> Result<(), End> {
         let CursorMoved { arrival, .. } = reply?.try_into()?;
         self.stands = self.stands.max(Some(arrival));
         self.put(&line(&StreamLine::Acknowledged { acknowledged: arrival })).await
@@ -227,7 +227,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
     }
 }
 
-/// Passes on one acknowledgement after the other, until the consumer ends or says something else.
+/// Passes acknowledgements to the node, until the consumer ends or sends another request.
 async fn read_acknowledgements(
     mut read: impl AsyncBufRead + Unpin,
     inbox: mpsc::Sender<Input>,
@@ -269,15 +269,15 @@ fn line(line: &StreamLine) -> String {
     serde_json::to_string(line).unwrap_or_default() + "\n"
 }
 
-/// How far a follower has been fed.
+/// The delivery position of a stream.
 #[derive(Debug, Default)]
 struct Feed {
     position: u64,
 }
 
 impl Feed {
-    /// The lines for a page of entries behind the position, which moves to its end. Arrivals that
-    /// are no longer there are told.
+    /// The lines for a page of entries after the position, which moves to the end of the page. Pruned
+    /// arrivals are reported.
     fn lines(&mut self, page: Entries) -> String {
         let mut lines = String::new();
         for Arrival { arrival, entry } in page.entries {
@@ -290,7 +290,7 @@ impl Feed {
         lines
     }
 
-    /// The lines for the entries right behind the position.
+    /// The lines for the entries right after the position.
     fn fresh_lines(&mut self, fresh: &[(u64, Stored)]) -> String {
         let mut lines = String::new();
         for (index, stored) in fresh {

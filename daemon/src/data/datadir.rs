@@ -23,9 +23,11 @@ impl DataDir {
     /// Creates the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// `ICN-E0100` when it cannot be used, `ICN-E0109` when its file system is unsuitable
-    /// and `anywhere` is not set, `ICN-E0101` when another process has locked it, `ICN-E0104`
-    /// when it holds other files, `ICN-E0103` when it holds a node whose key is missing.
+    /// - `ICN-E0100`: the directory cannot be used.
+    /// - `ICN-E0101`: another process has locked it.
+    /// - `ICN-E0103`: it holds a node whose key is missing.
+    /// - `ICN-E0104`: it holds other files.
+    /// - `ICN-E0109`: its file system is unsuitable, and `anywhere` is not set.
     pub(crate) fn own(path: &Path, anywhere: bool) -> Result<Self, Failure> {
         let disk = if anywhere { FsDisk::create_anywhere(path) } else { FsDisk::create(path) };
         let disk = disk.map_err(|error| unusable(path, &error))?;

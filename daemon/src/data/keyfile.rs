@@ -18,9 +18,9 @@ const HEADER: &str = "icn-key-v0";
 pub struct KeyFile {
     /// The signing key.
     pub keypair: Keypair,
-    /// The X25519 key, vouched for.
+    /// The X25519 key, signed by the identity.
     pub card: KeyCard,
-    /// Whether it was made just now.
+    /// Whether the file was created by this start.
     pub created: bool,
 }
 
@@ -33,7 +33,7 @@ pub fn exists(directory: &Path) -> bool {
 /// Reads the key file in `directory`.
 ///
 /// # Errors
-/// `ICN-E0103` when there is none or it cannot be read.
+/// `ICN-E0103` when the file is missing or unreadable.
 pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
     let path = directory.join(NAME);
     let text = Zeroizing::new(fs::read_to_string(&path).map_err(|error| failed(&path, &error))?);
@@ -43,7 +43,7 @@ pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
     })
 }
 
-/// Reads the key file in `directory`, or makes one if there is none.
+/// Reads the key file in `directory`; creates it if it is missing.
 ///
 /// # Errors
 /// Those of [`read`]; `ICN-E0112` when it cannot be made, `ICN-E0203` when the disk is full.
@@ -63,7 +63,7 @@ fn create(directory: &Path, now_ms: u64) -> io::Result<()> {
         "{HEADER}\n{}\n{now_ms}\n",
         *Zeroizing::new(data_encoding::HEXLOWER.encode(&*secrets))
     ));
-    // Written beside and renamed: a crash must not leave half a key under the real name.
+    // Written under another name and renamed: a crash leaves no half key under the real name.
     let temporary = directory.join(format!("{NAME}.tmp"));
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

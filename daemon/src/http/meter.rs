@@ -1,4 +1,4 @@
-//! What is counted and timed, as Prometheus text. Every series exists from the first scrape.
+//! The metrics, as Prometheus text. Every series exists from the first scrape.
 
 mod network;
 
@@ -93,7 +93,7 @@ impl Meter {
     /// All metrics at zero.
     ///
     /// # Errors
-    /// When the buckets are not ones.
+    /// When the exporter refuses the buckets.
     pub(crate) fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(SECONDS)?.build_recorder();
         let exposition = recorder.handle();
@@ -123,12 +123,12 @@ impl Meter {
         self.exposition.render()
     }
 
-    /// A turn has taken `requests` requests; this is how things are after it.
+    /// Counts the inputs of a turn.
     pub(crate) fn turned(&self, requests: usize) {
         self.requests.increment(requests as u64);
     }
 
-    /// What the log has done and holds.
+    /// Records the state of the log.
     pub(crate) fn log(&self, stats: &Stats) {
         let wal = &self.wal;
         wal.appends.absolute(stats.appends);
@@ -140,7 +140,7 @@ impl Meter {
         wal.size.set(real(stats.size_bytes));
     }
 
-    /// What the gossip state holds.
+    /// Records the contents of the gossip state.
     pub(crate) fn gossip(&self, counts: &Counts) {
         let gossip = &self.gossip;
         gossip.topics.set(real(counts.topics as u64));
@@ -150,17 +150,17 @@ impl Meter {
         gossip.peers.set(real(counts.peers as u64));
     }
 
-    /// How the links to peers do, and what happened on them.
+    /// Records the links and the events of the protocol.
     pub(crate) fn network(&self, mesh: &Mesh) {
         self.network.mesh(mesh);
     }
 
-    /// From now on each scrape shows these.
+    /// Adds the statistics of the transport to each scrape.
     pub(crate) fn transport(&self, stats: &Arc<icn_net::TransportStats>) {
         let _ = self.transport.set(Arc::clone(stats));
     }
 
-    /// Runs a save and records how it went.
+    /// Runs a save and records its outcome.
     ///
     /// # Errors
     /// Those of the save.
@@ -187,7 +187,7 @@ impl Meter {
         }
     }
 
-    /// Which snapshots are kept.
+    /// Records the kept snapshots.
     pub(crate) fn snapshots(&self, kept: &[Snapshot]) {
         let count =
             |integrity| real(kept.iter().filter(|kept| kept.integrity == integrity).count() as u64);
@@ -195,18 +195,17 @@ impl Meter {
         self.snapshot.quarantined.set(count(Integrity::Damaged));
     }
 
-    /// How much is less than was kept.
+    /// Records the findings of the state guard.
     pub(crate) fn guard(&self, findings: usize) {
         self.weaknesses.set(real(findings as u64));
     }
 
-    /// A kept snapshot was found damaged.
+    /// Counts a kept snapshot that failed its verification.
     pub(crate) fn verify_failed(&self) {
         self.snapshot.verify_failures.increment(1);
     }
 
-    /// What the start found: the snapshot it began with, those that could not be used, and how
-    /// long it took.
+    /// Records a recovery: the loaded snapshot, the unusable ones, and the time it took.
     pub(crate) fn recovered(
         &self,
         recovery: &icn_snapshot::Recovery,
@@ -227,7 +226,7 @@ impl Meter {
         self.wal.recovery_torn.set(real(recovery.log.torn_bytes));
     }
 
-    /// Records the time until it is dropped as one wait for the disk.
+    /// A timer that records one wait for the disk when it is dropped.
     pub(crate) fn commit_timer(&self) -> Timer<'_> {
         Timer { histogram: &self.wal.commit_duration, watch: Stopwatch::start() }
     }
@@ -360,26 +359,26 @@ impl Drop for Timer<'_> {
     }
 }
 
-/// How long something takes. Only ever shown, never decided by.
+/// Measures a duration for display and metrics only.
 #[derive(Clone, Copy)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts it.
+    /// Starts the measurement.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "durations are shown, nothing depends on them")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// The time since.
+    /// The time since the start.
     #[must_use]
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// A number as metrics want it; exact up to 2⁵³.
+/// A number as a metric, exact up to 2⁵³.
 #[expect(clippy::cast_precision_loss, reason = "2⁵³ records are not reached")]
 fn real(number: u64) -> f64 {
     number as f64

@@ -1,11 +1,11 @@
-//! The first page: how the node is, for people, without a script.
+//! The first page: status, health and peers as HTML without a script.
 
 use crate::control::reply::peers::{Peer, PeerState};
 use crate::control::reply::{Peers, Status};
 use crate::http::health::{Check, Level, Phase};
 use crate::text::status;
 
-/// Peers that are shown.
+/// The most peers on the page.
 const PEERS_MAX: usize = 50;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:3em auto;max-width:66em;padding:0 1em}\
@@ -13,20 +13,20 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:3em auto;max
     td{overflow-wrap:anywhere}h2{font-size:1.2em;margin-top:2em}\
     div{overflow-x:auto}div th,div td{white-space:nowrap;padding-right:1em}";
 
-/// What is on it.
+/// The contents of the page.
 pub(crate) struct Page {
-    /// What the node is doing.
+    /// The phase of the process.
     pub(crate) phase: Phase,
-    /// Its health.
+    /// The checks of its health.
     pub(crate) checks: Vec<Check>,
-    /// What it says of itself, unless it is too busy to.
+    /// The status; none while the node takes no requests or is too slow.
     pub(crate) status: Option<Status>,
-    /// Its peers.
+    /// The peers.
     pub(crate) peers: Option<Peers>,
 }
 
 impl Page {
-    /// As HTML. A browser loads it again every 5 s.
+    /// The page as HTML. A browser reloads it every 5 s.
     pub(crate) fn render(&self, now_ms: u64) -> String {
         let state = [("State", format!("{:?}", self.phase).to_lowercase())];
         let checks = self.checks.iter().map(|check| {
@@ -54,7 +54,7 @@ impl Page {
     }
 }
 
-/// The peers that there is a link to.
+/// The linked peers.
 fn linked_peers(Peers { peers }: &Peers) -> String {
     let linked: Vec<_> = peers.iter().filter(|peer| peer.state == PeerState::Connected).collect();
     if linked.is_empty() {

@@ -1,6 +1,6 @@
 //! The HTTP routes.
 //!
-//! The `Host` of a request must name this machine: a web page that makes a browser here send a request
+//! The `Host` of a request must name this machine. A web page that makes a browser here send a request
 //! names its own host.
 
 use std::net::SocketAddr;
@@ -24,8 +24,8 @@ use crate::control::codes;
 use crate::control::request::Request;
 use crate::failure::Failure;
 
-/// Binds the address. When nobody asked for a certain one and the usual one is taken, any free one
-/// serves: a node must not fail to start for the sake of its health page.
+/// Binds the address. If the default port is taken, any free port serves: the health page must not keep a
+/// node from starting. A configured port is never replaced.
 ///
 /// # Errors
 /// `ICN-E0130`.
@@ -48,7 +48,7 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Serves until `stop`.
+/// Serves HTTP until `stop`.
 pub(crate) async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
     let routes = Router::new()
         .route("/", get(first_page))

@@ -14,7 +14,7 @@ use crate::shell::inbox::{Call, Input};
 /// How long a page waits for the reply of the node.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The state behind the routes.
+/// The state of the routes.
 #[derive(Clone)]
 pub(crate) struct Site {
     pub(super) gauges: Gauges,

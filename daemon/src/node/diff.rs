@@ -1,4 +1,4 @@
-//! What lies between two states, for an operator who is about to go from one to the other.
+//! The differences between two states, for an operator who is about to restore one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub(crate) fn diff((from, told_from): (&State, Side), (to, told_to): (&State, Si
     Diff { same, topics, subscriptions, peers, clocks, entries, from: told_from, to: told_to }
 }
 
-/// Things by a name that is theirs in both states.
+/// Items by a key that is the same in both states.
 type Things<T> = BTreeMap<String, T>;
 
 fn changes<T: PartialEq>(mut from: Things<T>, mut to: Things<T>) -> Vec<Change<T>> {

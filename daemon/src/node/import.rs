@@ -1,4 +1,4 @@
-//! States that come in from files.
+//! Reading a state from a file, to import it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -24,31 +24,31 @@ const FILE_BYTES_MAX: u64 = 4 << 30;
 pub struct Legacy {
     pub(crate) path: PathBuf,
     pub(crate) document: Vec<u8>,
-    /// What lay beside it as `….sha256`.
+    /// The contents of `….sha256` next to it.
     pub(crate) checksum: Option<String>,
     pub(crate) formerly: Option<Did>,
     pub(crate) dry_run: bool,
 }
 
-/// What was in a file.
+/// The contents of a file.
 pub(crate) enum Found {
     /// An exported state, and the name of the file.
     State(Box<State>, String),
-    /// What the earlier implementation left.
+    /// A `state.snapshot` of the earlier implementation.
     Legacy(Legacy),
 }
 
 /// Reads the file at `path`.
 ///
 /// # Errors
-/// `ICN-E0220` when it cannot be read, `ICN-E0221` when it is neither.
+/// `ICN-E0220` for an unreadable file, `ICN-E0221` for one of another kind.
 pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Result<Found, Failure> {
     #[derive(Deserialize)]
     struct Head {
         format: Option<serde::de::IgnoredAny>,
     }
     let document = read_whole(&path)?;
-    // The earlier implementation had no such field.
+    // The earlier implementation had no field `format`.
     let exported = serde_json::from_slice(&document).is_ok_and(|head: Head| head.format.is_some());
     if !exported {
         let mut beside = path.clone().into_os_string();
@@ -64,7 +64,7 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
     Ok(Found::State(Box::new(state), name))
 }
 
-/// The checksum in a file, if there is one: one that cannot be read is not one that is right.
+/// Reads the checksum file, if there is one; an unreadable one is an error.
 fn checksum(path: &Path) -> Result<Option<String>, Failure> {
     match path.try_exists() {
         Ok(false) => Ok(None),
@@ -74,7 +74,7 @@ fn checksum(path: &Path) -> Result<Option<String>, Failure> {
 
 fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = || {
-        // Whatever else it is, somebody might wait for its other end for ever.
+        // Reading a FIFO or a device may wait for ever.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
@@ -91,11 +91,11 @@ fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// Keeps an exported state of this node as a snapshot that can be restored. Without a time, only says
-/// that it could.
+/// Saves an exported state of this node as a snapshot to restore. Without a time, only checks that it
+/// could.
 ///
 /// # Errors
-/// `ICN-E0224` when it is of another node; those of a save.
+/// `ICN-E0224` for a state of another node; those of a save.
 pub(crate) fn as_snapshot<D: Disk>(
     compactor: &Compactor<D>,
     state: State,
@@ -113,7 +113,7 @@ pub(crate) fn as_snapshot<D: Disk>(
         return Ok(Imported::Sound(SoundImport { legacy: false, dry_run: true }).into());
     };
     let mut image = Image::imported(Machine(state), now_ms);
-    // A name that makes no label is no reason to refuse what it names.
+    // A file name that is not a valid label is left out.
     let _ = image.labels().set("imported", name);
     let snapshot = describe::snapshot(&compactor.save(image)?);
     Ok(Imported::Kept(KeptImport { snapshot, legacy: false }).into())

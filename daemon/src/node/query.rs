@@ -1,4 +1,4 @@
-//! Answers that change nothing.
+//! Queries: replies that change nothing.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,10 @@ use crate::failure::Failure;
 
 const PAGE_ENTRIES_MAX: usize = 1000;
 
-/// What a page may carry: an eighth of a line, since a control character of a text takes six bytes
-/// when it is escaped.
+/// Bytes of entries in a page: an eighth of a line, since an escaped control character takes six bytes.
 const PAGE_BYTES_MAX: usize = crate::control::request::LINE_BYTES_MAX / 8;
 
-/// The answer to a question that the state alone can answer; `None` for any other request.
+/// The reply to a query that the state alone can answer; `None` for any other request.
 #[must_use]
 pub fn ask(state: &State, question: &Request) -> Option<Reply> {
     Some(match question {
@@ -111,7 +110,7 @@ impl<D: Disk> Node<D> {
         for (_, link) in self.mesh.links() {
             let did = link.peer.to_string();
             let known = list.peers.iter().position(|peer| peer.did == did);
-            // It may have been removed since they met.
+            // A connected peer may have been removed meanwhile.
             let at = known.unwrap_or_else(|| {
                 list.peers.push(without_key(&link.peer, PeerState::Connected));
                 list.peers.len() - 1
@@ -125,7 +124,7 @@ impl<D: Disk> Node<D> {
         list
     }
 
-    /// The LSNs that can be restored.
+    /// The restore window.
     fn window(&self) -> RestoreWindow {
         RestoreWindow { first: self.store.compactor().window_start(), last: self.store.lsn() }
     }

@@ -1,4 +1,4 @@
-//! What a node does with its snapshots.
+//! Snapshots of a node: take, scrub, restore, import.
 
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Reject};
@@ -17,27 +17,26 @@ use crate::node::import::Legacy;
 use crate::node::machine::Machine;
 use crate::node::work::{Prepared, Side, Work};
 
-/// Snapshots that are written or wait to be: each holds a state in memory.
+/// Snapshots in progress or waiting; each holds an image in memory.
 pub(super) const SAVES_MAX: u32 = 2;
 
-/// How often one of the snapshots is read over: bytes go bad without anybody asking for them.
+/// The interval of the scrub: bytes on a disk go bad without being read.
 pub(super) const SCRUB_MS: u64 = 60 * 60 * 1000;
 
-/// How long to leave a disk alone on which a snapshot has failed.
+/// The pause before a failed snapshot is tried again.
 const RETRY_MS: u64 = 30_000;
 
-/// A snapshot that is to be written.
+/// A snapshot to write.
 #[derive(Debug)]
 pub struct Draft {
     /// The image of the state.
     pub image: Image<Machine>,
-    /// What is in it, for metrics.
+    /// The counts of the state, for metrics.
     pub counts: Counts,
 }
 
 impl<D: Disk> Node<D> {
-    /// One after the other, from the oldest to the newest and over again; what is known to be damaged
-    /// is not found out once more.
+    /// The next snapshot to scrub: from the oldest to the newest and over again, without damaged ones.
     pub(super) fn next_to_scrub(&self) -> Option<SnapshotId> {
         let kept = self.store.compactor().list();
         let sound =
@@ -45,13 +44,13 @@ impl<D: Disk> Node<D> {
         sound.clone().find(|id| Some(*id) > self.scrubbed).or_else(|| sound.clone().next())
     }
 
-    /// A snapshot has turned out to be damaged: another one is to take its place at once, while the log
-    /// and the others still make up for it.
+    /// Takes a snapshot at the next tick, in place of one that was found damaged. Meanwhile the log and the
+    /// other snapshots replace it.
     pub fn found_damage(&mut self, now_ms: u64) {
         self.retry_ms = Some(now_ms);
     }
 
-    /// The last image before an orderly stop, if anything has changed since the one before.
+    /// The last image before an orderly stop, if the state has changed since the previous one.
     pub fn last_draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
         if self.store.changed() || self.retry_ms.is_some() { self.draft(now_ms) } else { None }
     }
@@ -61,8 +60,8 @@ impl<D: Disk> Node<D> {
         self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// A snapshot of [`Effect::Save`](super::Effect::Save) is written, or has failed: then it is still
-    /// due, and the disk is left alone for a while.
+    /// Reports the outcome of an [`Effect::Save`](super::Effect::Save). A failed snapshot is tried again
+    /// after a pause.
     pub fn saved(&mut self, now_ms: u64, whole: bool) {
         self.saves = self.saves.saturating_sub(1);
         self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
@@ -125,8 +124,8 @@ impl<D: Disk> Node<D> {
         })
     }
 
-    /// Does what [`Work`] has prepared. The answer, also a refusal, may leave the node once everything
-    /// up to the LSN is durable.
+    /// Commits what [`Work`] has prepared. The reply, also a refusal, may leave the node once the returned
+    /// LSN is durable.
     pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> (u64, Reply) {
         let reply = match prepared {
             Prepared::Restore(target) => self.restore(now_ms, *target),
@@ -172,7 +171,7 @@ impl<D: Disk> Node<D> {
         let branch = self.rng.next();
         let lsn = self.store.restore(now_ms, target, branch)?;
         self.pending.topics_changed();
-        // What was restored has been compared with its own summary, and a person has chosen it.
+        // The restored state was compared with its own summary, and an operator has chosen it.
         self.guard = Guard::default();
         self.mesh.restored();
         self.mesh.set_closed(&self.store.state().0, now_ms, self.guard.closed().clone());

@@ -1,4 +1,4 @@
-//! What takes too long for a turn of the core: states that were, hashes, whole files.
+//! Work that takes longer than a turn may: earlier states, digests, whole files.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,49 +17,49 @@ use crate::node::diff::diff;
 use crate::node::import::{self, Found, Legacy};
 use crate::node::machine::Machine;
 
-/// Something to be done beside the core.
+/// Work of the worker thread.
 #[derive(Debug)]
 pub enum Work {
-    /// To hash a state.
+    /// Compute the digest of a state at an LSN.
     Digest(Box<State>, u64),
-    /// To rebuild the state at an LSN and hash it.
+    /// Rebuild the state at an LSN and compute its digest.
     DigestAt(Lsn),
-    /// To read a snapshot to its end.
+    /// Read a snapshot to its end and verify it.
     Verify(SnapshotId),
-    /// To retire a snapshot.
+    /// Retire a snapshot.
     Delete(SnapshotId),
-    /// To have a snapshot stay, or the rules decide about it again.
+    /// Pin or unpin a snapshot.
     Pin(SnapshotId, bool),
-    /// To retire what the rules do not keep.
+    /// Retire the snapshots that the retention rules do not keep.
     Prune {
-        /// Only to say what would happen.
+        /// Only report what would happen.
         dry_run: bool,
     },
-    /// To say what lies between two states.
+    /// Compare two states.
     Diff(Side, Side),
-    /// To say what going back to a moment would change in the state that is.
+    /// Show what a restore would change in the present state.
     Preview(Box<State>, u64, PointInTime),
-    /// To go back: the state of a moment becomes the present one. The image is of the present.
+    /// Restore the state of a point in time. The image is of the present state, for undo.
     Restore(PointInTime, Box<Image<Machine>>),
-    /// To take in a state from a file; without a time, only to say what would be taken.
+    /// Import a state from a file; without a time, only report what would be imported.
     Import {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// The node that takes it in.
+        /// The importing node.
         node: NodeId,
-        /// When: ms since 1970.
+        /// The time of the import, in ms since 1970.
         now_ms: Option<u64>,
-        /// Who the node was in the earlier implementation.
+        /// The DID of the node in the earlier implementation.
         formerly: Option<Did>,
     },
 }
 
-/// What is ready for the core to make it so.
+/// Prepared work that the core commits.
 #[derive(Debug)]
 pub enum Prepared {
-    /// A state to go back to.
+    /// A state to restore.
     Restore(Box<RestoreTarget<Machine>>),
-    /// What the earlier implementation left.
+    /// A `state.snapshot` of the earlier implementation.
     Legacy(Legacy),
 }
 
@@ -75,17 +75,17 @@ impl fmt::Display for Prepared {
 /// One side of a comparison.
 #[derive(Debug)]
 pub enum Side {
-    /// The state as it is.
+    /// The present state.
     Now(Box<State>, u64),
-    /// One that was.
+    /// An earlier state.
     Then(PointInTime),
 }
 
 impl Work {
-    /// Does it. `settle` has the core do what only the core may, and returns once that is durable.
+    /// Does the work. `settle` has the core commit prepared work, and returns once that is durable.
     ///
     /// # Errors
-    /// Why it cannot be done.
+    /// Why the work cannot be done.
     pub fn perform<D: Disk>(
         self,
         compactor: &Compactor<D>,
@@ -147,7 +147,7 @@ impl Side {
     }
 }
 
-/// Compares two moments by the files alone; the latest state for none.
+/// Compares two points in time by the files alone; an absent side is the latest state.
 ///
 /// # Errors
 /// Those of [`state_at`].
@@ -170,7 +170,7 @@ pub(crate) fn preview_offline<D: Disk>(disk: &D, to: &Moment) -> Reply {
     Ok(preview(present, told, state_at(disk, to.at()?)?).into())
 }
 
-/// What must not go back does not: how far the logs have come, above all.
+/// A restore does not move everything back: heads of author logs above all.
 fn preview(present: State, told: SideReply, past: StateAt<Machine>) -> Diff {
     let (image, told_to) = then(past);
     let epoch = present.node().map_or(0, |node| node.epoch);

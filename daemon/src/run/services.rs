@@ -55,8 +55,8 @@ impl Services {
         Ok(Self { runtime, gauges, site, http, stop })
     }
 
-    /// Runs the node until a signal or a failure of its log, then stops in order: sockets, links, threads,
-    /// the last snapshot, the seal of the log.
+    /// Runs the node until a signal or a failure of its log. It stops in order: sockets, links, threads, the
+    /// last snapshot, the seal of the log.
     ///
     /// # Errors
     /// `ICN-E0107`, `ICN-E0120`; with exit code 74 that the log has failed.

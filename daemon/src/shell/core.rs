@@ -25,8 +25,8 @@ use crate::node::{Inputs, Node, PeerEvent};
 /// Inputs that one turn takes at most.
 const TURN_INPUTS_MAX: usize = 256;
 
-/// With at most this many inputs and an empty inbox, the core does itself what else wakes a thread: it
-/// verifies few signatures and releases the turn.
+/// With at most this many inputs and an empty inbox, the core wakes no other thread: it verifies few
+/// signatures and releases the turn itself.
 const QUIET_INPUTS_MAX: usize = 4;
 
 /// How often the node does what is due by time.
