@@ -66,8 +66,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writeln!(
         std::io::stdout(),
         "{workloads} workloads, {points} power cuts ({exhausted} with every legal loss), {images} disks \
-         checked, {distinct} of them distinct, {inside} crashes inside a recovery: no promise was \
-         broken"
+         checked, {distinct} of them distinct, {inside} crashes inside a recovery. No promise was \
+         broken."
     )?;
     Ok(())
 }
