@@ -11,7 +11,7 @@ use icn_snapshot::Recovery;
 use crate::control::socket;
 use crate::text::counted;
 
-/// What the start has to tell.
+/// What the start reports.
 pub(crate) struct Start<'a> {
     /// Who the node is.
     pub(crate) did: Did,

@@ -223,7 +223,7 @@ impl<W: Write> Lines<W> {
         }
         let torn = match found.torn_bytes {
             0 => String::new(),
-            torn => format!("; {torn} bytes behind it were never acknowledged"),
+            torn => format!("; {torn} bytes after it were never acknowledged"),
         };
         self.write(&format!("The log ends with #{}{torn}.", found.last_lsn))
     }

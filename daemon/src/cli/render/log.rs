@@ -44,7 +44,7 @@ impl Show for Segments {
         table.write(out)?;
         match self.segments.iter().map(|segment| segment.torn_bytes).sum::<u64>() {
             0 => Ok(()),
-            torn => writeln!(out, "{torn} bytes behind the end were never acknowledged."),
+            torn => writeln!(out, "{torn} bytes after the end were never acknowledged."),
         }
     }
 }
@@ -60,7 +60,7 @@ impl Show for Verified {
         )?;
         match self.torn_bytes {
             0 => Ok(()),
-            torn => writeln!(out, "{torn} bytes behind its end were never acknowledged."),
+            torn => writeln!(out, "{torn} bytes after its end were never acknowledged."),
         }
     }
 }

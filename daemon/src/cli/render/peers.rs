@@ -15,7 +15,7 @@ impl Show for ShownPeers {
             let state = match peer.state {
                 PeerState::Known => "known",
                 PeerState::Connected => "connected",
-                PeerState::Unsigned => "unsigned: nobody vouches for the key",
+                PeerState::Unsigned => "unsigned: no identity has signed it",
             };
             let address = peer.address.clone().flatten().unwrap_or_else(|| "-".into());
             let count = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());

@@ -37,7 +37,7 @@ impl Show for Salvaged {
                 let after = kept.after;
                 writeln!(
                     out,
-                    "Kept     no record: the new log is empty and goes on behind #{after}"
+                    "Kept     no record: the new log is empty and continues after #{after}"
                 )?;
             }
             Some(_) => {}
