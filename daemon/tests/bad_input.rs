@@ -64,10 +64,12 @@ fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     fs::write(&path, &bad).expect("write");
     assert_refused(&house, 5, "ICN-E0201");
     let (code, told) = house.ask(&["wal", "verify"]);
-    assert_eq!((code, &told["error"]["code"]), (5, &json!("ICN-E0201")), "{told}");
+    assert_eq!(code, 5, "{told}");
+    assert_eq!(&told["error"]["code"], &json!("ICN-E0201"), "{told}");
     let error = &told["error"];
     assert_eq!(error["file"].as_str(), path.to_str());
-    assert_eq!((&error["segment"], &error["offset"]), (&json!(1), &json!(512)));
+    assert_eq!(&error["segment"], &json!(1));
+    assert_eq!(&error["offset"], &json!(512));
     assert_eq!(error["reason"], "DamagedBeforeDurableMark");
     assert!(error["advice"].as_str().expect("advice").contains("icnctl wal salvage"), "{told}");
     assert_eq!(fs::read(&path).expect("read"), bad);
@@ -100,14 +102,16 @@ fn a_damaged_log_is_salvaged_into_a_copy_and_the_node_starts_on_it() {
     let (code, told) = salvage(&["--dry-run"]);
     assert_eq!(code, 3, "{told}");
     let data = &told["data"];
-    let (kept, missing) = (data["kept"]["last_lsn"].as_u64().expect("a run"), &data["missing"][0]);
+    let kept = data["kept"]["last_lsn"].as_u64().expect("a run");
+    let missing = &data["missing"][0];
     assert!(kept > 50, "{told}");
     assert_eq!(missing["first_lsn"], kept + 1);
     assert_eq!(data["skipped"][0]["reason"], "DamagedBeforeDurableMark");
     assert_eq!(data["runs"].as_array().map(Vec::len), Some(2), "{told}");
     let inside = house.path().join("wal/new");
     let (code, told) = salvage(&["--to", inside.to_str().expect("UTF-8")]);
-    assert_eq!((code, &told["error"]["code"]), (1, &json!("ICN-E0209")));
+    assert_eq!(code, 1);
+    assert_eq!(&told["error"]["code"], &json!("ICN-E0209"));
     assert!(!inside.exists());
 
     let to = house.around().join("salvaged");

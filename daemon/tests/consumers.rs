@@ -153,7 +153,8 @@ fn a_cursor_misses_no_entry_through_kills_of_the_node_and_its_consumer() {
     let mut consumer = Consumer::start(&house, &arguments);
     let mut acknowledged = Vec::new();
     let mut seen: BTreeMap<u64, Value> = BTreeMap::new();
-    let (mut stood, mut repeated) = (0, 0);
+    let mut stood = 0;
+    let mut repeated = 0;
     let mut collect = |consumer: &Consumer| {
         for line in consumer.lines() {
             let Some(index) = line["index"].as_u64() else { continue };

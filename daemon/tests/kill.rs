@@ -92,7 +92,9 @@ fn fifty_kills_under_load_lose_and_repeat_no_message() {
     let rule = topic["access"].clone();
     let subscriptions = house.get(&["gossip", "subscriptions"]);
 
-    let (mut arrival, mut places, mut total) = (0, BTreeMap::new(), 0);
+    let mut arrival = 0;
+    let mut places = BTreeMap::new();
+    let mut total = 0;
     for round in 0..KILLS {
         let publisher = Publisher::start(&house, round);
         let enough = usize::try_from(dice.below(1500)).expect("small");
@@ -127,7 +129,8 @@ fn fifty_kills_under_load_lose_and_repeat_no_message() {
             assert_eq!(entry["text"], format!("{round}:{number}"), "in order and once");
             assert_eq!(entry["seq"], *seq, "no gap and no repetition");
             if let Some(answer) = answers.get(number) {
-                assert_eq!((&answer["lsn"], &answer["seq"]), (&entry["lsn"], &entry["seq"]));
+                assert_eq!(&answer["lsn"], &entry["lsn"]);
+                assert_eq!(&answer["seq"], &entry["seq"]);
             }
         }
         arrival = page["last"].as_u64().expect("last");

@@ -214,7 +214,8 @@ fn a_data_directory_too_long_for_a_socket_address_works() {
 
 #[test]
 fn a_removed_peer_stays_listed_while_connected_and_is_known_on_reconnect() {
-    let (house, other) = (House::new(), House::new());
+    let house = House::new();
+    let other = House::new();
     let mut daemon = house.start();
     let friend = other.start_with(&["--peer", &daemon.peers()]);
     let peer = other.did();

@@ -78,7 +78,8 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
     let mut total = 0;
     for round in 0..4 {
         // Two nodes publish, and the third is killed while their messages are in flight.
-        let (one, other) = ((round + 1) % 4, (round + 2) % 4);
+        let one = (round + 1) % 4;
+        let other = (round + 2) % 4;
         std::thread::scope(|scope| {
             for index in [one, other] {
                 let house = &mesh.houses[index];

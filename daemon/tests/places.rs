@@ -208,7 +208,8 @@ fn a_file_system_that_turns_read_only_ends_the_node_and_loses_nothing() {
     let image = place.with_extension("img");
     fs::create_dir(place).expect("create");
     fs::File::create(&image).expect("create").set_len(64 << 20).expect("grow");
-    let (image, place) = (image.to_str().expect("UTF-8"), place.to_str().expect("UTF-8"));
+    let image = image.to_str().expect("UTF-8");
+    let place = place.to_str().expect("UTF-8");
     let mount = ["mount", "-o", "loop,errors=remount-ro", image, place];
     if !possible(&["mkfs.ext4", "-q", "-F", image]) || !possible(&mount) {
         println!("skipped: no ext4 in a file can be mounted here");

@@ -91,7 +91,8 @@ impl Log {
 
     fn frame(&self, handle: u64, places: RangeInclusive<usize>) -> Message {
         let wire = |entry: &Entry| {
-            let (header, bytes) = (entry.header(), entry.encode());
+            let header = entry.header();
+            let bytes = entry.encode();
             WireEntry {
                 kind: header.kind,
                 access_version: header.access_version,

@@ -21,7 +21,8 @@ fn house_with_history() -> (House, Value, Vec<String>) {
             assert_eq!(house.get(&["snapshot", "create"])["lsn"], 8);
         }
     }
-    let (digest, texts) = (house.get(&["state", "digest"]), house.texts(TOPIC));
+    let digest = house.get(&["state", "digest"]);
+    let texts = house.texts(TOPIC);
     daemon.kill();
     (house, digest, texts)
 }
@@ -63,7 +64,8 @@ fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn salvage(house: &House, how: &[&str], exit: i32) -> Value {
     let before = files(&wal(house));
     let (code, mut told) = house.ask(&[&["wal", "salvage"], how].concat());
-    assert_eq!((code, &told["ok"]), (exit, &json!(true)), "{told}");
+    assert_eq!(code, exit, "{told}");
+    assert_eq!(&told["ok"], &json!(true), "{told}");
     assert!(files(&wal(house)) == before, "the damaged log has changed");
     told["data"].take()
 }
@@ -89,13 +91,17 @@ fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
         assert_eq!(told[key], dry[key], "{key}");
     }
     let kept = &told["kept"];
-    assert_eq!((&kept["first_lsn"], &kept["last_lsn"]), (&json!(1), &json!(9)), "{told}");
-    assert_eq!((&kept["records"], &told["runs"][0]), (&json!(9), kept));
+    assert_eq!(&kept["first_lsn"], &json!(1), "{told}");
+    assert_eq!(&kept["last_lsn"], &json!(9), "{told}");
+    assert_eq!(&kept["records"], &json!(9));
+    assert_eq!(&told["runs"][0], kept);
     assert_eq!(told["missing"], json!([{ "first_lsn": 10, "last_lsn": 10 }]));
-    assert_eq!((&told["runs"][1]["first_lsn"], &told["whole"]), (&json!(11), &json!(false)));
+    assert_eq!(&told["runs"][1]["first_lsn"], &json!(11));
+    assert_eq!(&told["whole"], &json!(false));
     let skipped = &told["skipped"][0];
     assert_eq!(skipped["file"].as_str(), file.to_str());
-    assert_eq!((&skipped["segment"], &skipped["offset"]), (&json!(1), &json!(offset)));
+    assert_eq!(&skipped["segment"], &json!(1));
+    assert_eq!(&skipped["offset"], &json!(offset));
     assert_eq!(skipped["reason"], "DamagedBeforeDurableMark");
     assert!(skipped["bytes"].as_u64() > Some(64));
     assert_eq!(told["snapshot"]["fits"], true);
@@ -112,8 +118,10 @@ fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
     assert!(restored >= told["next_lsn"].as_u64() && restored > Some(11), "{restored:?}");
     house.get(&["gossip", "publish", TOPIC, "afterwards"]);
     let entries = house.get(&["gossip", "entries", TOPIC]);
-    let (old, new) = (&entries["entries"][6], &entries["entries"][7]);
-    assert_eq!((&old["text"], &new["text"]), (&json!("message 7"), &json!("afterwards")));
+    let old = &entries["entries"][6];
+    let new = &entries["entries"][7];
+    assert_eq!(&old["text"], &json!("message 7"));
+    assert_eq!(&new["text"], &json!("afterwards"));
     assert_ne!(old["epoch"], new["epoch"]);
 }
 
@@ -124,7 +132,8 @@ fn a_hole_before_the_snapshot_costs_nothing() {
     // The records before the hole end before the snapshot. The report says so; a start is refused.
     let prefix = beside(&house, "wal.prefix");
     let told = salvage(&house, &["--to", &prefix], 3);
-    assert_eq!((&told["kept"]["last_lsn"], &told["snapshot"]["fits"]), (&json!(4), &json!(false)));
+    assert_eq!(&told["kept"]["last_lsn"], &json!(4));
+    assert_eq!(&told["snapshot"]["fits"], &json!(false));
     let output = house.icnctl(&["wal", "salvage", "--dry-run"]).output().expect("run icnctl");
     assert_eq!(output.status.code(), Some(3));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
@@ -136,9 +145,11 @@ fn a_hole_before_the_snapshot_costs_nothing() {
     assert!(status == 5 && log.contains("ICN-E0202"), "{log}");
 
     // The records that continue the snapshot, from the damaged log at its new path.
-    let (damaged, fitting) = (beside(&house, "wal.damaged"), beside(&house, "wal.fitting"));
+    let damaged = beside(&house, "wal.damaged");
+    let fitting = beside(&house, "wal.fitting");
     let told = salvage(&house, &["--log", &damaged, "--to", &fitting, "--from", "9"], 3);
-    assert_eq!((&told["kept"]["after"], &told["kept"]["last_lsn"]), (&json!(5), &json!(11)));
+    assert_eq!(&told["kept"]["after"], &json!(5));
+    assert_eq!(&told["kept"]["last_lsn"], &json!(11));
     assert_eq!(told["snapshot"]["fits"], true);
     fs::remove_dir_all(&damaged).expect("remove");
     put_in_place(&house, &fitting);
@@ -157,10 +168,12 @@ fn a_node_whose_log_is_wholly_lost_continues_from_its_snapshot() {
     }
     let new = beside(&house, "wal.new");
     let told = salvage(&house, &["--to", &new], 5);
-    assert_eq!((&told["kept"], &told["snapshot"]["from"]), (&json!(null), &json!(9)), "{told}");
+    assert_eq!(&told["kept"], &json!(null), "{told}");
+    assert_eq!(&told["snapshot"]["from"], &json!(9), "{told}");
     assert!(!Path::new(&new).exists());
     let told = salvage(&house, &["--to", &new, "--from", "9"], 3);
-    assert_eq!((&told["kept"]["records"], &told["snapshot"]["fits"]), (&json!(0), &json!(true)));
+    assert_eq!(&told["kept"]["records"], &json!(0));
+    assert_eq!(&told["snapshot"]["fits"], &json!(true));
     put_in_place(&house, &new);
     let _daemon = house.start();
     assert_eq!(house.texts(TOPIC), texts[..6]);
@@ -171,7 +184,8 @@ fn an_undamaged_log_is_salvaged_whole() {
     let (house, digest, _) = house_with_history();
     let new = beside(&house, "wal.new");
     let told = salvage(&house, &["--to", &new], 0);
-    assert_eq!((&told["whole"], &told["missing"]), (&json!(true), &json!([])));
+    assert_eq!(&told["whole"], &json!(true));
+    assert_eq!(&told["missing"], &json!([]));
     let dump = |more: &[&str]| {
         let dump = ["wal", "dump", "--json"];
         let output = house.icnctl(&dump).args(more).output().expect("run icnctl");

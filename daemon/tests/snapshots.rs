@@ -24,7 +24,8 @@ fn any_moment_of_the_window_can_be_restored_and_a_restore_can_be_undone() {
 
     let at = ["snapshot", "restore", "--lsn", &two.to_string()];
     let plan = house.get(&[&at[..], &["--dry-run"]].concat());
-    assert_eq!((&plan["to"]["lsn"], &plan["from"]["now"]), (&Value::from(two), &true.into()));
+    assert_eq!(&plan["to"]["lsn"], &Value::from(two));
+    assert_eq!(plan["from"]["now"], true);
     assert_eq!(plan["topics"][0]["change"], "removed");
     assert_eq!(plan["topics"][0]["from"]["name"], "b");
     assert_eq!(plan["subscriptions"][0]["what"], "b by local");
@@ -75,7 +76,8 @@ fn snapshot_commands_work_on_a_stopped_node() {
     daemon.kill();
 
     let second = house.get(&["snapshot", "create", "--label", "by=hand"]);
-    assert_eq!((&second["lsn"], &second["labels"]["by"]), (&digest["lsn"], &"hand".into()));
+    assert_eq!(&second["lsn"], &digest["lsn"]);
+    assert_eq!(second["labels"]["by"], "hand");
     house.get(&["snapshot", "verify", "--all", "--offline"]);
     assert_eq!(house.fails(&["snapshot", "delete", id(&first)]).1, "ICN-E0213", "it is pinned");
     house.get(&["snapshot", "unpin", id(&first)]);
@@ -159,7 +161,8 @@ fn an_exported_state_can_be_imported_on_another_machine_and_restored() {
     let checked = other.get(&["snapshot", "import", file, "--dry-run"]);
     assert_eq!(checked["legacy"], false);
     let imported = other.get(&["snapshot", "import", file]);
-    assert_eq!((&imported["origin"], &imported["pinned"]), (&"imported".into(), &true.into()));
+    assert_eq!(imported["origin"], "imported");
+    assert_eq!(&imported["pinned"], &true.into());
     let again = exports.path().join("again.json");
     let again = again.to_str().expect("UTF-8");
     other.get(&["snapshot", "export", id(&imported), "--to", again]);
@@ -213,7 +216,8 @@ fn a_state_of_the_earlier_implementation_is_imported_and_never_overwritten() {
     let plan = house.get(&["snapshot", "import", file, "--dry-run"]);
     assert_eq!(house.get(&["topic", "list"])["topics"], serde_json::json!([]));
     let imported = house.get(&["snapshot", "import", file]);
-    assert_eq!((&imported["legacy"], &imported["mutations"]), (&true.into(), &plan["mutations"]));
+    assert_eq!(imported["legacy"], true);
+    assert_eq!(&imported["mutations"], &plan["mutations"]);
     assert_eq!(house.get(&["topic", "show", "coop:open"])["topic"]["access"]["kind"], "public");
     // The members were kept as a number only, so the topic is sealed and not opened to all.
     assert_eq!(house.get(&["topic", "show", "coop:shut"])["topic"]["access"]["kind"], "sealed");

@@ -156,7 +156,8 @@ fn card() -> KeyCard {
 }
 
 fn entry() -> Seeds {
-    let (did, network) = (keypair().did(), icn_net::network_id("icn"));
+    let did = keypair().did();
+    let network = icn_net::network_id("icn");
     let genesis = |access: &Access| {
         let spec = TopicSpec::new("news".into(), access.encode(), 1);
         Genesis::sign(&keypair(), network, spec, 7)
@@ -177,7 +178,8 @@ fn entry() -> Seeds {
         time_ms: 5,
     };
     let entry = Entry::sign(&keypair(), &position, Bytes::from_static(b"hello"));
-    let (name, by) = (String::from("news"), Provenance::Local);
+    let name = String::from("news");
+    let by = Provenance::Local;
     let mutations = [
         ("init", Mutation::Init { did, network, epoch: 1 }),
         ("create", Mutation::CreateTopic(genesis(&rules[1].1))),
@@ -207,7 +209,8 @@ fn entry() -> Seeds {
 
 /// States with some of every kind of data, with their digest and without.
 fn export() -> Seeds {
-    let (did, network) = (keypair().did(), icn_net::network_id("icn"));
+    let did = keypair().did();
+    let network = icn_net::network_id("icn");
     let init = Mutation::Init { did, network, epoch: 1 };
     let topic = |access: AccessBytes| {
         let genesis =
@@ -216,7 +219,9 @@ fn export() -> Seeds {
     };
     let (topic_id, open) = topic(Access::public().encode());
     let entry = |payload: &'static [u8]| {
-        let (epoch, seq, previous) = (1, 1, [0; 32]);
+        let epoch = 1;
+        let seq = 1;
+        let previous = [0; 32];
         let position = Position {
             network,
             topic: topic_id,
@@ -262,7 +267,8 @@ fn export() -> Seeds {
 
 /// Sequences of messages: each kind alone, and those that lead to an entry.
 fn messages() -> Seeds {
-    let (topic, entry) = (mesh::topic(), mesh::entry());
+    let topic = mesh::topic();
+    let entry = mesh::entry();
     let tag = Tag::of_topic(&mesh::BINDING, &topic);
     let author = Keypair::from_seed([3; 32]).did();
     let hash = [1; 16];
@@ -344,7 +350,9 @@ fn legacy() -> Seeds {
 
 /// Frames in pieces of different lengths, and a Hello of another session.
 fn wire() -> Seeds {
-    let (keypair, card, network) = (keypair(), card(), icn_net::network_id("icn"));
+    let keypair = keypair();
+    let card = card();
+    let network = icn_net::network_id("icn");
     let peer = Keypair::from_seed([3; 32]);
     let local = LocalNode {
         keypair: &peer,

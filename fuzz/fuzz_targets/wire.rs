@@ -7,7 +7,8 @@ use icn_net::{Decoder, Frame, Hello, LocalNode, Role, TlsSession, TooLarge, VERS
 use libfuzzer_sys::fuzz_target;
 
 fn frames(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<Frame>, Option<TooLarge>) {
-    let (mut decoder, mut out) = (Decoder::default(), Vec::new());
+    let mut decoder = Decoder::default();
+    let mut out = Vec::new();
     for piece in pieces {
         decoder.push(&piece);
         loop {

@@ -108,7 +108,8 @@ fn apply(disk: &SimDisk, edit: Edit) -> Option<()> {
             Some(())
         }
         Edit::Swap { file, other } => {
-            let (file, other) = (any(disk, file)?, any(disk, other)?);
+            let file = any(disk, file)?;
+            let other = any(disk, other)?;
             let bytes = [disk.read_file(&file)?, disk.read_file(&other)?];
             disk.write_file(&other, &bytes[0]);
             disk.write_file(&file, &bytes[1]);

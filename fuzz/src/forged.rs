@@ -23,7 +23,8 @@ impl Forged {
         let name = segments(disk).pop()?;
         let segment = disk.read_file(&name)?;
         let written = segment[SEGMENT_HEADER_BYTES..][..FRAME_HEADER_BYTES].to_vec();
-        let (mut header, body) = (header.to_vec(), body.to_vec());
+        let mut header = header.to_vec();
+        let body = body.to_vec();
         let fields = [16..24, 24..32, 32..40, 40..48, 52..53, 53..64];
         for (bit, field) in fields.into_iter().enumerate() {
             if header[0] & 1 << bit == 0 {
@@ -63,7 +64,8 @@ impl Forged {
 
     /// The records of the body, if it divides into as many as the header says.
     pub fn records(&self) -> Option<Vec<Vec<u8>>> {
-        let (mut records, mut rest) = (Vec::new(), &self.body[..]);
+        let mut records = Vec::new();
+        let mut rest = &self.body[..];
         while !rest.is_empty() {
             let (length, behind) = rest.split_first_chunk::<4>()?;
             let (record, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;

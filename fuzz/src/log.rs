@@ -52,8 +52,9 @@ impl Log {
     fn new(end: End) -> Self {
         let mut disk = SimDisk::new(1);
         for (life, end) in [End::Close, End::Kill, end].into_iter().enumerate() {
-            let (wal, _) = Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
-                .expect("open");
+            let (wal, _) =
+                Wal::open(disk.clone(), ReplayFrom::Beginning, |_| ControlFlow::Continue(()))
+                    .expect("open");
             for turn in 0..6_u8 {
                 let record = |at: u8| vec![b'a' + turn; usize::from(at * turn) * 9];
                 let records: Vec<_> = (0..=turn % 3).map(record).collect();

@@ -52,7 +52,8 @@ pub fn entry() -> Entry {
 pub fn node() -> (State, Mesh) {
     let mut state = State::default();
     let did = keypair().did();
-    let (by, time_ms) = (Provenance::Local, 5);
+    let by = Provenance::Local;
+    let time_ms = 5;
     for (lsn, mutation) in (1..).zip([
         Mutation::Init { did, network: NETWORK, epoch: 9 },
         Mutation::CreateTopic(genesis()),

@@ -46,7 +46,8 @@ impl Ops {
             room: rng.maybe(16 << 20),
             full: 0..0,
         };
-        let (seed, inside) = (rng.below(1 << 16), rng.maybe(40));
+        let seed = rng.below(1 << 16);
+        let inside = rng.maybe(40);
         let plan = random_steps(&mut rng, input.len().min(120) / 4, true);
         if let Some(at) = rng.maybe(100) {
             faults.full = at..if rng.below(2) == 1 { u64::MAX } else { at + 1 };

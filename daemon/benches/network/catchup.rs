@@ -48,7 +48,8 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
          and signature |\n|---|--:|--:|--:|"
     )?;
     for Contender { name, .. } in measured.gossiping() {
-        let (got, ms) = (figures.got.show(name, 0), figures.ms.show(name, 0));
+        let got = figures.got.show(name, 0);
+        let ms = figures.ms.show(name, 0);
         writeln!(out, "| {name} | {got} | {ms} | {} |", figures.bytes.show(name, 2))?;
     }
     Ok(())

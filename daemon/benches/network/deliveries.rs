@@ -81,7 +81,9 @@ impl Deliveries {
         let mut before = 0;
         let mut moved = clock();
         loop {
-            let (mut count, mut whole, mut last) = (0, true, None);
+            let mut count = 0;
+            let mut whole = true;
+            let mut last = None;
             for node in nodes.clone() {
                 let seen = self.0[node].lock().expect("no panic");
                 count += seen.count;

@@ -94,7 +94,8 @@ impl Icn {
         let mut client = Client::connect(&node.data)?;
         let after = Some(node.arrived.load(Ordering::Acquire));
         client.ask(&Request::Follow { topic: TOPIC.into(), cursor: None, after })?;
-        let (deliveries, arrived) = (Arc::clone(&self.deliveries), Arc::clone(&node.arrived));
+        let deliveries = Arc::clone(&self.deliveries);
+        let arrived = Arc::clone(&node.arrived);
         thread::spawn(move || {
             let mut line = Vec::new();
             while client.next_line(&mut line).is_ok() {

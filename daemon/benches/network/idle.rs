@@ -32,7 +32,8 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
             thread::sleep(IDLE);
             let wire = Wire::since(before)?;
             let each = |count: f64| count / IDLE.as_secs_f64() / NODES as f64;
-            let (bytes, packets) = (each(wire.bytes), each(wire.packets));
+            let bytes = each(wire.bytes);
+            let packets = each(wire.packets);
             Ok(writeln!(out, "| {} | {bytes:.0} | {packets:.2} |", contender.name)?)
         })?;
     }

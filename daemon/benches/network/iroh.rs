@@ -64,7 +64,8 @@ impl Iroh {
         let others = bootstrap.filter(|other| *other != index);
         let others: Vec<EndpointId> = others.map(|other| self.nodes[other].key.public()).collect();
         let key = self.nodes[index].key.clone();
-        let (addresses, deliveries) = (self.addresses.clone(), Arc::clone(&self.deliveries));
+        let addresses = self.addresses.clone();
+        let deliveries = Arc::clone(&self.deliveries);
         let neighbours = Arc::clone(&self.nodes[index].neighbours);
         let running = self.runtime.block_on(async move {
             let endpoint = Endpoint::builder(presets::Minimal)

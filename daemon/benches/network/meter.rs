@@ -27,7 +27,8 @@ pub(crate) fn cpu(process: &str) -> Outcome<Duration> {
     let (_, rest) = stat.rsplit_once(')').ok_or("no stat of a process")?;
     let mut ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
     let mut next = || ticks.next().ok_or("no times in it");
-    let (user, system) = (next()??, next()??);
+    let user = next()??;
+    let system = next()??;
     Ok(Duration::from_secs_f64((user + system) as f64 / TICKS_PER_SECOND))
 }
 

@@ -52,7 +52,8 @@ fn main() -> Outcome<()> {
     if !private {
         writeln!(out, "NO BYTES: this account may not make a network namespace of its own.")?;
     }
-    let (mut wanted, mut sides) = (Vec::new(), Vec::new());
+    let mut wanted = Vec::new();
+    let mut sides = Vec::new();
     let mut rounds = ROUNDS;
     let mut words = arguments.iter();
     while let Some(word) = words.next() {

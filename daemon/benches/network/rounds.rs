@@ -33,7 +33,8 @@ impl Rounds {
 
     /// The median of the ratios in each round: what made a round slow made it slow for both.
     pub(crate) fn ratio(&self, name: &str, other: &str) -> Option<f64> {
-        let (ours, theirs) = (self.0.get(name)?, self.0.get(other)?);
+        let ours = self.0.get(name)?;
+        let theirs = self.0.get(other)?;
         Some(median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()))
     }
 }

@@ -61,7 +61,8 @@ fn rotate(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures)
     let name = contender.name;
     measured.with(contender, NODES, 0..NODES, |network, deliveries| {
         let mut times = Vec::new();
-        let (mut wire, mut before) = (Wire::now()?, Vec::new());
+        let mut wire = Wire::now()?;
+        let mut before = Vec::new();
         for number in 0..WARM_UP + MESSAGES {
             if number == WARM_UP {
                 (wire, before) = (Wire::now()?, network.cpu()?);
@@ -122,7 +123,8 @@ impl Figures {
             )?;
         }
         let [in_a_row, after_a_rest, at_once] = SYNCED.map(|(name, ..)| self.sync.show(name, 2));
-        let (rest, subscribers) = (PACE.as_millis(), NODES - 1);
+        let rest = PACE.as_millis();
+        let subscribers = NODES - 1;
         writeln!(
             out,
             "\nOne write and fdatasync on this disk takes {in_a_row} ms (p50) right after another, and \

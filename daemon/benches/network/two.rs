@@ -37,11 +37,14 @@ pub(crate) fn table(out: &mut dyn Write, measured: &Measured<'_>) -> Outcome<()>
 }
 
 fn flood(contender: &Contender, measured: &Measured<'_>, figures: &mut Figures) -> Outcome<()> {
-    let (name, count) = (contender.name, contender.flood);
+    let name = contender.name;
+    let count = contender.flood;
     measured.with(contender, 2, 1..2, |network, deliveries| {
         network.publish(0, 0..WARM_UP)?;
         deliveries.wait([1], WARM_UP, PATIENCE);
-        let (wire, before, clients) = (Wire::now()?, network.cpu()?, meter::cpu("self")?);
+        let wire = Wire::now()?;
+        let before = network.cpu()?;
+        let clients = meter::cpu("self")?;
         let start = clock();
         let numbers = WARM_UP..WARM_UP + count;
         network.publish(0, numbers.clone())?;
@@ -84,9 +87,12 @@ impl Figures {
                 ratio.map_or_else(String::new, |ratio| format!("{ratio:.digits$}"))
             };
             let (rate, range) = (self.rate.show(name, 0), self.rate.range(name));
-            let (limit, gossipsub) = (ratio(LIMIT, 4), ratio(GOSSIPSUB, 2));
-            let (lost, cpu) = (self.lost.sum(name), self.cpu.show(name, 1));
-            let (bytes, packets) = (self.bytes.show(name, 0), self.packets.show(name, 3));
+            let limit = ratio(LIMIT, 4);
+            let gossipsub = ratio(GOSSIPSUB, 2);
+            let lost = self.lost.sum(name);
+            let cpu = self.cpu.show(name, 1);
+            let bytes = self.bytes.show(name, 0);
+            let packets = self.packets.show(name, 3);
             writeln!(
                 out,
                 "| {name} | {rate} | {range} | {limit} | {gossipsub} | {rounds} × {flood} \

@@ -193,7 +193,8 @@ impl House {
     /// The data of a reply to a request that must succeed.
     pub(crate) fn get(&self, arguments: &[&str]) -> Value {
         let (code, mut document) = self.ask(arguments);
-        assert_eq!((code, &document["ok"]), (0, &Value::Bool(true)), "{arguments:?}: {document}");
+        assert_eq!(code, 0, "{arguments:?}: {document}");
+        assert_eq!(&document["ok"], &Value::Bool(true), "{arguments:?}: {document}");
         document["data"].take()
     }
 
@@ -261,7 +262,8 @@ fn copy_files(source: &Path, target: &Path) {
     std::fs::create_dir(target).expect("create");
     for entry in std::fs::read_dir(source).expect("read") {
         let entry = entry.expect("entry");
-        let (kind, target) = (entry.file_type().expect("a type"), target.join(entry.file_name()));
+        let kind = entry.file_type().expect("a type");
+        let target = target.join(entry.file_name());
         if kind.is_dir() {
             copy_files(&entry.path(), &target);
         } else if kind.is_file() {

@@ -42,7 +42,8 @@ fn survive(site: &Site, hosts: &[usize], links: &[usize], heal: impl Fn()) {
         (0..10).for_each(|number| site.publish(*host, &format!("{host}: {number}")));
     }
     site.wait_for_messages(&hosts[1..], 1 + 10 * (hosts.len() - 1));
-    let (since, spent) = (Watch::start(), site.spent(0));
+    let since = Watch::start();
+    let spent = site.spent(0);
     site.wait_for_links(links);
     since.tell("the links are down");
     until("a dial that fails", || site.log(0).contains("no answer").then_some(()));

@@ -126,7 +126,8 @@ impl Drop for Site {
 impl Spent {
     /// A node without peers and requests must cost next to no CPU time, log lines or records.
     pub(crate) fn check_idle(&self, now: &Self) {
-        let (elapsed, cpu) = (now.at - self.at, now.cpu - self.cpu);
+        let elapsed = now.at - self.at;
+        let cpu = now.cpu - self.cpu;
         let lines = now.log_lines - self.log_lines;
         tell(&format!("{elapsed:?} alone: {cpu:?} of CPU time, {lines} lines in the log"));
         assert!(cpu < elapsed / 4, "a busy loop: {cpu:?} of CPU time in {elapsed:?}");

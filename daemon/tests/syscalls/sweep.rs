@@ -49,7 +49,9 @@ fn sweep(calls: usize, sample: u64, mut case: impl FnMut(u64) -> bool) -> u64 {
     let stride = if everything() { 1 } else { (calls as u64).div_ceil(sample) };
     // Threads race: one life may have a few more calls than another.
     let misses_max = if everything() { 3 } else { 1 };
-    let (mut at, mut struck, mut misses) = (stride.div_ceil(2), 0, 0);
+    let mut at = stride.div_ceil(2);
+    let mut struck = 0;
+    let mut misses = 0;
     while misses < misses_max {
         if case(at) {
             struck += 1;
@@ -143,7 +145,9 @@ fn a_node_struck_at_any_call_of_its_recovery_recovers_whole() {
     let Some(report) = peace(script, &friend) else { return };
     let calls = count(&report, Call::changes) as u64;
     let every = if everything() { RECOVERED_EVERY } else { calls / 3 };
-    let (mut stores, mut kills, mut failures) = (0, 0, 0);
+    let mut stores = 0;
+    let mut kills = 0;
+    let mut failures = 0;
     for at in (every / 2..calls).step_by(usize::try_from(every).expect("small")) {
         let plan = Plan { counts: Call::changes, at, strike: Strike::KillAfter };
         let killed = House::quick();

@@ -256,8 +256,8 @@ fn a_follower_meets_a_segment_dropped_between_two_polls() {
         let disk = small_segments();
         let wal = open(&disk);
         (1..=20).for_each(|lsn| done(wal.commit(0, &[record(lsn)])));
-        let (mut follower, mut visited) =
-            (Follower::new(disk.clone(), ReplayFrom::Oldest), Vec::new());
+        let mut follower = Follower::new(disk.clone(), ReplayFrom::Oldest);
+        let mut visited = Vec::new();
         let stopped = follower.poll(|record| {
             visited.push(record.lsn.get());
             if record.lsn.get() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -416,8 +416,8 @@ fn a_record_dropped_before_a_follower_read_it_is_reported_missing() {
     let wal = open(&disk);
     wal.commit(0, &[record(1)]).expect("commit");
     wal.note().expect("note");
-    let (mut follower, mut visited) =
-        (Follower::new(disk.clone(), ReplayFrom::Beginning), Vec::new());
+    let mut follower = Follower::new(disk.clone(), ReplayFrom::Beginning);
+    let mut visited = Vec::new();
     poll(&mut follower, &mut visited).expect("no damage");
     assert_eq!(visited, [1]);
     drop(wal);

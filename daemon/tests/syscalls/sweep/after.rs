@@ -51,7 +51,8 @@ pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
     }
     let subscriptions = get(&Request::Subscriptions)["subscriptions"].take();
     if let Some(wish) = one_at_most(&subscriptions, &promised.subscription, "a subscription") {
-        assert_eq!((&wish["topic"], &wish["by"]), (&json!(TOPIC), &json!("local")));
+        assert_eq!(&wish["topic"], &json!(TOPIC));
+        assert_eq!(&wish["by"], &json!("local"));
         assert_eq!(wish["pending"], topic.is_none());
     }
     let peers = get(&Request::PeerList)["peers"].take();
@@ -103,7 +104,8 @@ fn check_lines(house: &House, promised: &Promised) {
         *seq += 1;
         assert_eq!(entry["seq"], *seq, "no gap and no repetition");
         if let Fate::Acknowledged(answer) = fate {
-            assert_eq!((&entry["lsn"], &entry["seq"]), (&answer["lsn"], &answer["seq"]));
+            assert_eq!(&entry["lsn"], &answer["lsn"]);
+            assert_eq!(&entry["seq"], &answer["seq"]);
         }
     }
     let rest: Vec<_> = found.collect();

@@ -106,7 +106,8 @@ impl Relayed {
         let cut = Arc::new(AtomicBool::new(false));
         let is_cut = Arc::clone(&cut);
         let relay = tokio::spawn(async move {
-            let (mut near, mut packet) = (far, [0; 2000]);
+            let mut near = far;
+            let mut packet = [0; 2000];
             while let Ok((bytes, from)) = socket.recv_from(&mut packet).await {
                 let to = if from == far { near } else { far };
                 near = if from == far { near } else { from };

@@ -88,7 +88,8 @@ impl Content {
         for (number, (offset, bytes)) in self.pending.iter().enumerate() {
             let mut at = 0;
             while at < bytes.len() {
-                let (index, inside) = ((offset + at) / SECTOR_BYTES, (offset + at) % SECTOR_BYTES);
+                let index = (offset + at) / SECTOR_BYTES;
+                let inside = (offset + at) % SECTOR_BYTES;
                 let end = (at + SECTOR_BYTES - inside).min(bytes.len());
                 let range = inside..inside + end - at;
                 let sector = sectors.entry(index).or_insert_with(|| {

@@ -39,7 +39,8 @@ impl Pages {
         let count = self.len.saturating_sub(offset).min(out.len());
         let mut done = 0;
         while done < count {
-            let (page, at) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
+            let page = (offset + done) / PAGE_BYTES;
+            let at = (offset + done) % PAGE_BYTES;
             let part = (PAGE_BYTES - at).min(count - done);
             let out = &mut out[done..done + part];
             match &self.pages[page] {
@@ -55,7 +56,8 @@ impl Pages {
         self.grow(offset + bytes.len());
         let mut done = 0;
         while done < bytes.len() {
-            let (page, at) = ((offset + done) / PAGE_BYTES, (offset + done) % PAGE_BYTES);
+            let page = (offset + done) / PAGE_BYTES;
+            let at = (offset + done) % PAGE_BYTES;
             let part = (PAGE_BYTES - at).min(bytes.len() - done);
             let bytes = &bytes[done..done + part];
             let page = &mut self.pages[page];
