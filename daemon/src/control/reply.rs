@@ -40,20 +40,21 @@ impl<R: DeserializeOwned + TryFrom<Data, Error = Failure>> FromReply for R {}
 
 macro_rules! data {
     ($($kind:ident),* $(,)?) => {
-        /// What the reply to a request carries when the node has done it.
+        /// The data of a reply to a request that the node has done. It is boxed, since replies
+        /// pass through channels by value.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
         #[serde(untagged)]
         pub enum Data {
             $(
                 #[doc = concat!("See [`", stringify!($kind), "`].")]
-                $kind($kind),
+                $kind(Box<$kind>),
             )*
         }
 
         $(
             impl From<$kind> for Data {
                 fn from(data: $kind) -> Self {
-                    Self::$kind(data)
+                    Self::$kind(Box::new(data))
                 }
             }
 
@@ -62,7 +63,7 @@ macro_rules! data {
 
                 fn try_from(data: Data) -> Result<Self, Failure> {
                     match data {
-                        Data::$kind(data) => Ok(data),
+                        Data::$kind(data) => Ok(*data),
                         _ => Err(nonsense()),
                     }
                 }
