@@ -3,7 +3,7 @@
 //! ```text
 //! → {"v":1,"cmd":"follow","topic":"coop:ledger","cursor":"billing"}
 //! ← {"ok":true,"data":{"topic":"…","pending":false,"after":6,"lsn":90}}
-//! ← {"index":7,"lsn":91,"author":"did:icn:…","epoch":1,"seq":4,"time":1764070000123,"text":"hello"}
+//! ← {"index":7,"lsn":91,"author":"did:icn:…","epoch":"1","seq":4,"time":1764070000123,"text":"hello"}
 //! ← {"pruned":{"from":8,"through":11}}
 //! → {"v":1,"cmd":"cursor_move","topic":"…","cursor":"billing","arrival":7}
 //! ← {"acknowledged":7}
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn every_arrival_is_reported_once_as_an_entry_or_as_pruned() {
         let entry = |index| {
-            let rest = r#""lsn":9,"author":"a","epoch":1,"seq":1,"time":5,"text":"x""#;
+            let rest = r#""lsn":9,"author":"a","epoch":"1","seq":1,"time":5,"text":"x""#;
             format!(r#"{{"index":{index},{rest}}}"#)
         };
         let gone = |from, through| format!(r#"{{"pruned":{{"from":{from},"through":{through}}}}}"#);

@@ -1,12 +1,44 @@
 //! Entries of a topic.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+use std::num::ParseIntError;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// An author's epoch: a random number, of which each one begins new logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
+/// The epoch of an author's log: a random 64-bit number. It is text in JSON, since many programs round
+/// numbers above 2^53.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Epoch(pub u64);
+
+impl From<Epoch> for String {
+    fn from(Epoch(epoch): Epoch) -> Self {
+        epoch.to_string()
+    }
+}
+
+impl TryFrom<String> for Epoch {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
+    }
+}
+
+impl JsonSchema for Epoch {
+    fn schema_name() -> Cow<'static, str> {
+        "Epoch".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A random 64-bit number, in decimal.",
+            "type": "string",
+            "pattern": "^[0-9]+$",
+        })
+    }
+}
 
 /// An entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
