@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use icn_gossip::Reject;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::codes::{self, Code};
@@ -14,7 +15,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 }
 
 /// A refusal or an error, as the caller gets it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// The code, `ICN-E….`
     pub code: String,
@@ -30,7 +31,7 @@ pub struct Failure {
 }
 
 /// Where a log is damaged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Place {
     /// The file.
     pub file: String,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! → {"v":1,"cmd":"publish","topic":"coop:ledger","text":"hello"}
-//! ← {"ok":true,"data":{"lsn":7,"seq":1}}
+//! ← {"ok":true,"data":{"lsn":7,"seq":1,"arrival":1}}
 //! ← {"ok":false,"error":{"code":"ICN-E0302","message":"…","advice":"…","exit":1}}
 //! ```
 //!
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use icn_snapshot::{PointInTime, SnapshotId};
 use icn_wal::Lsn;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,7 +26,7 @@ pub const VERSION: u32 = 1;
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// A request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "cmd", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Reports the status of the node.
@@ -215,7 +216,7 @@ pub enum Request {
 }
 
 /// A point in time of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// The state in the snapshot with this id.
