@@ -29,7 +29,6 @@ pub mod exit;
 pub mod failure;
 mod http;
 pub mod node;
-mod report;
 pub mod run;
 mod shell;
 mod text;

@@ -4,16 +4,17 @@ pub(crate) mod recovery;
 mod rng;
 mod services;
 mod signals;
+mod start_report;
 
 use std::time::Duration;
 
 use self::services::Services;
+use self::start_report::Start;
 use crate::config::Config;
 use crate::control::codes;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
 use crate::failure::Failure;
-use crate::report::Start;
 use crate::shell::peers::Peers;
 
 /// How long open HTTP connections may delay the stop.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
+use super::start_report::Start;
 use super::{no_resources, recovery};
 use crate::clock::now_ms;
 use crate::config::Config;
@@ -24,7 +25,6 @@ use crate::http::health::Phase;
 use crate::http::server as http;
 use crate::http::site::Site;
 use crate::node::{Draft, Node};
-use crate::report::Start;
 use crate::shell::Shell;
 use crate::shell::peers::Peers;
 

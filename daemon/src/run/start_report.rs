@@ -1,4 +1,4 @@
-//! What a node says about itself to a person.
+//! The report of a start, for the operator.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
