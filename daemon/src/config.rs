@@ -193,7 +193,8 @@ fn timing(silence_seconds: Option<u64>) -> Result<Timing, String> {
             Ok(Timing { idle, keep_alive: idle / 3, ..usual })
         }
         Some(seconds) => {
-            let (least, most) = (SILENCE_SECONDS.start(), SILENCE_SECONDS.end());
+            let least = SILENCE_SECONDS.start();
+            let most = SILENCE_SECONDS.end();
             Err(format!("silence_seconds is {seconds}; it must be {least} to {most}"))
         }
     }

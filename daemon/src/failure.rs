@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn a_full_disk_and_a_broken_one_have_different_codes() {
         let code = |kind: io::ErrorKind| {
-            let (action, file) = ("write", "MANIFEST.tmp".into());
+            let action = "write";
+            let file = "MANIFEST.tmp".into();
             let failure = Failure::from(icn_wal::Error::Io { action, file, source: kind.into() });
             failure.code
         };

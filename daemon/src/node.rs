@@ -281,7 +281,8 @@ impl<D: Disk> Node<D> {
     }
 
     fn subscribe(&mut self, now_ms: u64, topic: String) -> Reply {
-        let (by, time_ms) = (Provenance::Local, now_ms);
+        let by = Provenance::Local;
+        let time_ms = now_ms;
         let (lsn, outcome) = self.commit(now_ms, Mutation::Subscribe { topic, by, time_ms })?;
         let pending = outcome == Outcome::Subscribed { pending: true };
         Ok(Subscribed { lsn, pending, already: outcome == Outcome::Duplicate }.into())

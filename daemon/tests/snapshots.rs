@@ -162,7 +162,7 @@ fn an_exported_state_can_be_imported_on_another_machine_and_restored() {
     assert_eq!(checked["legacy"], false);
     let imported = other.get(&["snapshot", "import", file]);
     assert_eq!(imported["origin"], "imported");
-    assert_eq!(&imported["pinned"], &true.into());
+    assert_eq!(imported["pinned"], true);
     let again = exports.path().join("again.json");
     let again = again.to_str().expect("UTF-8");
     other.get(&["snapshot", "export", id(&imported), "--to", again]);

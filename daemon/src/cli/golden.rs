@@ -138,7 +138,9 @@ impl House {
         };
         runtime.spawn(server::serve(listener, inbox, Subscribers::new(arrivals), stop.clone()));
         let core = std::thread::spawn({
-            let (node, now_ms, arrived) = (node.clone(), now_ms.clone(), arrived.clone());
+            let node = node.clone();
+            let now_ms = now_ms.clone();
+            let arrived = arrived.clone();
             move || {
                 while let Some(input) = inputs.blocking_recv() {
                     let Input::Call(Call { request, reply }) = input else { continue };
@@ -339,7 +341,8 @@ fn peers_shown(data: &Value) -> Value {
 }
 
 fn position(topic: TopicId, epoch: u64, seq: u64) -> Position {
-    let (network, previous) = (NETWORK, [0; 32]);
+    let network = NETWORK;
+    let previous = [0; 32];
     Position { network, topic, epoch, seq, previous, access_version: 1, time_ms: START_MS }
 }
 
@@ -427,7 +430,8 @@ fn streams(script: &mut Script) {
         line.send(&request.to_string());
         log.push(json!({ "sent": request }));
     };
-    let (mut log, mut line) = (Vec::new(), Line::connect(house));
+    let mut log = Vec::new();
+    let mut line = Line::connect(house);
     let follow = json!({
         "v": 1, "cmd": "follow", "topic": "a:public", "cursor": "billing", "after": 0,
     });
@@ -445,7 +449,8 @@ fn streams(script: &mut Script) {
     told(&mut line, &mut log);
     script.golden.check("stream", &json!({ "lines": log }));
 
-    let (mut log, mut line) = (Vec::new(), Line::connect(house));
+    let mut log = Vec::new();
+    let mut line = Line::connect(house);
     say(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later" }));
     told(&mut line, &mut log);
     for request in [
@@ -465,7 +470,8 @@ fn streams(script: &mut Script) {
         script.line.receive();
     }
     house.step(Inputs::tick());
-    let (mut log, mut line) = (Vec::new(), Line::connect(house));
+    let mut log = Vec::new();
+    let mut line = Line::connect(house);
     say(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later", "after": 0 }));
     (0..3).for_each(|_| told(&mut line, &mut log));
     script.golden.check("stream_pruned", &json!({ "lines": log }));
@@ -602,7 +608,8 @@ fn restores(script: &mut Script, id: &str) {
 
 fn imports(script: &mut Script) {
     let path = |name: &str| script.house.around.path().join(name);
-    let (exported, legacy) = (path("exported.json"), path("state.snapshot"));
+    let exported = path("exported.json");
+    let legacy = path("state.snapshot");
     let mut document = Vec::new();
     script.house.node.lock().state().export(&mut document).expect("memory");
     std::fs::write(&exported, document).expect("write");

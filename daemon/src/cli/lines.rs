@@ -41,7 +41,8 @@ pub(super) fn publish(
     let failed = Arc::new(AtomicBool::new(false));
     let (sent, due) = mpsc::sync_channel(WINDOW);
     let sender = {
-        let (topic, failed) = (topic.to_owned(), Arc::clone(&failed));
+        let topic = topic.to_owned();
+        let failed = Arc::clone(&failed);
         thread::spawn(move || send(&topic, BufReader::new(input), requests, &sent, &failed))
     };
     let mut out = BufWriter::new(out);

@@ -45,7 +45,8 @@ impl Ctl {
                 self.verify_all(&mut self.reader(source)?)
             }
             SnapshotCommand::Diff { from, to, source } => {
-                let (from, to) = (Some(Moment::Id(from)), to.map(Moment::Id));
+                let from = Some(Moment::Id(from));
+                let to = to.map(Moment::Id);
                 self.read::<Diff>(source, &Request::SnapshotDiff { from, to })
             }
             SnapshotCommand::Restore { id, lsn, time, dry_run, yes } => {

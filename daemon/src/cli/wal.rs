@@ -210,7 +210,8 @@ impl<W: Write> Lines<W> {
             // Numbers and texts always have a form.
             serde_json::to_string(&line).unwrap_or_default()
         } else {
-            let (lsn, bytes) = (record.lsn.to_string(), record.bytes.len().to_string());
+            let lsn = record.lsn.to_string();
+            let bytes = record.bytes.len().to_string();
             let place = format!("{}:{}", record.segment, record.frame_offset);
             Table::line(&COLUMNS, &[&lsn, &moment(record.time_ms), kind, &bytes, &place, detail])
         };

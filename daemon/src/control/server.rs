@@ -64,7 +64,8 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let (inbox, subscribers) = (inbox.clone(), subscribers.clone());
+                    let inbox = inbox.clone();
+                    let subscribers = subscribers.clone();
                     connections.spawn(connection(stream, inbox, subscribers, stop.clone()));
                 }
                 Err(error) => {

@@ -128,7 +128,8 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
             let (lines, more) = if let Some(fresh) = fresh {
                 (self.feed.fresh_lines(&fresh), false)
             } else {
-                let (topic, after) = (topic.clone(), self.feed.position);
+                let topic = topic.clone();
+                let after = self.feed.position;
                 let page: Entries = self.ask(Request::Entries { topic, after, limit }).await?;
                 let more = page.more;
                 (self.feed.lines(page), more)
@@ -161,7 +162,8 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
         let mut told = false;
         loop {
             let changes = self.arrivals.borrow_and_update().changes();
-            let (topic, cursor) = (topic.clone(), cursor.clone());
+            let topic = topic.clone();
+            let cursor = cursor.clone();
             let request = Request::Follow { topic, cursor: cursor.clone(), after };
             let begun: Begun = self.ask(request).await?;
             let id = begun.topic.clone();
@@ -320,7 +322,8 @@ mod tests {
 
     fn page(arrivals: &[u64], arrived: u64, more: bool) -> Entries {
         let arrival = |arrival: &u64| {
-            let (author, payload) = ("a".to_owned(), Payload::Text("x".into()));
+            let author = "a".to_owned();
+            let payload = Payload::Text("x".into());
             let entry = Entry { lsn: 9, author, epoch: Epoch(1), seq: 1, time: 5, payload };
             Arrival { arrival: *arrival, entry }
         };

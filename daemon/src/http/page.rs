@@ -64,7 +64,8 @@ fn linked_peers(Peers { peers }: &Peers) -> String {
         let [topics, from, to] =
             [peer.topics, peer.logs_from, peer.logs_to].map(|count| count.unwrap_or(0));
         let address = peer.address.iter().flatten().next().map_or("?", String::as_str);
-        let (did, address) = (escaped(&peer.did), escaped(address));
+        let did = escaped(&peer.did);
+        let address = escaped(address);
         format!(
             "<tr><td>{did}</td><td>{address}</td><td>{topics}</td><td>{from}</td><td>{to}</td></tr>\n"
         )

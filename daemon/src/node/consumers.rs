@@ -51,7 +51,8 @@ impl<D: Disk> Node<D> {
         if let (Some(name), None) = (cursor, stands) {
             self.commit(now_ms, Mutation::MoveCursor { topic: id, name, arrival: after })?;
         }
-        let (lsn, topic) = (self.store.lsn(), Some(id.to_string()));
+        let lsn = self.store.lsn();
+        let topic = Some(id.to_string());
         Ok(Begun { lsn, topic, pending: false, after: Some(after) }.into())
     }
 

@@ -62,7 +62,8 @@ pub(crate) fn clock(state: &State, topic: TopicId) -> Vec<Head> {
 }
 
 pub(crate) fn entry(stored: &Stored) -> Entry {
-    let (header, payload) = (stored.entry.header(), stored.entry.payload());
+    let header = stored.entry.header();
+    let payload = stored.entry.payload();
     Entry {
         lsn: stored.lsn,
         author: header.author.to_string(),
@@ -87,7 +88,8 @@ pub(crate) fn subscriber(by: Provenance) -> String {
 pub(crate) fn subscriptions(state: &State) -> reply::Subscriptions {
     let subscription = |(topic, by, wish): (&str, Provenance, &icn_gossip::Subscription)| {
         let id = wish.topic.map(|id| id.to_string());
-        let (topic, pending) = (topic.to_owned(), id.is_none());
+        let topic = topic.to_owned();
+        let pending = id.is_none();
         Subscription { topic, id, by: subscriber(by), since: wish.since_ms, pending }
     };
     let cursor = |(id, name, arrival): (TopicId, &str, u64)| Cursor {

@@ -30,7 +30,8 @@ type Things<T> = BTreeMap<String, T>;
 fn changes<T: PartialEq>(mut from: Things<T>, mut to: Things<T>) -> Vec<Change<T>> {
     let names: BTreeSet<_> = from.keys().chain(to.keys()).cloned().collect();
     let change = |name: String| {
-        let (old, new) = (from.remove(&name), to.remove(&name));
+        let old = from.remove(&name);
+        let new = to.remove(&name);
         let change = match (&old, &new) {
             (None, _) => Edit::Added,
             (_, None) => Edit::Removed,

@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn a_topic_with_a_changed_access_rule_is_closed_and_others_stay_open() {
         let keypair = Keypair::from_seed([1; 32]);
-        let (did, network) = (keypair.did(), [2; 32]);
+        let did = keypair.did();
+        let network = [2; 32];
         let mut state = State::default();
         state.apply(1, Mutation::Init { did, network, epoch: 3 });
         let [_, b] = ["a", "b"].map(|name| {

@@ -67,7 +67,8 @@ mod tests {
             }
             Machine(state)
         };
-        let (more, less) = (machine(Some("coop:ledger")), machine(None));
+        let more = machine(Some("coop:ledger"));
+        let less = machine(None);
         let bytes = rmp_serde::to_vec(&less).expect("memory");
         let check = |summary: &[u8]| {
             let source = &mut rmp_serde::Deserializer::new(&bytes[..]);
@@ -75,7 +76,8 @@ mod tests {
         };
         assert_eq!(check(&less.summary()), []);
         let weaker = check(&more.summary());
-        assert_eq!((weaker.len(), &weaker), (1, &less.weaker_than(&more.summary())));
+        assert_eq!(weaker.len(), 1);
+        assert_eq!(&weaker, &less.weaker_than(&more.summary()));
     }
 
     #[test]

@@ -51,7 +51,9 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
     let id = state.resolve(topic)?;
     state.may_read(&id, &state.node().ok_or(Reject::Identity)?.did)?;
     let limit = limit.unwrap_or(PAGE_ENTRIES_MAX).min(PAGE_ENTRIES_MAX);
-    let (mut page, mut bytes, mut last) = (Vec::new(), 0, after);
+    let mut page = Vec::new();
+    let mut bytes = 0;
+    let mut last = after;
     for (arrival, stored) in state.entries(id, after).take(limit) {
         bytes += stored.entry.encoded_bytes();
         if bytes > PAGE_BYTES_MAX && !page.is_empty() {

@@ -160,13 +160,16 @@ impl<D: Disk> Node<D> {
         }
         let refused = import.report.count(legacy::Fate::Refused) as u64;
         let report = import.report.lines.into_iter().map(field_report).collect();
-        let (dry_run, lsn, mutations) = (legacy.dry_run, self.store.lsn(), total as u64);
+        let dry_run = legacy.dry_run;
+        let lsn = self.store.lsn();
+        let mutations = total as u64;
         let told = LegacyImport { legacy: true, dry_run, lsn, mutations, refused, report };
         Ok(Imported::Legacy(told).into())
     }
 
     fn restore(&mut self, now_ms: u64, target: RestoreTarget<Machine>) -> Reply {
-        let (id, undo) = (target.id(), target.undo());
+        let id = target.id();
+        let undo = target.undo();
         let before = self.store.lsn();
         let branch = self.rng.next();
         let lsn = self.store.restore(now_ms, target, branch)?;

@@ -43,7 +43,8 @@ pub(crate) fn recover(
             tracing::info!("Recovering: {} replayed", counted(records, "record"));
         }
     };
-    let (disk, policy) = (directory.disk(), config.policy);
+    let disk = directory.disk();
+    let policy = config.policy;
     let rng = Box::new(SystemRng);
     let node = Node::open_watched(disk, policy, identity, rng, now_ms(), watcher)?;
     let took = watch.elapsed();

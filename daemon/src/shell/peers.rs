@@ -38,7 +38,8 @@ impl Peers {
     /// # Errors
     /// `ICN-E0131`.
     pub(crate) fn bind(config: &Config, key: KeyFile) -> Result<Self, Failure> {
-        let (keypair, card) = (Arc::new(key.keypair), key.card);
+        let keypair = Arc::new(key.keypair);
+        let card = key.card;
         let listen = |address| {
             let (sender, events) = mpsc::channel(EVENTS_MAX);
             let keypair = Arc::clone(&keypair);
@@ -107,7 +108,8 @@ impl Peers {
                     (PeerEvent::Up { link, card, binding, address }, None)
                 }
                 LinkEvent::Frame { link, frame, credit } => {
-                    let (kind, body) = (frame.kind(), frame.body().clone());
+                    let kind = frame.kind();
+                    let body = frame.body().clone();
                     let credit: Credit = Box::new(credit);
                     (PeerEvent::Frame { link, kind, body }, Some(credit))
                 }
@@ -176,7 +178,8 @@ mod tests {
     #[tokio::test]
     async fn a_moving_peer_is_dialled_at_its_last_and_its_configured_address() {
         let node = peers(1);
-        let (transport, address) = (node.transport(), node.address().expect("an address"));
+        let transport = node.transport();
+        let address = node.address().expect("an address");
         let configured =
             Target::new(Some(key(2).keypair.did()), "127.0.0.1:9".parse().expect("one"));
         node.seek(std::slice::from_ref(&configured), &State::default());

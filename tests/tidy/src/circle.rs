@@ -28,7 +28,8 @@ pub fn circles(tree: &Tree) -> Vec<Finding> {
 fn shortest(graph: &Graph) -> BTreeSet<Vec<usize>> {
     let mut circles = BTreeSet::new();
     for &(from, to) in graph.edges.keys() {
-        let (source, target) = (&graph.modules[from], &graph.modules[to]);
+        let source = &graph.modules[from];
+        let target = &graph.modules[to];
         if source.contains(target) || target.contains(source) {
             continue;
         }

@@ -54,7 +54,8 @@ fn topic(change: &Change<TopicRules>, out: &mut impl Write) -> io::Result<()> {
         (None, Some(new)) => writeln!(out, "  + topic {}, {}", new.name, rule(&new.access)),
         (Some(old), None) => writeln!(out, "  - topic {}, {}", old.name, rule(&old.access)),
         (Some(old), Some(new)) if old.access != new.access => {
-            let (from, to) = (rule(&old.access), rule(&new.access));
+            let from = rule(&old.access);
+            let to = rule(&new.access);
             writeln!(out, "  ! topic {}: {from} becomes {to}", new.name)
         }
         (Some(_), Some(new)) => writeln!(out, "  ~ topic {}", new.name),

@@ -41,7 +41,8 @@ impl Show for StreamLine {
 
 /// An entry without its number on this node.
 fn line(entry: &Entry) -> String {
-    let (time, author) = (moment(entry.time), short_did(&entry.author));
+    let time = moment(entry.time);
+    let author = short_did(&entry.author);
     let what = match &entry.payload {
         Payload::Text(text) => printable(text),
         Payload::Base64(base64) => format!("base64 {base64}"),

@@ -24,7 +24,8 @@ impl Show for Salvaged {
         }
         for run in &self.runs {
             let mark = if self.kept.as_ref() == Some(run) { "Kept" } else { "Readable" };
-            let (from, to) = (moment(run.first_time), moment(run.last_time));
+            let from = moment(run.first_time);
+            let to = moment(run.last_time);
             writeln!(
                 out,
                 "{mark:<8} #{} to #{}, {} records, {from} to {to}",

@@ -118,7 +118,8 @@ impl Show for Pinned {
 
 impl Show for Pruned {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let (mut gone, mut freed) = (0, 0);
+        let mut gone = 0;
+        let mut freed = 0;
         for planned in &self.plan.snapshots {
             if !planned.stays {
                 gone += 1;
@@ -129,7 +130,8 @@ impl Show for Pruned {
                 writeln!(out, "{}  {what}  {}", planned.id, planned.because)?;
             }
         }
-        let (snapshots, freed) = (counted(gone, "snapshot"), bytes(freed));
+        let snapshots = counted(gone, "snapshot");
+        let freed = bytes(freed);
         match (gone, self.dry_run) {
             (0, _) => writeln!(out, "The rules keep every snapshot."),
             (_, true) => writeln!(out, "{snapshots} with {freed} would go; nothing was done."),

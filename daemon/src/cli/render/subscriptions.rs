@@ -44,7 +44,8 @@ impl Show for Subscriptions {
         for cursor in &self.cursors {
             // A topic that is not known here has no name.
             let topic = cursor.topic.clone().unwrap_or_else(|| cursor.id.clone());
-            let (at, behind) = (cursor.at.to_string(), cursor.behind.to_string());
+            let at = cursor.at.to_string();
+            let behind = cursor.behind.to_string();
             cursors.row([topic, cursor.cursor.clone(), at, behind]);
         }
         if cursors.is_empty() { Ok(()) } else { cursors.write(out) }

@@ -12,7 +12,8 @@ impl Show for Topics {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
         let mut table = Table::new(&["NAME", "ACCESS", "ENTRIES", "ID"]);
         for topic in &self.topics {
-            let (name, id) = (topic.name.clone(), topic.id.clone());
+            let name = topic.name.clone();
+            let id = topic.id.clone();
             table.row([name, access(&topic.access), topic.entries.to_string(), id]);
         }
         if table.is_empty() {

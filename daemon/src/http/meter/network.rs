@@ -65,7 +65,9 @@ impl NetworkMeter {
     }
 
     pub(super) fn mesh(&self, mesh: &Mesh) {
-        let (mut links, mut cursors, mut wants) = (0, 0, 0);
+        let mut links = 0;
+        let mut cursors = 0;
+        let mut wants = 0;
         for (_, link) in mesh.links() {
             links += 1;
             cursors += link.cursors;
