@@ -115,12 +115,15 @@ mod tests {
     use bytes::Bytes;
     use icn_gossip::mesh::LinkId;
     use icn_wal::disk::{Faults, SimDisk};
+    use tokio::sync::oneshot;
 
+    use super::inbox::Call;
     use super::*;
+    use crate::control::request::Request;
     use crate::exit;
     use crate::http::health::Health;
     use crate::http::meter::Meter;
-    use crate::node::simulated;
+    use crate::node::{PeerEvent, simulated};
 
     struct Nowhere;
 
@@ -130,16 +133,61 @@ mod tests {
         fn close(&self, _: LinkId, _: u32, _: &'static str) {}
     }
 
+    fn gauges() -> Gauges {
+        let meter = Arc::new(Meter::new().unwrap());
+        Gauges { meter, health: Arc::new(Health::new(1, 1000)) }
+    }
+
+    /// Reports when it is dropped.
+    struct Receipt(std_mpsc::Sender<&'static str>);
+
+    impl Drop for Receipt {
+        fn drop(&mut self) {
+            let _ = self.0.send("credit");
+        }
+    }
+
+    #[test]
+    fn a_settled_frame_returns_its_credit_before_the_turn_waits_for_the_log() {
+        let disk = SimDisk::new(1);
+        let (events, seen) = std_mpsc::channel();
+        let failed = events.clone();
+        let poisoned = move |_: &Failure| {
+            let _ = failed.send("failure");
+        };
+        let node = simulated::node(&disk);
+        let shell = Shell::start(node, &gauges(), Arc::new(Nowhere), poisoned).unwrap();
+        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+        let call = |line: &str| {
+            let request = Request::from_line(line.as_bytes()).unwrap();
+            Input::Call(Call { request, reply: oneshot::channel().0 })
+        };
+        let inbox = shell.inbox();
+        let node = shell.node.lock();
+        // The core takes this input and waits for the node, so the next two share a turn.
+        inbox.blocking_send(call(r#"{"v":1,"cmd":"status"}"#)).ok().unwrap();
+        while inbox.capacity() < INBOX_INPUTS_MAX {
+            thread::yield_now();
+        }
+        let frame = PeerEvent::Frame { link: LinkId(9), kind: 1, body: Bytes::new() };
+        inbox.blocking_send(Input::Peer(frame, Some(Box::new(Receipt(events))))).ok().unwrap();
+        let create = r#"{"v":1,"cmd":"topic_create","name":"a"}"#;
+        inbox.blocking_send(call(create)).ok().unwrap();
+        drop(node);
+        assert_eq!(seen.recv_timeout(Duration::from_secs(30)), Ok("credit"));
+        assert_eq!(seen.recv_timeout(Duration::from_secs(30)), Ok("failure"));
+        drop(inbox);
+        drop(shell.stop());
+    }
+
     #[test]
     fn a_log_that_fails_while_no_request_waits_ends_the_node() {
         let disk = SimDisk::new(1);
         let node = simulated::node(&disk);
         let wal = Arc::clone(node.store().wal());
-        let meter = Arc::new(Meter::new().unwrap());
-        let gauges = Gauges { meter, health: Arc::new(Health::new(1, 1000)) };
         let (failed, failures) = std_mpsc::channel();
         let poisoned = move |failure: &Failure| drop(failed.send(failure.clone()));
-        let shell = Shell::start(node, &gauges, Arc::new(Nowhere), poisoned).unwrap();
+        let shell = Shell::start(node, &gauges(), Arc::new(Nowhere), poisoned).unwrap();
         disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
         wal.note().unwrap_err();
         let failure = failures.recv_timeout(Duration::from_secs(30)).unwrap();

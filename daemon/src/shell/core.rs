@@ -96,6 +96,8 @@ impl<D: Disk> Core<D> {
                 verifying += 1;
                 let _ = self.to_verify.send((batch, credits));
             }
+            // The node has settled the other frames: their links may read on while this thread waits.
+            drop(credits);
             if !turn.releases_nothing() && !self.gate.submit(turn, is_quiet, &self.releases) {
                 return;
             }
