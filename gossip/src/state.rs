@@ -9,6 +9,7 @@ mod fault;
 mod import;
 mod outline;
 mod query;
+mod rights;
 mod summary;
 
 use std::net::SocketAddr;

@@ -1,10 +1,10 @@
 //! Queries of the state.
 
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
-use crate::access::{Access, Policy, View};
+use crate::access::{Policy, View};
 use crate::did::Did;
 use crate::entry::Entry;
-use crate::limits::{TOPIC_BYTES_MAX, TRUST_MAX};
+use crate::limits::TOPIC_BYTES_MAX;
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::reject::Reject;
@@ -144,45 +144,6 @@ impl State {
     /// The unsigned keys. An identity with one is never among [`peers`](Self::peers).
     pub fn unsigned_keys(&self) -> impl Iterator<Item = (&Did, &UnsignedKey)> {
         self.unsigned_keys.iter()
-    }
-
-    /// Whether `did` may read the topic.
-    ///
-    /// # Errors
-    /// [`Reject::UnknownTopic`], [`Reject::Sealed`] or [`Reject::NoAccess`] if not.
-    pub fn may_read(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
-        self.check(id, did, "read", |access| &access.read)
-    }
-
-    /// Whether `did` may write to the topic.
-    ///
-    /// # Errors
-    /// [`Reject::UnknownTopic`], [`Reject::Sealed`] or [`Reject::NoAccess`] if not.
-    pub fn may_write(&self, id: &TopicId, did: &Did) -> Result<(), Reject> {
-        self.check(id, did, "write", |access| &access.write)
-    }
-
-    fn check(
-        &self,
-        id: &TopicId,
-        did: &Did,
-        what: &'static str,
-        side: impl Fn(&Access) -> &Policy,
-    ) -> Result<(), Reject> {
-        let unknown = || Reject::UnknownTopic { name: id.to_string() };
-        let topic = self.topics.get(id).ok_or_else(unknown)?;
-        // Checked before the creator's privilege: a sealed topic is closed to all identities.
-        let View::Open(access) = topic.genesis.spec.access.view() else {
-            return Err(Reject::Sealed);
-        };
-        let own = self.node.is_some_and(|node| node.did == *did);
-        let known = self.peers.get(did).map_or(0, |peer| peer.trust);
-        let trust = if own { TRUST_MAX } else { known };
-        if topic.genesis.creator == *did || side(access).admits(did, trust) {
-            Ok(())
-        } else {
-            Err(Reject::NoAccess { who: did.to_string(), what })
-        }
     }
 
     /// The last arrival of a topic to be pruned at `now_ms`, by bytes, count and age since reception.
