@@ -100,8 +100,8 @@ fn health_reports_the_state_to_this_machine_only() {
     let body = text.split("\r\n\r\n").nth(1).expect("a body");
     let body = body.lines().find(|line| line.starts_with('{')).expect("JSON");
     let health: Value = serde_json::from_str(body).expect("JSON");
-    assert_eq!(&health["status"], &"ok".into());
-    assert_eq!(&health["phase"], &"ready".into());
+    assert_eq!(health["status"], "ok");
+    assert_eq!(health["phase"], "ready");
     let (status, page) = daemon.http("/", "localhost:8080");
     assert_eq!(status, 200);
     assert!(page.contains(&house.did()), "{page}");

@@ -419,13 +419,13 @@ fn subscriptions(script: &mut Script) {
 /// What is sent and received on a connection that follows a topic.
 fn streams(script: &mut Script) {
     let house = &script.house;
-    let told = |line: &mut Line, log: &mut Vec<Value>| {
+    let receive = |line: &mut Line, log: &mut Vec<Value>| {
         let received = line.receive();
         let text =
             serde_json::from_value(received.clone()).ok().map(|line: StreamLine| text(&line));
         log.push(json!({ "received": received, "text": text }));
     };
-    let say = |line: &mut Line, log: &mut Vec<Value>, request: Value| {
+    let send = |line: &mut Line, log: &mut Vec<Value>, request: Value| {
         house.later();
         line.send(&request.to_string());
         log.push(json!({ "sent": request }));
@@ -435,31 +435,31 @@ fn streams(script: &mut Script) {
     let follow = json!({
         "v": 1, "cmd": "follow", "topic": "a:public", "cursor": "billing", "after": 0,
     });
-    say(&mut line, &mut log, follow);
-    (0..4).for_each(|_| told(&mut line, &mut log));
+    send(&mut line, &mut log, follow);
+    (0..4).for_each(|_| receive(&mut line, &mut log));
     let acknowledge = json!({
         "v": 1, "cmd": "cursor_move", "topic": "a:public", "cursor": "billing", "arrival": 2,
     });
-    say(&mut line, &mut log, acknowledge);
-    told(&mut line, &mut log);
+    send(&mut line, &mut log, acknowledge);
+    receive(&mut line, &mut log);
     script.line.send(r#"{"v":1,"cmd":"publish","topic":"a:public","text":"fresh"}"#);
     script.line.receive();
-    told(&mut line, &mut log);
-    say(&mut line, &mut log, json!({ "v": 1, "cmd": "status" }));
-    told(&mut line, &mut log);
+    receive(&mut line, &mut log);
+    send(&mut line, &mut log, json!({ "v": 1, "cmd": "status" }));
+    receive(&mut line, &mut log);
     script.golden.check("stream", &json!({ "lines": log }));
 
     let mut log = Vec::new();
     let mut line = Line::connect(house);
-    say(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later" }));
-    told(&mut line, &mut log);
+    send(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later" }));
+    receive(&mut line, &mut log);
     for request in [
         r#"{"v":1,"cmd":"topic_create","name":"x:later","max_entries":1}"#,
         r#"{"v":1,"cmd":"publish","topic":"x:later","text":"one"}"#,
     ] {
         script.line.send(request);
         script.line.receive();
-        told(&mut line, &mut log);
+        receive(&mut line, &mut log);
     }
     script.golden.check("stream_pending", &json!({ "lines": log }));
 
@@ -472,8 +472,8 @@ fn streams(script: &mut Script) {
     house.step(Inputs::tick());
     let mut log = Vec::new();
     let mut line = Line::connect(house);
-    say(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later", "after": 0 }));
-    (0..3).for_each(|_| told(&mut line, &mut log));
+    send(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later", "after": 0 }));
+    (0..3).for_each(|_| receive(&mut line, &mut log));
     script.golden.check("stream_pruned", &json!({ "lines": log }));
 }
 

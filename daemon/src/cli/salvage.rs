@@ -45,7 +45,7 @@ pub(super) fn run(
     }
     let snapshots =
         FsDisk::read_only(directory).ok().and_then(|disk| list(&disk, Retention::default()).ok());
-    Ok(told(&found, to, &snapshots.unwrap_or_default()))
+    Ok(salvaged(&found, to, &snapshots.unwrap_or_default()))
 }
 
 /// The exit code: every record was kept, a part, or none.
@@ -95,7 +95,7 @@ fn target(apart_from: &[&Path], to: &Path) -> Result<FsDisk, Failure> {
     })
 }
 
-fn told(found: &Salvage, to: Option<&Path>, snapshots: &[Snapshot]) -> Salvaged {
+fn salvaged(found: &Salvage, to: Option<&Path>, snapshots: &[Snapshot]) -> Salvaged {
     let missing = found.missing.iter().map(|lsns| Missing {
         first_lsn: *lsns.start(),
         // Nothing shows how many records there were.

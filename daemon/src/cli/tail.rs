@@ -9,7 +9,7 @@ use icn_wal::{Follower, FsDisk};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::wal::{Filter, Lines, told};
+use super::wal::{Filter, Lines, reader_failure};
 use crate::failure::Failure;
 
 /// The pause between two reads of the log. A record is proven durable at most 20 ms after its commit, so
@@ -36,7 +36,7 @@ pub(super) fn follow(log: FsDisk, filter: Filter, as_json: bool) -> Result<(), F
         if shown?.is_break() {
             return Ok(());
         }
-        looked.map_err(told)?;
+        looked.map_err(reader_failure)?;
         if reader_gone_within(PAUSE) {
             return Ok(());
         }

@@ -309,12 +309,12 @@ fn scan(
     });
     match stopped {
         Some(failure) => Err(failure),
-        None => outcome.map_err(told),
+        None => outcome.map_err(reader_failure),
     }
 }
 
 /// The failure for an error of a reader, to whom dropped records are no damage.
-pub(super) fn told(error: Error) -> Failure {
+pub(super) fn reader_failure(error: Error) -> Failure {
     match error {
         Error::Missing { wanted, first } => Failure::new(
             codes::RECORDS_DROPPED,

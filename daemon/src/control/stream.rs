@@ -53,15 +53,15 @@ pub(crate) async fn serve(
     subscribers: &Subscribers,
     stop: CancellationToken,
 ) {
-    let (told, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
-    let mut reader = tokio::spawn(read_acknowledgements(read, inbox.clone(), told));
+    let (acknowledgements, acknowledged) = mpsc::channel(ACKNOWLEDGED_MAX);
+    let mut reader = tokio::spawn(read_acknowledgements(read, inbox.clone(), acknowledgements));
     let mut stream = Stream {
         inbox,
         write: &mut write,
         acknowledged,
         arrivals: subscribers.arrivals(),
         feed: Feed::default(),
-        stands: None,
+        cursor_position: None,
     };
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -100,7 +100,7 @@ struct Stream<'a, W> {
     arrivals: watch::Receiver<Arrivals>,
     feed: Feed,
     /// The position of the cursor, if the stream has one.
-    stands: Option<u64>,
+    cursor_position: Option<u64>,
 }
 
 impl<W: AsyncWrite + Unpin> Stream<'_, W> {
@@ -159,7 +159,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
         if let Some(cursor) = &cursor {
             slot.claim_cursor(&topic, cursor).await?;
         }
-        let mut told = false;
+        let mut begun_sent = false;
         loop {
             let changes = self.arrivals.borrow_and_update().changes();
             let topic = topic.clone();
@@ -171,10 +171,10 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
                 slot.claim_cursor(id, cursor).await?;
             }
             self.feed.position = begun.after.unwrap_or(0);
-            self.stands = cursor.map(|_| self.feed.position);
-            if id.is_some() || !told {
+            self.cursor_position = cursor.map(|_| self.feed.position);
+            if id.is_some() || !begun_sent {
                 self.put(&reply_line(&Ok(begun.into()))).await?;
-                told = true;
+                begun_sent = true;
             }
             if let Some(id) = id {
                 return Ok(id);
@@ -187,8 +187,8 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
 
     /// Entries that may be sent now.
     fn room(&self) -> usize {
-        let Some(stands) = self.stands else { return PAGE_ENTRIES };
-        let room = (stands + AHEAD_MAX).saturating_sub(self.feed.position);
+        let Some(cursor_position) = self.cursor_position else { return PAGE_ENTRIES };
+        let room = (cursor_position + AHEAD_MAX).saturating_sub(self.feed.position);
         usize::try_from(room).map_or(PAGE_ENTRIES, |room| room.min(PAGE_ENTRIES))
     }
 
@@ -211,7 +211,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
 
     async fn report_acknowledged(&mut self, reply: Reply) -> Result<(), End> {
         let CursorMoved { arrival, .. } = reply?.try_into()?;
-        self.stands = self.stands.max(Some(arrival));
+        self.cursor_position = self.cursor_position.max(Some(arrival));
         self.put(&line(&StreamLine::Acknowledged { acknowledged: arrival })).await
     }
 
@@ -233,7 +233,7 @@ impl<W: AsyncWrite + Unpin> Stream<'_, W> {
 async fn read_acknowledgements(
     mut read: impl AsyncBufRead + Unpin,
     inbox: mpsc::Sender<Input>,
-    told: mpsc::Sender<Reply>,
+    acknowledgements: mpsc::Sender<Reply>,
 ) {
     let mut line = Vec::new();
     loop {
@@ -259,7 +259,7 @@ async fn read_acknowledgements(
             Err(failure) => Err(failure),
         };
         let failed = reply.is_err();
-        if told.send(reply).await.is_err() || failed {
+        if acknowledgements.send(reply).await.is_err() || failed {
             return;
         }
     }
@@ -339,14 +339,14 @@ mod tests {
         };
         let gone = |from, through| format!(r#"{{"pruned":{{"from":{from},"through":{through}}}}}"#);
         let mut feed = Feed { position: 2 };
-        for (page, told, position) in [
+        for (page, expected, position) in [
             (page(&[3], 9, true), vec![entry(3)], 3),
             (page(&[6], 9, true), vec![gone(4, 5), entry(6)], 6),
             (page(&[], 6, false), vec![], 6),
             (page(&[], 9, false), vec![gone(7, 9)], 9),
             (page(&[], 8, false), vec![], 9),
         ] {
-            assert_eq!(feed.lines(page).lines().collect::<Vec<_>>(), told);
+            assert_eq!(feed.lines(page).lines().collect::<Vec<_>>(), expected);
             assert_eq!(feed.position, position);
         }
     }

@@ -34,12 +34,12 @@ impl<D: Disk> Node<D> {
         let state = self.state();
         state.may_read(&id, &self.did())?;
         let last = state.last_arrival(&id);
-        let stands = cursor.as_ref().and_then(|name| state.cursor(id, name));
+        let position = cursor.as_ref().and_then(|name| state.cursor(id, name));
         let subscribed = state
             .subscriptions()
             .any(|(_, by, wish)| by == Provenance::Local && wish.topic == Some(id));
-        let after = match (&cursor, stands, after) {
-            (_, Some(stands), _) => stands,
+        let after = match (&cursor, position, after) {
+            (_, Some(position), _) => position,
             (Some(_), None, Some(arrival)) if arrival > last => {
                 return Err(Reject::CursorAhead { arrival, last }.into());
             }
@@ -48,7 +48,7 @@ impl<D: Disk> Node<D> {
         if !subscribed {
             self.subscribe(now_ms, topic)?;
         }
-        if let (Some(name), None) = (cursor, stands) {
+        if let (Some(name), None) = (cursor, position) {
             self.commit(now_ms, Mutation::MoveCursor { topic: id, name, arrival: after })?;
         }
         let lsn = self.store.lsn();
@@ -65,9 +65,9 @@ impl<D: Disk> Node<D> {
     ) -> Reply {
         let topic = self.cursor_topic(topic)?;
         // A consumer does not re-create a cursor that was deleted meanwhile.
-        let stands = self.state().cursor(topic, &name);
-        let stands = stands.ok_or_else(|| Reject::NoCursor { name: name.clone() })?;
-        if stands < arrival {
+        let position = self.state().cursor(topic, &name);
+        let position = position.ok_or_else(|| Reject::NoCursor { name: name.clone() })?;
+        if position < arrival {
             // A move that would be rejected is refused before it reaches the log.
             let last = self.state().last_arrival(&topic);
             if arrival > last {
@@ -75,7 +75,7 @@ impl<D: Disk> Node<D> {
             }
             self.commit(now_ms, Mutation::MoveCursor { topic, name, arrival })?;
         }
-        Ok(CursorMoved { lsn: self.store.lsn(), arrival: stands.max(arrival) }.into())
+        Ok(CursorMoved { lsn: self.store.lsn(), arrival: position.max(arrival) }.into())
     }
 
     pub(super) fn cursor_delete(&mut self, now_ms: u64, topic: &str, name: String) -> Reply {

@@ -12,7 +12,7 @@ use crate::control::reply::topics::Topic;
 
 /// The changes that lead from one state to another: topics with their access rules, subscriptions,
 /// peers' keys, and how far the logs have come.
-pub(crate) fn diff((from, told_from): (&State, Side), (to, told_to): (&State, Side)) -> Diff {
+pub(crate) fn diff((from, from_side): (&State, Side), (to, to_side): (&State, Side)) -> Diff {
     let topics = changes(topics(from), topics(to));
     let subscriptions = changes(subscriptions(from), subscriptions(to));
     let peers = changes(peers(from), peers(to));
@@ -21,7 +21,7 @@ pub(crate) fn diff((from, told_from): (&State, Side), (to, told_to): (&State, Si
         EntryCounts { from: from.counts().entries as u64, to: to.counts().entries as u64 };
     let same =
         topics.is_empty() && subscriptions.is_empty() && peers.is_empty() && clocks.is_empty();
-    Diff { same, topics, subscriptions, peers, clocks, entries, from: told_from, to: told_to }
+    Diff { same, topics, subscriptions, peers, clocks, entries, from: from_side, to: to_side }
 }
 
 /// Items by a key that is the same in both states.

@@ -51,9 +51,9 @@ pub(crate) fn read(path: PathBuf, formerly: Option<Did>, dry_run: bool) -> Resul
     // The earlier implementation had no field `format`.
     let exported = serde_json::from_slice(&document).is_ok_and(|head: Head| head.format.is_some());
     if !exported {
-        let mut beside = path.clone().into_os_string();
-        beside.push(".sha256");
-        let checksum = checksum(Path::new(&beside))?;
+        let mut checksum_path = path.clone().into_os_string();
+        checksum_path.push(".sha256");
+        let checksum = checksum(Path::new(&checksum_path))?;
         return Ok(Found::Legacy(Legacy { path, document, checksum, formerly, dry_run }));
     }
     let state = State::import(&document).map_err(|error| {

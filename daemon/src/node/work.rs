@@ -112,9 +112,9 @@ impl Work {
             Self::Prune { dry_run: true } => Ok(describe::plan(&compactor.plan()).into()),
             Self::Prune { dry_run: false } => Ok(describe::plan(&compactor.prune()?).into()),
             Self::Diff(from, to) => {
-                let (from, told_from) = from.state(|at| Ok(compactor.state_at(at)?))?;
-                let (to, told_to) = to.state(|at| Ok(compactor.state_at(at)?))?;
-                Ok(diff((&from, told_from), (&to, told_to)).into())
+                let (from, from_side) = from.state(|at| Ok(compactor.state_at(at)?))?;
+                let (to, to_side) = to.state(|at| Ok(compactor.state_at(at)?))?;
+                Ok(diff((&from, from_side), (&to, to_side)).into())
             }
             Self::Preview(present, lsn, at) => {
                 let past = compactor.state_at(at)?;
@@ -156,9 +156,9 @@ pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Mome
         let at = moment.map_or(Ok(PointInTime::Latest), Moment::at)?;
         Ok::<_, Failure>(then(state_at::<Machine, D>(disk, at)?))
     };
-    let (from, told_from) = side(from)?;
-    let (to, told_to) = side(to)?;
-    Ok(diff((&from, told_from), (&to, told_to)).into())
+    let (from, from_side) = side(from)?;
+    let (to, to_side) = side(to)?;
+    Ok(diff((&from, from_side), (&to, to_side)).into())
 }
 
 /// Previews a restore by the files alone.
@@ -166,16 +166,16 @@ pub(crate) fn compare<D: Disk>(disk: &D, from: Option<&Moment>, to: Option<&Mome
 /// # Errors
 /// Those of [`state_at`].
 pub(crate) fn preview_offline<D: Disk>(disk: &D, to: &Moment) -> Reply {
-    let (present, told) = then(state_at::<Machine, D>(disk, PointInTime::Latest)?);
-    Ok(preview(present, told, state_at(disk, to.at()?)?).into())
+    let (present, present_side) = then(state_at::<Machine, D>(disk, PointInTime::Latest)?);
+    Ok(preview(present, present_side, state_at(disk, to.at()?)?).into())
 }
 
 /// A restore does not move everything back: heads of author logs above all.
-fn preview(present: State, told: SideReply, past: StateAt<Machine>) -> Diff {
-    let (image, told_to) = then(past);
+fn preview(present: State, present_side: SideReply, past: StateAt<Machine>) -> Diff {
+    let (image, to_side) = then(past);
     let epoch = present.node().map_or(0, |node| node.epoch);
     let restored = present.restore(image, epoch);
-    diff((&present, told), (&restored, told_to))
+    diff((&present, present_side), (&restored, to_side))
 }
 
 fn now(lsn: u64) -> SideReply {

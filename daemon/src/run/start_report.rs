@@ -109,8 +109,8 @@ fn control_command() -> String {
     if on_path {
         return "icnctl".into();
     }
-    let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name("icnctl"));
-    match beside.filter(|path| path.is_file()) {
+    let sibling = std::env::current_exe().ok().map(|exe| exe.with_file_name("icnctl"));
+    match sibling.filter(|path| path.is_file()) {
         Some(path) => relative(&path).display().to_string(),
         // `cargo run --bin icnd` builds nothing else.
         None => "cargo run --release --bin icnctl --".into(),
