@@ -76,14 +76,15 @@ impl<W: Write> Lines<W> {
             if got.is_err() || line.last() != Some(&b'\n') {
                 return Ok(());
             }
-            let Ok(told) = serde_json::from_slice::<StreamLine>(&line) else {
-                // Either the topic is known now, or the node refuses to continue.
+            let Ok(received) = serde_json::from_slice::<StreamLine>(&line) else {
+                // Either the topic is known now, or the node refuses to continue. An unreadable line ends the
+                // stream: if it were an entry, a later acknowledgement would move the cursor past it.
                 progress.begin(&reply_from_line(&line)?);
                 continue;
             };
             // After a signal, no line is written after the last acknowledged one.
             let Some(writing) = progress.write() else { continue };
-            self.show(&told, &line, &writing).map_err(|error| unwritable(&error))?;
+            self.show(&received, &line, &writing).map_err(|error| unwritable(&error))?;
             let idle = self.answers.buffer().is_empty();
             if self.unflushed >= UNFLUSHED_MAX || (idle && self.unflushed > 0) {
                 self.out.flush().map_err(|error| unwritable(&error))?;
@@ -93,8 +94,13 @@ impl<W: Write> Lines<W> {
         }
     }
 
-    fn show(&mut self, told: &StreamLine, line: &[u8], writing: &Writing<'_>) -> io::Result<()> {
-        let arrival = match told {
+    fn show(
+        &mut self,
+        received: &StreamLine,
+        line: &[u8],
+        writing: &Writing<'_>,
+    ) -> io::Result<()> {
+        let arrival = match received {
             StreamLine::Arrived(Delivery { index, .. }) => *index,
             StreamLine::Pruned { pruned } => pruned.through,
             StreamLine::Acknowledged { .. } => return Ok(()),
@@ -103,7 +109,7 @@ impl<W: Write> Lines<W> {
         let line = if self.as_json {
             line
         } else {
-            told.show(&mut text)?;
+            received.show(&mut text)?;
             &text
         };
         self.out.write_all(line)?;

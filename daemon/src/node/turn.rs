@@ -26,8 +26,7 @@ pub struct Inputs<T> {
 
 impl<T> Default for Inputs<T> {
     fn default() -> Self {
-        let (events, requests) = Default::default();
-        Self { events, requests, tick: false, verify_inline: false }
+        Self { events: Vec::new(), requests: Vec::new(), tick: false, verify_inline: false }
     }
 }
 
