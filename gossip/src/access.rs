@@ -24,7 +24,7 @@ pub enum Policy {
     Public,
     /// These identities, sorted and without duplicates.
     Participants(Vec<Did>),
-    /// Identities that this node trusts at least this much, of 1000.
+    /// Identities that this node trusts at least this much, 1 to 1000. An unknown one has 0.
     MinTrust(u16),
 }
 
@@ -81,10 +81,11 @@ impl Access {
         Self { read: Policy::Participants(members.clone()), write: Policy::Participants(members) }
     }
 
-    /// A rule by which identities trusted at least `trust` of 1000 read and write.
+    /// A rule by which identities trusted at least `trust` of 1000 read and write. A `trust` of 0 counts
+    /// as 1: a rule for 0 would admit all identities without being public.
     #[must_use]
     pub fn min_trust(trust: u16) -> Self {
-        let policy = Policy::MinTrust(trust.min(TRUST_MAX));
+        let policy = Policy::MinTrust(trust.clamp(1, TRUST_MAX));
         Self { read: policy.clone(), write: policy }
     }
 
@@ -142,7 +143,7 @@ impl Policy {
             }
             MIN_TRUST => {
                 let trust = reader.u16()?;
-                (trust <= TRUST_MAX).then_some(Self::MinTrust(trust))
+                (1..=TRUST_MAX).contains(&trust).then_some(Self::MinTrust(trust))
             }
             _ => None,
         }
@@ -167,7 +168,8 @@ impl AccessBytes {
         &self.bytes
     }
 
-    /// Decodes the rule. An unknown, unsorted, truncated or overlong encoding is [`View::Sealed`].
+    /// Decodes the rule. An unknown, unsorted, truncated or overlong encoding is [`View::Sealed`], and so
+    /// is a least trust outside 1 to 1000.
     pub fn view(&self) -> &View {
         self.view.get_or_init(|| Arc::new(self.decode().map_or(View::Sealed, View::Open)))
     }
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn rules_round_trip() {
-        for access in [Access::public(), private(), Access::min_trust(700)] {
+        for access in [Access::public(), private(), Access::min_trust(1), Access::min_trust(1000)] {
             assert_eq!(*access.encode().view(), View::Open(access));
         }
     }
@@ -213,6 +215,26 @@ mod tests {
         }
         for length in 0..bytes.len() {
             assert_eq!(*AccessBytes::from_bytes(bytes[..length].to_vec()).view(), View::Sealed);
+        }
+    }
+
+    #[test]
+    fn a_rule_for_no_trust_is_never_made_and_seals_a_topic_that_has_it() {
+        let unknown = Keypair::from_seed([9; 32]).did();
+        for (asked, least) in [(0, 1), (1, 1), (TRUST_MAX, TRUST_MAX), (u16::MAX, TRUST_MAX)] {
+            let access = Access::min_trust(asked);
+            assert_eq!(access.read, Policy::MinTrust(least));
+            assert_eq!(access.write, Policy::MinTrust(least));
+            assert!(!access.read.admits(&unknown, 0), "{asked}");
+        }
+        let rule = |read, write| Access { read, write }.encode();
+        for least in [0, TRUST_MAX + 1, u16::MAX] {
+            let bad = Policy::MinTrust(least);
+            for (read, write) in
+                [(bad.clone(), bad.clone()), (Policy::Public, bad.clone()), (bad, Policy::Public)]
+            {
+                assert_eq!(*rule(read, write).view(), View::Sealed, "{least}");
+            }
         }
     }
 

@@ -110,11 +110,16 @@ fn a_private_topic_admits_only_its_members_and_creator() {
 
 #[test]
 fn an_undecodable_access_rule_seals_the_topic_even_for_its_creator() {
-    let mut state = node();
-    let id = topic(&mut state, "coop:ledger", AccessBytes::from_bytes(vec![200, 1, 1]));
-    let entry = next(&state, 1, id, "hello");
-    assert_eq!(append(&mut state, &entry), Outcome::Rejected(Reject::Sealed));
-    assert_eq!(state.counts().sealed_topics, 1);
+    // A rule of a newer version, and one for a trust of 0, which all identities have.
+    for rule in [&[200, 1, 1][..], &[1, 3, 0, 0, 3, 0, 0]] {
+        let mut state = node();
+        let id = topic(&mut state, "coop:ledger", AccessBytes::from_bytes(rule.to_vec()));
+        let entry = next(&state, 1, id, "hello");
+        assert_eq!(append(&mut state, &entry), Outcome::Rejected(Reject::Sealed), "{rule:?}");
+        assert_eq!(state.may_read(&id, &keypair(9).did()), Err(Reject::Sealed), "{rule:?}");
+        let counts = state.counts();
+        assert_eq!((counts.sealed_topics, counts.private_topics), (1, 0), "{rule:?}");
+    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl World {
                     0 => Access::public().encode(),
                     1 => Access::participants(vec![keypair(2).did(), keypair(3).did()]).encode(),
                     2 => Access::participants(vec![]).encode(),
-                    3 => Access::min_trust(u16::from(c % 2)).encode(),
+                    3 => Access::min_trust(u16::from(c % 2) + 1).encode(),
                     _ => AccessBytes::from_bytes(vec![b; usize::from(c)]),
                 };
                 self.topic(c % 3 + 1, &name, access, u64::from(a % 5));
