@@ -101,6 +101,7 @@ impl Ctl {
         match command {
             TopicCommand::Create {
                 name,
+                public,
                 private,
                 members,
                 min_trust,
@@ -110,6 +111,7 @@ impl Ctl {
             } => {
                 let request = Request::TopicCreate {
                     name,
+                    public,
                     private,
                     members,
                     min_trust,

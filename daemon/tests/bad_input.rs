@@ -295,6 +295,11 @@ fn malformed_requests_are_refused_and_the_node_keeps_serving() {
         (br#"{"v":1,"cmd":"publish","topic":"a"}"#, "ICN-E0504"),
         (br#"{"v":1,"cmd":"publish","topic":"a","base64":"?"}"#, "ICN-E0504"),
         (br#"{"v":1,"cmd":"topic_create","name":"A B"}"#, "ICN-E0301"),
+        (br#"{"v":1,"cmd":"topic_create","name":"b","public":true,"private":true}"#, "ICN-E0505"),
+        (br#"{"v":1,"cmd":"topic_create","name":"b","public":true,"min_trust":5}"#, "ICN-E0505"),
+        (br#"{"v":1,"cmd":"topic_create","name":"b","min_trust":0}"#, "ICN-E0515"),
+        (br#"{"v":1,"cmd":"topic_create","name":"b","min_trust":1001}"#, "ICN-E0515"),
+        (br#"{"v":1,"cmd":"topic_create","name":"b","min_trust":-1}"#, "ICN-E0501"),
         (br#"{"v":1,"cmd":"peer_add","card":"icn-card:x"}"#, "ICN-E0320"),
     ] {
         stream.write_all(&[line, b"\n"].concat()).expect("write");

@@ -206,6 +206,47 @@ fn offline_reads_give_the_same_answers_as_the_running_node() {
 }
 
 #[test]
+fn a_topic_is_for_its_creator_alone_unless_a_flag_admits_others() {
+    let [house, friend] = [House::new(), House::new()];
+    let member = friend.init();
+    let _daemon = house.start();
+    let own = house.did();
+    let create = |name: &str, flags: &[&str]| {
+        house.get(&[&["topic", "create", name], flags].concat())["topic"]["access"].take()
+    };
+    let alone = json!({ "kind": "participants", "members": [own] });
+    assert_eq!(create("a", &[]), alone);
+    assert_eq!(create("b", &["--private"]), alone);
+    for (name, flags) in
+        [("c", &["--member", &member][..]), ("d", &["--private", "--member", &member])]
+    {
+        let access = create(name, flags);
+        let members = access["members"].as_array().expect("members");
+        assert_eq!(members.len(), 2, "{access}");
+        assert!(members.contains(&json!(member)) && members.contains(&json!(own)), "{access}");
+    }
+    assert_eq!(create("e", &["--public"]), json!({ "kind": "public" }));
+    let trusted = |least: u16| json!({ "kind": "min_trust", "min_trust": least });
+    assert_eq!(create("f", &["--min-trust", "1"]), trusted(1));
+    assert_eq!(create("g", &["--min-trust", "1000"]), trusted(1000));
+
+    for (flags, told) in [
+        (&["--public", "--private"][..], "'--public' cannot be used with"),
+        (&["--public", "--member", &member], "'--public' cannot be used with"),
+        (&["--public", "--min-trust", "5"], "'--public' cannot be used with"),
+        (&["--min-trust", "0"], "0 is not in 1..=1000"),
+        (&["--min-trust", "1001"], "1001 is not in 1..=1000"),
+    ] {
+        let mut command = house.icnctl(&[&["topic", "create", "h"], flags].concat());
+        let output = command.output().expect("run icnctl");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {errors}");
+        assert!(errors.contains(told), "{flags:?}: {errors}");
+    }
+    assert_eq!(house.fails(&["topic", "show", "h"]).1, "ICN-E0302");
+}
+
+#[test]
 fn a_data_directory_too_long_for_a_socket_address_works() {
     let house = House::at(&format!("{}/{}", "d".repeat(120), "e".repeat(60)));
     let _daemon = house.start();

@@ -134,7 +134,7 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
 #[test]
 fn messages_missed_while_down_arrive_after_the_start() {
     let mut mesh = Mesh::new(2);
-    mesh.houses[0].get(&["topic", "create", TOPIC]);
+    mesh.houses[0].get(&["topic", "create", TOPIC, "--public"]);
     mesh.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
     mesh.houses[0].get(&["gossip", "publish", TOPIC, "first"]);
     until("the first message", || (mesh.entries(1) == 1).then_some(()));

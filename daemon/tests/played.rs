@@ -132,7 +132,7 @@ async fn serve(
 }
 
 fn with_topic(house: &House) -> TopicId {
-    let created = house.get(&["topic", "create", "open"]);
+    let created = house.get(&["topic", "create", "open", "--public"]);
     house.get(&["gossip", "subscribe", "open"]);
     created["topic"]["id"].as_str().and_then(|id| id.parse().ok()).expect("an id")
 }

@@ -150,10 +150,10 @@ impl History {
         };
         let members: Vec<String> = [1, 2].map(|index| history.world.did(index).to_string()).into();
         let everybody: Vec<usize> = (0..count).collect();
-        history.create("open", json!({}), &everybody, true);
+        history.create("open", json!({ "public": true }), &everybody, true);
         history.create("closed", json!({ "members": members }), &[0, 1, 2], true);
         history.create("trusted", json!({ "min_trust": 500 }), &[0], true);
-        history.create("short", json!({ "max_entries": 20 }), &everybody, false);
+        history.create("short", json!({ "public": true, "max_entries": 20 }), &everybody, false);
         for index in 0..count {
             for name in ["open", "closed", "trusted", "short"] {
                 history.subscribe(index, name);

@@ -48,7 +48,7 @@ impl AttackedNetwork {
             let created = world.ask_and_wait(0, line).expect("a topic");
             created["topic"]["id"].as_str().expect("an id").parse().expect("an id")
         };
-        let open = create(json!({ "cmd": "topic_create", "name": "open" }));
+        let open = create(json!({ "cmd": "topic_create", "name": "open", "public": true }));
         let line = json!({ "cmd": "topic_create", "name": "closed", "members": members });
         let closed = create(line);
         for index in 0..3 {

@@ -27,7 +27,8 @@ fn texts(world: &World, index: usize, topic: TopicId) -> Vec<String> {
 #[test]
 fn a_subscriber_gets_what_a_peer_publishes() {
     let mut world = World::new(1, 2, Delays::default());
-    let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
+    let topic =
+        create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
     subscribe(&mut world, 0, "a");
     subscribe(&mut world, 1, "a");
     for number in 0..100 {
@@ -41,10 +42,31 @@ fn a_subscriber_gets_what_a_peer_publishes() {
 }
 
 #[test]
+fn only_a_public_topic_reaches_a_peer_that_its_creator_has_not_named() {
+    let mut world = World::new(5, 2, Delays::default());
+    let own = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "own" }));
+    let line = json!({ "cmd": "topic_create", "name": "open", "public": true });
+    let open = create(&mut world, 0, line);
+    for index in 0..2 {
+        subscribe(&mut world, index, "own");
+        subscribe(&mut world, index, "open");
+    }
+    publish(&mut world, 0, "own", "for this node");
+    publish(&mut world, 0, "open", "for every node");
+    assert!(world.run_until(10_000, |world| texts(world, 1, open) == ["for every node"]));
+    world.run(60_000);
+    assert!(world.node(1).state().topic(&own).is_none(), "the peer knows the topic");
+    assert_eq!(texts(&world, 1, own), [""; 0]);
+    assert_eq!(texts(&world, 0, own), ["for this node"]);
+    assert!(world.closed.is_empty(), "{:?}", world.closed);
+}
+
+#[test]
 fn a_burst_over_slow_links_arrives_in_order_within_bounds() {
     let delays = Delays { link_bytes: 300, ..Delays::default() };
     let mut world = World::new(2, 3, delays);
-    let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
+    let topic =
+        create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     let small = (0..2000).map(|number: u32| number.to_string());
     let large = (0..30).map(|number: u32| format!("{number} {}", ".".repeat(60_000)));
@@ -69,7 +91,8 @@ fn a_burst_over_slow_links_arrives_in_order_within_bounds() {
 #[test]
 fn a_peer_that_never_reads_does_not_slow_the_others() {
     let mut world = World::new(3, 3, Delays::default());
-    let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
+    let topic =
+        create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     publish(&mut world, 0, "a", "first");
     assert!(world.run_until(10_000, |world| texts(world, 2, topic) == ["first"]));
@@ -95,7 +118,8 @@ fn a_peer_that_never_reads_does_not_slow_the_others() {
 #[test]
 fn a_clock_an_hour_ahead_delays_only_its_own_entries() {
     let mut world = World::new(4, 3, Delays::default());
-    let topic = create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a" }));
+    let topic =
+        create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
     (0..3).for_each(|index| subscribe(&mut world, index, "a"));
     world.run(2000);
     world.members[2].skew_ms = 3_600_000;

@@ -80,7 +80,8 @@ impl Icn {
         for node in &network.nodes {
             until("all links", || node.links().is_ok_and(|links| links + 1 == plan.nodes as u64))?;
         }
-        let create = serde_json::json!({ "v": 1, "cmd": "topic_create", "name": TOPIC });
+        let create =
+            serde_json::json!({ "v": 1, "cmd": "topic_create", "name": TOPIC, "public": true });
         Client::connect(&network.nodes[0].data)?.ask_line(&create.to_string())?;
         for index in plan.followed {
             network.follow(index)?;

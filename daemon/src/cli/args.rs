@@ -68,18 +68,21 @@ pub(super) enum Command {
 /// Topics.
 #[derive(Debug, Subcommand)]
 pub(super) enum TopicCommand {
-    /// Make a topic; without --private, --member or --min-trust every node may read and write it.
+    /// Make a topic; only this node may read and write it, if no flag admits others.
     Create {
         /// The name: 1 to 128 of a-z 0-9 : . _ - and starting with a letter or digit
         name: String,
-        /// Only members may read and write; this node is one
+        /// Every node may read and write
+        #[arg(long, conflicts_with_all = ["private", "members", "min_trust"])]
+        public: bool,
+        /// Only this node and the members may read and write; this is the default
         #[arg(long)]
         private: bool,
-        /// A member, as a DID; makes the topic private; may be given several times
+        /// A member, as a DID; may be given several times
         #[arg(long = "member", value_name = "DID")]
         members: Vec<String>,
-        /// Only nodes with this much trust or more may read and write, 0 to 1000
-        #[arg(long, value_name = "TRUST", value_parser = clap::value_parser!(u16).range(0..=1000))]
+        /// Only nodes with this much trust or more may read and write, 1 to 1000
+        #[arg(long, value_name = "TRUST", value_parser = clap::value_parser!(u16).range(1..=1000))]
         min_trust: Option<u16>,
         /// How far the topic is meant to reach
         #[arg(long, value_parser = ["local", "regional", "global"])]

@@ -357,7 +357,7 @@ fn empty_node(script: &mut Script) {
 }
 
 fn topics(script: &mut Script) {
-    let create = json!({ "cmd": "topic_create", "name": "a:public" });
+    let create = json!({ "cmd": "topic_create", "name": "a:public", "public": true });
     script.ask::<reply::TopicCreated>("topic_create_public", create.clone());
     script.refused("topic_create_again", create);
     let member = Keypair::from_seed([5; 32]).did().to_string();
@@ -454,7 +454,7 @@ fn streams(script: &mut Script) {
     send(&mut line, &mut log, json!({ "v": 1, "cmd": "follow", "topic": "x:later" }));
     receive(&mut line, &mut log);
     for request in [
-        r#"{"v":1,"cmd":"topic_create","name":"x:later","max_entries":1}"#,
+        r#"{"v":1,"cmd":"topic_create","name":"x:later","public":true,"max_entries":1}"#,
         r#"{"v":1,"cmd":"publish","topic":"x:later","text":"one"}"#,
     ] {
         script.line.send(request);
@@ -551,8 +551,8 @@ fn restores(script: &mut Script, id: &str) {
         "topic_delete",
         json!({ "cmd": "topic_delete", "topic": "b:members" }),
     );
-    let create = json!({ "cmd": "topic_create", "name": "e:new", "private": true });
-    script.quietly(create);
+    let create = json!({ "cmd": "topic_create", "name": "e:new" });
+    script.ask::<reply::TopicCreated>("topic_create", create);
     script.quietly(json!({ "cmd": "publish", "topic": "a:public", "text": "after" }));
     script.quietly(json!({ "cmd": "subscribe", "topic": "e:new" }));
     let card = KeyCard::sign(&Keypair::from_seed([3; 32]), [3; 32], 1).to_string();
@@ -658,6 +658,10 @@ fn ends(script: &mut Script, id: &str) {
     let delete = json!({ "cmd": "snapshot_delete", "id": made["id"] });
     script.ask::<reply::Deleted>("snapshot_delete", delete);
     script.ask::<reply::Status>("status", json!({ "cmd": "status" }));
+    let create = json!({ "cmd": "topic_create", "name": "n", "public": true, "private": true });
+    script.refused("topic_create_two_access_rules", create);
+    let create = json!({ "cmd": "topic_create", "name": "n", "min_trust": 0 });
+    script.refused("topic_create_no_trust", create);
     for (name, line) in [
         ("malformed", "{}"),
         ("unknown_command", r#"{"v":1,"cmd":"no_such"}"#),

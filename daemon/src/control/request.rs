@@ -33,11 +33,14 @@ pub enum Request {
     Status,
     /// Reports the identity of the node.
     Identity,
-    /// Creates a topic.
+    /// Creates a topic. Without `public`, `members` and `min_trust` it admits its creator alone.
     TopicCreate {
         /// The name of the topic.
         name: String,
-        /// Whether only members may read and write.
+        /// Whether every node may read and write.
+        #[serde(default)]
+        public: bool,
+        /// Whether only the creator and the members may read and write. This is the default.
         #[serde(default)]
         private: bool,
         /// The members in addition to the creator, as DIDs.

@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn few_small_arrivals_are_carried_and_many_or_large_ones_only_counted() {
         let mut node = simulated::node(&SimDisk::new(1));
-        let created = step(&mut node, &[r#"{"v":1,"cmd":"topic_create","name":"a"}"#]);
+        let created =
+            step(&mut node, &[r#"{"v":1,"cmd":"topic_create","name":"a","public":true}"#]);
         assert_eq!(created.expect("a new topic").deliveries, BTreeMap::new());
         let topic = *node.state().topics().next().expect("a topic").0;
         let deliver = |node: &mut Node<SimDisk>, texts: &[&str]| {

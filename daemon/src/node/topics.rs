@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use icn_gossip::limits::{PAYLOAD_BYTES_MAX, TRUST_MAX};
 use icn_gossip::{
-    Access, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicId, TopicSpec,
+    Access, Did, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicId,
+    TopicSpec,
 };
 use icn_wal::disk::Disk;
 
@@ -69,6 +70,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn topic_create(&mut self, now_ms: u64, request: Request) -> Reply {
         let Request::TopicCreate {
             name,
+            public,
             private,
             members,
             min_trust,
@@ -80,18 +82,11 @@ impl<D: Disk> Node<D> {
             return Err(Reject::BadName.into());
         };
         let node = self.node_id()?;
-        let mut dids = vec![node.did];
-        for member in &members {
-            dids.push(member.parse().map_err(|error| bad_did(member, &error))?);
-        }
-        let access = match min_trust {
-            Some(_) if private || !members.is_empty() => {
-                let message = "A topic admits its members or DIDs of enough trust, not both.";
-                return Err(Failure::new(codes::TWO_ACCESS_RULES, message));
-            }
-            Some(trust) => Access::min_trust(trust),
-            None if private || !members.is_empty() => Access::participants(dids),
-            None => Access::public(),
+        let access = match (public, min_trust) {
+            (false, None) => Access::participants(with_creator(node.did, &members)?),
+            (false, Some(trust)) if !private && members.is_empty() => least_trust(trust)?,
+            (true, None) if !private && members.is_empty() => Access::public(),
+            _ => return Err(two_access_rules(public)),
         };
         if !icn_gossip::name_is_valid(&name) {
             return Err(Reject::BadName.into());
@@ -130,6 +125,105 @@ impl<D: Disk> Node<D> {
     }
 }
 
+/// The members of a topic.
+fn with_creator(creator: Did, members: &[String]) -> Result<Vec<Did>, Failure> {
+    let member = |text: &String| text.parse().map_err(|error| bad_did(text, &error));
+    std::iter::once(Ok(creator)).chain(members.iter().map(member)).collect()
+}
+
+fn least_trust(trust: u16) -> Result<Access, Failure> {
+    if (1..=TRUST_MAX).contains(&trust) {
+        return Ok(Access::min_trust(trust));
+    }
+    let message = format!("A topic cannot ask for a trust of {trust}, only for 1 to {TRUST_MAX}.");
+    Err(Failure::new(codes::BAD_MIN_TRUST, message))
+}
+
+fn two_access_rules(public: bool) -> Failure {
+    let message = if public {
+        "A public topic admits every DID; it has no members and no least trust."
+    } else {
+        "A topic admits its members or DIDs of enough trust, not both."
+    };
+    Failure::new(codes::TWO_ACCESS_RULES, message)
+}
+
 fn unknown(id: &TopicId) -> Reject {
     Reject::UnknownTopic { name: id.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use icn_gossip::Keypair;
+    use icn_wal::disk::SimDisk;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::node::{Effect, Inputs, simulated};
+
+    /// The access rule of a topic that is created with these fields.
+    fn create(node: &mut Node<SimDisk>, name: &str, fields: &Value) -> Result<Value, Failure> {
+        let mut request = json!({ "cmd": "topic_create", "name": name });
+        for (key, value) in fields.as_object().expect("fields") {
+            request[key] = value.clone();
+        }
+        let request = serde_json::from_value(request).expect("a request");
+        let turn = node.step(2, Inputs::requests(vec![((), request)]));
+        match turn.outputs.into_iter().next().expect("an output").effect {
+            Effect::Reply((), reply) => reply.map(|data| data.to_value()["topic"]["access"].take()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_topic_admits_its_creator_alone_unless_the_request_names_others() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let member = Keypair::from_seed([5; 32]).did();
+        let mut both = [node.did(), member];
+        both.sort_unstable();
+        let only = |members: &[Did]| {
+            let members: Vec<_> = members.iter().map(Did::to_string).collect();
+            json!({ "kind": "participants", "members": members })
+        };
+        let alone = only(&[node.did()]);
+        let member = member.to_string();
+        for (name, fields, access, open) in [
+            ("a", json!({}), alone.clone(), false),
+            ("b", json!({ "public": false }), alone.clone(), false),
+            ("c", json!({ "private": true }), alone, false),
+            ("d", json!({ "members": [member] }), only(&both), false),
+            ("e", json!({ "private": true, "members": [member] }), only(&both), false),
+            ("f", json!({ "min_trust": 1 }), json!({ "kind": "min_trust", "min_trust": 1 }), false),
+            ("g", json!({ "public": true }), json!({ "kind": "public" }), true),
+        ] {
+            assert_eq!(create(&mut node, name, &fields), Ok(access), "{fields}");
+            let unknown = Keypair::from_seed([6; 32]).did();
+            let id = node.state().resolve(name).expect("a topic");
+            assert_eq!(node.state().may_read(&id, &unknown).is_ok(), open, "{fields}");
+            assert_eq!(node.state().may_write(&id, &unknown).is_ok(), open, "{fields}");
+        }
+    }
+
+    #[test]
+    fn two_access_rules_or_a_least_trust_out_of_range_create_no_topic() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let member = Keypair::from_seed([5; 32]).did().to_string();
+        for (fields, code) in [
+            (json!({ "public": true, "private": true }), "ICN-E0505"),
+            (json!({ "public": true, "members": [member] }), "ICN-E0505"),
+            (json!({ "public": true, "min_trust": 500 }), "ICN-E0505"),
+            (json!({ "public": true, "min_trust": 0 }), "ICN-E0505"),
+            (json!({ "private": true, "min_trust": 500 }), "ICN-E0505"),
+            (json!({ "members": [member], "min_trust": 500 }), "ICN-E0505"),
+            (json!({ "min_trust": 0 }), "ICN-E0515"),
+            (json!({ "min_trust": TRUST_MAX + 1 }), "ICN-E0515"),
+        ] {
+            assert_eq!(
+                create(&mut node, "a", &fields).expect_err("refused").code,
+                code,
+                "{fields}"
+            );
+        }
+        assert_eq!(node.state().counts().topics, 0);
+    }
 }

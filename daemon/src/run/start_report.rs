@@ -62,7 +62,7 @@ impl Start<'_> {
             &["status", "topic list", "snapshot list"]
         } else {
             &[
-                "topic create coop:ledger --private",
+                "topic create coop:ledger",
                 "gossip subscribe coop:ledger",
                 "gossip publish coop:ledger \"hello\"",
                 "status",

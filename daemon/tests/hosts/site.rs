@@ -72,7 +72,7 @@ impl Site {
 
     /// Makes the topic and subscribes every node to it.
     pub(crate) fn follow(&self) {
-        self.houses[0].get(&["topic", "create", TOPIC]);
+        self.houses[0].get(&["topic", "create", TOPIC, "--public"]);
         self.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
         let known = |house: &House| house.ask(&["topic", "show", TOPIC]).0 == 0;
         until("the topic everywhere", || self.houses.iter().all(known).then_some(()));

@@ -17,7 +17,7 @@ impl Show for Topics {
             table.row([name, access(&topic.access), topic.entries.to_string(), id]);
         }
         if table.is_empty() {
-            let command = "icnctl topic create coop:ledger --private";
+            let command = "icnctl topic create coop:ledger";
             return writeln!(out, "No topics yet. Make one: {command}");
         }
         table.write(out)

@@ -23,8 +23,8 @@ entries! {
         "Give one of them: {\"v\":1,\"cmd\":\"publish\",\"topic\":\"TOPIC\",\"text\":\"hello\"}";
     TWO_ACCESS_RULES: "ICN-E0505", USAGE,
         "The request gives a topic two access rules.",
-        "A topic admits its members or DIDs of enough trust, not both.",
-        "Give --member or --min-trust: icnctl topic create NAME --member DID";
+        "A topic admits every DID, its members, or DIDs of enough trust.",
+        "Give one of --public, --member and --min-trust: icnctl topic create NAME --member DID";
     REQUEST_TOO_LONG: "ICN-E0506", USAGE,
         "The request is too long.",
         "A request is at most 1 MiB long, so that the node's memory is bounded.",
@@ -57,4 +57,9 @@ entries! {
         "The text is not a scope of a topic.",
         "There are local, regional and global.",
         "Give one of them: icnctl topic create NAME --scope regional";
+    BAD_MIN_TRUST: "ICN-E0515", USAGE,
+        "The least trust of a topic is out of range.",
+        "Every DID has a trust of 0 or more, and none has more than 1000.",
+        "Give 1 to 1000: icnctl topic create NAME --min-trust 700. \
+         To admit every DID: icnctl topic create NAME --public";
 }

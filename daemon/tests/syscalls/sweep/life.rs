@@ -114,6 +114,7 @@ impl Script {
         to.topic = Fate::Asked;
         let topic = line.ask(&Request::TopicCreate {
             name: TOPIC.into(),
+            public: false,
             private: true,
             members: vec![friend.did.clone()],
             min_trust: None,
