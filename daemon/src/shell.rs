@@ -157,7 +157,9 @@ mod tests {
         };
         let node = simulated::node(&disk);
         let shell = Shell::start(node, &gauges(), Arc::new(Nowhere), poisoned).unwrap();
-        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+        // Every later operation fails: the log's, whatever its housekeeper does first.
+        let power_loss_at = Some(disk.operations() + 1);
+        disk.set_faults(Faults { power_loss_at, ..Faults::default() });
         let call = |line: &str| {
             let request = Request::from_line(line.as_bytes()).unwrap();
             Input::Call(Call { request, reply: oneshot::channel().0 })
@@ -188,7 +190,8 @@ mod tests {
         let (failed, failures) = std_mpsc::channel();
         let poisoned = move |failure: &Failure| drop(failed.send(failure.clone()));
         let shell = Shell::start(node, &gauges(), Arc::new(Nowhere), poisoned).unwrap();
-        disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
+        let power_loss_at = Some(disk.operations() + 1);
+        disk.set_faults(Faults { power_loss_at, ..Faults::default() });
         wal.note().unwrap_err();
         let failure = failures.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(failure.code, "ICN-E0204");
