@@ -5,6 +5,7 @@ mod args;
 mod documents;
 #[cfg(test)]
 mod golden;
+mod join;
 mod lines;
 mod moment;
 mod render;
@@ -125,6 +126,8 @@ impl Ctl {
             TopicCommand::Show { topic, source } => {
                 self.show::<reply::TopicShown>(source, &Request::TopicShow { topic })
             }
+            TopicCommand::Join { topic, creator } => self.join(topic, creator),
+            TopicCommand::Candidates { name } => self.candidates(name),
             TopicCommand::Delete { topic, yes } => {
                 confirm(yes, &format!("forget {topic} and its entries on this node"))?;
                 self.show::<reply::TopicDeleted>(ONLINE, &Request::TopicDelete { topic })
@@ -142,7 +145,7 @@ impl Ctl {
                     Some(text) if text != "-" => text.into_bytes(),
                     _ => read_message()?,
                 };
-                self.show::<reply::Published>(ONLINE, &lines::publication(&topic, &payload))
+                self.show::<reply::Published>(ONLINE, &lines::publication(&topic, &payload, true))
             }
             GossipCommand::Subscribe { topic, follow: true, cursor, from_start, after } => {
                 let after = if from_start { Some(0) } else { after };
@@ -181,12 +184,12 @@ impl Ctl {
         loop {
             let limit = limit.map(|limit| limit - entries.len());
             let request = Request::Entries { topic: topic.to_owned(), after, limit };
-            let page: Entries = asked.ask(&request)?;
-            let more = page.more && !page.entries.is_empty();
-            entries.extend(page.entries);
-            after = page.last;
+            let Entries { entries: page, last, more, topic: about, .. } = asked.ask(&request)?;
+            let more = more && !page.is_empty();
+            entries.extend(page);
+            after = last;
             if !more || limit.is_some_and(|limit| limit == 0) {
-                return Ok(AllEntries { entries, last: after, more });
+                return Ok(AllEntries { topic: about, entries, last, more });
             }
         }
     }

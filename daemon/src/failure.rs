@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::control::codes::{self, Code};
+use crate::control::reply::join::Candidate;
+use crate::text;
 
 /// Whether the disk, or the quota of the account, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
@@ -28,6 +30,9 @@ pub struct Failure {
     /// Where the damage is, when that is what happened.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Box<Place>>,
+    /// The known candidates for a name that no topic here has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<Candidate>,
 }
 
 /// Where a log is damaged.
@@ -48,7 +53,8 @@ impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let Code { code, exit, advice, .. } = code;
         let message = message.into();
-        Self { code: code.into(), message, advice: advice.into(), exit, place: None }
+        let advice = advice.into();
+        Self { code: code.into(), message, advice, exit, place: None, candidates: Vec::new() }
     }
 
     /// The same failure with advice for this very case.
@@ -61,7 +67,7 @@ impl Failure {
     #[must_use]
     pub fn silent(exit: u8) -> Self {
         let (code, message, advice) = Default::default();
-        Self { code, message, advice, exit, place: None }
+        Self { code, message, advice, exit, place: None, candidates: Vec::new() }
     }
 
     /// Whether there is nothing to print.
@@ -75,6 +81,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.message)?;
         writeln!(f, "  {}", self.advice)?;
+        for candidate in &self.candidates {
+            writeln!(f, "  candidate {}: {}", candidate.id, text::topics::candidate(candidate))?;
+        }
         write!(f, "  {} · exit {}", self.code, self.exit)
     }
 }

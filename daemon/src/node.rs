@@ -10,6 +10,7 @@ pub mod describe;
 mod diff;
 pub mod guard;
 mod import;
+mod join;
 pub mod machine;
 mod network;
 mod notifications;
@@ -21,6 +22,8 @@ mod snapshots;
 mod topics;
 mod turn;
 pub mod work;
+
+use std::collections::BTreeSet;
 
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
@@ -64,6 +67,8 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     mesh: Mesh,
+    /// The peers that the operator named for this run.
+    named: BTreeSet<Did>,
     pending: PendingNotifications,
 }
 
@@ -136,8 +141,14 @@ impl<D: Disk> Node<D> {
             scrub_ms: now_ms + SCRUB_MS,
             guard,
             mesh,
+            named: BTreeSet::new(),
             pending: PendingNotifications::default(),
         })
+    }
+
+    /// The operator names these peers for this run; they are asked for candidates.
+    pub fn name_peers(&mut self, named: BTreeSet<Did>) {
+        self.named = named;
     }
 
     /// One turn: peer events, then requests, then what is due by time.
@@ -252,17 +263,21 @@ impl<D: Disk> Node<D> {
                 Ok(work) => return Effect::Work(work, Some(asker)),
                 Err(failure) => Err(failure),
             },
-            Request::Publish { topic, text, base64 } => {
-                self.publish(now_ms, &topic, text, base64.as_deref())
+            Request::TopicJoin { topic, creator } => {
+                self.topic_join(now_ms, &topic, creator.as_deref())
+            }
+            Request::TopicCandidates { name, search } => {
+                self.topic_candidates(now_ms, name, search)
+            }
+            Request::Publish { topic, text, base64, describe } => {
+                self.publish(now_ms, &topic, text, base64.as_deref(), describe)
             }
             Request::TopicCreate { .. } => self.topic_create(now_ms, request),
             Request::TopicDelete { topic } => self.topic_delete(now_ms, &topic),
             Request::Subscribe { topic } => self.subscribe(now_ms, topic),
             Request::Unsubscribe { topic } => {
-                let by = Provenance::Local;
-                self.commit(now_ms, Mutation::Unsubscribe { topic, by }).map(|(lsn, outcome)| {
-                    Unsubscribed { lsn, was_subscribed: outcome == Outcome::Done }.into()
-                })
+                let ended = self.unsubscribe(now_ms, &topic);
+                ended.map(|(lsn, was_subscribed)| Unsubscribed { lsn, was_subscribed }.into())
             }
             Request::Follow { topic, cursor, after } => self.follow(now_ms, topic, cursor, after),
             Request::CursorMove { topic, cursor, arrival } => {
@@ -283,9 +298,12 @@ impl<D: Disk> Node<D> {
     fn subscribe(&mut self, now_ms: u64, topic: String) -> Reply {
         let by = Provenance::Local;
         let time_ms = now_ms;
+        let name = topic.clone();
         let (lsn, outcome) = self.commit(now_ms, Mutation::Subscribe { topic, by, time_ms })?;
-        let pending = outcome == Outcome::Subscribed { pending: true };
-        Ok(Subscribed { lsn, pending, already: outcome == Outcome::Duplicate }.into())
+        let already = outcome == Outcome::Duplicate;
+        let id = self.state().resolve(&name).ok();
+        let topic = id.and_then(|id| describe::brief(self.state(), &id));
+        Ok(Subscribed { lsn, pending: topic.is_none(), already, name, topic }.into())
     }
 
     fn peer_add(&mut self, now_ms: u64, card: &str) -> Reply {
@@ -297,7 +315,8 @@ impl<D: Disk> Node<D> {
             let message = "This is the card of this node itself.";
             return Err(Failure::new(codes::OWN_CARD, message));
         }
-        let (lsn, outcome) = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms })?;
+        let mutation = Mutation::AddPeer { card, named: true, time_ms: now_ms };
+        let (lsn, outcome) = self.commit(now_ms, mutation)?;
         let already = outcome == Outcome::Duplicate;
         Ok(PeerAdded { lsn, did: did.to_string(), already }.into())
     }

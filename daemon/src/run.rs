@@ -8,6 +8,8 @@ mod start_report;
 
 use std::time::Duration;
 
+use icn_net::Target;
+
 use self::services::Services;
 use self::start_report::Start;
 use crate::config::Config;
@@ -27,7 +29,8 @@ const LINGER: Duration = Duration::from_millis(200);
 pub fn run(config: &Config) -> Result<(), Failure> {
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let services = Services::open(config)?;
-    let (node, created, took) = recovery::recover(config, &directory, &services.gauges)?;
+    let (mut node, created, took) = recovery::recover(config, &directory, &services.gauges)?;
+    node.name_peers(config.peers.iter().filter_map(Target::did).collect());
     let recovery = node.recovery().clone();
     let peers = {
         let _runtime = services.runtime.enter();

@@ -1,6 +1,7 @@
 //! Counts, sizes, durations and moments as text for people.
 
 pub(crate) mod status;
+pub(crate) mod topics;
 
 /// `1 record`, `2 records`.
 #[must_use]

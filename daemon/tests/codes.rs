@@ -130,7 +130,7 @@ A command that fails prints what happened and why, what to do, and its code with
 
 ```text
 There is no topic \"coop\" here.
-  List the topics: icnctl topic list. Ask peers for one: icnctl gossip subscribe TOPIC
+  List the topics: icnctl topic list. Join one: icnctl topic join ID
   ICN-E0302 · exit 1
 ```
 

@@ -68,13 +68,11 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
     let mut mesh = Mesh::new(5);
     let stranger = 4;
     let members: Vec<&str> = (1..4).flat_map(|at| ["--member", &mesh.dids[at]]).collect();
-    mesh.houses[0].get(&[&["topic", "create", TOPIC, "--private"][..], &members].concat());
-    mesh.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
+    let id = mesh.houses[0].create(TOPIC, &members);
     let all_linked = |mesh: &Mesh| (0..5).all(|index| mesh.connected(index) == 4);
     until("a full mesh", || all_linked(&mesh).then_some(()));
-    until("the topic at its members", || {
-        (1..4).all(|index| mesh.houses[index].ask(&["topic", "show", TOPIC]).0 == 0).then_some(())
-    });
+    (1..4).for_each(|index| mesh.houses[index].join(&id));
+    assert_eq!(mesh.houses[stranger].get(&["topic", "join", &id])["pending"], true);
     let mut total = 0;
     for round in 0..4 {
         // Two nodes publish, and the third is killed while their messages are in flight.
@@ -134,8 +132,8 @@ fn killing_each_of_four_nodes_in_turn_costs_the_others_at_most_a_reconnect() {
 #[test]
 fn messages_missed_while_down_arrive_after_the_start() {
     let mut mesh = Mesh::new(2);
-    mesh.houses[0].get(&["topic", "create", TOPIC, "--public"]);
-    mesh.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
+    let id = mesh.houses[0].create(TOPIC, &["--public"]);
+    mesh.houses[1].join(&id);
     mesh.houses[0].get(&["gossip", "publish", TOPIC, "first"]);
     until("the first message", || (mesh.entries(1) == 1).then_some(()));
     mesh.kill(1);

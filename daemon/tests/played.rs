@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{House, until};
-use icn_gossip::mesh::{Head, Message, Root, Tag, WireEntry};
-use icn_gossip::{Entry, KeyCard, Keypair, Position, TopicId};
+use icn_gossip::mesh::{Head, Interest, Message, Root, Tag, Want, WireEntry};
+use icn_gossip::{
+    Access, AccessBytes, Did, Entry, Genesis, KeyCard, Keypair, Position, TopicId, TopicSpec,
+};
 use icn_net::{CloseReason, Config, Frame, LinkEvent, LinkId, Transport, network_id};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -23,7 +26,7 @@ struct Player {
 
 impl Player {
     async fn meet(address: &str) -> Self {
-        let keypair = Keypair::from_seed([66; 32]);
+        let keypair = player();
         let card = KeyCard::sign(&keypair, [6; 32], 1);
         let listen = "127.0.0.1:0".parse().expect("an address");
         let config = Config::new(listen, Arc::new(keypair), card, network_id("icn"));
@@ -41,6 +44,26 @@ impl Player {
         self.transport.send(self.link, Frame::new(kind, body).expect("a frame"));
     }
 
+    /// Every frame of the node until it answers a FIND: all that the messages so far have caused.
+    async fn collect(&mut self) -> Vec<Frame> {
+        let tag = Tag([0xA5; 16]);
+        self.say(&Message::Find(tag));
+        let mut frames = Vec::new();
+        loop {
+            match self.events.recv().await.expect("an event") {
+                LinkEvent::Frame { frame, .. } => {
+                    let message = Message::decode(frame.kind(), frame.body()).expect("sense");
+                    if message == Some(Message::Found { tag, list: Vec::new() }) {
+                        return frames;
+                    }
+                    frames.push(frame);
+                }
+                LinkEvent::Down { reason, .. } => panic!("{reason:?}"),
+                _ => {}
+            }
+        }
+    }
+
     /// The next message of the node, or why it has closed the link.
     async fn hear(&mut self) -> Result<Message, CloseReason> {
         loop {
@@ -56,6 +79,16 @@ impl Player {
             }
         }
     }
+}
+
+fn player() -> Keypair {
+    Keypair::from_seed([66; 32])
+}
+
+/// A topic of the played peer.
+fn topic_of_player(name: &str, access: AccessBytes) -> Genesis {
+    let spec = TopicSpec::new(name.into(), access, 1);
+    Genesis::sign(&player(), network_id("icn"), spec, 1)
 }
 
 /// The peer's log: entries of one author, in order.
@@ -184,4 +217,144 @@ fn a_small_frame_of_entries_never_overtakes_a_large_one_before_it() {
     });
     until("all of them", || (house.texts("open").len() == 301).then_some(()));
     assert_eq!(house.get(&["status"])["network"]["rules"], 0);
+}
+
+#[test]
+fn a_strangers_topic_takes_no_name_and_reads_nothing_before_and_after_the_real_one() {
+    const NAME: &str = "coop:ledger";
+    let [house, owner] = [House::quick(), House::quick()];
+    let did = house.init();
+    let daemon = house.start();
+    let address = daemon.peers();
+    assert_eq!(house.get(&["gossip", "subscribe", NAME])["pending"], true);
+    let us: Did = did.parse().expect("a DID");
+    let trap = topic_of_player(NAME, Access::participants(vec![us, player().did()]).encode());
+    let sealed = topic_of_player(NAME, AccessBytes::from_bytes(vec![200]));
+    let runtime = runtime();
+    let mut player = runtime.block_on(Player::meet(&address));
+    let mut attack = || {
+        let name = Tag::of_name(&player.binding, NAME);
+        let topics = || vec![trap.clone(), sealed.clone()];
+        player.say(&Message::Topics(topics()));
+        player.say(&Message::Found { tag: name, list: topics() });
+        let interest = |topic: &Genesis| Interest {
+            tag: Tag::of_topic(&player.binding, &topic.id()),
+            missing: false,
+        };
+        let list = topics().iter().map(interest).collect();
+        player.say(&Message::Interests { more: false, list });
+        let frames = runtime.block_on(player.collect());
+        let revealing = |frame: &&Frame| match Message::decode(frame.kind(), frame.body())
+            .expect("sense")
+            .expect("known")
+        {
+            Message::Interests { list, .. } => !list.is_empty(),
+            _ => true,
+        };
+        assert_eq!(frames.iter().filter(revealing).count(), 0, "{frames:?}");
+    };
+    attack();
+    assert_eq!(house.get(&["topic", "list"])["topics"], Value::Array(Vec::new()));
+    let refused = house.fails(&["gossip", "publish", NAME, "SALARIES"]);
+    assert_eq!(refused, (1, "ICN-E0314".into()));
+
+    let owners = owner.start_with(&["--peer", &address]);
+    let created = owner.get(&["topic", "create", NAME, "--private", "--member", &did]);
+    owner.get(&["gossip", "subscribe", NAME]);
+    let id = created["topic"]["id"].as_str().expect("an id");
+    let joined = until("the real topic", || {
+        let joined = house.get(&["topic", "join", id]);
+        (joined["pending"] == false).then_some(joined)
+    });
+    assert_eq!(joined["topic"]["name"], NAME);
+    attack();
+    house.get(&["gossip", "publish", NAME, "SALARIES"]);
+    until("the message at the owner", || (owner.texts(NAME) == ["SALARIES"]).then_some(()));
+    attack();
+    assert_eq!(house.get(&["topic", "list"])["topics"].as_array().map(Vec::len), Some(1));
+    let rows = house.get(&["gossip", "subscriptions"])["subscriptions"].take();
+    let own = rows.as_array().expect("rows").iter().filter(|row| row["by"] == "local");
+    assert!(own.clone().count() == 2 && own.clone().all(|row| row["id"] == id), "{rows}");
+    drop((owners, daemon));
+}
+
+/// What a stranger with every id and a dictionary of names is sent: kind and size of each frame. With
+/// `secrets` the node has private topics, joins and pending subscriptions.
+fn sent_to_a_stranger(secrets: bool) -> Vec<(u8, usize)> {
+    let [house, member] = [House::quick(), House::quick()];
+    let [did, members] = [house.init(), member.init()];
+    let daemon = house.start();
+    let address = daemon.peers();
+    house.get(&["topic", "create", "open", "--public"]);
+    house.get(&["gossip", "subscribe", "open"]);
+    let mut others = Vec::new();
+    let mut ids: Vec<TopicId> = Vec::new();
+    let mut learn = |created: &Value| {
+        ids.push(created["topic"]["id"].as_str().expect("an id").parse().expect("an id"));
+    };
+    if secrets {
+        let made = ["topic", "create", "shut", "--private", "--member", &members];
+        learn(&house.get(&made));
+        house.get(&["gossip", "subscribe", "shut"]);
+        house.get(&["gossip", "publish", "shut", "secret"]);
+        others.push(member.start_with(&["--peer", &address]));
+        let created = member.get(&["topic", "create", "plans", "--private", "--member", &did]);
+        learn(&created);
+        let id = ids[1].to_string();
+        until("a joined topic", || {
+            (house.get(&["topic", "join", &id])["pending"] == false).then_some(())
+        });
+        house.get(&["topic", "join", &"7".repeat(64)]);
+        house.get(&["topic", "join", "coop:plans", "--creator", &members]);
+        house.get(&["gossip", "subscribe", "coop:ledger"]);
+    }
+    ids.extend([TopicId::from_bytes([0x77; 32]), TopicId::from_bytes([5; 32])]);
+    ids.resize(4, TopicId::from_bytes([6; 32]));
+    let runtime = runtime();
+    let mut player = runtime.block_on(Player::meet(&address));
+    // The offer of the public topic comes first: one turn may handle any number of later messages.
+    player.say(&Message::Interests { more: false, list: Vec::new() });
+    let mut sent = Vec::new();
+    while !matches!(sent.last(), Some(Message::Topics(_))) {
+        sent.push(runtime.block_on(player.hear()).expect("a link"));
+    }
+    let mut frames = runtime.block_on(player.collect());
+    let binding = player.binding;
+    let tag = |id: &TopicId| Tag::of_topic(&binding, id);
+    for missing in [true, false] {
+        let list = ids.iter().map(|id| Interest { tag: tag(id), missing }).collect();
+        player.say(&Message::Interests { more: false, list });
+    }
+    player.say(&Message::Roots(ids.iter().map(|id| (tag(id), Root([1; 16]))).collect()));
+    for (handle, id) in (1..).zip(&ids) {
+        let author = members.parse().expect("a DID");
+        let want = Want { handle, tag: tag(id), author, epoch: 1, after: 0, hash: [0; 16] };
+        player.say(&Message::Want(vec![want]));
+    }
+    for name in ["shut", "plans", "coop:plans", "coop:ledger"] {
+        player.say(&Message::Find(Tag::of_name(&binding, name)));
+        let us = did.parse().expect("a DID");
+        let access = Access::participants(vec![us, self::player().did()]).encode();
+        player.say(&Message::Topics(vec![topic_of_player(name, access)]));
+        frames.extend(runtime.block_on(player.collect()));
+        if secrets {
+            house.get(&["gossip", "publish", "shut", name]);
+            house.get(&["gossip", "subscribe", &format!("later:{name}")]);
+            house.get(&["topic", "candidates", name]);
+        }
+    }
+    frames.extend(runtime.block_on(player.collect()));
+    let first = sent.iter().map(Message::encode).map(|(kind, body)| (kind, body.len()));
+    first.chain(frames.iter().map(|frame| (frame.kind(), frame.body().len()))).collect()
+}
+
+#[test]
+fn a_stranger_with_every_id_and_name_is_sent_the_same_by_a_node_with_secrets() {
+    let bare = sent_to_a_stranger(false);
+    assert_eq!(
+        bare.len(),
+        10,
+        "interests, an offer, a STOP for each WANT, and an answer to each FIND: {bare:?}"
+    );
+    assert_eq!(sent_to_a_stranger(true), bare);
 }

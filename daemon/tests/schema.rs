@@ -9,8 +9,8 @@ use icn_daemon::control::reply::stream::StreamLine;
 use icn_daemon::control::reply::{
     Begun, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported,
     PeerAdded, PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status,
-    Subscribed, Subscriptions, TopicCreated, TopicDeleted, TopicShown, Topics, Unsubscribed,
-    Verified,
+    Subscribed, Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined,
+    TopicShown, Topics, Unsubscribed, Verified,
 };
 use icn_daemon::control::request::{Request, VERSION};
 use icn_daemon::failure::Failure;
@@ -29,6 +29,8 @@ fn replies(types: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
         ("topic_list", of::<Topics>(types)),
         ("topic_show", of::<TopicShown>(types)),
         ("topic_delete", of::<TopicDeleted>(types)),
+        ("topic_join", of::<TopicJoined>(types)),
+        ("topic_candidates", of::<TopicCandidates>(types)),
         ("publish", of::<Published>(types)),
         ("subscribe", of::<Subscribed>(types)),
         ("unsubscribe", of::<Unsubscribed>(types)),

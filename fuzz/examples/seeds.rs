@@ -188,7 +188,7 @@ fn entry() -> Seeds {
         ("unsubscribe", Mutation::Unsubscribe { topic: name, by: Provenance::Peer(did) }),
         ("append", Mutation::Append { entry: entry.clone(), received_ms: 6 }),
         ("prune", Mutation::Prune { topic, through: 1 }),
-        ("peer", Mutation::AddPeer { card: card(), time_ms: 5 }),
+        ("peer", Mutation::AddPeer { card: card(), named: false, time_ms: 5 }),
         ("forget", Mutation::RemovePeer(did)),
         ("cursor", Mutation::MoveCursor { topic, name: "app".into(), arrival: 1 }),
         ("cursor-gone", Mutation::DeleteCursor { topic, name: "app".into() }),
@@ -245,7 +245,7 @@ fn export() -> Seeds {
         ("entry", vec![init.clone(), open.clone(), wish(Provenance::Local), entry(b"hello")]),
         ("cursor", vec![init.clone(), open.clone(), entry(b"hello"), cursor]),
         ("frozen", vec![init, open, entry(b"one"), entry(&[0xFF])]),
-        ("peer", vec![Mutation::AddPeer { card: card(), time_ms: 5 }]),
+        ("peer", vec![Mutation::AddPeer { card: card(), named: false, time_ms: 5 }]),
         ("unsigned", vec![Mutation::AddUnsignedKey { did, x25519: [4; 32], time_ms: 5 }]),
     ];
     let mut seeds = Seeds::new();
@@ -274,7 +274,7 @@ fn messages() -> Seeds {
     let hash = [1; 16];
     let head = |seq| Head { author, epoch: 4, seq, hash };
     let want = |after| Want { handle: 0, tag, author: keypair().did(), epoch: 9, after, hash };
-    let list = vec![Interest { tag, missing: true, named: false }];
+    let list = vec![Interest { tag, missing: true }];
     let heads = |seq| Message::Heads { tag, last: true, unsolicited: false, list: vec![head(seq)] };
     let bytes = entry.encode();
     let signature = *bytes[193..].first_chunk().expect("64 bytes");

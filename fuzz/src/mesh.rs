@@ -67,7 +67,7 @@ pub fn node() -> (State, Mesh) {
     mesh.set_closed(&state, NOW_MS, std::collections::BTreeSet::new());
     mesh.up(&state, NOW_MS, LINK, Keypair::from_seed([2; 32]).did(), BINDING);
     let tag = Tag::of_topic(&BINDING, &topic());
-    let interest = icn_gossip::mesh::Interest { tag, missing: false, named: false };
+    let interest = icn_gossip::mesh::Interest { tag, missing: false };
     for message in [
         Message::Interests { more: false, list: vec![interest] },
         Message::Roots(vec![(tag, Root([8; 16]))]),

@@ -57,6 +57,19 @@ impl PartialEq for AccessBytes {
 
 impl Eq for AccessBytes {}
 
+/// An access rule in short: which identities may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessSummary {
+    /// All identities.
+    Public,
+    /// So many members.
+    Members(usize),
+    /// Identities that the node trusts at least this much, of 1000.
+    MinTrust(u16),
+    /// None: this build cannot decode the rule.
+    Sealed,
+}
+
 /// An [`AccessBytes`] as this build decodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum View {
@@ -64,6 +77,42 @@ pub enum View {
     Open(Access),
     /// A rule that this build cannot decode: entries are neither served nor accepted, the rule is kept.
     Sealed,
+}
+
+impl View {
+    /// The rule in short.
+    #[must_use]
+    pub fn summary(&self) -> AccessSummary {
+        match self {
+            Self::Sealed => AccessSummary::Sealed,
+            Self::Open(access) => match &access.read {
+                Policy::Public => AccessSummary::Public,
+                Policy::Participants(members) => AccessSummary::Members(members.len()),
+                Policy::MinTrust(least) => AccessSummary::MinTrust(*least),
+            },
+        }
+    }
+
+    /// Whether this build can decode the rule.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Whether the rule admits `did`, trusted `trust` of 1000, as a reader.
+    #[must_use]
+    pub fn admits(&self, did: &Did, trust: u16) -> bool {
+        matches!(self, Self::Open(access) if access.read.admits(did, trust))
+    }
+
+    /// Whether the rule lists `did` as a member who may read.
+    #[must_use]
+    pub fn lists(&self, did: &Did) -> bool {
+        let Self::Open(Access { read: Policy::Participants(members), .. }) = self else {
+            return false;
+        };
+        members.binary_search(did).is_ok()
+    }
 }
 
 impl Access {

@@ -29,8 +29,9 @@ mod mutation;
 mod reject;
 mod state;
 mod topic;
+mod topic_ref;
 
-pub use access::{Access, AccessBytes, Policy, View};
+pub use access::{Access, AccessBytes, AccessSummary, Policy, View};
 pub use card::{BadCard, CARD_BYTES, KeyCard};
 pub use did::{BadSignature, Did, DidError};
 pub use entry::{ENTRY_HEADER_BYTES, Entry, EntryHeader, KIND_PLAIN, NotAnEntry, Position};
@@ -43,3 +44,4 @@ pub use state::{
     Subscription, Topic, UnsignedKey,
 };
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};
+pub use topic_ref::TopicRef;

@@ -56,6 +56,18 @@ const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
 /// The most topics that a peer may announce interest in on one link.
 pub const INTERESTS_MAX: usize = 4096;
 
+/// The most topics of which a link keeps that its peer has proven to read them.
+pub const PROVEN_MAX: usize = 4096;
+
+/// The most topics in the answer to one FIND.
+pub const FOUND_MAX: usize = 4;
+
+/// The most candidates kept for a name.
+pub const CANDIDATES_MAX: usize = 64;
+
+/// The most names whose candidates are kept.
+pub const SEARCHES_MAX: usize = 16;
+
 /// The most author logs that a peer may want on one link.
 pub const SERVED_MAX: usize = 16_384;
 

@@ -10,10 +10,12 @@
 
 mod accept;
 mod action;
+mod candidates;
 mod codec;
 mod counter;
 mod digest;
 mod fork;
+mod join;
 mod link;
 mod message;
 mod primitives;
@@ -21,6 +23,7 @@ mod serve;
 mod share;
 mod tag;
 mod time;
+mod view;
 mod want;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,13 +35,16 @@ use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
 use action::Purpose;
+use candidates::Candidates;
 use link::{Link, Pause};
 
 pub use action::{Action, Batch, LinkError, PauseReason};
+pub use candidates::Candidate;
 pub use counter::Counter;
 pub use digest::Digests;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
+pub use view::LinkView;
 
 /// Identifies a link; unique for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,25 +54,6 @@ impl fmt::Display for LinkId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// A snapshot of a link's figures, for status, metrics and tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LinkView<'a> {
-    /// The peer's identity.
-    pub peer: Did,
-    /// Topics that this node serves to the peer.
-    pub shared: &'a BTreeSet<TopicId>,
-    /// Topics that the peer serves.
-    pub serves: &'a BTreeSet<TopicId>,
-    /// Logs that the peer receives from this node.
-    pub cursors: usize,
-    /// Logs that this node receives from the peer.
-    pub wants: usize,
-    /// Bytes of frames that were not yet handed to the network.
-    pub in_flight: usize,
-    /// Items of any kind kept in memory for the link.
-    pub tracked_items: usize,
 }
 
 /// All links, and the source of each wanted log.
@@ -87,6 +74,8 @@ pub struct Mesh {
     wanted: BTreeSet<TopicId>,
     /// Topics that are neither served nor received.
     closed: BTreeSet<TopicId>,
+    /// What peers offer under searched names.
+    candidates: Candidates,
     /// This process began the epoch, so no other process has used a position in it.
     epoch_is_fresh: bool,
     /// Links that may have a message to send.
@@ -106,7 +95,7 @@ enum Step {
     Emit(Action),
     /// Choose the source of a log after all earlier steps.
     ChooseSource(LogKey),
-    /// Add a topic, unless another topic of that name was added meanwhile.
+    /// Add a topic, unless another one was added for its join meanwhile.
     AddTopic(Box<Genesis>),
 }
 
@@ -126,16 +115,26 @@ impl Mesh {
     /// Replaces the set of closed topics, which are neither served nor received.
     pub fn set_closed(&mut self, state: &State, now_ms: u64, closed: BTreeSet<TopicId>) {
         self.closed = closed;
-        self.topics_changed(state, now_ms);
+        self.rights_changed(state, now_ms);
     }
 
-    /// A link to `peer` is up; `binding` is that of its TLS session.
-    pub fn up(&mut self, state: &State, now_ms: u64, id: LinkId, peer: Did, binding: [u8; 32]) {
+    /// A link to `peer` is up; `binding` is that of its TLS session. `named` says that the operator named
+    /// the peer for this run of the node.
+    pub fn up(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        peer: Did,
+        binding: [u8; 32],
+        named: bool,
+    ) {
         let now_ms = self.advance_clock(now_ms);
-        let mut link = Link::new(peer, binding, now_ms);
-        link.tags = tags(state, &link);
+        let mut link = Link::new(peer, binding, named, now_ms);
+        link.refresh_rights(state, &self.closed);
         self.links.insert(id, link);
         self.announce_interests(state, now_ms, id);
+        self.find_joins(state, id, false);
     }
 
     /// A link is down.
@@ -190,7 +189,7 @@ impl Mesh {
                 self.receive_heads(state, now_ms, id, tag, last && !unsolicited, &list);
                 Ok(())
             }
-            Message::Want(list) => self.receive_want(state, id, list),
+            Message::Want(list) => self.receive_want(state, now_ms, id, list),
             Message::Entries { handle, first, list } => {
                 self.receive_entries(state, now_ms, id, handle, first, list)
             }
@@ -205,6 +204,8 @@ impl Mesh {
             Message::Dispute(entry) => self.receive_dispute(state, now_ms, id, *entry),
             Message::Proof(entries) => self.receive_proof(state, now_ms, id, *entries),
             Message::Base { handle, seq, hash } => self.receive_base(now_ms, id, handle, seq, hash),
+            Message::Find(tag) => self.receive_find(now_ms, id, tag),
+            Message::Found { tag, list } => self.receive_found(state, now_ms, id, tag, list),
         }
     }
 
@@ -229,10 +230,10 @@ impl Mesh {
         *self = Self { steps, counts, pending, epoch_is_fresh: true, ..Self::default() };
     }
 
-    /// Topics were added or removed.
-    pub fn topics_changed(&mut self, state: &State, now_ms: u64) {
+    /// Topics were added or removed, or the operator named or removed a peer.
+    pub fn rights_changed(&mut self, state: &State, now_ms: u64) {
         for link in self.links.values_mut() {
-            link.tags = tags(state, link);
+            link.refresh_rights(state, &self.closed);
         }
         self.interests_changed(state, now_ms);
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
@@ -259,7 +260,10 @@ impl Mesh {
         given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
         self.links.values_mut().for_each(|link| link.wanting.retain_topics(&self.wanted));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        ids.iter().for_each(|id| self.announce_interests(state, now_ms, *id));
+        for id in ids {
+            self.announce_interests(state, now_ms, id);
+            self.find_joins(state, id, false);
+        }
         for topic in new {
             let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
@@ -282,10 +286,9 @@ impl Mesh {
                     continue;
                 }
                 Some(Step::AddTopic(genesis)) => {
-                    if want::is_wanted(state, &genesis) {
+                    if join::is_joined(state, &genesis) {
                         return Some(Action::Commit(Box::new(Mutation::CreateTopic(*genesis))));
                     }
-                    self.count(Counter::TopicNotWanted);
                     continue;
                 }
                 None => {}
@@ -316,33 +319,6 @@ impl Mesh {
     /// The node's own logs continue in a new, random epoch.
     pub fn epoch_begun(&mut self) {
         self.epoch_is_fresh = true;
-    }
-
-    /// All links with their figures.
-    pub fn links(&self) -> impl Iterator<Item = (LinkId, LinkView<'_>)> {
-        self.links.iter().map(|(id, link)| {
-            let view = LinkView {
-                peer: link.peer,
-                shared: &link.shared,
-                serves: &link.serves,
-                cursors: link.serving.cursors.len(),
-                wants: link.wanting.wants.len(),
-                in_flight: link.in_flight,
-                tracked_items: link.tracked_items(),
-            };
-            (*id, view)
-        })
-    }
-
-    /// How many logs are paused or wait at a gap, or did so recently.
-    #[must_use]
-    pub fn paused_logs(&self) -> usize {
-        self.paused.len() + self.gaps.len()
-    }
-
-    /// All counters, by name.
-    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Counter::ALL.iter().map(|count| (count.name(), self.counts[*count as usize]))
     }
 
     fn count(&mut self, count: Counter) {
@@ -383,12 +359,6 @@ impl Mesh {
 
 /// Bytes of a frame without its body.
 const FRAME_HEADER_BYTES: usize = 4;
-
-fn tags(state: &State, link: &Link) -> BTreeMap<Tag, TopicId> {
-    let topics = state.topics().map(|(id, _)| *id);
-    let open = topics.filter(|id| state.may_read(id, &link.peer).is_ok());
-    open.map(|id| (link.tag(&id), id)).collect()
-}
 
 fn hash_prefix(hash: &[u8; 32]) -> [u8; 16] {
     let (prefix, _) = hash.split_first_chunk().unwrap_or((&[0; 16], &[]));

@@ -50,9 +50,10 @@ pub enum Mutation {
     CreateTopic(Genesis),
     /// Removes a topic and its entries here. The heads of its author logs are kept.
     DeleteTopic(TopicId),
-    /// Subscribes to a topic by name or id. While the topic is unknown the subscription is pending.
+    /// Subscribes to a topic. While no such topic is here, the subscription is pending. An id, and a name
+    /// with its creator, then join the topic: it is entered when a peer offers it.
     Subscribe {
-        /// The topic's name or id.
+        /// The topic, as a [`TopicRef`](crate::TopicRef).
         topic: String,
         /// The subscriber.
         by: Provenance,
@@ -84,6 +85,8 @@ pub enum Mutation {
     AddPeer {
         /// The key card; its signature has been checked.
         card: KeyCard,
+        /// Whether the operator named the peer. It stays named until it is removed.
+        named: bool,
         /// When the key was added, in ms since 1970.
         time_ms: u64,
     },
@@ -170,7 +173,8 @@ impl Mutation {
             Self::Unsubscribe { topic, by } => put(out, 5, &(topic, by)),
             Self::Append { entry, received_ms } => put(out, 6, &(received_ms, entry)),
             Self::Prune { topic, through } => put(out, 7, &(topic, through)),
-            Self::AddPeer { card, time_ms } => put(out, 8, &(time_ms, card)),
+            Self::AddPeer { card, named: false, time_ms } => put(out, 8, &(time_ms, card)),
+            Self::AddPeer { card, named: true, time_ms } => put(out, 15, &(time_ms, card)),
             Self::RemovePeer(did) => put(out, 9, did),
             Self::AddUnsignedKey { did, x25519, time_ms } => {
                 put(out, 10, &Keyed(*did, *x25519, *time_ms))
@@ -233,9 +237,9 @@ impl Mutation {
                 let (topic, through) = get(body)?;
                 Self::Prune { topic, through }
             }
-            8 => {
+            8 | 15 => {
                 let (time_ms, card) = get(body)?;
-                Self::AddPeer { card, time_ms }
+                Self::AddPeer { card, named: kind == 15, time_ms }
             }
             9 => Self::RemovePeer(get(body)?),
             10 => {

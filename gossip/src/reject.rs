@@ -11,10 +11,10 @@ pub enum Reject {
     /// The name is no valid topic name.
     #[error("a topic name has 1 to 128 of a-z 0-9 : . _ - and starts with a letter or digit")]
     BadName,
-    /// No topic has this name or id here.
+    /// No topic of this name or id was created or joined here.
     #[error("there is no topic {name:?} here; `icnctl topic list` shows the known ones")]
     UnknownTopic {
-        /// The requested name or id.
+        /// The requested topic.
         name: String,
     },
     /// Several topics have this name.

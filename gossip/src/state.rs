@@ -111,6 +111,9 @@ pub struct Peer {
     /// The address at which the peer was last reached.
     #[serde(default)]
     pub address: Option<SocketAddr>,
+    /// Whether the operator named the peer, rather than a link having brought its key.
+    #[serde(default)]
+    pub named: bool,
 }
 
 /// An X25519 key from a source without signatures. It is kept, but nothing is encrypted to it until a

@@ -143,12 +143,6 @@ impl Genesis {
         TopicId(*blake3::hash(&self.signed()).as_bytes())
     }
 
-    /// Whether `name` is this topic's name or its id.
-    #[must_use]
-    pub fn is_called(&self, name: &str) -> bool {
-        self.spec.name == name || name.parse() == Ok(self.id())
-    }
-
     /// The canonical encoding, for messages.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

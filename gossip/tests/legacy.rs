@@ -244,13 +244,13 @@ fn without_local_subscriptions_own_dids_count_as_local() {
 fn a_signed_card_replaces_an_unsigned_key_and_never_the_reverse() {
     let mut state = node();
     let card = KeyCard::sign(&keypair(2), [1; 32], 1);
-    state.apply(2, Mutation::AddPeer { card, time_ms: 1 });
+    state.apply(2, Mutation::AddPeer { card, named: false, time_ms: 1 });
     let mut after = import_into(&state, &full()).expect("imports").state;
     let unsigned = |state: &State| state.unsigned_keys().map(|(did, _)| *did).collect::<Vec<_>>();
     assert_eq!(unsigned(&after), [keypair(3).did()]);
     assert_eq!(after.peers().map(|(_, peer)| peer.card.x25519).collect::<Vec<_>>(), [[1; 32]]);
     let card = KeyCard::sign(&keypair(3), [2; 32], 0);
-    after.apply(3, Mutation::AddPeer { card, time_ms: 1 });
+    after.apply(3, Mutation::AddPeer { card, named: false, time_ms: 1 });
     assert_eq!(unsigned(&after), vec![]);
     assert_eq!(after.peers().count(), 2);
 }

@@ -221,7 +221,7 @@ fn a_restore_keeps_the_further_heads_and_the_proofs_of_both_states() {
 fn a_newer_card_replaces_an_older_one_and_not_the_reverse() {
     let mut state = node();
     let card = |issued| KeyCard::sign(&keypair(2), [issued; 32], u64::from(issued));
-    let add = |card| Mutation::AddPeer { card, time_ms: 1 };
+    let add = |card| Mutation::AddPeer { card, named: false, time_ms: 1 };
     assert_eq!(state.apply(2, add(card(5))), Outcome::Done);
     assert_eq!(state.apply(3, add(card(4))), Outcome::Duplicate);
     assert_eq!(state.apply(4, add(card(6))), Outcome::Done);
@@ -240,7 +240,7 @@ fn an_unsigned_key_is_kept_until_a_card_replaces_it_and_replaces_none() {
     assert_eq!(keys(&state), vec![5], "no peer has it");
     assert_eq!(state.peers().count(), 0, "no peer has it");
     let card = KeyCard::sign(&keypair(2), [7; 32], 0);
-    assert_eq!(state.apply(4, Mutation::AddPeer { card, time_ms: 1 }), Outcome::Done);
+    assert_eq!(state.apply(4, Mutation::AddPeer { card, named: false, time_ms: 1 }), Outcome::Done);
     assert!(keys(&state).is_empty());
     assert_eq!(state.peers().count(), 1);
     assert_eq!(state.apply(5, unsigned(5)), Outcome::Duplicate);
@@ -391,7 +391,7 @@ proptest! {
                 2 | 3 => Mutation::Subscribe { topic: topic_name, by, time_ms: lsn },
                 4 => Mutation::Unsubscribe { topic: topic_name, by },
                 5 => Mutation::Prune { topic: id, through: lsn % 5 },
-                6 => Mutation::AddPeer { card: KeyCard::sign(&keypair(4), [5; 32], lsn), time_ms: lsn },
+                6 => Mutation::AddPeer { card: KeyCard::sign(&keypair(4), [5; 32], lsn), named: false, time_ms: lsn },
                 7 => Mutation::AddUnsignedKey { did: keypair(4).did(), x25519: [6; 32], time_ms: lsn },
                 8 => move_cursor(id, "app", lsn % 5),
                 9 => Mutation::DeleteCursor { topic: id, name: "app".into() },

@@ -36,7 +36,7 @@ pub const CAPABILITIES_KNOWN: u64 = 0;
 pub const CAPABILITIES_REQUIRED: u64 = 0xFFFF << 48;
 
 /// The protocol versions that this build speaks. Version 0 may still change.
-pub const VERSIONS_SPOKEN: Versions = Versions { oldest: 0, newest: 0 };
+pub const VERSIONS_SPOKEN: Versions = Versions { oldest: 1, newest: 1 };
 
 /// A range of protocol versions, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -154,10 +154,9 @@ impl History {
         history.create("closed", json!({ "members": members }), &[0, 1, 2], true);
         history.create("trusted", json!({ "min_trust": 500 }), &[0], true);
         history.create("short", json!({ "public": true, "max_entries": 20 }), &everybody, false);
+        let ids: Vec<_> = history.topics.iter().map(|model| model.id.to_string()).collect();
         for index in 0..count {
-            for name in ["open", "closed", "trusted", "short"] {
-                history.subscribe(index, name);
-            }
+            ids.iter().for_each(|id| history.subscribe(index, id));
         }
         history
     }

@@ -82,7 +82,7 @@ impl Hostile {
     /// The first messages of every member.
     fn greeting(&self, peer_link: &PeerLink) -> Vec<Message> {
         let tags = || self.topics.iter().map(|topic| Tag::of_topic(&peer_link.binding, topic));
-        let interest = |tag| Interest { tag, missing: false, named: false };
+        let interest = |tag| Interest { tag, missing: false };
         vec![
             Message::Interests { more: false, list: tags().map(interest).collect() },
             Message::Roots(tags().map(|tag| (tag, Root([0xEE; 16]))).collect()),
@@ -180,10 +180,10 @@ fn frames(link: LinkId, messages: &[Message]) -> Frames {
 /// True iff a message mentions a topic.
 fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
     match message {
-        // A node sends its interests on every link, under tags that only a member of the topic can
-        // read.
-        Message::Interests { .. } => false,
-        Message::Topics(list) => list.iter().any(|genesis| genesis.id() == *topic),
+        Message::Interests { list, .. } => list.iter().any(|interest| interest.tag == tag),
+        Message::Topics(list) | Message::Found { list, .. } => {
+            list.iter().any(|genesis| genesis.id() == *topic)
+        }
         Message::Roots(list) => list.iter().any(|(told, _)| *told == tag),
         Message::Ask(list) => list.iter().any(|ask| ask.tag == tag),
         Message::Heads { tag: told, .. } => *told == tag,
@@ -192,6 +192,6 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         Message::Proof(entries) => entries.0.header().topic == *topic,
         // These carry a handle that this member chose.
         Message::Entries { .. } | Message::Base { .. } => false,
-        Message::Cease(_) | Message::Stop { .. } => false,
+        Message::Find(_) | Message::Cease(_) | Message::Stop { .. } => false,
     }
 }

@@ -29,8 +29,7 @@ fn a_subscriber_gets_what_a_peer_publishes() {
     let mut world = World::new(1, 2, Delays::default());
     let topic =
         create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
-    subscribe(&mut world, 0, "a");
-    subscribe(&mut world, 1, "a");
+    (0..2).for_each(|index| subscribe(&mut world, index, &topic.to_string()));
     for number in 0..100 {
         publish(&mut world, 0, "a", &number.to_string());
     }
@@ -48,8 +47,8 @@ fn only_a_public_topic_reaches_a_peer_that_its_creator_has_not_named() {
     let line = json!({ "cmd": "topic_create", "name": "open", "public": true });
     let open = create(&mut world, 0, line);
     for index in 0..2 {
-        subscribe(&mut world, index, "own");
-        subscribe(&mut world, index, "open");
+        subscribe(&mut world, index, &own.to_string());
+        subscribe(&mut world, index, &open.to_string());
     }
     publish(&mut world, 0, "own", "for this node");
     publish(&mut world, 0, "open", "for every node");
@@ -67,7 +66,7 @@ fn a_burst_over_slow_links_arrives_in_order_within_bounds() {
     let mut world = World::new(2, 3, delays);
     let topic =
         create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
-    (0..3).for_each(|index| subscribe(&mut world, index, "a"));
+    (0..3).for_each(|index| subscribe(&mut world, index, &topic.to_string()));
     let small = (0..2000).map(|number: u32| number.to_string());
     let large = (0..30).map(|number: u32| format!("{number} {}", ".".repeat(60_000)));
     let all: Vec<String> = small.chain(large).collect();
@@ -93,7 +92,7 @@ fn a_peer_that_never_reads_does_not_slow_the_others() {
     let mut world = World::new(3, 3, Delays::default());
     let topic =
         create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
-    (0..3).for_each(|index| subscribe(&mut world, index, "a"));
+    (0..3).for_each(|index| subscribe(&mut world, index, &topic.to_string()));
     publish(&mut world, 0, "a", "first");
     assert!(world.run_until(10_000, |world| texts(world, 2, topic) == ["first"]));
     publish(&mut world, 2, "a", "second");
@@ -120,7 +119,7 @@ fn a_clock_an_hour_ahead_delays_only_its_own_entries() {
     let mut world = World::new(4, 3, Delays::default());
     let topic =
         create(&mut world, 0, json!({ "cmd": "topic_create", "name": "a", "public": true }));
-    (0..3).for_each(|index| subscribe(&mut world, index, "a"));
+    (0..3).for_each(|index| subscribe(&mut world, index, &topic.to_string()));
     world.run(2000);
     world.members[2].skew_ms = 3_600_000;
     publish(&mut world, 2, "a", "early");

@@ -32,6 +32,8 @@ pub(crate) struct Icn {
     /// The process of all of them, if they have none of their own.
     host: Option<Process>,
     deliveries: Arc<Deliveries>,
+    /// The id of the topic.
+    topic: String,
 }
 
 struct Node {
@@ -70,7 +72,8 @@ impl Icn {
             running: None,
         };
         let nodes = (0..plan.nodes).map(node).collect();
-        let mut network = Self { nodes, host: None, deliveries: plan.deliveries };
+        let topic = String::new();
+        let mut network = Self { nodes, host: None, deliveries: plan.deliveries, topic };
         if together {
             network.host = Some(Process::of(&network.nodes)?);
         }
@@ -82,7 +85,8 @@ impl Icn {
         }
         let create =
             serde_json::json!({ "v": 1, "cmd": "topic_create", "name": TOPIC, "public": true });
-        Client::connect(&network.nodes[0].data)?.ask_line(&create.to_string())?;
+        let created = Client::connect(&network.nodes[0].data)?.ask_line(&create.to_string())?;
+        network.topic = created["topic"]["id"].as_str().unwrap_or_default().to_owned();
         for index in plan.followed {
             network.follow(index)?;
         }
@@ -94,7 +98,8 @@ impl Icn {
         let node = &self.nodes[index];
         let mut client = Client::connect(&node.data)?;
         let after = Some(node.arrived.load(Ordering::Acquire));
-        client.ask(&Request::Follow { topic: TOPIC.into(), cursor: None, after })?;
+        let topic = self.topic.clone();
+        client.ask(&Request::Follow { topic, cursor: None, after })?;
         let deliveries = Arc::clone(&self.deliveries);
         let arrived = Arc::clone(&node.arrived);
         thread::spawn(move || {
@@ -153,7 +158,8 @@ impl Network for Icn {
         let publications = &mut self.nodes[from].running()?.publications;
         for number in numbers {
             let text = Some(String::from_utf8(message(number).to_vec())?);
-            let request = Request::Publish { topic: TOPIC.into(), text, base64: None };
+            let request =
+                Request::Publish { topic: TOPIC.into(), text, base64: None, describe: false };
             writeln!(publications, "{}", request.to_line())?;
         }
         Ok(publications.flush()?)

@@ -103,6 +103,19 @@ pub(super) enum TopicCommand {
         #[command(flatten)]
         source: Source,
     },
+    /// Join a topic by its id, or by its name and creator, and subscribe to it.
+    Join {
+        /// The topic's id, or its name with --creator
+        topic: String,
+        /// The DID of the topic's creator: a name alone joins no topic, since any peer may use it
+        #[arg(long, value_name = "DID")]
+        creator: Option<String>,
+    },
+    /// Ask the peers that you named, and members of private topics here, which topics have a name.
+    Candidates {
+        /// The name
+        name: String,
+    },
     /// Forget a topic and its entries on this node.
     Delete {
         /// The topic's name or id
@@ -127,7 +140,7 @@ pub(super) enum GossipCommand {
         #[arg(long)]
         lines: bool,
     },
-    /// Ask peers for the entries of a topic; the node need not know it yet.
+    /// Receive the entries of a topic that was created or joined here; else the subscription waits.
     Subscribe {
         /// The topic's name or id
         topic: String,
@@ -150,7 +163,7 @@ pub(super) enum GossipCommand {
     /// Cursors of consumers that follow topics.
     #[command(subcommand)]
     Cursor(CursorCommand),
-    /// Ask peers for the entries of a topic no longer.
+    /// Receive no more entries of a topic.
     Unsubscribe {
         /// The name or id that was subscribed to
         topic: String,

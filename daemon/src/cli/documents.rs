@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::reply::brief::TopicBrief;
 use crate::control::reply::entries::Arrival;
 use crate::control::reply::peers::Peer;
 use crate::control::reply::{Plan, Snapshot};
@@ -14,6 +15,8 @@ use crate::control::reply::{Plan, Snapshot};
 /// All pages of entries as one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AllEntries {
+    /// The topic.
+    pub(super) topic: TopicBrief,
     /// The entries, in the order of delivery.
     pub(super) entries: Vec<Arrival>,
     /// The index of the last arrival in the list, or the one that was asked after.

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::documents::{AllEntries, Checked, Exported, Pruned, ShownPeers, Taken};
 use super::render::Show;
 use super::{salvage, wal};
+use crate::control::codes;
 use crate::control::reply::stream::StreamLine;
 use crate::control::reply::{self, Snapshot};
 use crate::control::server;
@@ -331,7 +332,8 @@ impl Script {
 
 fn entries_shown(data: &Value) -> Value {
     let page: reply::Entries = serde_json::from_value(data.clone()).expect("a page");
-    text(&AllEntries { entries: page.entries, last: page.last, more: page.more })
+    let reply::Entries { entries, last, more, topic, .. } = page;
+    text(&AllEntries { topic, entries, last, more })
 }
 
 fn peers_shown(data: &Value) -> Value {
@@ -414,6 +416,46 @@ fn subscriptions(script: &mut Script) {
     script.ask::<reply::Subscribed>("subscribe_pending", subscribe("x:later"));
     script.ask::<reply::Unsubscribed>("unsubscribe", unsubscribe("a:public"));
     script.ask::<reply::Unsubscribed>("unsubscribe_again", unsubscribe("a:public"));
+}
+
+fn joins(script: &mut Script) {
+    let join = |topic: &str| json!({ "cmd": "topic_join", "topic": topic });
+    let creator = Keypair::from_seed([5; 32]).did().to_string();
+    let by = |creator: &str| json!({ "cmd": "topic_join", "topic": "y:far", "creator": creator });
+    script.ask::<reply::TopicJoined>("topic_join", join("b:members"));
+    script.ask::<reply::TopicJoined>("topic_join_again", join("b:members"));
+    script.ask::<reply::TopicJoined>("topic_join_pending", join(&"7".repeat(64)));
+    script.ask::<reply::TopicJoined>("topic_join_by_creator", by(&creator));
+    script.refused("topic_join_bad_creator", by("did:icn:nobody"));
+    script.refused("topic_join_by_name_alone", join("y:far"));
+    let publish = json!({ "cmd": "publish", "topic": "y:far", "text": "to whom?" });
+    script.refused("publish_unbound", publish);
+    let publish =
+        json!({ "cmd": "publish", "topic": "b:members", "text": "described", "describe": true });
+    script.ask::<reply::Published>("publish_described", publish);
+    let search = json!({ "cmd": "topic_candidates", "name": "y:far", "search": true });
+    script.ask::<reply::TopicCandidates>("topic_candidates_unasked", search);
+    let candidate = |id: &str, admits: bool| {
+        json!({
+            "id": id.repeat(64), "creator": creator, "admits_this_node": admits,
+            "access": { "kind": "participants", "members": 3 }, "offered_by": [creator],
+        })
+    };
+    let candidates = json!([candidate("1", true), candidate("2", false)]);
+    let found = json!({ "name": "y:far", "asked": 2, "answered": 1, "candidates": candidates });
+    script.document::<reply::TopicCandidates>("topic_candidates_found", &found);
+    let pending = json!({
+        "lsn": 9, "pending": true, "already": false, "connected": 1, "topic": null,
+        "reference": format!("y:far@{creator}"),
+        "candidates": candidates,
+    });
+    script.document::<reply::TopicJoined>("topic_join_ambiguous", &pending);
+    let failure = Failure {
+        candidates: serde_json::from_value(candidates).expect("candidates"),
+        ..Failure::new(codes::UNBOUND_NAME, "No topic y:far was joined here.")
+    };
+    let text = lines(failure.to_string().as_bytes());
+    script.golden.check("unbound_with_candidates", &json!({ "error": failure, "text": text }));
 }
 
 /// What is sent and received on a connection that follows a topic.
@@ -737,6 +779,7 @@ fn replies_and_their_texts_are_as_ever() {
     topics(&mut script);
     entries(&mut script);
     subscriptions(&mut script);
+    joins(&mut script);
     streams(&mut script);
     cursors(&mut script);
     peers(&mut script);

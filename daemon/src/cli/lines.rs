@@ -101,7 +101,7 @@ fn send(
         if failed.load(Ordering::Acquire) || !next_line(&mut input, &mut line)? {
             break;
         }
-        let request = publication(topic, &line);
+        let request = publication(topic, &line, false);
         // The missing reply reports a node that has gone.
         if writeln!(requests, "{}", request.to_line()).is_err() {
             let _ = sent.send(());
@@ -124,13 +124,13 @@ fn send(
 }
 
 /// The request that publishes `payload`.
-pub(super) fn publication(topic: &str, payload: &[u8]) -> Request {
+pub(super) fn publication(topic: &str, payload: &[u8], describe: bool) -> Request {
     let topic = topic.to_owned();
     match std::str::from_utf8(payload) {
-        Ok(text) => Request::Publish { topic, text: Some(text.to_owned()), base64: None },
+        Ok(text) => Request::Publish { topic, text: Some(text.to_owned()), base64: None, describe },
         Err(_) => {
             let base64 = Some(data_encoding::BASE64.encode(payload));
-            Request::Publish { topic, text: None, base64 }
+            Request::Publish { topic, text: None, base64, describe }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod diff;
 mod entries;
 mod import;
+mod join;
 mod log;
 mod peers;
 mod salvage;

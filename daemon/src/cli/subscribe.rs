@@ -41,7 +41,8 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     if begun.pending {
         let _ = writeln!(
             io::stderr(),
-            "This node has no topic {topic:?} yet; the entries follow once it has."
+            "Pending: no topic {topic} was created or joined here. The entries follow once one was:\n  \
+             icnctl topic join ID, or icnctl topic join NAME --creator DID"
         );
     }
     acks.progress().begin(&begun);

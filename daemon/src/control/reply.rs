@@ -3,9 +3,11 @@
 //! `icnctl --json` prints the same documents. LSNs, sequence numbers, arrival indices, counts, bytes and
 //! times (ms since 1970) are numbers.
 
+pub mod brief;
 pub mod diff;
 pub mod entries;
 pub mod import;
+pub mod join;
 pub mod peers;
 pub mod snapshots;
 pub mod status;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::diff::Diff;
 pub use self::entries::{Entries, Published};
 pub use self::import::Imported;
+pub use self::join::{TopicCandidates, TopicJoined};
 pub use self::peers::{PeerAdded, PeerRemoved, Peers};
 pub use self::snapshots::{Deleted, Pinned, Plan, Restored, Snapshot, Snapshots, Verified};
 pub use self::status::{Digest, Identity, Status};
@@ -75,7 +78,8 @@ macro_rules! data {
 data! {
     Begun, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported, PeerAdded,
     PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status, Subscribed,
-    Subscriptions, TopicCreated, TopicDeleted, TopicShown, Topics, Unsubscribed, Verified,
+    Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined, TopicShown, Topics,
+    Unsubscribed, Verified,
 }
 
 impl Data {

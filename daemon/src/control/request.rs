@@ -71,6 +71,23 @@ pub enum Request {
         /// The name or id of the topic.
         topic: String,
     },
+    /// Joins a topic and subscribes to it. It is entered once a peer that may read it offers it.
+    TopicJoin {
+        /// The id of the topic, or its name.
+        topic: String,
+        /// The DID of the creator; a name is joined with it only.
+        #[serde(default)]
+        creator: Option<String>,
+    },
+    /// Lists what peers offer under a name. Asks peers that the operator named, and members of private
+    /// topics here; their answers appear in later replies.
+    TopicCandidates {
+        /// The name.
+        name: String,
+        /// Whether to ask; without it, only what is known is listed.
+        #[serde(default)]
+        search: bool,
+    },
     /// Publishes a message.
     Publish {
         /// The topic's name or id.
@@ -81,6 +98,9 @@ pub enum Request {
         /// The message as base64.
         #[serde(default)]
         base64: Option<String>,
+        /// Whether the reply describes the topic.
+        #[serde(default)]
+        describe: bool,
     },
     /// Subscribes to a topic.
     Subscribe {

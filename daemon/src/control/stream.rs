@@ -318,6 +318,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::reply::brief::{AccessBrief, TopicBrief};
     use crate::control::reply::entries::{Epoch, Payload};
 
     fn page(arrivals: &[u64], arrived: u64, more: bool) -> Entries {
@@ -328,7 +329,14 @@ mod tests {
             Arrival { arrival: *arrival, entry }
         };
         let entries = arrivals.iter().map(arrival).collect();
-        Entries { entries, last: 0, more, arrived }
+        let topic = TopicBrief {
+            id: "1".into(),
+            name: "a".into(),
+            creator: "a".into(),
+            created_here: false,
+            access: AccessBrief::Public,
+        };
+        Entries { entries, last: 0, more, arrived, topic }
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::failure::Failure;
 enum ChangeKind {
     Log(LogKey),
     Proof(LogKey),
+    /// What peers may read, or which peers are known.
+    Rights,
     Topics,
     Interests,
     Epoch,
@@ -25,6 +27,7 @@ impl ChangeKind {
             }
             Mutation::Freeze(entries) => Self::Proof(LogKey::of(&entries.0)),
             Mutation::CreateTopic(_) | Mutation::DeleteTopic(_) => Self::Topics,
+            Mutation::AddPeer { named: true, .. } | Mutation::RemovePeer(_) => Self::Rights,
             Mutation::Subscribe { by: Provenance::Local, .. }
             | Mutation::Unsubscribe { by: Provenance::Local, .. } => Self::Interests,
             Mutation::BeginEpoch(_) => Self::Epoch,
@@ -63,9 +66,10 @@ impl<D: Disk> Node<D> {
             (ChangeKind::Log(key), Outcome::Rejected(Reject::Equivocation))
             | (ChangeKind::Proof(key), Outcome::Done) => self.mesh.frozen(state, now_ms, key),
             (ChangeKind::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
-                self.mesh.topics_changed(state, now_ms);
+                self.mesh.rights_changed(state, now_ms);
                 self.pending.topics_changed();
             }
+            (ChangeKind::Rights, Outcome::Done) => self.mesh.rights_changed(state, now_ms),
             (ChangeKind::Interests, Outcome::Subscribed { .. } | Outcome::Done) => {
                 self.mesh.interests_changed(state, now_ms);
             }

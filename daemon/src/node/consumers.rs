@@ -1,6 +1,6 @@
 //! Consumers of a topic and their cursors.
 
-use icn_gossip::{Mutation, Provenance, Reject, TopicId, name_is_valid};
+use icn_gossip::{Mutation, Provenance, Reject, TopicId, TopicRef, name_is_valid};
 use icn_wal::disk::Disk;
 
 use super::Node;
@@ -21,7 +21,7 @@ impl<D: Disk> Node<D> {
         }
         let id = match self.state().resolve(&topic) {
             Ok(id) => id,
-            Err(Reject::UnknownTopic { .. }) if name_is_valid(&topic) => {
+            Err(Reject::UnknownTopic { .. }) if TopicRef::parse(&topic).is_some() => {
                 let pending = |(name, by, _)| name == topic && by == Provenance::Local;
                 if !self.state().subscriptions().any(pending) {
                     self.subscribe(now_ms, topic)?;

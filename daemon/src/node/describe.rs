@@ -1,12 +1,16 @@
 //! States, topics, entries and snapshots as replies describe them.
 
 use data_encoding::{BASE64, HEXLOWER};
-use icn_gossip::{KeyCard, Policy, Provenance, State, Stored, Topic, TopicId, View};
+use icn_gossip::{
+    AccessSummary, Did, KeyCard, Policy, Provenance, State, Stored, Topic, TopicId, View,
+};
 use icn_snapshot::{Decision, Integrity, Origin, RestoreWindow, Snapshot, digest};
 
 use super::machine::Machine;
 use crate::control::reply;
+use crate::control::reply::brief::{AccessBrief, TopicBrief};
 use crate::control::reply::entries::{Entry, Epoch, Payload};
+use crate::control::reply::join::Candidate;
 use crate::control::reply::snapshots as kept;
 use crate::control::reply::subscriptions::{Cursor, Subscription};
 use crate::control::reply::topics::{Access, Head, Scope};
@@ -19,12 +23,13 @@ pub(crate) fn state_digest(state: &Machine, lsn: u64) -> reply::Digest {
     reply::Digest { lsn, digest: HEXLOWER.encode(&digest(state)) }
 }
 
-pub(crate) fn topic(id: &TopicId, topic: &Topic) -> reply::topics::Topic {
+pub(crate) fn topic(state: &State, id: &TopicId, topic: &Topic) -> reply::topics::Topic {
     let spec = &topic.genesis.spec;
     reply::topics::Topic {
         id: id.to_string(),
         name: spec.name.clone(),
         creator: topic.genesis.creator.to_string(),
+        created_here: is_ours(state, &topic.genesis.creator),
         access: access(spec.access.view()),
         scope: match spec.scope {
             icn_gossip::Scope::Local => Scope::Local,
@@ -36,6 +41,41 @@ pub(crate) fn topic(id: &TopicId, topic: &Topic) -> reply::topics::Topic {
         retention_ms: spec.retention_ms,
         entries: topic.entries,
         bytes: topic.bytes,
+    }
+}
+
+/// A topic of the state in a few words.
+pub(crate) fn brief(state: &State, id: &TopicId) -> Option<TopicBrief> {
+    let genesis = &state.topic(id)?.genesis;
+    Some(TopicBrief {
+        id: id.to_string(),
+        name: genesis.spec.name.clone(),
+        creator: genesis.creator.to_string(),
+        created_here: is_ours(state, &genesis.creator),
+        access: access_brief(genesis.spec.access.view().summary()),
+    })
+}
+
+pub(crate) fn candidate(candidate: &icn_gossip::mesh::Candidate) -> Candidate {
+    Candidate {
+        id: candidate.id.to_string(),
+        creator: candidate.creator.to_string(),
+        access: access_brief(candidate.access),
+        admits_this_node: candidate.admits_us,
+        offered_by: candidate.offered_by.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn is_ours(state: &State, did: &Did) -> bool {
+    state.node().is_some_and(|node| node.did == *did)
+}
+
+fn access_brief(summary: AccessSummary) -> AccessBrief {
+    match summary {
+        AccessSummary::Public => AccessBrief::Public,
+        AccessSummary::Members(members) => AccessBrief::Participants { members: members as u64 },
+        AccessSummary::MinTrust(min_trust) => AccessBrief::MinTrust { min_trust },
+        AccessSummary::Sealed => AccessBrief::Sealed,
     }
 }
 
@@ -88,9 +128,10 @@ pub(crate) fn subscriber(by: Provenance) -> String {
 pub(crate) fn subscriptions(state: &State) -> reply::Subscriptions {
     let subscription = |(topic, by, wish): (&str, Provenance, &icn_gossip::Subscription)| {
         let id = wish.topic.map(|id| id.to_string());
+        let about = wish.topic.and_then(|id| brief(state, &id));
         let topic = topic.to_owned();
         let pending = id.is_none();
-        Subscription { topic, id, by: subscriber(by), since: wish.since_ms, pending }
+        Subscription { topic, id, about, by: subscriber(by), since: wish.since_ms, pending }
     };
     let cursor = |(id, name, arrival): (TopicId, &str, u64)| Cursor {
         topic: state.topic(&id).map(|topic| topic.genesis.spec.name.clone()),

@@ -53,7 +53,7 @@ fn topics(state: &State) -> Things<TopicRules> {
         retention_ms: topic.retention_ms,
     };
     let named = state.topics();
-    named.map(|(id, topic)| (id.to_string(), rules(describe::topic(id, topic)))).collect()
+    named.map(|(id, topic)| (id.to_string(), rules(describe::topic(state, id, topic)))).collect()
 }
 
 fn subscriptions(state: &State) -> Things<Wish> {

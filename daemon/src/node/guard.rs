@@ -49,6 +49,7 @@ impl Guard {
     pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
+        | Request::TopicJoin { topic, .. }
         | Request::Follow { topic, .. }
         | Request::Entries { topic, .. }) = request
         else {
@@ -98,6 +99,7 @@ mod tests {
             topic: topic.into(),
             text: Some(String::new()),
             base64: None,
+            describe: false,
         };
         assert_eq!(guard.check(&state, &entries("a")), Ok(()));
         assert_eq!(guard.check(&state, &publish("a")), Ok(()));

@@ -55,12 +55,14 @@ impl<D: Disk> Node<D> {
         // A full disk refuses the key; the next link brings it again.
         let known = self.state().peer(&did);
         if known.is_none_or(|known| known.card.issued_ms < card.issued_ms) {
-            let _ = self.commit(now_ms, Mutation::AddPeer { card, time_ms: now_ms });
+            let mutation = Mutation::AddPeer { card, named: false, time_ms: now_ms };
+            let _ = self.commit(now_ms, mutation);
         }
         if self.state().peer(&did).is_some_and(|known| known.address != Some(address)) {
             let _ = self.commit(now_ms, Mutation::SetAddress { did, address });
         }
-        self.mesh.up(&self.store.state().0, now_ms, link, did, binding);
+        let named = self.named.contains(&did);
+        self.mesh.up(&self.store.state().0, now_ms, link, did, binding, named);
     }
 
     pub(super) fn tick_mesh<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {

@@ -37,13 +37,14 @@ pub fn ask(state: &State, question: &Request) -> Option<Reply> {
 }
 
 fn topics(state: &State) -> Topics {
-    Topics { topics: state.topics().map(|(id, topic)| describe::topic(id, topic)).collect() }
+    let topics = state.topics().map(|(id, topic)| describe::topic(state, id, topic));
+    Topics { topics: topics.collect() }
 }
 
 fn show_topic(state: &State, name: &str) -> Reply {
     let id = state.resolve(name)?;
     let unknown = || Reject::UnknownTopic { name: name.to_owned() };
-    let topic = describe::topic(&id, state.topic(&id).ok_or_else(unknown)?);
+    let topic = describe::topic(state, &id, state.topic(&id).ok_or_else(unknown)?);
     Ok(TopicShown { topic, clock: describe::clock(state, id) }.into())
 }
 
@@ -63,7 +64,10 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
         last = arrival;
     }
     let more = state.entries(id, last).next().is_some();
-    Ok(Entries { entries: page, last, more, arrived: state.last_arrival(&id) }.into())
+    let arrived = state.last_arrival(&id);
+    let unknown = || Reject::UnknownTopic { name: id.to_string() };
+    let topic = describe::brief(state, &id).ok_or_else(unknown)?;
+    Ok(Entries { entries: page, last, more, arrived, topic }.into())
 }
 
 fn peers(state: &State) -> Peers {

@@ -5,7 +5,7 @@ use data_encoding::BASE64;
 use icn_gossip::limits::{PAYLOAD_BYTES_MAX, TRUST_MAX};
 use icn_gossip::{
     Access, Did, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicId,
-    TopicSpec,
+    TopicRef, TopicSpec,
 };
 use icn_wal::disk::Disk;
 
@@ -24,6 +24,7 @@ impl<D: Disk> Node<D> {
         topic: &str,
         text: Option<String>,
         base64: Option<&str>,
+        describe: bool,
     ) -> Reply {
         let payload = match (text, base64) {
             (Some(text), None) => text.into_bytes(),
@@ -42,7 +43,7 @@ impl<D: Disk> Node<D> {
             return Err(Reject::TooLarge { bytes: payload.len() }.into());
         }
         let node = self.node_id()?;
-        let id = self.state().resolve(topic)?;
+        let id = self.bound(topic)?;
         self.state().may_write(&id, &node.did)?;
         let node = self.in_own_epoch(now_ms, &id)?;
         let state = self.state();
@@ -62,9 +63,20 @@ impl<D: Disk> Node<D> {
         let (lsn, outcome) =
             self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
         match outcome {
-            Outcome::Appended { seq, arrival } => Ok(Published { lsn, seq, arrival }.into()),
+            Outcome::Appended { seq, arrival } => {
+                let topic = describe.then(|| describe::brief(self.state(), &id)).flatten();
+                Ok(Published { lsn, seq, arrival, topic }.into())
+            }
             _ => Err(Reject::OutOfOrder.into()),
         }
+    }
+
+    /// The topic that a message is published to: one that was created or joined here.
+    fn bound(&self, topic: &str) -> Result<TopicId, Failure> {
+        self.state().resolve(topic).map_err(|reject| match (&reject, TopicRef::parse(topic)) {
+            (Reject::UnknownTopic { .. }, Some(reference)) => self.unbound(reference),
+            _ => reject.into(),
+        })
     }
 
     pub(super) fn topic_create(&mut self, now_ms: u64, request: Request) -> Reply {
@@ -91,7 +103,7 @@ impl<D: Disk> Node<D> {
         if !icn_gossip::name_is_valid(&name) {
             return Err(Reject::BadName.into());
         }
-        // Two topics of one name may come from peers; this node creates none.
+        // Topics of one name may be joined; this node creates no second one.
         match self.state().resolve(&name) {
             Ok(id) => return Err(Reject::TopicExists { id }.into()),
             Err(Reject::UnknownTopic { .. }) => {}
@@ -115,7 +127,7 @@ impl<D: Disk> Node<D> {
         let id = genesis.id();
         let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
         let topic = self.state().topic(&id).ok_or_else(|| unknown(&id))?;
-        Ok(TopicCreated { lsn, topic: describe::topic(&id, topic) }.into())
+        Ok(TopicCreated { lsn, topic: describe::topic(self.state(), &id, topic) }.into())
     }
 
     pub(super) fn topic_delete(&mut self, now_ms: u64, topic: &str) -> Reply {

@@ -65,7 +65,10 @@ pub(crate) fn recover(
     }
     let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
     for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
-        tracing::warn!("The subscription to {name} is pending: the node knows no such topic yet");
+        tracing::warn!(
+            "The subscription to {name} is pending: no such topic was created or joined here. \
+             Join it: icnctl topic join ID"
+        );
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);

@@ -213,6 +213,21 @@ impl House {
         self.get(&["identity", "show", "--offline"])["did"].as_str().expect("a DID").to_owned()
     }
 
+    /// Makes a topic with the arguments `more`, joins it, and returns its id.
+    pub(crate) fn create(&self, name: &str, more: &[&str]) -> String {
+        let created = self.get(&[&["topic", "create", name][..], more].concat());
+        let id = created["topic"]["id"].as_str().expect("an id").to_owned();
+        self.get(&["topic", "join", &id]);
+        id
+    }
+
+    /// Joins a topic by its id, and waits until a peer has offered it.
+    pub(crate) fn join(&self, id: &str) {
+        until("the joined topic", || {
+            (self.get(&["topic", "join", id])["pending"] == false).then_some(())
+        });
+    }
+
     /// The texts of the entries of `topic`, in order of delivery.
     pub(crate) fn texts(&self, topic: &str) -> Vec<String> {
         let entries = self.get(&["gossip", "entries", topic]);

@@ -70,12 +70,10 @@ impl Site {
         self.wait_for_links(&vec![hosts - 1; hosts]);
     }
 
-    /// Makes the topic and subscribes every node to it.
+    /// Makes the topic, and joins it at every node.
     pub(crate) fn follow(&self) {
-        self.houses[0].get(&["topic", "create", TOPIC, "--public"]);
-        self.houses.iter().for_each(|house| drop(house.get(&["gossip", "subscribe", TOPIC])));
-        let known = |house: &House| house.ask(&["topic", "show", TOPIC]).0 == 0;
-        until("the topic everywhere", || self.houses.iter().all(known).then_some(()));
+        let id = self.houses[0].create(TOPIC, &["--public"]);
+        self.houses.iter().for_each(|house| house.join(&id));
     }
 
     pub(crate) fn publish(&self, host: usize, text: &str) {

@@ -11,7 +11,7 @@ use super::primitives::{
 use super::tag::{Root, Tag};
 use crate::bytes::ByteReader;
 use crate::entry::Entry;
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::limits::{FOUND_MAX, PAYLOAD_BYTES_MAX};
 use crate::topic::Genesis;
 
 /// Unknown message kinds below this one are skipped; from this one on they close the link.
@@ -19,7 +19,6 @@ const MUST_KNOW: u8 = 0x80;
 
 const MORE: u8 = 1;
 const GENESIS_MISSING: u8 = 1;
-const OF_A_NAME: u8 = 2;
 const LAST: u8 = 1;
 const UNSOLICITED: u8 = 2;
 
@@ -57,9 +56,7 @@ impl Message {
                 out.push(flag(*more, MORE));
                 put_list(&mut out, list, |out, interest| {
                     out.extend_from_slice(&interest.tag.0);
-                    out.push(
-                        flag(interest.missing, GENESIS_MISSING) | flag(interest.named, OF_A_NAME),
-                    );
+                    out.push(flag(interest.missing, GENESIS_MISSING));
                 });
                 1
             }
@@ -141,6 +138,15 @@ impl Message {
                 out.extend_from_slice(hash);
                 12
             }
+            Self::Find(tag) => {
+                out.extend_from_slice(&tag.0);
+                13
+            }
+            Self::Found { tag, list } => {
+                out.extend_from_slice(&tag.0);
+                put_list(&mut out, list, |out, genesis| put_bytes(out, &genesis.encode()));
+                14
+            }
         };
         (kind, out.into())
     }
@@ -165,7 +171,7 @@ impl Message {
     fn read(kind: u8, reader: &mut ByteReader<'_>) -> Option<Option<Self>> {
         Some(match kind {
             1 => Self::read_interests(reader),
-            2 => list(reader, |reader| Genesis::decode(bytes(reader)?)).map(Self::Topics),
+            2 => list(reader, read_genesis).map(Self::Topics),
             3 => list(reader, |reader| Some((Tag(reader.array()?), Root(reader.array()?))))
                 .map(Self::Roots),
             4 => list(reader, read_ask).map(Self::Ask),
@@ -179,6 +185,8 @@ impl Message {
                 .map(|entry| Self::Dispute(Box::new(entry))),
             11 => Self::read_proof(reader),
             12 => Self::read_base(reader),
+            13 => reader.array().map(Tag).map(Self::Find),
+            14 => Self::read_found(reader),
             _ => return None,
         })
     }
@@ -187,8 +195,8 @@ impl Message {
         let [more, false] = flags(reader)? else { return None };
         let list = list(reader, |reader| {
             let tag = Tag(reader.array()?);
-            let [missing, named] = flags(reader)?;
-            Some(Interest { tag, missing, named })
+            let [missing, false] = flags(reader)? else { return None };
+            Some(Interest { tag, missing })
         })?;
         Some(Self::Interests { more, list })
     }
@@ -239,6 +247,16 @@ impl Message {
     fn read_base(reader: &mut ByteReader<'_>) -> Option<Self> {
         Some(Self::Base { handle: varint(reader)?, seq: seq(reader)?, hash: reader.array()? })
     }
+
+    fn read_found(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let tag = Tag(reader.array()?);
+        let list = list(reader, read_genesis)?;
+        (list.len() <= FOUND_MAX).then_some(Self::Found { tag, list })
+    }
+}
+
+fn read_genesis(reader: &mut ByteReader<'_>) -> Option<Genesis> {
+    Genesis::decode(bytes(reader)?)
 }
 
 fn read_ask(reader: &mut ByteReader<'_>) -> Option<Ask> {

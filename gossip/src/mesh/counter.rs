@@ -46,8 +46,8 @@ counts! {
     Future = "future",
     /// A log was paused because the state's rules refuse an entry.
     Rules = "rules",
-    /// A topic was received that this node does not wait for.
-    TopicNotWanted = "topic_not_wanted",
+    /// An unasked offer of a topic was ignored, since the peer sends too many.
+    OfferIgnored = "offer_ignored",
     /// A head was announced of an author who may not write.
     HeadWithoutAccess = "head_without_access",
     /// A head was announced beyond the number kept for a link.
@@ -64,6 +64,10 @@ counts! {
     ProofWithoutEffect = "proof_without_effect",
     /// An author log was frozen.
     Frozen = "frozen",
+    /// A peer offered more candidates for a name than are kept.
+    CandidateLeftOut = "candidate_left_out",
+    /// Several topics match a join by name and creator.
+    AmbiguousJoin = "ambiguous_join",
     /// The operator subscribes to more topics than are announced to a peer.
     InterestsLeftOut = "interests_left_out",
 }

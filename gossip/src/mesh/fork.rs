@@ -1,5 +1,6 @@
 //! Forks, two histories by one author: their detection, proof and announcement.
 
+use super::link::Link;
 use super::message::Message;
 use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose};
 use crate::entry::Entry;
@@ -64,7 +65,8 @@ impl Mesh {
         self.charge_unless_frozen(state, now_ms, id, &key)
     }
 
-    /// Evidence against a log that is already frozen is late, not a fault.
+    /// Evidence against a log that is already frozen is late, not a fault. A peer that may not read the
+    /// topic is charged, as for an unknown topic.
     fn charge_unless_frozen(
         &mut self,
         state: &State,
@@ -72,7 +74,11 @@ impl Mesh {
         id: LinkId,
         key: &LogKey,
     ) -> Result<(), LinkError> {
-        if state.head(key).proof.is_some() { Ok(()) } else { self.charge(now_ms, id) }
+        let may_read = |link: &Link| link.tags.contains_key(&link.tag(&key.topic));
+        if state.head(key).proof.is_some() && self.links.get(&id).is_some_and(may_read) {
+            return Ok(());
+        }
+        self.charge(now_ms, id)
     }
 
     /// Whether evidence by this peer can freeze the log: both nodes share its topic.

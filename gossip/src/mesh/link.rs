@@ -6,22 +6,42 @@ use super::Batch;
 use super::digest::Parts;
 use super::message::{Interest, Message, Want};
 use super::tag::{Root, Tag};
+use crate::access::AccessSummary;
 use crate::did::Did;
 use crate::log::LogKey;
+use crate::state::State;
 use crate::topic::TopicId;
 
 /// A link to one peer.
 pub(super) struct Link {
     pub(super) peer: Did,
     pub(super) binding: [u8; 32],
-    /// The tags of the known topics that the peer may read. To the peer every other tag is unknown.
+    /// Whether the operator named the peer for this run of the node.
+    pub(super) named: bool,
+    /// Whether the peer is known: the operator named it, or it is a member of a private topic here.
+    pub(super) known: bool,
+    /// The tags of the entered topics that the peer may read. To the peer every other tag is unknown.
     pub(super) tags: BTreeMap<Tag, TopicId>,
     /// The peer's interests, and the received part of a newer list.
     pub(super) interests: Vec<Interest>,
     pub(super) incoming_interests: Vec<Interest>,
-    /// When this node's interests were last announced to the peer, and whether they changed since.
-    pub(super) interests_ms: Option<u64>,
+    /// Whether the peer has announced its interests.
+    pub(super) has_announced: bool,
+    /// The interests last announced to the peer, and whether they changed since.
+    pub(super) announced: Option<Vec<Interest>>,
     pub(super) interests_stale: bool,
+    pub(super) interests_budget: TokenBucket,
+    /// The topics whose genesis the peer was asked for and has not sent.
+    pub(super) asked: BTreeSet<TopicId>,
+    /// The topics that the peer may read and whose genesis it has sent.
+    pub(super) proven: BTreeSet<TopicId>,
+    /// The names for which the peer is asked, by FIND.
+    pub(super) finds: BTreeMap<String, Find>,
+    /// The topics that the peer was offered unasked.
+    pub(super) offered: BTreeSet<TopicId>,
+    /// Budgets for unasked offers: the peer's, and this node's own.
+    pub(super) offers_budget: TokenBucket,
+    pub(super) offering_budget: TokenBucket,
     /// The topics that the peer is interested in and may read.
     pub(super) shared: BTreeSet<TopicId>,
     /// The topics that the peer serves: those whose root it has announced.
@@ -46,6 +66,14 @@ pub(super) struct Link {
     pub(super) interests_unpersisted: bool,
 }
 
+/// How far the question for a name has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Find {
+    Due,
+    Asked,
+    Answered,
+}
+
 /// Everything to be sent to the peer about topics that it subscribes to.
 #[derive(Default)]
 pub(super) struct Serving {
@@ -61,6 +89,10 @@ pub(super) struct Serving {
     pub(super) announcing: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
     /// Topics whose genesis is to be sent.
     pub(super) offers: BTreeSet<TopicId>,
+    /// Topics to be offered unasked.
+    pub(super) unoffered: BTreeSet<TopicId>,
+    /// Tags of names whose FIND is to be answered.
+    pub(super) finds: BTreeSet<Tag>,
     /// Topics whose root is to be announced.
     pub(super) roots: BTreeSet<TopicId>,
     /// Disputes to be sent, by position, and frozen logs whose proof is to be sent.
@@ -148,16 +180,43 @@ const INBOUND_PER_SECOND: u64 = 50;
 const OUTBOUND_BURST: u32 = 50;
 const OUTBOUND_PER_SECOND: u64 = 20;
 
+/// This node's own rate of lists of interests.
+const INTERESTS_BURST: u32 = 10;
+const INTERESTS_PER_SECOND: u64 = 10;
+
+const _: () = assert!(INTERESTS_BURST + OUTBOUND_BURST < INBOUND_BURST);
+const _: () = assert!(INTERESTS_PER_SECOND + OUTBOUND_PER_SECOND < INBOUND_PER_SECOND);
+
+/// Unasked offers of a peer beyond this rate are ignored: each costs a signature check.
+const OFFERS_BURST: u32 = 100;
+const OFFERS_PER_SECOND: u64 = 2;
+
+/// This node's own rate of unasked offers: below what a peer heeds.
+const OFFERING_BURST: u32 = 64;
+const OFFERING_PER_SECOND: u64 = 1;
+
+const _: () = assert!(OFFERING_BURST < OFFERS_BURST && OFFERING_PER_SECOND < OFFERS_PER_SECOND);
+
 impl Link {
-    pub(super) fn new(peer: Did, binding: [u8; 32], now_ms: u64) -> Self {
+    pub(super) fn new(peer: Did, binding: [u8; 32], named: bool, now_ms: u64) -> Self {
         Self {
             peer,
             binding,
+            named,
+            known: false,
             tags: BTreeMap::new(),
             interests: Vec::new(),
             incoming_interests: Vec::new(),
-            interests_ms: None,
+            has_announced: false,
+            announced: None,
             interests_stale: false,
+            interests_budget: TokenBucket::new(INTERESTS_BURST, INTERESTS_PER_SECOND, now_ms),
+            asked: BTreeSet::new(),
+            proven: BTreeSet::new(),
+            finds: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            offers_budget: TokenBucket::new(OFFERS_BURST, OFFERS_PER_SECOND, now_ms),
+            offering_budget: TokenBucket::new(OFFERING_BURST, OFFERING_PER_SECOND, now_ms),
             shared: BTreeSet::new(),
             serves: BTreeSet::new(),
             serving: Serving::default(),
@@ -179,11 +238,27 @@ impl Link {
         Tag::of_topic(&self.binding, topic)
     }
 
+    /// Recomputes what the peer may read and whether it is known. Closed topics make no peer known.
+    pub(super) fn refresh_rights(&mut self, state: &State, closed: &BTreeSet<TopicId>) {
+        self.tags.clear();
+        self.known = self.named || state.peer(&self.peer).is_some_and(|peer| peer.named);
+        for (id, topic) in state.topics() {
+            if state.may_read(id, &self.peer).is_ok() {
+                self.tags.insert(self.tag(id), *id);
+                let access = topic.genesis.spec.access.view().summary();
+                let has_members = matches!(access, AccessSummary::Members(_));
+                self.known |= has_members && !closed.contains(id);
+            }
+        }
+    }
+
     /// How many items of any kind are kept in memory for the link.
     pub(super) fn tracked_items(&self) -> usize {
         let topics = self.interests.len() + self.incoming_interests.len() + self.shared.len();
+        let joins = self.finds.len() + self.asked.len() + self.proven.len() + self.offered.len();
         let forks = self.serves.len() + self.disputed.len() + self.proved.len();
         topics
+            + joins
             + forks
             + self.outbox.len()
             + self.serving.tracked_items()

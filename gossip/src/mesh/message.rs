@@ -18,7 +18,7 @@ pub enum Message {
         /// The topics of this message.
         list: Vec<Interest>,
     },
-    /// Carries topics that the receiver announced as missing.
+    /// Carries topics that the receiver announced as missing, or that name it as a member.
     Topics(Vec<Genesis>),
     /// Announces the roots of topics.
     Roots(Vec<(Tag, Root)>),
@@ -68,17 +68,25 @@ pub enum Message {
         /// The hash of the entry with that sequence number.
         hash: [u8; 32],
     },
+    /// Requests topics by the tag of their name.
+    Find(Tag),
+    /// Answers FIND.
+    Found {
+        /// The tag of the name.
+        tag: Tag,
+        /// The topics of that name which the receiver may read: at most
+        /// [`FOUND_MAX`](crate::limits::FOUND_MAX).
+        list: Vec<Genesis>,
+    },
 }
 
 /// A subscription, as a peer announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
-    /// The topic, or its name.
+    /// The topic.
     pub tag: Tag,
     /// The sender lacks the topic's genesis.
     pub missing: bool,
-    /// The tag is that of the topic's name.
-    pub named: bool,
 }
 
 /// A topic whose heads are requested.

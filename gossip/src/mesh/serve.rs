@@ -54,9 +54,11 @@ impl Mesh {
     pub(super) fn receive_want(
         &mut self,
         state: &State,
+        now_ms: u64,
         id: LinkId,
         wants: Vec<Want>,
     ) -> Result<(), LinkError> {
+        let mut is_served = true;
         for want in wants {
             let Some(link) = self.links.get(&id) else { return Ok(()) };
             let cursors = &link.serving.cursors;
@@ -68,7 +70,10 @@ impl Mesh {
             }
             let topic = link.tags.get(&want.tag).filter(|topic| link.shared.contains(topic));
             let reason = match topic {
-                None => Some(StopReason::NotServed),
+                None => {
+                    is_served = false;
+                    Some(StopReason::NotServed)
+                }
                 Some(&topic) => {
                     let key = LogKey { topic, author: want.author, epoch: want.epoch };
                     self.begin_cursor(state, id, key, &want)
@@ -78,7 +83,7 @@ impl Mesh {
                 self.send(id, Message::Stop { handle: want.handle, reason });
             }
         }
-        Ok(())
+        if is_served { Ok(()) } else { self.charge(now_ms, id) }
     }
 
     fn begin_cursor(
@@ -176,8 +181,20 @@ impl Mesh {
                 return Some(Message::Roots(roots));
             }
         }
+        if link.is_find_due()
+            && link.outbound_budget.take(self.now_ms)
+            && let Some(find) = link.next_find()
+        {
+            return Some(find);
+        }
+        if let Some(found) = link.next_found(state, &self.closed) {
+            return Some(found);
+        }
         if let Some(message) = link.next_announcement(state) {
             return Some(message);
+        }
+        if let Some(offer) = link.next_offer(state, self.now_ms) {
+            return Some(offer);
         }
         if let Some((topic, (parts, after))) = link.serving.announcing.pop_first() {
             return Some(announce_heads(state, link, topic, parts, after));

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::link::Link;
 use super::message::{Interest, Message, StopReason};
-use super::tag::Tag;
 use super::{LinkError, LinkId, Mesh};
 use crate::limits::INTERESTS_MAX;
 use crate::mutation::{Mutation, Provenance};
@@ -31,7 +29,12 @@ impl Mesh {
         }
         if !more {
             link.interests = std::mem::take(&mut link.incoming_interests);
+            link.has_announced = true;
             link.interests_unpersisted = true;
+            let missing = link.interests.iter().filter(|interest| interest.missing);
+            let missing = missing.filter_map(|interest| link.tags.get(&interest.tag));
+            let missing = missing.filter(|topic| !self.closed.contains(topic));
+            link.serving.offers.extend(missing.copied());
             self.persist_interests(state, now_ms, id);
             self.share(state, id);
         }
@@ -47,9 +50,8 @@ impl Mesh {
             return;
         }
         let by = Provenance::Peer(link.peer);
-        let subscriptions = link.interests.iter().filter(|interest| !interest.named);
-        let wanted: BTreeSet<TopicId> =
-            subscriptions.filter_map(|interest| link.tags.get(&interest.tag)).copied().collect();
+        let tags = link.interests.iter().filter_map(|interest| link.tags.get(&interest.tag));
+        let wanted: BTreeSet<TopicId> = tags.copied().collect();
         let wanted = wanted.into_iter().filter(|topic| state.may_read(topic, &link.peer).is_ok());
         let wanted: BTreeSet<String> = wanted.map(|topic| topic.to_string()).collect();
         let known: BTreeSet<String> = state
@@ -72,14 +74,8 @@ impl Mesh {
     pub(super) fn share(&mut self, state: &State, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let mut shared = BTreeSet::new();
-        let mut names = None;
         for interest in &link.interests {
-            let topic = if interest.named {
-                let names = names.get_or_insert_with(|| name_tags(state, link));
-                names.iter().find(|(tag, _)| *tag == interest.tag).map(|(_, topic)| *topic)
-            } else {
-                link.tags.get(&interest.tag).copied()
-            };
+            let topic = link.tags.get(&interest.tag).copied();
             // A peer that may not read a topic must not learn that it exists.
             let topic = topic.filter(|topic| !self.closed.contains(topic));
             let Some(topic) = topic.filter(|topic| state.may_read(topic, &link.peer).is_ok())
@@ -88,8 +84,6 @@ impl Mesh {
             };
             if !interest.missing {
                 shared.insert(topic);
-            } else {
-                link.serving.offers.insert(topic);
             }
         }
         let new: Vec<TopicId> = shared.difference(&link.shared).copied().collect();
@@ -106,11 +100,12 @@ impl Mesh {
             link.outbox.push_back(Message::Stop { handle, reason: StopReason::NotServed });
         }
         link.serving.roots.extend(new);
+        if link.has_announced {
+            let open = link.tags.values().filter(|topic| !self.closed.contains(topic));
+            let unshared = open.filter(|topic| !link.shared.contains(topic));
+            let unoffered = unshared.filter(|topic| !link.offered.contains(topic)).copied();
+            link.serving.unoffered = unoffered.collect();
+        }
         self.awake.insert(id);
     }
-}
-
-fn name_tags(state: &State, link: &Link) -> Vec<(Tag, TopicId)> {
-    let tag = |name: &str| Tag::of_name(&link.binding, name);
-    state.topics().map(|(id, topic)| (tag(&topic.genesis.spec.name), *id)).collect()
 }

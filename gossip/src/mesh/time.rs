@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::link::{Link, Pause};
 use super::{Counter, LinkId, Mesh};
 use crate::log::LogKey;
-use crate::mutation::Provenance;
 use crate::state::State;
 
 /// The mean interval at which roots are announced again, to one link in turn.
@@ -32,10 +31,14 @@ impl Mesh {
         self.gaps.retain(|_, until_ms| now_ms < until_ms.saturating_add(Pause::MOST_MS));
         due.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
         self.drop_stalled_sources(state, now_ms);
+        self.forget_searches(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.announce_interests(state, now_ms, id));
-        let paced = |link: &Link| !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
+        let paced = |link: &Link| {
+            let topics = !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
+            topics || link.is_find_due() || !link.serving.unoffered.is_empty()
+        };
         let paced = self.links.iter().filter(|(_, link)| paced(link));
         self.awake.extend(paced.map(|(id, _)| *id));
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
@@ -45,15 +48,11 @@ impl Mesh {
         }
         self.round_ms = now_ms + ROUND_MS / 2 + jitter % ROUND_MS;
         self.round += 1;
+        self.repeat_joins(state, now_ms);
         let Some(id) = ids.get(self.round % ids.len().max(1)).copied() else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         link.serving.roots.extend(link.shared.iter().copied());
         self.awake.insert(id);
-        let mut own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        if own.any(|(_, _, subscription)| subscription.topic.is_none()) {
-            // An offered topic may have been refused for lack of room; ask for it again.
-            self.announce_interests(state, now_ms, id);
-        }
     }
 
     /// Advances the elapsed time by the wall clock. A wall clock that is set back stops no timer.

@@ -4,18 +4,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::link::ActiveWant;
-use super::message::{Head, Interest, Message, StopReason, Want, WireEntry};
+use super::message::{Head, Message, StopReason, Want, WireEntry};
 use super::tag::{Root, Tag};
 use super::{Action, Batch, Counter, IDLE_MS, LinkError, LinkId, Mesh, Purpose, Step, hash_prefix};
 use crate::entry::{Entry, Position};
-use crate::limits::{IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, SERVED_MAX, WANTS_MAX};
+use crate::limits::{SERVED_MAX, WANTS_MAX};
 use crate::log::{Log, LogKey};
-use crate::mutation::Provenance;
 use crate::state::State;
-use crate::topic::{Genesis, TopicId};
-
-/// The least time between two announcements of this node's interests to a peer.
-const INTERESTS_PAUSE_MS: u64 = 100;
+use crate::topic::TopicId;
 
 /// How long other peers have to announce a log from its beginning.
 const MISSING_START_MS: u64 = 2000;
@@ -23,64 +19,7 @@ const MISSING_START_MS: u64 = 2000;
 /// How long other peers have to announce entries that are missing in the middle of a log.
 const MISSING_MIDDLE_MS: u64 = 30_000;
 
-/// Whether an operator's subscription waits for this topic. Of two topics with its name one suffices.
-pub(super) fn is_wanted(state: &State, genesis: &Genesis) -> bool {
-    let subscriptions = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-    let mut pending = subscriptions.filter(|(_, _, subscription)| subscription.topic.is_none());
-    pending.any(|(name, ..)| genesis.is_called(name)) && state.topic(&genesis.id()).is_none()
-}
-
 impl Mesh {
-    /// Announces all topics that the operator subscribes to, or defers it: peers limit the rate.
-    pub(super) fn announce_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let paused = link
-            .interests_ms
-            .is_some_and(|announced_ms| now_ms < announced_ms + INTERESTS_PAUSE_MS);
-        link.interests_stale = paused || link.in_flight >= IN_FLIGHT_BYTES_MAX;
-        if link.interests_stale {
-            return;
-        }
-        link.interests_ms = Some(now_ms);
-        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
-        for (name, _, subscription) in own {
-            let (tag, missing, named) = match (subscription.topic, name.parse()) {
-                (Some(topic), _) => (link.tag(&topic), false, false),
-                (None, Ok(topic)) => (link.tag(&topic), true, false),
-                (None, Err(_)) => (Tag::of_name(&link.binding, name), true, true),
-            };
-            interests.insert(tag, Interest { tag, missing, named });
-        }
-        if interests.len() > INTERESTS_MAX {
-            self.count(Counter::InterestsLeftOut);
-        }
-        let list = interests.into_values().take(INTERESTS_MAX).collect();
-        self.send(id, Message::Interests { more: false, list });
-    }
-
-    pub(super) fn receive_topics(
-        &mut self,
-        state: &State,
-        now_ms: u64,
-        id: LinkId,
-        list: Vec<Genesis>,
-    ) -> Result<(), LinkError> {
-        for genesis in list {
-            if is_wanted(state, &genesis) {
-                genesis.verify().map_err(|_| LinkError::BadSignature)?;
-                self.steps.push_back(Step::AddTopic(Box::new(genesis)));
-                continue;
-            }
-            self.count(Counter::TopicNotWanted);
-            // A topic that another peer delivered first is no fault.
-            if state.topic(&genesis.id()).is_none() {
-                self.charge(now_ms, id)?;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn receive_roots(
         &mut self,
         state: &State,

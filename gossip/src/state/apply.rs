@@ -1,12 +1,14 @@
 //! Applies mutations: the only code that changes the state.
 
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
+use crate::card::KeyCard;
 use crate::entry::Entry;
 use crate::limits::SUBSCRIBERS_MAX;
 use crate::log::{LogKey, Relation};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
 use crate::topic::{Genesis, TopicId, name_is_valid};
+use crate::topic_ref::TopicRef;
 
 impl State {
     /// Applies the mutation that was logged as `lsn`. Total and deterministic: an inadmissible mutation is
@@ -34,17 +36,7 @@ impl State {
                 None => Err(Reject::Identity),
             },
             Mutation::Prune { topic, through } => Ok(self.prune(topic, through)),
-            Mutation::AddPeer { card, time_ms } => {
-                let known = self.peers.get(&card.did);
-                if known.is_some_and(|known| known.card.issued_ms >= card.issued_ms) {
-                    return Outcome::Duplicate;
-                }
-                let trust = known.map_or(0, |known| known.trust);
-                let address = known.and_then(|known| known.address);
-                self.unsigned_keys.remove(&card.did);
-                self.peers.insert(card.did, Peer { card, trust, added_ms: time_ms, address });
-                Ok(Outcome::Done)
-            }
+            Mutation::AddPeer { card, named, time_ms } => Ok(self.keep_card(card, named, time_ms)),
             Mutation::SetAddress { did, address } => Ok(match self.peers.get_mut(&did) {
                 Some(peer) if peer.address != Some(address) => {
                     peer.address = Some(address);
@@ -97,8 +89,10 @@ impl State {
         let waiting: Vec<_> = self
             .subscriptions
             .iter()
-            .filter(|((name, _), subscription)| {
-                subscription.topic.is_none() && genesis.is_called(name)
+            .filter(|((text, _), subscription)| {
+                let reference = TopicRef::parse(text);
+                let is_meant = reference.is_some_and(|reference| reference.matches(&genesis));
+                subscription.topic.is_none() && is_meant
             })
             .map(|(key, subscription)| {
                 (key.clone(), Subscription { topic: Some(id), ..*subscription })
@@ -143,11 +137,7 @@ impl State {
     ) -> Result<Outcome, Reject> {
         let topic = match self.resolve(&name) {
             Ok(id) => Some(id),
-            Err(Reject::UnknownTopic { .. })
-                if name_is_valid(&name) || name.parse::<TopicId>().is_ok() =>
-            {
-                None
-            }
+            Err(Reject::UnknownTopic { .. }) if TopicRef::parse(&name).is_some() => None,
             Err(reject) => return Err(reject),
         };
         if let (Some(id), Provenance::Peer(did)) = (topic, by) {
@@ -173,6 +163,24 @@ impl State {
             Some(_) => Outcome::Done,
             None => Outcome::Duplicate,
         }
+    }
+
+    fn keep_card(&mut self, card: KeyCard, named: bool, time_ms: u64) -> Outcome {
+        let did = card.did;
+        let Some(known) = self.peers.get_mut(&did) else {
+            self.unsigned_keys.remove(&did);
+            let peer = Peer { card, trust: 0, added_ms: time_ms, address: None, named };
+            self.peers.insert(did, peer);
+            return Outcome::Done;
+        };
+        let is_newer = known.card.issued_ms < card.issued_ms;
+        if is_newer {
+            (known.card, known.added_ms) = (card, time_ms);
+        }
+        // A link, which brings a newer card, does not take back that the operator named the peer.
+        let becomes_named = named && !known.named;
+        known.named |= named;
+        if is_newer || becomes_named { Outcome::Done } else { Outcome::Duplicate }
     }
 
     fn append(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Result<Outcome, Reject> {

@@ -174,6 +174,8 @@ pub(super) struct PeerDoc {
     pub(super) added: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<Text<SocketAddr>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) named: bool,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -56,6 +56,7 @@ impl State {
                     added_ms: peer.added_ms,
                     added: moment(peer.added_ms),
                     address: peer.address.map(Text),
+                    named: peer.named,
                 })
             }),
             unsigned_keys: Each(|| {

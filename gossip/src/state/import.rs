@@ -20,6 +20,7 @@ use crate::limits::{CURSORS_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId, TopicSpec, name_is_valid};
+use crate::topic_ref::TopicRef;
 
 /// The most arrivals that a document may state. Arrivals near the end of `u64` would leave a topic no
 /// room for further entries.
@@ -263,16 +264,21 @@ impl State {
             let id = subscription.id.map(|id| id.0);
             match id {
                 None => {
-                    let waits =
-                        name_is_valid(&subscription.topic) && !names.contains(&*subscription.topic);
-                    check(waits, path("topic"), "no subscription can wait for this name")?;
+                    let waits = match TopicRef::parse(&subscription.topic) {
+                        Some(TopicRef::Id(id)) => !self.topics.contains_key(&id),
+                        Some(TopicRef::Name(name)) => !names.contains(name),
+                        Some(by) => !self.topics.values().any(|topic| by.matches(&topic.genesis)),
+                        None => false,
+                    };
+                    check(waits, path("topic"), "no subscription can wait for this topic")?;
                 }
                 Some(id) => {
                     let topic = self.topics.get(&id);
                     let topic =
                         topic.ok_or_else(|| Fault::at(path("id"), "the topic is unknown"))?;
-                    let named = subscription.topic == topic.genesis.spec.name;
-                    let meant = named || subscription.topic == id.to_string();
+                    let reference = TopicRef::parse(&subscription.topic);
+                    let is_meant = |reference: TopicRef<'_>| reference.matches(&topic.genesis);
+                    let meant = reference.is_some_and(is_meant);
                     check(meant, path("topic"), "this is not the name of the topic")?;
                     check(may_ever_read(topic, by), path("by"), "the topic is closed to it")?;
                 }
@@ -301,7 +307,8 @@ impl State {
         derived("added", &peer.added, &moment(peer.added_ms))?;
         check(peer.trust <= TRUST_MAX, "trust", "trust is at most 1000")?;
         let address = peer.address.as_ref().map(|address| address.0);
-        let kept = Peer { card, trust: peer.trust, added_ms: peer.added_ms, address };
+        let PeerDoc { trust, added_ms, named, .. } = *peer;
+        let kept = Peer { card, trust, added_ms, address, named };
         check(self.peers.insert(peer.did.0, kept).is_none(), "did", "the peer is listed twice")
     }
 

@@ -141,7 +141,7 @@ mod tests {
             entry(1, [0; 32], "other"),
             subscribe(Provenance::Local),
             subscribe(Provenance::Peer(other.did())),
-            Mutation::AddPeer { card: KeyCard::sign(&other, [4; 32], 1), time_ms: 1 },
+            Mutation::AddPeer { card: KeyCard::sign(&other, [4; 32], 1), named: false, time_ms: 1 },
             Mutation::AddUnsignedKey { did: unsigned, x25519: [6; 32], time_ms: 1 },
             Mutation::MoveCursor { topic, name: "reader".into(), arrival: 1 },
         ] {

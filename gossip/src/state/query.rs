@@ -9,6 +9,7 @@ use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::reject::Reject;
 use crate::topic::TopicId;
+use crate::topic_ref::TopicRef;
 
 /// The number of items of each kind in a state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,23 +43,31 @@ impl State {
         self.node
     }
 
-    /// The topic with this name or id.
+    /// The entered topic that `text` refers to, as a [`TopicRef`].
     ///
     /// # Errors
     /// [`Reject::UnknownTopic`] for no such topic, [`Reject::Ambiguous`] for several with this name.
-    pub fn resolve(&self, name: &str) -> Result<TopicId, Reject> {
-        if let Ok(id) = name.parse::<TopicId>()
-            && self.topics.contains_key(&id)
-        {
-            return Ok(id);
+    pub fn resolve(&self, text: &str) -> Result<TopicId, Reject> {
+        let unknown = || Reject::UnknownTopic { name: text.into() };
+        let reference = TopicRef::parse(text).ok_or_else(unknown)?;
+        if let TopicRef::Id(id) = reference {
+            return self.topics.contains_key(&id).then_some(id).ok_or_else(unknown);
         }
-        let named = self.topics.iter().filter(|(_, topic)| topic.genesis.spec.name == name);
+        let named = self.topics.iter().filter(|(_, topic)| reference.matches(&topic.genesis));
         let ids: Vec<TopicId> = named.map(|(id, _)| *id).collect();
         match ids.as_slice() {
-            [] => Err(Reject::UnknownTopic { name: name.into() }),
+            [] => Err(unknown()),
             [id] => Ok(*id),
-            _ => Err(Reject::Ambiguous { name: name.into(), ids }),
+            _ => Err(Reject::Ambiguous { name: text.into(), ids }),
         }
+    }
+
+    /// The topics that the operator has joined and whose genesis is missing, as they were referred to.
+    pub fn joins(&self) -> impl Iterator<Item = TopicRef<'_>> {
+        let own = self.subscriptions.iter().filter(|((_, by), _)| *by == Provenance::Local);
+        let pending = own.filter(|(_, subscription)| subscription.topic.is_none());
+        let references = pending.filter_map(|((text, _), _)| TopicRef::parse(text));
+        references.filter(|reference| !matches!(reference, TopicRef::Name(_)))
     }
 
     /// All known topics.

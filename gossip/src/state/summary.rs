@@ -151,7 +151,7 @@ mod tests {
             Mutation::Init { did, network, epoch: 9 },
             Mutation::CreateTopic(genesis),
             Mutation::Subscribe { topic, by, time_ms: 1 },
-            Mutation::AddPeer { card, time_ms: 1 },
+            Mutation::AddPeer { card, named: false, time_ms: 1 },
             Mutation::AddUnsignedKey {
                 did: Keypair::from_seed([5; 32]).did(),
                 x25519: [6; 32],

@@ -144,7 +144,7 @@ fn unrequested_entries_close_the_link() {
 fn exceeding_a_limit_closes_the_link() {
     let (mut node, topic) = public();
     node.up(1, 2);
-    let one = Interest { tag: Tag([0; 16]), missing: false, named: false };
+    let one = Interest { tag: Tag([0; 16]), missing: false };
     let half = Message::Interests { more: true, list: vec![one; INTERESTS_MAX / 2 + 1] };
     node.receive(1, half.clone());
     node.receive(1, half);
@@ -166,7 +166,9 @@ fn exceeding_a_limit_closes_the_link() {
         interest(3, &topic),
         ask(3, &topic),
         Message::Roots(vec![(tag(3, &topic), root(7))]),
-        Message::Topics(vec![genesis(2, "unwanted", &Access::public(), 1)]),
+        Message::Find(Tag([1; 16])),
+        Message::Found { tag: Tag([1; 16]), list: Vec::new() },
+        Log::new(2, icn_gossip::TopicId::from_bytes([5; 32]), 1).want(3, 4, 0),
         Message::Dispute(Box::new(Log::of(3, topic, &["x"]).entries[0].clone())),
     ] {
         node.up_with(3, 2, &topic);
@@ -178,7 +180,7 @@ fn exceeding_a_limit_closes_the_link() {
         assert_eq!(node.closed.pop(), Some((3, "too_many")), "{flood:?}");
         assert!((100..300).contains(&received), "{received}");
     }
-    assert_eq!(node.count("too_many"), 7);
+    assert_eq!(node.count("too_many"), 9);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Messages and their bytes.
 
 use icn_gossip::Access;
-use icn_gossip::limits::SEQ_MAX;
+use icn_gossip::limits::{FOUND_MAX, SEQ_MAX};
 use icn_gossip::mesh::{Head, Interest, Message, Root, StopReason, Tag, Want, WireEntry};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -40,8 +40,8 @@ fn entries() -> impl Strategy<Value = Vec<WireEntry>> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let interest = (tags(), any::<bool>(), any::<bool>());
-    let interest = interest.prop_map(|(tag, missing, named)| Interest { tag, missing, named });
+    let interest = (tags(), any::<bool>());
+    let interest = interest.prop_map(|(tag, missing)| Interest { tag, missing });
     let head = (0..5_u8, any::<u64>(), number(), any::<[u8; 16]>());
     let head = head.prop_map(|(seed, epoch, seq, hash)| {
         let author = did(seed);
@@ -52,8 +52,10 @@ fn message() -> impl Strategy<Value = Message> {
         let author = did(seed);
         Want { handle, tag, author, epoch, after, hash }
     });
-    let topic = ("[a-z]{1,20}", any::<u64>())
-        .prop_map(|(name, nonce)| genesis(2, &name, &Access::public(), nonce));
+    let topic = || {
+        ("[a-z]{1,20}", any::<u64>())
+            .prop_map(|(name, nonce)| genesis(2, &name, &Access::public(), nonce))
+    };
     let reason = prop_oneof![
         Just(StopReason::Ceased),
         Just(StopReason::NotServed),
@@ -65,7 +67,9 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (any::<bool>(), vec(interest, 0..9))
             .prop_map(|(more, list)| Message::Interests { more, list }),
-        vec(topic, 0..3).prop_map(Message::Topics),
+        vec(topic(), 0..3).prop_map(Message::Topics),
+        tags().prop_map(Message::Find),
+        (tags(), vec(topic(), 0..=FOUND_MAX)).prop_map(|(tag, list)| Message::Found { tag, list }),
         vec((tags(), any::<[u8; 16]>().prop_map(Root)), 0..9).prop_map(Message::Roots),
         vec((0..6_u8, any::<[u8; 16]>()), 0..9).prop_map(ask),
         (tags(), any::<bool>(), any::<bool>(), vec(head, 0..9)).prop_map(

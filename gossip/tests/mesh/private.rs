@@ -1,9 +1,9 @@
 //! A peer that may not read a topic learns nothing of it.
 
-use icn_gossip::Access;
 use icn_gossip::mesh::{Interest, Message, Root, Tag};
+use icn_gossip::{Access, Mutation, TopicId};
 
-use crate::rig::{Log, Node, ask, binding, did, interest, tag};
+use crate::rig::{Log, Node, ask, binding, did, genesis, interest, tag};
 
 #[test]
 fn an_outsider_learns_nothing_even_with_the_id_and_entries() {
@@ -17,12 +17,9 @@ fn an_outsider_learns_nothing_even_with_the_id_and_entries() {
     node.publish(topic, "also");
 
     node.up(2, 3);
-    let name = Tag::of_name(&binding(2), "a");
-    let list = vec![
-        Interest { tag: tag(2, &topic), missing: true, named: false },
-        Interest { tag: name, missing: true, named: true },
-    ];
+    let list = vec![Interest { tag: tag(2, &topic), missing: true }];
     node.receive(2, Message::Interests { more: false, list });
+    node.receive(2, Message::Find(Tag::of_name(&binding(2), "a")));
     node.receive(2, interest(2, &topic));
     node.receive(2, Message::Roots(vec![(tag(2, &topic), Root([7; 16]))]));
     node.receive(2, ask(2, &topic));
@@ -54,8 +51,92 @@ fn a_want_for_an_unreadable_topic_is_answered_like_one_for_an_unknown_topic() {
     node.take_sent(1);
     node.receive(1, Log::new(2, topic, 1).want(1, 4, 0));
     let unreadable = node.take_sent(1);
-    let unknown = icn_gossip::TopicId::from_bytes([5; 32]);
+    let unknown = TopicId::from_bytes([5; 32]);
     node.receive(1, Log::new(2, unknown, 1).want(1, 4, 0));
     assert_eq!(unreadable, node.take_sent(1));
     assert_eq!(unreadable.len(), 1);
+}
+
+/// A node with one public topic and, if `secrets`, with private ones, joins and a pending subscription.
+fn node(secrets: bool) -> (Node, Vec<TopicId>) {
+    let mut node = Node::new(1);
+    let public = genesis(1, "open", &Access::public(), 1);
+    let members = Access::participants(vec![did(1), did(2)]);
+    let [made, joined, missing] =
+        [(1, 2), (2, 3), (2, 4)].map(|(creator, nonce)| genesis(creator, "shut", &members, nonce));
+    node.commit(Mutation::CreateTopic(public.clone()));
+    node.subscribe("open");
+    let ids = [&public, &made, &joined, &missing].map(icn_gossip::Genesis::id).to_vec();
+    if secrets {
+        for genesis in [made, joined] {
+            let id = genesis.id().to_string();
+            node.commit(Mutation::CreateTopic(genesis));
+            node.subscribe(&id);
+        }
+        node.subscribe(&missing.id().to_string());
+        node.subscribe("coop:ledger");
+        node.subscribe(&format!("coop:plans@{}", did(2)));
+    }
+    (node, ids)
+}
+
+/// All that a stranger with every id and a dictionary of names is sent, message by message.
+fn transcript(secrets: bool) -> Vec<Vec<Message>> {
+    let (mut node, ids) = node(secrets);
+    let mut transcript = Vec::new();
+    node.up(7, 2);
+    node.up(1, 3);
+    let mut tell = |node: &mut Node, message: Option<Message>| {
+        if let Some(message) = message {
+            node.receive(1, message);
+        }
+        transcript.push(node.take_sent(1));
+    };
+    tell(&mut node, None);
+    let all = |missing: bool| {
+        let interest = |id: &TopicId| Interest { tag: tag(1, id), missing };
+        Message::Interests { more: false, list: ids.iter().map(interest).collect() }
+    };
+    tell(&mut node, Some(all(true)));
+    tell(&mut node, Some(all(false)));
+    for name in ["open", "shut", "coop:ledger", "coop:plans"] {
+        tell(&mut node, Some(Message::Find(Tag::of_name(&binding(1), name))));
+        // Topics of the stranger's own that name this node, and forged ones by others.
+        let members = Access::participants(vec![did(1), did(3)]);
+        let trap = genesis(3, name, &members, 1);
+        tell(&mut node, Some(Message::Topics(vec![trap.clone()])));
+        let tag = Tag::of_name(&binding(1), name);
+        tell(&mut node, Some(Message::Found { tag, list: vec![trap] }));
+    }
+    for (handle, id) in (1..).zip(&ids) {
+        tell(&mut node, Some(Message::Roots(vec![(tag(1, id), Root([7; 16]))])));
+        tell(&mut node, Some(ask(1, id)));
+        tell(&mut node, Some(Log::new(2, *id, 9).want(1, handle, 0)));
+        let entry = Log::of(2, *id, &["forged"]).entries[0].clone();
+        tell(&mut node, Some(Message::Dispute(Box::new(entry))));
+    }
+    // The operator goes on, and a member comes and goes.
+    if secrets {
+        node.publish(ids[1], "secret");
+        node.publish(ids[2], "secret");
+        node.unsubscribe(&ids[2].to_string());
+        node.subscribe("coop:other");
+        node.mesh.search(node.now_ms, "coop:other");
+        node.work();
+    }
+    node.down(7);
+    node.up(8, 2);
+    for _ in 0..120 {
+        node.advance(1000);
+        tell(&mut node, None);
+    }
+    assert_eq!(node.closed, []);
+    transcript
+}
+
+#[test]
+fn a_stranger_with_every_id_and_name_is_sent_the_same_whatever_the_node_holds_back() {
+    let bare = transcript(false);
+    assert!(bare.iter().flatten().count() > 10, "a stranger shares the public topic");
+    assert_eq!(transcript(true), bare);
 }

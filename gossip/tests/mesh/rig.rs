@@ -122,7 +122,7 @@ pub(crate) fn ask(link: u64, topic: &TopicId) -> Message {
 }
 
 pub(crate) fn interest(link: u64, topic: &TopicId) -> Message {
-    let list = vec![Interest { tag: tag(link, topic), missing: false, named: false }];
+    let list = vec![Interest { tag: tag(link, topic), missing: false }];
     Message::Interests { more: false, list }
 }
 
@@ -181,9 +181,14 @@ impl Node {
     }
 
     pub(crate) fn up(&mut self, link: u64, peer: u8) {
+        self.up_named(link, peer, false);
+    }
+
+    /// Connects a peer, which the operator has named or not.
+    pub(crate) fn up_named(&mut self, link: u64, peer: u8, named: bool) {
         let card = KeyCard::sign(&keypair(peer), [peer; 32], 1);
-        self.commit(Mutation::AddPeer { card, time_ms: self.now_ms });
-        self.mesh.up(&self.state, self.now_ms, LinkId(link), did(peer), binding(link));
+        self.commit(Mutation::AddPeer { card, named: false, time_ms: self.now_ms });
+        self.mesh.up(&self.state, self.now_ms, LinkId(link), did(peer), binding(link), named);
         self.work();
     }
 
@@ -274,10 +279,15 @@ impl Node {
         self.mesh.counts().find(|(known, _)| *known == name).map_or(0, |(_, count)| count)
     }
 
-    /// The messages sent over a link that could reveal a topic: all but INTERESTS and STOP.
+    /// The messages sent over a link that could reveal a topic: all but STOP and those with an empty list.
     pub(crate) fn revealed(&mut self, link: u64) -> Vec<Message> {
         let mut sent = self.take_sent(link);
-        sent.retain(|message| !matches!(message, Message::Interests { .. } | Message::Stop { .. }));
+        sent.retain(|message| match message {
+            Message::Interests { list, .. } => !list.is_empty(),
+            Message::Found { list, .. } => !list.is_empty(),
+            Message::Stop { .. } => false,
+            _ => true,
+        });
         sent
     }
 
@@ -325,7 +335,7 @@ impl Node {
                 self.mesh.frozen(state, now_ms, key);
             }
             (Some(key), Outcome::Done) if freeze => self.mesh.frozen(state, now_ms, key),
-            _ if topics => self.mesh.topics_changed(state, now_ms),
+            _ if topics => self.mesh.rights_changed(state, now_ms),
             _ if interests => self.mesh.interests_changed(state, now_ms),
             _ if epoch => self.mesh.epoch_begun(),
             _ => {}

@@ -3,7 +3,7 @@
 use icn_gossip::mesh::{Head, LinkId, Message, StopReason};
 use icn_gossip::{Access, Mutation, Provenance, TopicId};
 
-use crate::rig::{EPOCH, Log, Node, ask, did, interest, root, tag};
+use crate::rig::{EPOCH, Log, Node, ask, did, genesis, interest, root, tag};
 
 fn public() -> (Node, TopicId) {
     Node::with_topic(1, &Access::public())
@@ -311,11 +311,14 @@ fn a_clock_set_back_stops_no_timer() {
     node.now_ms -= 900_000;
     node.up_with(2, 3, &topic);
     node.receive(2, log.heads(2));
+    let other = genesis(1, "something-else", &Access::public(), 1);
+    node.commit(Mutation::CreateTopic(other));
     node.subscribe("something-else");
     node.advance(20_000);
     let sent = node.take_sent(2);
     assert!(sent.iter().any(|message| matches!(message, Message::Roots(_))), "{sent:?}");
-    let listed = |message: &Message| matches!(message, Message::Interests { list, .. } if list.iter().any(|one| one.named));
+    let listed =
+        |message: &Message| matches!(message, Message::Interests { list, .. } if list.len() == 2);
     assert!(sent.iter().any(listed));
     assert!(sent.iter().any(|message| matches!(message, Message::Want(_))), "not stalled");
     for _ in 0..20 {

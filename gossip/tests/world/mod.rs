@@ -102,7 +102,12 @@ impl World {
                 self.append(b % 3 + 1, topic, u64::from(c % 7 / 6), payload[usize::from(a) % 5]);
             }
             (6, _) => {
-                let name = topic.filter(|_| b > 200).map_or(name, |topic| topic.to_string());
+                let name = match b {
+                    150..=175 => TopicId::from_bytes([c; 32]).to_string(),
+                    176..=200 => format!("{name}@{}", keypair(c % 3 + 1).did()),
+                    201.. => topic.map_or(name, |topic| topic.to_string()),
+                    _ => name,
+                };
                 self.apply(Mutation::Subscribe { topic: name, by, time_ms });
             }
             (7, _) if b % 2 == 0 => {
@@ -116,7 +121,7 @@ impl World {
             }
             (9, _) => {
                 let card = KeyCard::sign(&keypair(b % 4 + 2), [c; 32], time_ms);
-                self.apply(Mutation::AddPeer { card, time_ms });
+                self.apply(Mutation::AddPeer { card, named: c % 2 == 0, time_ms });
             }
             (10, _) => {
                 let did = keypair(b % 4 + 2).did();
@@ -187,7 +192,9 @@ pub(crate) fn sample() -> State {
         subscription("coop:ledger", Provenance::Peer(ana)),
         subscription(&news.to_string(), Provenance::Peer(ben)),
         subscription("not:yet", Provenance::Local),
-        Mutation::AddPeer { card: KeyCard::sign(&keypair(2), [5; 32], 7), time_ms: 8 },
+        subscription(&format!("not:yet@{ana}"), Provenance::Local),
+        subscription(&"5".repeat(64), Provenance::Local),
+        Mutation::AddPeer { card: KeyCard::sign(&keypair(2), [5; 32], 7), named: true, time_ms: 8 },
         Mutation::AddUnsignedKey { did: ben, x25519: [6; 32], time_ms: 9 },
     ];
     for mutation in mutations {

@@ -16,7 +16,7 @@ async fn both_ends_report_the_same_link() {
     let mut b = Node::new(2);
     a.dial(&b);
     let (in_a, in_b) = tokio::join!(a.next(), b.next());
-    let LinkEvent::Up { binding, card, dialled: true, address, version: 0, .. } = in_a else {
+    let LinkEvent::Up { binding, card, dialled: true, address, version: 1, .. } = in_a else {
         panic!("{in_a:?}")
     };
     assert_eq!(card.did, b.did());

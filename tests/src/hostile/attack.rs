@@ -155,7 +155,9 @@ impl Hostile {
                 let name = self.names[at].clone();
                 let access = Access::public().encode();
                 let spec = TopicSpec::new(name, access, 1);
-                vec![Message::Topics(vec![Genesis::sign(&self.keypair, NETWORK, spec, random)])]
+                let tag = Tag::of_name(&peer_link.binding, &spec.name);
+                let clones = vec![Genesis::sign(&self.keypair, NETWORK, spec, random)];
+                vec![Message::Topics(clones.clone()), Message::Found { tag, list: clones }]
             }
             Attack::Equivocate => {
                 let author = self.keypair.did();
@@ -222,7 +224,7 @@ impl Hostile {
                 vec![match self.rng.below(4) {
                     0 => (kind, body.slice(..cut)),
                     1 => (self.rng.byte(), body),
-                    2 => (self.rng.byte() % 14, noise.into()),
+                    2 => (self.rng.byte() % 16, noise.into()),
                     _ => (kind, [&body[..], &noise].concat().into()),
                 }]
             }

@@ -7,10 +7,12 @@ use crate::cli::documents::AllEntries;
 use crate::control::reply::Published;
 use crate::control::reply::entries::{Entry, Payload};
 use crate::control::reply::stream::StreamLine;
+use crate::text::topics::brief;
 use crate::text::{moment, printable, short_did};
 
 impl Show for AllEntries {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{}", brief(&self.topic))?;
         for arrival in &self.entries {
             writeln!(out, "#{:<7} {}", arrival.entry.lsn, line(&arrival.entry))?;
         }
@@ -20,7 +22,11 @@ impl Show for AllEntries {
 
 impl Show for Published {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "Published as message {}, durable at #{}", self.seq, self.lsn)
+        write!(out, "Published as message {}, durable at #{}", self.seq, self.lsn)?;
+        match &self.topic {
+            Some(topic) => writeln!(out, ", in {}", brief(topic)),
+            None => writeln!(out),
+        }
     }
 }
 

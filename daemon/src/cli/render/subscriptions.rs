@@ -6,17 +6,20 @@ use super::Show;
 use crate::cli::table::Table;
 use crate::control::reply::{CursorDeleted, Subscribed, Subscriptions, Unsubscribed};
 use crate::text::moment;
+use crate::text::topics::{access, brief, creator};
 
 impl Show for Subscribed {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let pending =
-            "Subscribed, pending: no such topic is known here yet; it begins when one is.";
-        let text = match (self.already, self.pending) {
-            (true, _) => "Already subscribed.",
-            (false, true) => pending,
-            (false, false) => "Subscribed.",
-        };
-        writeln!(out, "{text}")
+        let already = if self.already { "Already subscribed" } else { "Subscribed" };
+        let name = &self.name;
+        if let Some(topic) = &self.topic {
+            return writeln!(out, "{already}: {}", brief(topic));
+        }
+        writeln!(out, "{already}, pending: no topic {name} was created or joined here.")?;
+        writeln!(out, "Nothing is sent to peers because of it. To enter the topic:")?;
+        writeln!(out, "  by its id                 icnctl topic join ID")?;
+        writeln!(out, "  by its name and creator   icnctl topic join {name} --creator DID")?;
+        writeln!(out, "  see what peers offer      icnctl topic candidates {name}")
     }
 }
 
@@ -30,10 +33,17 @@ impl Show for Unsubscribed {
 
 impl Show for Subscriptions {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut wishes = Table::new(&["TOPIC", "BY", "SINCE", "STATE"]);
+        let columns = ["TOPIC", "BY", "SINCE", "STATE", "ACCESS", "CREATOR"];
+        let mut wishes = Table::new(&columns);
         for wish in &self.subscriptions {
             let state = if wish.pending { "pending" } else { "active" };
-            wishes.row([wish.topic.clone(), wish.by.clone(), moment(wish.since), state.into()]);
+            let (rule, by) = match &wish.about {
+                Some(topic) => (access(topic.access), creator(topic.created_here, &topic.creator)),
+                None => Default::default(),
+            };
+            let since = moment(wish.since);
+            let topic = wish.about.as_ref().map_or(&wish.topic, |topic| &topic.name);
+            wishes.row([topic.clone(), wish.by.clone(), since, state.into(), rule, by]);
         }
         if wishes.is_empty() {
             writeln!(out, "No subscriptions yet.")?;

@@ -6,15 +6,17 @@ use super::Show;
 use crate::cli::table::Table;
 use crate::control::reply::topics::{Access, Scope, Topic};
 use crate::control::reply::{TopicCreated, TopicDeleted, TopicShown, Topics};
+use crate::text::topics::creator;
 use crate::text::{bytes, counted};
 
 impl Show for Topics {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut table = Table::new(&["NAME", "ACCESS", "ENTRIES", "ID"]);
+        let mut table = Table::new(&["NAME", "ACCESS", "CREATOR", "ENTRIES", "ID"]);
         for topic in &self.topics {
             let name = topic.name.clone();
-            let id = topic.id.clone();
-            table.row([name, access(&topic.access), topic.entries.to_string(), id]);
+            let creator = creator(topic.created_here, &topic.creator);
+            let entries = topic.entries.to_string();
+            table.row([name, access(&topic.access), creator, entries, topic.id.clone()]);
         }
         if table.is_empty() {
             let command = "icnctl topic create coop:ledger";

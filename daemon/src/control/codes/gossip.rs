@@ -15,15 +15,15 @@ entries! {
         "Choose such a name: icnctl topic create coop:ledger";
     UNKNOWN_TOPIC: "ICN-E0302", FAILED,
         "This node has no topic of this name or id.",
-        "The name is mistyped, the topic was deleted, or no peer has announced it yet.",
-        "List the topics: icnctl topic list. Ask peers for one: icnctl gossip subscribe TOPIC";
+        "The name or id is mistyped, the topic was deleted, or it was not created or joined here.",
+        "List the topics: icnctl topic list. Join one: icnctl topic join ID";
     AMBIGUOUS_TOPIC: "ICN-E0303", FAILED,
         "Several topics have this name.",
         "Different creators may give their topics the same name.",
         "Use the id of the topic instead of its name: icnctl topic list";
     TOPIC_EXISTS: "ICN-E0304", FAILED,
         "The topic exists already.",
-        "This node has created it, or a peer has announced one of this name.",
+        "This node has created or joined one of this name.",
         "See it: icnctl topic show TOPIC. Or choose another name.";
     SEALED_TOPIC: "ICN-E0305", REFUSED,
         "The topic is sealed: this version cannot read its access rule.",
@@ -64,6 +64,11 @@ entries! {
         "The last start recovered a state that is weaker than the one that was kept.",
         "See what has changed: icnctl status. Restore a snapshot from before that, or start the \
          version of icnd that wrote it.";
+    UNBOUND_NAME: "ICN-E0314", FAILED,
+        "No topic of this name was created or joined here.",
+        "A name is an alias: peers may offer any topic under it, so a name alone enters none.",
+        "See what peers offer: icnctl topic candidates NAME. Then join one: \
+         icnctl topic join ID, or icnctl topic join NAME --creator DID";
     BAD_CARD: "ICN-E0320", FAILED,
         "The text is not a key card.",
         "It is cut short or changed, or its signature does not match its DID.",

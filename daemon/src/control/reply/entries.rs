@@ -6,6 +6,8 @@ use std::num::ParseIntError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::brief::TopicBrief;
+
 /// The epoch of an author's log: a random 64-bit number. It is text in JSON, since many programs round
 /// numbers above 2^53.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +91,8 @@ pub struct Entries {
     pub more: bool,
     /// The index of the last arrival in the topic.
     pub arrived: u64,
+    /// The topic.
+    pub topic: TopicBrief,
 }
 
 /// A message was published.
@@ -100,4 +104,7 @@ pub struct Published {
     pub seq: u64,
     /// The index of the arrival in the topic, from 1.
     pub arrival: u64,
+    /// The topic, if the request asks to describe it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicBrief>,
 }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::brief::TopicBrief;
+
 /// A topic was subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Subscribed {
@@ -12,6 +14,10 @@ pub struct Subscribed {
     pub pending: bool,
     /// Whether there was such a subscription already.
     pub already: bool,
+    /// The name or id that was subscribed to.
+    pub name: String,
+    /// The topic; null while the subscription is pending.
+    pub topic: Option<TopicBrief>,
 }
 
 /// A subscription ended.
@@ -39,6 +45,8 @@ pub struct Subscription {
     pub topic: String,
     /// The id of the topic; null while no such topic is known.
     pub id: Option<String>,
+    /// The topic; null while no such topic is known.
+    pub about: Option<TopicBrief>,
     /// The subscriber: `local`, or the DID of a peer.
     pub by: String,
     /// When the subscription was made: ms since 1970.

@@ -14,6 +14,8 @@ pub struct Topic {
     pub name: String,
     /// The DID of the creator.
     pub creator: String,
+    /// Whether this node is the creator.
+    pub created_here: bool,
     /// Who may read and write.
     pub access: Access,
     /// How far the topic is meant to reach.

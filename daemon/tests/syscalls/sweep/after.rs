@@ -76,6 +76,7 @@ pub(crate) fn check(house: &House, friend: &Friend, promised: &Promised) {
             topic: TOPIC.into(),
             text: Some("afterwards".into()),
             base64: None,
+            describe: false,
         });
         assert_eq!(published["seq"], 1, "a place that a copy of the node may have used");
     }

@@ -138,6 +138,7 @@ impl Script {
                 topic: TOPIC.into(),
                 text: Some(text),
                 base64: None,
+                describe: false,
             })?;
             let fate = to.fate(published);
             to.lines.last_mut()?.1 = fate;

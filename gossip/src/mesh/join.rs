@@ -1,0 +1,290 @@
+//! Enters the topics that the operator has joined: what is offered, asked and accepted.
+//!
+//! Invariant: an unknown peer receives the same messages whatever the operator has joined or searches for.
+//! Only a peer that has proven to read a topic, or that created it, is asked for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::link::{Find, Link};
+use super::message::{Interest, Message};
+use super::tag::Tag;
+use super::{Counter, LinkError, LinkId, Mesh, Step};
+use crate::did::Did;
+use crate::limits::{FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, PROVEN_MAX, TRUST_MAX};
+use crate::mutation::Provenance;
+use crate::state::State;
+use crate::topic::{Genesis, TopicId, name_is_valid};
+use crate::topic_ref::TopicRef;
+
+/// The bytes after which a FOUND takes no further genesis.
+const FOUND_BYTES: usize = 128 << 10;
+
+/// The most FIND on one link that wait for their answer.
+const FINDS_MAX: usize = 64;
+
+/// Whether the operator has joined this topic, and it can be entered.
+pub(super) fn is_joined(state: &State, genesis: &Genesis) -> bool {
+    state.joins().any(|join| join.enters(genesis)) && can_enter(state, genesis)
+}
+
+/// Whether the topic is missing, the state accepts it, and this node may read it. A genesis that the state
+/// refuses would be logged each time that it is offered.
+fn can_enter(state: &State, genesis: &Genesis) -> bool {
+    let Some(node) = state.node() else { return false };
+    state.topic(&genesis.id()).is_none()
+        && genesis.network == node.network
+        && name_is_valid(&genesis.spec.name)
+        && admits(genesis, &node.did)
+}
+
+/// Whether the topic may ever let `did` read. Trust counts as full: a node trusts itself.
+fn admits(genesis: &Genesis, did: &Did) -> bool {
+    let access = genesis.spec.access.view();
+    access.admits(did, TRUST_MAX) || (access.is_open() && genesis.creator == *did)
+}
+
+impl Mesh {
+    /// Announces the topics that the operator subscribes to and the peer may know of, if the list has
+    /// changed. Defers it if the peer would get too many lists.
+    pub(super) fn announce_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let mut list = link.interests_to_announce(state, &self.closed);
+        if link.announced.as_ref() == Some(&list) {
+            link.interests_stale = false;
+            return;
+        }
+        let full = link.in_flight >= IN_FLIGHT_BYTES_MAX;
+        link.interests_stale = full || !link.interests_budget.take(now_ms);
+        if link.interests_stale {
+            return;
+        }
+        link.announced = Some(list.clone());
+        let joins = state.joins().filter_map(|join| match join {
+            TopicRef::Id(topic) => Some(topic),
+            _ => None,
+        });
+        link.asked = joins.filter(|topic| link.proven.contains(topic)).collect();
+        if list.len() > INTERESTS_MAX {
+            list.truncate(INTERESTS_MAX);
+            self.count(Counter::InterestsLeftOut);
+        }
+        self.send(id, Message::Interests { more: false, list });
+    }
+
+    /// Asks peers again for what is missing: they may have had nothing to offer, or this node no room.
+    pub(super) fn repeat_joins(&mut self, state: &State, now_ms: u64) {
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let is_missing = |list: &Vec<Interest>| list.iter().any(|interest| interest.missing);
+            if link.announced.as_ref().is_some_and(is_missing) {
+                link.announced = None;
+            }
+            self.announce_interests(state, now_ms, id);
+            self.find_joins(state, id, true);
+        }
+    }
+
+    /// Asks the creator of a topic that the operator has joined by name. Other peers do not learn the name.
+    pub(super) fn find_joins(&mut self, state: &State, id: LinkId, again: bool) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        for join in state.joins() {
+            if let TopicRef::NameBy(name, creator) = join
+                && link.peer == creator
+            {
+                let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
+                if again && *find == Find::Answered {
+                    *find = Find::Due;
+                }
+                self.awake.insert(id);
+            }
+        }
+    }
+
+    pub(super) fn receive_topics(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        list: Vec<Genesis>,
+    ) -> Result<(), LinkError> {
+        for genesis in list {
+            let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+            let topic = genesis.id();
+            let was_asked = link.asked.remove(&topic);
+            // An unasked genesis is handled alike whether it is joined, known or neither.
+            if !was_asked && !link.offers_budget.take(now_ms) {
+                self.count(Counter::OfferIgnored);
+                continue;
+            }
+            genesis.verify().map_err(|_| LinkError::BadSignature)?;
+            if admits(&genesis, &link.peer) && link.proven.len() < PROVEN_MAX {
+                link.proven.insert(topic);
+            }
+            let is_of_creator = genesis.creator == link.peer;
+            if can_enter(state, &genesis) && state.joins().any(|join| join == TopicRef::Id(topic)) {
+                self.steps.push_back(Step::AddTopic(Box::new(genesis)));
+            } else if is_of_creator {
+                // The creator may have just made the topic that is joined by its name.
+                self.find_joins(state, id, true);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive_find(
+        &mut self,
+        now_ms: u64,
+        id: LinkId,
+        tag: Tag,
+    ) -> Result<(), LinkError> {
+        self.charge(now_ms, id)?;
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        link.serving.finds.insert(tag);
+        if link.serving.finds.len() > FINDS_MAX {
+            return Err(LinkError::TooMany);
+        }
+        self.awake.insert(id);
+        Ok(())
+    }
+
+    pub(super) fn receive_found(
+        &mut self,
+        state: &State,
+        now_ms: u64,
+        id: LinkId,
+        tag: Tag,
+        list: Vec<Genesis>,
+    ) -> Result<(), LinkError> {
+        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
+        let Some(name) = link.answered(tag) else {
+            // The search may be forgotten meanwhile.
+            return self.charge(now_ms, id);
+        };
+        let peer = link.peer;
+        let Some(node) = state.node() else { return Ok(()) };
+        for genesis in &list {
+            if genesis.spec.name != name || genesis.network != node.network {
+                return Err(LinkError::Unasked);
+            }
+            genesis.verify().map_err(|_| LinkError::BadSignature)?;
+            let admits_us = admits(genesis, &node.did);
+            if !self.candidates.add(&name, genesis, admits_us, peer, now_ms) {
+                self.count(Counter::CandidateLeftOut);
+            }
+        }
+        let mut unique: BTreeMap<TopicId, Genesis> =
+            list.into_iter().map(|genesis| (genesis.id(), genesis)).collect();
+        unique.retain(|_, genesis| genesis.creator == peer && is_joined(state, genesis));
+        // Anybody can repeat an old topic of the creator, so only the creator says which one is meant.
+        if unique.len() > 1 {
+            self.count(Counter::AmbiguousJoin);
+        } else if let Some((_, genesis)) = unique.pop_first() {
+            self.steps.push_back(Step::AddTopic(Box::new(genesis)));
+        }
+        Ok(())
+    }
+
+    /// Searches for topics of a name: asks every known peer, also those that have answered before.
+    pub fn search(&mut self, now_ms: u64, name: &str) {
+        let now_ms = self.advance_clock(now_ms);
+        self.candidates.search(name, now_ms);
+        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.known) {
+            let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
+            if *find == Find::Answered {
+                *find = Find::Due;
+            }
+            self.awake.insert(*id);
+        }
+    }
+
+    /// Forgets old searches, also on the links.
+    pub(super) fn forget_searches(&mut self, state: &State, now_ms: u64) {
+        self.candidates.forget(now_ms);
+        let joined = |name: &str| {
+            let mut joins = state.joins();
+            joins.any(|join| matches!(join, TopicRef::NameBy(of, _) if of == name))
+        };
+        for link in self.links.values_mut() {
+            link.finds.retain(|name, _| self.candidates.contains(name) || joined(name));
+        }
+    }
+}
+
+impl Link {
+    /// The interests that this peer may know of. It may read each topic, or has proven that it does where
+    /// the genesis is missing. Sorted by tag, so that the order shows nothing.
+    fn interests_to_announce(&self, state: &State, closed: &BTreeSet<TopicId>) -> Vec<Interest> {
+        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+        let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
+        for (text, _, subscription) in own {
+            let (topic, missing) = match (subscription.topic, TopicRef::parse(text)) {
+                (Some(topic), _) => (topic, false),
+                (None, Some(TopicRef::Id(topic))) => (topic, true),
+                (None, _) => continue,
+            };
+            let may_know = if missing {
+                self.proven.contains(&topic)
+            } else {
+                !closed.contains(&topic) && state.may_read(&topic, &self.peer).is_ok()
+            };
+            if may_know {
+                let tag = self.tag(&topic);
+                interests.insert(tag, Interest { tag, missing });
+            }
+        }
+        interests.into_values().collect()
+    }
+
+    /// The name whose FIND has this tag, which is answered now.
+    fn answered(&mut self, tag: Tag) -> Option<String> {
+        let binding = self.binding;
+        let mut asked = self.finds.iter_mut().filter(|(_, find)| **find == Find::Asked);
+        let (name, find) = asked.find(|(name, _)| Tag::of_name(&binding, name) == tag)?;
+        *find = Find::Answered;
+        Some(name.clone())
+    }
+
+    /// The next FIND, if one is due and not too many wait for their answer.
+    pub(super) fn next_find(&mut self) -> Option<Message> {
+        let asked = self.finds.values().filter(|find| **find == Find::Asked).count();
+        let due = self.finds.iter_mut().find(|(_, find)| **find == Find::Due);
+        let (name, find) = due.filter(|_| asked < FINDS_MAX)?;
+        *find = Find::Asked;
+        Some(Message::Find(Tag::of_name(&self.binding, name)))
+    }
+
+    pub(super) fn is_find_due(&self) -> bool {
+        self.finds.values().any(|find| *find == Find::Due)
+    }
+
+    /// The next answer to a FIND of the peer: topics of that name that it may read.
+    pub(super) fn next_found(
+        &mut self,
+        state: &State,
+        closed: &BTreeSet<TopicId>,
+    ) -> Option<Message> {
+        let tag = self.serving.finds.pop_first()?;
+        let open = self.tags.values().filter(|id| !closed.contains(id));
+        let topics = open.filter_map(|id| state.topic(id)).map(|topic| &topic.genesis);
+        let named = topics.filter(|genesis| Tag::of_name(&self.binding, &genesis.spec.name) == tag);
+        let mut bytes = 0;
+        let fitting = named.take(FOUND_MAX).take_while(|genesis| {
+            bytes += genesis.encode().len();
+            bytes <= FOUND_BYTES
+        });
+        Some(Message::Found { tag, list: fitting.cloned().collect() })
+    }
+
+    /// The next offer: a topic that the peer may read and has announced no interest in. The peer may have
+    /// joined it, and reveals that only to a peer that has shown the genesis.
+    pub(super) fn next_offer(&mut self, state: &State, now_ms: u64) -> Option<Message> {
+        let topic = *self.serving.unoffered.first()?;
+        if !self.offering_budget.take(now_ms) {
+            return None;
+        }
+        self.serving.unoffered.remove(&topic);
+        self.offered.insert(topic);
+        state.topic(&topic).map(|topic| Message::Topics(vec![topic.genesis.clone()]))
+    }
+}
