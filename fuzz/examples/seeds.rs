@@ -282,7 +282,14 @@ fn messages() -> Seeds {
     let wire = WireEntry { kind: 1, access_version: 1, time_ms: 6, signature, payload };
     let entries = Message::Entries { handle: 0, first: 1, list: vec![wire] };
     let base = Message::Base { handle: 0, seq: 5, hash: [2; 32] };
+    let access = Access::participants(vec![keypair().did(), author]).encode();
+    let spec = TopicSpec::new("joined".into(), access, 5);
+    let genesis = Genesis::sign(&Keypair::from_seed([3; 32]), [1; 32], spec, 7);
+    let name = Tag::of_name(&mesh::BINDING, "joined");
     let all = [
+        ("offer", vec![Message::Topics(vec![genesis.clone()])]),
+        ("find", vec![Message::Find(name)]),
+        ("found", vec![Message::Found { tag: name, list: vec![genesis] }]),
         ("interests", vec![Message::Interests { more: false, list }]),
         ("roots", vec![Message::Roots(vec![(tag, Root([3; 16]))])]),
         ("ask", vec![Message::Ask(vec![Ask { tag, digests: Digests::default() }])]),

@@ -136,7 +136,7 @@ impl Node {
         thread::spawn(move || {
             let mut line = Vec::new();
             while answers.next_line(&mut line).is_ok() {
-                reply_from_line(&line).expect("a publication that is taken");
+                reply_from_line::<Value>(&line).expect("a publication that is taken");
             }
         });
         self.running = Some(Running { process, publications });
