@@ -68,7 +68,10 @@ fn main() -> Measured<()> {
     let disk = FsDisk::create(directory.path())?;
     let (mut store, _) = Store::<Machine, _>::open(&disk, Policy::default())?;
     let author = Keypair::from_seed([1; 32]);
-    store.commit(1, Mutation::Init { did: author.did(), network: NETWORK, epoch: EPOCH })?;
+    store.commit(
+        1,
+        Mutation::Init { did: author.did(), network: NETWORK, epoch: EPOCH, clock: None },
+    )?;
     for number in 0..TOPICS {
         let topic = create(&mut store, &author, number)?;
         for entry in 0..entries / TOPICS {

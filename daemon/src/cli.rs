@@ -27,8 +27,8 @@ use icn_wal::Lsn;
 use serde::Serialize;
 
 use self::args::{
-    Cli, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source, StateCommand,
-    TopicCommand, WalArgs, WalCommand,
+    Cli, ClockCommand, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source,
+    StateCommand, TopicCommand, WalArgs, WalCommand,
 };
 use self::documents::{AllEntries, ShownPeers};
 use self::render::Show;
@@ -81,6 +81,10 @@ fn act(cli: Cli) -> Result<(), Failure> {
         Command::Wal(command) => ctl.wal(command),
         Command::State(StateCommand::Digest { lsn, source }) => {
             ctl.show::<reply::Digest>(source, &Request::Digest { lsn })
+        }
+        Command::Clock(ClockCommand::Show) => ctl.show::<reply::Clock>(ONLINE, &Request::ClockShow),
+        Command::Clock(ClockCommand::Confirm) => {
+            ctl.show::<reply::Clock>(ONLINE, &Request::ClockConfirm)
         }
         Command::Identity(IdentityCommand::Show(source)) => {
             ctl.show::<reply::Identity>(source, &Request::Identity)

@@ -1,8 +1,12 @@
-//! The one place that reads the wall clock.
+//! The one place that reads clocks: the wall clock, and the time that has passed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Wall-clock time in ms since 1970, 0 for a clock before that. It may jump: no order depends on it.
+use icn_gossip::Now;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Wall-clock time in ms since 1970, 0 for a clock before that. It may jump: no order and no deadline
+/// depends on it.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -11,4 +15,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time since the machine has started, in ms. It counts suspended time, and no operator can set it.
+#[must_use]
+pub fn elapsed_ms() -> u64 {
+    let since = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(since.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// Both clocks.
+#[must_use]
+pub fn now() -> Now {
+    Now { wall_ms: now_ms(), elapsed_ms: elapsed_ms() }
 }

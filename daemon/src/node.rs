@@ -4,6 +4,7 @@
 //! Invariant: every effect carries the LSN it waits for. It leaves through the release gate of the shell
 //! alone, once that LSN is durable.
 
+mod clock;
 mod commit;
 mod consumers;
 pub mod describe;
@@ -25,6 +26,8 @@ pub mod work;
 
 use std::collections::BTreeSet;
 
+use clock::NodeClock;
+
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
@@ -34,7 +37,9 @@ use snapshots::{SAVES_MAX, SCRUB_MS};
 pub use turn::{Effect, Inputs, Output, Turn};
 
 use icn_gossip::mesh::Mesh;
-use icn_gossip::{Did, KeyCard, Keypair, Mutation, NodeId, Outcome, Provenance, Reject, State};
+use icn_gossip::{
+    ClockStamp, Did, KeyCard, Keypair, Mutation, NodeId, Now, Outcome, Provenance, Reject, State,
+};
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
 
@@ -42,7 +47,8 @@ use self::guard::Guard;
 use self::machine::Machine;
 use self::work::Work;
 use crate::control::codes;
-use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
+use crate::control::reply::clock::{ClockDoubt, HeldBack};
+use crate::control::reply::{Clock, PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
 use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
 
@@ -67,6 +73,9 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     mesh: Mesh,
+    clock: NodeClock,
+    /// The machine's clocks in this turn.
+    machine: Now,
     /// The peers that the operator named for this run.
     named: BTreeSet<Did>,
     pending: PendingNotifications,
@@ -92,9 +101,9 @@ impl<D: Disk> Node<D> {
         policy: Policy,
         identity: Identity,
         rng: Box<dyn Rng>,
-        now_ms: u64,
+        now: Now,
     ) -> Result<Self, Failure> {
-        Self::open_watched(disk, policy, identity, rng, now_ms, |_| {})
+        Self::open_watched(disk, policy, identity, rng, now, |_| {})
     }
 
     /// As [`open`](Self::open); calls `watch` now and then with the number of replayed records.
@@ -106,7 +115,7 @@ impl<D: Disk> Node<D> {
         policy: Policy,
         identity: Identity,
         mut rng: Box<dyn Rng>,
-        now_ms: u64,
+        now: Now,
         watch: impl FnMut(u64),
     ) -> Result<Self, Failure> {
         let (mut store, recovery) = Store::<Machine, D>::open_watched(disk, policy, watch)?;
@@ -116,7 +125,9 @@ impl<D: Disk> Node<D> {
         let ours = store.state().0.node();
         let did = keypair.did();
         if ours.is_none() {
-            let (lsn, _) = store.commit(now_ms, Mutation::Init { did, network, epoch })?;
+            let clock = Some(ClockStamp { node_ms: now.wall_ms, wall_ms: now.wall_ms });
+            let init = Mutation::Init { did, network, epoch, clock };
+            let (lsn, _) = store.commit(now.wall_ms, init)?;
             store.wal().wait(lsn)?;
         } else if ours.is_some_and(|node| node.did != did || node.network != network) {
             return Err(Failure::new(
@@ -128,7 +139,12 @@ impl<D: Disk> Node<D> {
         if ours.is_none() {
             mesh.epoch_begun();
         }
-        mesh.set_closed(&store.state().0, now_ms, guard.closed().clone());
+        let state = &store.state().0;
+        let newest_ms = state.newest_received_ms();
+        let clock = NodeClock::start(now, state.clock(), newest_ms, store.lsn());
+        let machine = now;
+        let now = clock.read(machine);
+        mesh.set_closed(state, now, guard.closed().clone());
         Ok(Self {
             store,
             keypair,
@@ -138,9 +154,11 @@ impl<D: Disk> Node<D> {
             saves: 0,
             retry_ms: None,
             scrubbed: None,
-            scrub_ms: now_ms + SCRUB_MS,
+            scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,
             mesh,
+            clock,
+            machine,
             named: BTreeSet::new(),
             pending: PendingNotifications::default(),
         })
@@ -151,50 +169,62 @@ impl<D: Disk> Node<D> {
         self.named = named;
     }
 
-    /// One turn: peer events, then requests, then what is due by time.
-    pub fn step<T>(&mut self, now_ms: u64, inputs: Inputs<T>) -> Turn<T> {
+    /// One turn at this reading of the machine's clocks: peer events, then requests, then what is due by
+    /// time.
+    pub fn step<T>(&mut self, machine: Now, inputs: Inputs<T>) -> Turn<T> {
         let Inputs { events, requests, tick, verify_inline } = inputs;
+        self.machine = machine;
+        if tick {
+            self.clock.observe(machine);
+        }
+        let now = self.clock.read(machine);
         let mut turn = Turn::new();
-        events.into_iter().for_each(|event| self.handle_peer_event(now_ms, event));
+        events.into_iter().for_each(|event| self.handle_peer_event(now, event));
         for (caller, request) in requests {
-            let effect = self.handle(now_ms, request, caller);
+            let effect = self.handle(now, request, caller);
             // A refusal and a query reply show the state, so they wait for it as well.
             turn.outputs.push(Output { after: self.store.lsn(), effect });
         }
-        self.poll_mesh(now_ms, &mut turn);
+        self.poll_mesh(now, &mut turn);
         if verify_inline {
-            self.verify_inline(now_ms, &mut turn);
+            self.verify_inline(now, &mut turn);
         }
         if tick {
-            self.tick(now_ms, &mut turn);
+            if let Some(stamp) = self.clock.stamp(machine, self.store.lsn()) {
+                // Without room it is stamped later: the next start counts less time.
+                let _ = self.commit(now, Mutation::StampClock(stamp));
+            }
+            self.tick(now, &mut turn);
         }
         turn.notifications = self.pending.take(&self.store.state().0, self.store.lsn());
         turn
     }
 
     /// Does what is due by time: pruning, gossip, a snapshot, a scrub.
-    fn tick<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
+    fn tick<T>(&mut self, now: Now, turn: &mut Turn<T>) {
         let state = self.state();
-        let due: Vec<_> =
-            state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, now_ms)?))).collect();
+        let due: Vec<_> = state
+            .topics()
+            .filter_map(|(id, _)| Some((*id, state.prunable(id, now.elapsed_ms)?)))
+            .collect();
         for (topic, through) in due {
             // A full disk refuses the record; then the entries stay until there is room.
-            if self.commit(now_ms, Mutation::Prune { topic, through }).is_ok() {
+            if self.commit(now, Mutation::Prune { topic, through }).is_ok() {
                 self.pending.entries_pruned(topic);
             }
         }
-        self.tick_mesh(now_ms, turn);
-        let due = || self.store.snapshot_due(now_ms);
+        self.tick_mesh(now, turn);
+        let is_due = self.store.snapshot_due(now.wall_ms, now.elapsed_ms);
         let effect = if self.saves == 0
-            && self.retry_ms.map_or_else(due, |retry_ms| retry_ms <= now_ms)
-            && let Some(draft) = self.draft(now_ms)
+            && self.retry_ms.map_or(is_due, |retry_ms| retry_ms <= now.elapsed_ms)
+            && let Some(draft) = self.draft(now)
         {
             self.saves += 1;
             Effect::Save(draft, None)
-        } else if self.scrub_ms <= now_ms
+        } else if self.scrub_ms <= now.elapsed_ms
             && let Some(id) = self.next_to_scrub()
         {
-            self.scrub_ms = now_ms + SCRUB_MS;
+            self.scrub_ms = now.elapsed_ms + SCRUB_MS;
             self.scrubbed = Some(id);
             Effect::Work(Work::Verify(id), None)
         } else {
@@ -223,6 +253,11 @@ impl<D: Disk> Node<D> {
         self.keypair.did()
     }
 
+    /// Why the wall clock is in doubt, if it is.
+    pub fn clock_doubt(&self) -> Option<ClockDoubt> {
+        self.clock.doubt()
+    }
+
     /// What recovery found.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
@@ -236,7 +271,7 @@ impl<D: Disk> Node<D> {
         Ok(self.store.close()?)
     }
 
-    fn handle<T>(&mut self, now_ms: u64, request: Request, asker: T) -> Effect<T> {
+    fn handle<T>(&mut self, now: Now, request: Request, asker: T) -> Effect<T> {
         if let Err(failure) = self.guard.check(self.state(), &request) {
             return Effect::Reply(asker, Err(failure));
         }
@@ -246,7 +281,7 @@ impl<D: Disk> Node<D> {
                 "A snapshot is being written, and another is waiting.",
             )),
             Request::SnapshotCreate { pin, labels } => {
-                match self.snapshot_create(now_ms, pin, &labels) {
+                match self.snapshot_create(now, pin, &labels) {
                     Ok(draft) => return Effect::Save(draft, Some(asker)),
                     Err(failure) => Err(failure),
                 }
@@ -259,33 +294,32 @@ impl<D: Disk> Node<D> {
             | Request::SnapshotPreview { .. }
             | Request::SnapshotRestore { .. }
             | Request::SnapshotImport { .. }
-            | Request::Digest { .. } => match self.work(now_ms, request) {
+            | Request::Digest { .. } => match self.work(now, request) {
                 Ok(work) => return Effect::Work(work, Some(asker)),
                 Err(failure) => Err(failure),
             },
             Request::TopicJoin { topic, creator } => {
-                self.topic_join(now_ms, &topic, creator.as_deref())
+                self.topic_join(now, &topic, creator.as_deref())
             }
-            Request::TopicCandidates { name, search } => {
-                self.topic_candidates(now_ms, name, search)
-            }
+            Request::TopicCandidates { name, search } => self.topic_candidates(now, name, search),
             Request::Publish { topic, text, base64, describe } => {
-                self.publish(now_ms, &topic, text, base64.as_deref(), describe)
+                self.publish(now, &topic, text, base64.as_deref(), describe)
             }
-            Request::TopicCreate { .. } => self.topic_create(now_ms, request),
-            Request::TopicDelete { topic } => self.topic_delete(now_ms, &topic),
-            Request::Subscribe { topic } => self.subscribe(now_ms, topic),
+            Request::TopicCreate { .. } => self.topic_create(now, request),
+            Request::TopicDelete { topic } => self.topic_delete(now, &topic),
+            Request::Subscribe { topic } => self.subscribe(now, topic),
             Request::Unsubscribe { topic } => {
-                let ended = self.unsubscribe(now_ms, &topic);
+                let ended = self.unsubscribe(now, &topic);
                 ended.map(|(lsn, was_subscribed)| Unsubscribed { lsn, was_subscribed }.into())
             }
-            Request::Follow { topic, cursor, after } => self.follow(now_ms, topic, cursor, after),
+            Request::Follow { topic, cursor, after } => self.follow(now, topic, cursor, after),
             Request::CursorMove { topic, cursor, arrival } => {
-                self.cursor_move(now_ms, &topic, cursor, arrival)
+                self.cursor_move(now, &topic, cursor, arrival)
             }
-            Request::CursorDelete { topic, cursor } => self.cursor_delete(now_ms, &topic, cursor),
-            Request::PeerAdd { card } => self.peer_add(now_ms, &card),
-            Request::PeerRemove { did } => self.peer_remove(now_ms, &did),
+            Request::CursorDelete { topic, cursor } => self.cursor_delete(now, &topic, cursor),
+            Request::ClockConfirm => self.clock_confirm(now),
+            Request::PeerAdd { card } => self.peer_add(now, &card),
+            Request::PeerRemove { did } => self.peer_remove(now, &did),
             question => self.answer(&question),
         };
         Effect::Reply(asker, reply)
@@ -295,18 +329,40 @@ impl<D: Disk> Node<D> {
         Ok(self.state().node().ok_or(Reject::Identity)?)
     }
 
-    fn subscribe(&mut self, now_ms: u64, topic: String) -> Reply {
+    fn subscribe(&mut self, now: Now, topic: String) -> Reply {
         let by = Provenance::Local;
-        let time_ms = now_ms;
+        let time_ms = now.wall_ms;
         let name = topic.clone();
-        let (lsn, outcome) = self.commit(now_ms, Mutation::Subscribe { topic, by, time_ms })?;
-        let already = outcome == Outcome::Duplicate;
+        let already = self.is_subscribed(&topic)?;
+        if !already {
+            self.commit(now, Mutation::Subscribe { topic, by, time_ms })?;
+        }
+        let lsn = self.store.lsn();
         let id = self.state().resolve(&name).ok();
         let topic = id.and_then(|id| describe::brief(self.state(), &id));
         Ok(Subscribed { lsn, pending: topic.is_none(), already, name, topic }.into())
     }
 
-    fn peer_add(&mut self, now_ms: u64, card: &str) -> Reply {
+    /// The operator says that the wall clock is right; the next start relies on it.
+    fn clock_confirm(&mut self, now: Now) -> Reply {
+        let stamp = self.clock.confirm(self.machine);
+        self.commit(now, Mutation::StampClock(stamp))?;
+        Ok(self.clocks().into())
+    }
+
+    fn clocks(&self) -> Clock {
+        let Now { wall_ms: wall, elapsed_ms: node } = self.clock.read(self.machine);
+        let doubt = self.clock.doubt();
+        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back: self.held_back() }
+    }
+
+    /// Messages of this node that peers hold back.
+    pub fn held_back(&self) -> Option<HeldBack> {
+        let held = self.mesh.held_back(self.clock.read(self.machine))?;
+        Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
+    }
+
+    fn peer_add(&mut self, now: Now, card: &str) -> Reply {
         let card: KeyCard = card.parse().map_err(|error: icn_gossip::BadCard| {
             Failure::new(codes::BAD_CARD, sentence(&error.to_string()))
         })?;
@@ -315,15 +371,15 @@ impl<D: Disk> Node<D> {
             let message = "This is the card of this node itself.";
             return Err(Failure::new(codes::OWN_CARD, message));
         }
-        let mutation = Mutation::AddPeer { card, named: true, time_ms: now_ms };
-        let (lsn, outcome) = self.commit(now_ms, mutation)?;
+        let mutation = Mutation::AddPeer { card, named: true, time_ms: now.wall_ms };
+        let (lsn, outcome) = self.commit(now, mutation)?;
         let already = outcome == Outcome::Duplicate;
         Ok(PeerAdded { lsn, did: did.to_string(), already }.into())
     }
 
-    fn peer_remove(&mut self, now_ms: u64, did: &str) -> Reply {
+    fn peer_remove(&mut self, now: Now, did: &str) -> Reply {
         let did: Did = did.parse().map_err(|error| bad_did(did, &error))?;
-        let (lsn, outcome) = self.commit(now_ms, Mutation::RemovePeer(did))?;
+        let (lsn, outcome) = self.commit(now, Mutation::RemovePeer(did))?;
         let connected = self.mesh.links().any(|(_, link)| link.peer == did);
         let was_known = outcome == Outcome::Done;
         Ok(PeerRemoved { lsn, was_known, connected }.into())

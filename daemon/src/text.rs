@@ -1,5 +1,6 @@
 //! Counts, sizes, durations and moments as text for people.
 
+pub(crate) mod clock;
 pub(crate) mod status;
 pub(crate) mod topics;
 

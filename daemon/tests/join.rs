@@ -108,5 +108,5 @@ fn candidates_come_from_named_peers_only_and_are_listed_with_a_refused_message()
     assert_eq!(node.get(&["topic", "candidates", "other"])["asked"], 0);
     assert_eq!(node.fails(&["topic", "join", NAME]), (1, "ICN-E0314".into()));
     let by_id = ["topic", "join", &open, "--creator", &creator.did()];
-    assert_eq!(node.fails(&by_id), (1, "ICN-E0301".into()));
+    assert_eq!(node.fails(&by_id), (1, "ICN-E0315".into()));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use icn_daemon::control::reply::stream::StreamLine;
 use icn_daemon::control::reply::{
-    Begun, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported,
+    Begun, Clock, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported,
     PeerAdded, PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status,
     Subscribed, Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined,
     TopicShown, Topics, Unsubscribed, Verified,
@@ -50,6 +50,8 @@ fn replies(types: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
         ("snapshot_prune", of::<Plan>(types)),
         ("snapshot_delete", of::<Deleted>(types)),
         ("digest", of::<Digest>(types)),
+        ("clock_show", of::<Clock>(types)),
+        ("clock_confirm", of::<Clock>(types)),
         ("peer_list", of::<Peers>(types)),
         ("peer_add", of::<PeerAdded>(types)),
         ("peer_remove", of::<PeerRemoved>(types)),

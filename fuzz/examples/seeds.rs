@@ -181,7 +181,7 @@ fn entry() -> Seeds {
     let name = String::from("news");
     let by = Provenance::Local;
     let mutations = [
-        ("init", Mutation::Init { did, network, epoch: 1 }),
+        ("init", Mutation::Init { did, network, epoch: 1, clock: None }),
         ("create", Mutation::CreateTopic(genesis(&rules[1].1))),
         ("delete", Mutation::DeleteTopic(topic)),
         ("subscribe", Mutation::Subscribe { topic: name.clone(), by, time_ms: 5 }),
@@ -211,7 +211,7 @@ fn entry() -> Seeds {
 fn export() -> Seeds {
     let did = keypair().did();
     let network = icn_net::network_id("icn");
-    let init = Mutation::Init { did, network, epoch: 1 };
+    let init = Mutation::Init { did, network, epoch: 1, clock: None };
     let topic = |access: AccessBytes| {
         let genesis =
             Genesis::sign(&keypair(), network, TopicSpec::new("news".into(), access, 1), 7);

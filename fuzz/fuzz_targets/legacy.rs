@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: &[u8]| {
     let keypair = Keypair::from_seed([1; 32]);
     let mut node = State::default();
-    node.apply(1, Mutation::Init { did: keypair.did(), network: [1; 32], epoch: 9 });
+    node.apply(1, Mutation::Init { did: keypair.did(), network: [1; 32], epoch: 9, clock: None });
     let mut nonce = || 7;
     let importer = Importer { keypair: &keypair, formerly: None, now_ms: 5, nonce: &mut nonce };
     let Ok(import) = legacy::import(input, None, &node, importer) else { return };

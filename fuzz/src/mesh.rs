@@ -55,7 +55,7 @@ pub fn node() -> (State, Mesh) {
     let by = Provenance::Local;
     let time_ms = 5;
     for (lsn, mutation) in (1..).zip([
-        Mutation::Init { did, network: NETWORK, epoch: 9 },
+        Mutation::Init { did, network: NETWORK, epoch: 9, clock: None },
         Mutation::CreateTopic(genesis()),
         Mutation::Subscribe { topic: "a".into(), by, time_ms },
         Mutation::Subscribe { topic: "missing".into(), by, time_ms },

@@ -17,6 +17,7 @@
 mod access;
 mod bytes;
 mod card;
+mod clock_stamp;
 mod did;
 mod display;
 mod entry;
@@ -26,6 +27,7 @@ pub mod limits;
 mod log;
 pub mod mesh;
 mod mutation;
+mod now;
 mod reject;
 mod state;
 mod topic;
@@ -33,11 +35,13 @@ mod topic_ref;
 
 pub use access::{Access, AccessBytes, AccessSummary, Policy, View};
 pub use card::{BadCard, CARD_BYTES, KeyCard};
+pub use clock_stamp::ClockStamp;
 pub use did::{BadSignature, Did, DidError};
 pub use entry::{ENTRY_HEADER_BYTES, Entry, EntryHeader, KIND_PLAIN, NotAnEntry, Position};
 pub use keypair::Keypair;
 pub use log::{Log, LogKey, Relation};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
+pub use now::Now;
 pub use reject::Reject;
 pub use state::{
     Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, SCHEMA, State, Stored,

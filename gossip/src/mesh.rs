@@ -15,6 +15,7 @@ mod codec;
 mod counter;
 mod digest;
 mod fork;
+mod held;
 mod join;
 mod link;
 mod message;
@@ -32,6 +33,7 @@ use std::fmt;
 use crate::did::Did;
 use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
+use crate::now::Now;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
 use action::Purpose;
@@ -42,6 +44,7 @@ pub use action::{Action, Batch, LinkError, PauseReason};
 pub use candidates::Candidate;
 pub use counter::Counter;
 pub use digest::Digests;
+pub use held::HeldBack;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
 pub use tag::{Root, Tag};
 pub use view::LinkView;
@@ -113,9 +116,9 @@ impl Mesh {
     }
 
     /// Replaces the set of closed topics, which are neither served nor received.
-    pub fn set_closed(&mut self, state: &State, now_ms: u64, closed: BTreeSet<TopicId>) {
+    pub fn set_closed(&mut self, state: &State, now: Now, closed: BTreeSet<TopicId>) {
         self.closed = closed;
-        self.rights_changed(state, now_ms);
+        self.rights_changed(state, now);
     }
 
     /// A link to `peer` is up; `binding` is that of its TLS session. `named` says that the operator named
@@ -123,13 +126,13 @@ impl Mesh {
     pub fn up(
         &mut self,
         state: &State,
-        now_ms: u64,
+        now: Now,
         id: LinkId,
         peer: Did,
         binding: [u8; 32],
         named: bool,
     ) {
-        let now_ms = self.advance_clock(now_ms);
+        let now_ms = self.advance_clock(now);
         let mut link = Link::new(peer, binding, named, now_ms);
         link.refresh_rights(state, &self.closed);
         self.links.insert(id, link);
@@ -138,8 +141,8 @@ impl Mesh {
     }
 
     /// A link is down.
-    pub fn down(&mut self, state: &State, now_ms: u64, id: LinkId) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn down(&mut self, state: &State, now: Now, id: LinkId) {
+        let now_ms = self.advance_clock(now);
         self.end(state, now_ms, id);
     }
 
@@ -157,8 +160,8 @@ impl Mesh {
     }
 
     /// A frame was received.
-    pub fn receive(&mut self, state: &State, now_ms: u64, id: LinkId, kind: u8, body: &[u8]) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn receive(&mut self, state: &State, now: Now, id: LinkId, kind: u8, body: &[u8]) {
+        let now_ms = self.advance_clock(now);
         if !self.links.contains_key(&id) {
             return;
         }
@@ -204,6 +207,9 @@ impl Mesh {
             Message::Dispute(entry) => self.receive_dispute(state, now_ms, id, *entry),
             Message::Proof(entries) => self.receive_proof(state, now_ms, id, *entries),
             Message::Base { handle, seq, hash } => self.receive_base(now_ms, id, handle, seq, hash),
+            Message::Held { tag, epoch, ahead_ms } => {
+                self.receive_held(state, now_ms, id, tag, epoch, ahead_ms)
+            }
             Message::Find(tag) => self.receive_find(now_ms, id, tag),
             Message::Found { tag, list } => self.receive_found(state, now_ms, id, tag, list),
         }
@@ -231,11 +237,11 @@ impl Mesh {
     }
 
     /// Topics were added or removed, or the operator named or removed a peer.
-    pub fn rights_changed(&mut self, state: &State, now_ms: u64) {
+    pub fn rights_changed(&mut self, state: &State, now: Now) {
         for link in self.links.values_mut() {
             link.refresh_rights(state, &self.closed);
         }
-        self.interests_changed(state, now_ms);
+        self.interests_changed(state, now);
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
@@ -247,8 +253,8 @@ impl Mesh {
     }
 
     /// The operator's subscriptions have changed, or a subscribed topic became known.
-    pub fn interests_changed(&mut self, state: &State, now_ms: u64) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn interests_changed(&mut self, state: &State, now: Now) {
+        let now_ms = self.advance_clock(now);
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let topics = own.filter_map(|(_, _, subscription)| subscription.topic);
         let wanted: BTreeSet<TopicId> =
@@ -271,8 +277,8 @@ impl Mesh {
     }
 
     /// The next action for the caller to perform, if there is one.
-    pub fn poll(&mut self, state: &State, now_ms: u64) -> Option<Action> {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn poll(&mut self, state: &State, now: Now) -> Option<Action> {
+        let now_ms = self.advance_clock(now);
         loop {
             match self.steps.pop_front() {
                 Some(Step::Emit(action)) => {

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::card::KeyCard;
+use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
 use crate::entry::Entry;
 use crate::topic::{Genesis, TopicId};
@@ -45,6 +46,8 @@ pub enum Mutation {
         network: [u8; 32],
         /// The node's first epoch, random.
         epoch: u64,
+        /// The first reading of the node's clock; older builds recorded none.
+        clock: Option<ClockStamp>,
     },
     /// Adds a topic.
     CreateTopic(Genesis),
@@ -71,7 +74,7 @@ pub enum Mutation {
     Append {
         /// The entry; its signature has been checked.
         entry: Entry,
-        /// When the entry was received, in ms since 1970.
+        /// When the entry was received, by the node's clock in ms.
         received_ms: u64,
     },
     /// Prunes the oldest entries of a topic.
@@ -96,7 +99,7 @@ pub enum Mutation {
     AppendAfterGap {
         /// The entry; its signature has been checked.
         entry: Entry,
-        /// When the entry was received, in ms since 1970.
+        /// When the entry was received, by the node's clock in ms.
         received_ms: u64,
     },
     /// Freezes an author log on the proof of two entries for one position, both with checked signatures.
@@ -129,6 +132,8 @@ pub enum Mutation {
         /// never before the cursor.
         arrival: u64,
     },
+    /// Records a reading of the node's clock and the wall clock. The node's clock never goes back.
+    StampClock(ClockStamp),
     /// Removes a consumer's cursor.
     DeleteCursor {
         /// The topic.
@@ -166,7 +171,12 @@ impl Mutation {
         let start = out.len();
         out.extend_from_slice(&[0; HEADER_BYTES]);
         let kind: u16 = match self {
-            Self::Init { did, network, epoch } => put(out, 1, &Keyed(*did, *network, *epoch)),
+            Self::Init { did, network, epoch, clock: None } => {
+                put(out, 1, &Keyed(*did, *network, *epoch))
+            }
+            Self::Init { did, network, epoch, clock: Some(stamp) } => {
+                put(out, 17, &(Keyed(*did, *network, *epoch), stamp))
+            }
             Self::CreateTopic(genesis) => put(out, 2, genesis),
             Self::DeleteTopic(topic) => put(out, 3, topic),
             Self::Subscribe { topic, by, time_ms } => put(out, 4, &(topic, by, time_ms)),
@@ -183,6 +193,7 @@ impl Mutation {
             Self::Freeze(entries) => put(out, 12, entries),
             Self::BeginEpoch(epoch) => put(out, 13, epoch),
             Self::SetAddress { did, address } => put(out, 14, &(did, address)),
+            Self::StampClock(stamp) => put(out, 16, stamp),
             Self::MoveCursor { topic, name, arrival } => put(out, 20, &(topic, name, arrival)),
             Self::DeleteCursor { topic, name } => put(out, 21, &(topic, name)),
         };
@@ -217,7 +228,11 @@ impl Mutation {
         Ok(match kind {
             1 => {
                 let Keyed(did, network, epoch) = get(body)?;
-                Self::Init { did, network, epoch }
+                Self::Init { did, network, epoch, clock: None }
+            }
+            17 => {
+                let (Keyed(did, network, epoch), stamp) = get(body)?;
+                Self::Init { did, network, epoch, clock: Some(stamp) }
             }
             2 => Self::CreateTopic(get(body)?),
             3 => Self::DeleteTopic(get(body)?),
@@ -256,6 +271,7 @@ impl Mutation {
                 let (did, address) = get(body)?;
                 Self::SetAddress { did, address }
             }
+            16 => Self::StampClock(get(body)?),
             20 => {
                 let (topic, name, arrival) = get(body)?;
                 Self::MoveCursor { topic, name, arrival }

@@ -18,6 +18,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::card::KeyCard;
+use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
 use crate::entry::Entry;
 use crate::log::{Log, LogKey};
@@ -52,6 +53,9 @@ pub struct State {
     /// The last arrival that each consumer has processed, by topic and cursor name.
     #[serde(default)]
     cursors: OrdMap<(TopicId, String), u64>,
+    /// The last reading of the node's clock and the wall clock together.
+    #[serde(default)]
+    clock: Option<ClockStamp>,
 }
 
 /// The node's identity, network and current epoch.
@@ -84,7 +88,7 @@ pub struct Topic {
 pub struct Stored {
     /// The LSN of the record that appended the entry.
     pub lsn: u64,
-    /// When the entry was received, in ms since 1970.
+    /// When the entry was received, by the node's clock in ms. That is about the time since 1970.
     pub received_ms: u64,
     /// The entry with its payload.
     pub entry: Entry,

@@ -13,7 +13,7 @@ const BY: char = '@';
 pub enum TopicRef<'a> {
     /// The topic with this id.
     Id(TopicId),
-    /// A topic with this name by any creator. A name is an alias and enters no topic.
+    /// A topic with this name by any creator. A bare name joins no topic: any peer may use it.
     Name(&'a str),
     /// A topic with this name by this creator.
     NameBy(&'a str, Did),
@@ -44,13 +44,6 @@ impl<'a> TopicRef<'a> {
             Self::NameBy(name, creator) => genesis.spec.name == name && genesis.creator == creator,
         }
     }
-
-    /// Whether the reference enters the topic with this genesis when a peer offers it. A bare name
-    /// enters none: any peer may give its topic that name.
-    #[must_use]
-    pub fn enters(self, genesis: &Genesis) -> bool {
-        !matches!(self, Self::Name(_)) && self.matches(genesis)
-    }
 }
 
 impl fmt::Display for TopicRef<'_> {
@@ -77,18 +70,17 @@ mod tests {
         let genesis = Genesis::sign(&one, [9; 32], spec, 1);
         let id = genesis.id().to_string();
         let by = |creator: &Keypair| format!("coop:ledger@{}", creator.did());
-        for (text, matches, enters) in [
-            (id.as_str(), true, true),
-            ("coop:ledger", true, false),
-            ("coop", false, false),
-            (&by(&one), true, true),
-            (&by(&other), false, false),
-            (&"0".repeat(64), false, false),
+        for (text, matches) in [
+            (id.as_str(), true),
+            ("coop:ledger", true),
+            ("coop", false),
+            (&by(&one), true),
+            (&by(&other), false),
+            (&"0".repeat(64), false),
         ] {
             let reference = TopicRef::parse(text).expect(text);
             assert_eq!(reference.to_string(), text);
             assert_eq!(reference.matches(&genesis), matches, "{text}");
-            assert_eq!(reference.enters(&genesis), enters, "{text}");
         }
         for text in ["", "A", "a b", "a@", "@", "a@b", &format!("A@{}", one.did())] {
             assert_eq!(TopicRef::parse(text), None, "{text}");

@@ -119,7 +119,7 @@ fn other(value: &Value) -> Value {
 }
 
 /// Values that are neither signed nor derived: a changed one is another valid state.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "/digest",
     "/node/did",
     "/node/epoch",
@@ -127,6 +127,7 @@ const FREE: [&str; 11] = [
     "/lsn",
     "/trust",
     "/named",
+    "/clock/",
     "/histories/",
     "/subscriptions/",
     "/unsigned_keys/",

@@ -20,7 +20,10 @@ fn legacy_did(did: &Did) -> String {
 
 fn node() -> State {
     let mut state = State::default();
-    state.apply(1, Mutation::Init { did: keypair(1).did(), network: [1; 32], epoch: 9 });
+    state.apply(
+        1,
+        Mutation::Init { did: keypair(1).did(), network: [1; 32], epoch: 9, clock: None },
+    );
     state
 }
 
@@ -260,7 +263,7 @@ fn a_former_identity_does_not_become_a_peer() {
     let document = full();
     let keypair = keypair(4);
     let mut state = State::default();
-    state.apply(1, Mutation::Init { did: keypair.did(), network: [1; 32], epoch: 9 });
+    state.apply(1, Mutation::Init { did: keypair.did(), network: [1; 32], epoch: 9, clock: None });
     let formerly = Some(Keypair::from_seed([1; 32]).did());
     let mut nonce = || 5;
     let importer = Importer { keypair: &keypair, formerly, now_ms: NOW, nonce: &mut nonce };

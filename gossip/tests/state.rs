@@ -18,7 +18,7 @@ fn keypair(seed: u8) -> Keypair {
 fn node() -> State {
     let mut state = State::default();
     let did = keypair(1).did();
-    let init = Mutation::Init { did, network: NETWORK, epoch: EPOCH };
+    let init = Mutation::Init { did, network: NETWORK, epoch: EPOCH, clock: None };
     assert_eq!(state.apply(1, init), Outcome::Done);
     state
 }
@@ -251,12 +251,12 @@ fn an_unsigned_key_is_kept_until_a_card_replaces_it_and_replaces_none() {
 }
 
 #[test]
-fn a_state_without_unsigned_keys_and_cursors_is_decoded() {
+fn a_state_without_unsigned_keys_cursors_and_clock_is_decoded() {
     let state = node();
     let mut bytes = rmp_serde::to_vec(&state).expect("serialises");
-    assert_eq!(bytes[0], 0x9B, "eleven fields");
-    for fewer in [0x9A, 0x99] {
-        assert_eq!(bytes.pop(), Some(0x80), "the last an empty map");
+    assert_eq!(bytes[0], 0x9C, "twelve fields");
+    for (fewer, last) in [(0x9B, 0xC0), (0x9A, 0x80), (0x99, 0x80)] {
+        assert_eq!(bytes.pop(), Some(last), "nothing, or an empty map");
         bytes[0] = fewer;
         assert_eq!(rmp_serde::from_slice::<State>(&bytes).expect("deserialises"), state);
     }

@@ -10,26 +10,53 @@ use crate::policy::Due;
 pub(crate) struct LogGrowth {
     pub(crate) log_bytes: u64,
     pub(crate) records: u64,
-    /// The time of the first record of the span, ms since 1970.
-    first_ms: Option<u64>,
+    /// The age of the span before `since_ms`, and when it was first seen, by the clock of elapsed time.
+    aged_ms: u64,
+    since_ms: Option<u64>,
+    /// The time of the first record, ms since 1970, if the opening has replayed it.
+    replayed_ms: Option<u64>,
     /// Whether the state was restored. Until a snapshot holds it, every replay needs the snapshot that the
     /// RESTORE record names.
     pub(crate) restored: bool,
 }
 
 impl LogGrowth {
-    pub(crate) fn add(&mut self, bytes: usize, time_ms: u64) {
+    pub(crate) fn add(&mut self, bytes: usize) {
         self.log_bytes += bytes as u64;
         self.records += 1;
-        self.first_ms.get_or_insert(time_ms);
+    }
+
+    /// Adds a record that the opening has replayed.
+    pub(crate) fn add_replayed(&mut self, bytes: usize, time_ms: u64) {
+        self.replayed_ms.get_or_insert(time_ms);
+        self.add(bytes);
     }
 
     /// Adds the span before this one.
     fn prepend(&mut self, before: Self) {
         self.log_bytes += before.log_bytes;
-        self.records += before.records;
-        self.first_ms = before.first_ms.or(self.first_ms);
         self.restored |= before.restored;
+        if before.records > 0 {
+            self.records += before.records;
+            self.aged_ms = before.aged_ms;
+            self.since_ms = before.since_ms;
+            self.replayed_ms = before.replayed_ms;
+        }
+    }
+
+    /// Begins to count the age of the span, if it has records and was not seen before. A replayed span may
+    /// be as old as `age_max_ms`, whatever the wall clock says.
+    fn see(&mut self, wall_ms: u64, elapsed_ms: u64, age_max_ms: u64) {
+        if self.records > 0 && self.since_ms.is_none() {
+            self.since_ms = Some(elapsed_ms);
+            let replayed = self.replayed_ms.map(|first| wall_ms.saturating_sub(first));
+            self.aged_ms = replayed.unwrap_or(0).min(age_max_ms);
+        }
+    }
+
+    fn age_ms(&self, elapsed_ms: u64) -> u64 {
+        let since = self.since_ms.map_or(0, |since| elapsed_ms.saturating_sub(since));
+        self.aged_ms + since
     }
 }
 
@@ -92,12 +119,16 @@ impl Backlog {
         unsaved
     }
 
-    pub(crate) fn is_due(&self, due: &Due, now_ms: u64) -> bool {
+    pub(crate) fn is_due(&mut self, due: &Due, wall_ms: u64, elapsed_ms: u64) -> bool {
+        let images = self.images.iter_mut().map(|(growth, _)| growth);
+        images
+            .chain([&mut self.growth])
+            .for_each(|growth| growth.see(wall_ms, elapsed_ms, due.age_ms));
         let unsaved = self.unsaved();
         unsaved.restored
             || unsaved.log_bytes >= due.log_bytes
             || unsaved.records >= due.records
-            || unsaved.first_ms.is_some_and(|first| now_ms.saturating_sub(first) >= due.age_ms)
+            || (unsaved.records > 0 && unsaved.age_ms(elapsed_ms) >= due.age_ms)
     }
 
     /// Keeps only images in flight: a saved image holds all growth before it, and the growth of a dropped
@@ -126,7 +157,7 @@ mod tests {
     }
 
     fn add(backlog: &mut Backlog, records: u64) {
-        (0..records).for_each(|record| backlog.growth.add(10, record));
+        (0..records).for_each(|_| backlog.growth.add(10));
     }
 
     #[test]
@@ -137,16 +168,15 @@ mod tests {
         let image = backlog.image();
         add(&mut backlog, 1);
         let due = Due { log_bytes: 20, ..Due::default() };
-        assert!(!backlog.is_due(&due, 0), "the image is in flight");
+        assert!(!backlog.is_due(&due, 0, 0), "the image is in flight");
         drop(image);
         let unsaved = backlog.unsaved();
         assert_eq!(unsaved.records, 4);
         assert_eq!(unsaved.log_bytes, 40);
-        assert_eq!(unsaved.first_ms, Some(0));
-        assert!(unsaved.restored && backlog.is_due(&due, 0));
+        assert!(unsaved.restored && backlog.is_due(&due, 0, 0));
         backlog.image().mark_saved();
         assert_eq!(backlog.unsaved().records, 0);
-        assert!(!backlog.is_due(&due, u64::MAX));
+        assert!(!backlog.is_due(&due, 0, u64::MAX));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let mut growth = LogGrowth::default();
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
-                growth.add(record.bytes.len(), record.time_ms);
+                growth.add_replayed(record.bytes.len(), record.time_ms);
                 if growth.records.is_multiple_of(WATCHED_RECORDS) {
                     watch(growth.records);
                 }
@@ -199,8 +199,12 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
 
     /// Whether a snapshot is due. An image that was dropped or could not be saved counts as never taken. So
     /// a failed save is due again at once; wait a while before the next attempt.
-    pub fn snapshot_due(&self, now_ms: u64) -> bool {
-        self.backlog.is_due(&self.due, now_ms)
+    ///
+    /// `elapsed_ms` is a clock of ms that never goes back. The oldest unsaved record ages by it from the
+    /// first call after the record. `wall_ms`, in ms since 1970, only shows the age of replayed records. So a
+    /// wall clock that is set delays no snapshot.
+    pub fn snapshot_due(&mut self, wall_ms: u64, elapsed_ms: u64) -> bool {
+        self.backlog.is_due(&self.due, wall_ms, elapsed_ms)
     }
 
     /// Restores `target` as a step forward: appends a RESTORE record, and the state machine decides what
@@ -237,7 +241,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     fn append(&mut self, time_ms: u64) -> Result<Lsn, Error> {
         let lsn = *self.wal.append(time_ms, std::slice::from_ref(&self.buffer))?.end();
         self.lsn = lsn.get();
-        self.backlog.growth.add(self.buffer.len(), time_ms);
+        self.backlog.growth.add(self.buffer.len());
         Ok(lsn)
     }
 }

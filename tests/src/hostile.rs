@@ -186,7 +186,7 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         }
         Message::Roots(list) => list.iter().any(|(told, _)| *told == tag),
         Message::Ask(list) => list.iter().any(|ask| ask.tag == tag),
-        Message::Heads { tag: told, .. } => *told == tag,
+        Message::Heads { tag: told, .. } | Message::Held { tag: told, .. } => *told == tag,
         Message::Want(list) => list.iter().any(|want| want.tag == tag),
         Message::Dispute(entry) => entry.header().topic == *topic,
         Message::Proof(entries) => entries.0.header().topic == *topic,

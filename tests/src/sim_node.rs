@@ -4,7 +4,7 @@ use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
 use icn_daemon::node::machine::Machine;
 use icn_daemon::node::{Effect, Identity, Inputs, Node, Output, Turn};
-use icn_gossip::{KeyCard, Keypair};
+use icn_gossip::{KeyCard, Keypair, Now};
 use icn_snapshot::{Policy, digest};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
@@ -38,7 +38,7 @@ impl SimNode {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(disk, policy, identity, Box::new(TestRng::new(seed)), 1)?;
+        let node = Node::open(disk, policy, identity, Box::new(TestRng::new(seed)), Now::at(1))?;
         Ok(Self { node, now_ms: 1 })
     }
 
@@ -52,14 +52,14 @@ impl SimNode {
     /// If the node does not reply.
     pub fn ask(&mut self, request: Request) -> Result<Value, Failure> {
         self.now_ms += 1;
-        let turn = self.node.step(self.now_ms, Inputs::requests(vec![((), request)]));
+        let turn = self.node.step(Now::at(self.now_ms), Inputs::requests(vec![((), request)]));
         self.release(turn).expect("an answer")
     }
 
     /// Sends a request, and releases no reply.
     pub fn ask_unreleased(&mut self, request: Request) {
         self.now_ms += 1;
-        drop(self.node.step(self.now_ms, Inputs::requests(vec![((), request)])));
+        drop(self.node.step(Now::at(self.now_ms), Inputs::requests(vec![((), request)])));
     }
 
     /// Ticks the node, which writes a snapshot if one is due.
@@ -67,7 +67,7 @@ impl SimNode {
     /// # Errors
     /// If the snapshot cannot be written.
     pub fn tick(&mut self) -> Result<(), Failure> {
-        let turn = self.node.step(self.now_ms, Inputs::tick());
+        let turn = self.node.step(Now::at(self.now_ms), Inputs::tick());
         self.release(turn).transpose().map(drop)
     }
 
@@ -94,7 +94,7 @@ impl SimNode {
                 Effect::Reply((), reply) => Some(reply.map(|data| data.to_value())),
                 Effect::Save(draft, _) => {
                     let saved = self.node.store().compactor().save(draft.image);
-                    self.node.saved(self.now_ms, saved.is_ok());
+                    self.node.saved(Now::at(self.now_ms), saved.is_ok());
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }
@@ -105,7 +105,7 @@ impl SimNode {
                     let node = &mut self.node;
                     let now_ms = self.now_ms;
                     let reply = work.perform(&compactor, |prepared| {
-                        let (after, reply) = node.settle(now_ms, prepared);
+                        let (after, reply) = node.settle(Now::at(now_ms), prepared);
                         if let Some(lsn) = Lsn::new(after) {
                             node.store().wal().wait(lsn)?;
                         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use icn_daemon::failure::Failure;
 use icn_daemon::node::{Identity, Node, Rng};
 use icn_gossip::mesh::{LinkId, Root};
-use icn_gossip::{Did, KeyCard, Keypair, TopicId};
+use icn_gossip::{Did, KeyCard, Keypair, Now, TopicId};
 use icn_snapshot::Policy;
 use icn_wal::disk::SimDisk;
 use serde_json::Value;
@@ -171,14 +171,14 @@ impl World {
     /// # Panics
     /// If the node does not start.
     pub fn start(&mut self, index: usize) {
-        let now_ms = self.clock(index);
+        let now = self.clock(index);
         let member = &mut self.members[index];
         member.starts += 1;
         let keypair = keypair(member.seed);
         let card = KeyCard::sign(&keypair, [member.seed; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
         let chance = Box::new(TestRng::new(self.rng.next()));
-        let node = Node::open(&member.disk, Policy::default(), identity, chance, now_ms);
+        let node = Node::open(&member.disk, Policy::default(), identity, chance, now);
         member.node = Some(node.unwrap_or_else(|failure| panic!("node {index}: {failure:?}")));
         let start = member.starts;
         self.after(1, Event::Tick { to: index, start });
@@ -295,8 +295,10 @@ impl World {
         *self.trace.finalize().as_bytes()
     }
 
-    fn clock(&self, index: usize) -> u64 {
-        self.now_ms.saturating_add_signed(self.members[index].skew_ms)
+    /// The clocks of a member: only its wall clock is wrong.
+    fn clock(&self, index: usize) -> Now {
+        let wall_ms = self.now_ms.saturating_add_signed(self.members[index].skew_ms);
+        Now { wall_ms, elapsed_ms: self.now_ms }
     }
 }
 

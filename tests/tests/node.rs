@@ -6,7 +6,7 @@ use icn_daemon::control::request::Request;
 use icn_daemon::exit;
 use icn_daemon::failure::Failure;
 use icn_daemon::node::{Effect, Inputs, Rng};
-use icn_gossip::{KeyCard, Keypair};
+use icn_gossip::{KeyCard, Keypair, Now};
 use icn_snapshot::{Due, Integrity, Policy, Retention};
 use icn_tests::{SimNode, TestRng, request, sweep_power_losses};
 use icn_wal::disk::{Faults, SimDisk};
@@ -257,7 +257,7 @@ fn a_seed_gives_one_run_of_a_node() {
 fn a_snapshot_requested_during_another_is_written_after_it() {
     let mut sim = SimNode::open(&SimDisk::new(1), Policy::default(), 1).expect("open");
     let create = || ((), request(json!({"cmd": "snapshot_create"})));
-    let turn = sim.node.step(2, Inputs::requests(vec![create(), create(), create()]));
+    let turn = sim.node.step(Now::at(2), Inputs::requests(vec![create(), create(), create()]));
     let outputs = turn.outputs;
     let [first, second, third] = outputs.try_into().expect("three effects");
     let Effect::Reply((), Err(refusal)) = third.effect else { panic!("{:?}", third.effect) };
@@ -265,7 +265,7 @@ fn a_snapshot_requested_during_another_is_written_after_it() {
     for output in [first, second] {
         let Effect::Save(draft, Some(())) = output.effect else { panic!("{:?}", output.effect) };
         sim.node.store().compactor().save(draft.image).expect("save");
-        sim.node.saved(1, true);
+        sim.node.saved(Now::at(1), true);
     }
     assert_eq!(sim.node.store().compactor().list().len(), 2);
     sim.ask(create().1).expect("there is room again");
@@ -294,7 +294,7 @@ fn the_scrub_reads_snapshots_in_turn_and_replaces_a_damaged_one() {
     sim.advance(HOUR_MS);
     let found = sim.tick().expect_err("the next is damaged");
     assert_eq!(found.exit, exit::DAMAGE);
-    sim.node.found_damage(0);
+    sim.node.found_damage(Now::at(0));
     sim.tick().expect("another takes its place");
     let kept = sim.node.store().compactor().list();
     let whole = kept.iter().filter(|kept| kept.integrity == Integrity::Whole);

@@ -55,6 +55,9 @@ pub(super) enum Command {
     /// The state as a whole.
     #[command(subcommand)]
     State(StateCommand),
+    /// The clocks of the node: what decides about age, and whether the wall clock is in doubt.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// The DID of the node, and its key card.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -208,7 +211,8 @@ pub(super) enum PeerCommand {
         #[command(flatten)]
         source: Source,
     },
-    /// Add a peer's key from its card, which `icnctl identity show` prints on the peer.
+    /// Name a peer by its card, which `icnctl identity show` prints on the peer; it is then also asked
+    /// for the topics of a name.
     Add {
         /// The card, icn-card:…
         card: String,
@@ -297,6 +301,15 @@ pub(super) enum StateCommand {
         #[command(flatten)]
         source: Source,
     },
+}
+
+/// The clocks.
+#[derive(Debug, Subcommand)]
+pub(super) enum ClockCommand {
+    /// Show the wall clock, the node's clock, and whether the wall clock is in doubt.
+    Show,
+    /// Confirm that the wall clock is right; the time since the last run then counts.
+    Confirm,
 }
 
 /// The identity.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use icn_gossip::mesh::LinkId;
 use icn_gossip::{
-    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Position, TopicId,
-    TopicSpec,
+    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Now, Position,
+    TopicId, TopicSpec,
 };
 use icn_snapshot::Policy;
 use icn_wal::{FsDisk, Lsn};
@@ -121,7 +121,8 @@ impl House {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
-        let node = Node::open(&disk, Policy::default(), identity, Box::new(Counted(0)), START_MS);
+        let node =
+            Node::open(&disk, Policy::default(), identity, Box::new(Counted(0)), Now::at(START_MS));
         let node = Arc::new(Mutex::new(node.expect("a node")));
         let now_ms = Arc::new(AtomicU64::new(START_MS));
         let (arrived, arrivals) = watch::channel(Arrivals::default());
@@ -147,7 +148,7 @@ impl House {
                     let Input::Call(Call { request, reply }) = input else { continue };
                     let now_ms = now_ms.load(Ordering::SeqCst);
                     let inputs = Inputs::requests(vec![(reply, request)]);
-                    turn(&mut node.lock(), now_ms, inputs, &arrived);
+                    turn(&mut node.lock(), Now::at(now_ms), inputs, &arrived);
                 }
             }
         });
@@ -163,11 +164,11 @@ impl House {
     }
 
     fn step(&self, inputs: Inputs<ReplySender>) {
-        turn(&mut self.node.lock(), self.later(), inputs, &self.arrived);
+        turn(&mut self.node.lock(), Now::at(self.later()), inputs, &self.arrived);
     }
 
     fn apply(&self, mutation: Mutation) {
-        simulated::apply(&mut self.node.lock(), self.later(), mutation);
+        simulated::apply(&mut self.node.lock(), Now::at(self.later()), mutation);
     }
 
     fn topic(&self, name: &str) -> TopicId {
@@ -188,7 +189,7 @@ impl House {
 /// One turn, and what the shell does with it.
 fn turn(
     node: &mut Node<FsDisk>,
-    now_ms: u64,
+    now: Now,
     inputs: Inputs<ReplySender>,
     arrived: &watch::Sender<Arrivals>,
 ) {
@@ -197,7 +198,7 @@ fn turn(
             node.store().wal().wait(lsn).expect("a log");
         }
     };
-    let turn = node.step(now_ms, inputs);
+    let turn = node.step(now, inputs);
     let compactor = node.store().compactor().clone();
     for Output { after, effect } in turn.outputs {
         wait(node, after);
@@ -205,14 +206,14 @@ fn turn(
             Effect::Reply(caller, reply) => drop(caller.send(reply)),
             Effect::Save(draft, caller) => {
                 let saved = compactor.save(draft.image);
-                node.saved(now_ms, saved.is_ok());
+                node.saved(now, saved.is_ok());
                 let reply =
                     saved.map(|saved| describe::snapshot(&saved).into()).map_err(Failure::from);
                 caller.map(|caller| caller.send(reply));
             }
             Effect::Work(work, caller) => {
                 let reply = work.perform(&compactor, |prepared| {
-                    let (after, reply) = node.settle(now_ms, prepared);
+                    let (after, reply) = node.settle(now, prepared);
                     wait(node, after);
                     reply
                 });

@@ -74,7 +74,7 @@ pub(super) fn publish(
     if let Some(mut failure) = first_failure {
         failure.message = format!("A message failed: {}", failure.message);
         failure.advice.push_str(
-            " Nothing was sent after this was known; lines that were not printed are indeterminate.",
+            " (Nothing was sent after this was known; lines that were not printed are indeterminate.)",
         );
         return Err(failure);
     }

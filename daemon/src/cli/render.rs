@@ -1,5 +1,6 @@
 //! Documents as text for people.
 
+mod clock;
 mod diff;
 mod entries;
 mod import;

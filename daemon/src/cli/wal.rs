@@ -20,7 +20,8 @@ use crate::failure::{Failure, Place};
 use crate::text::moment;
 
 /// The types of records, as they are shown; `?` is a record that this build cannot decode.
-pub(super) const TYPES: [&str; 17] = [
+pub(super) const TYPES: [&str; 18] = [
+    "clock",
     "init",
     "topic",
     "topic-gone",
@@ -271,6 +272,9 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
         Ok(Mutation::SetAddress { did, address }) => ("address", format!("{did} {address}")),
         Ok(Mutation::MoveCursor { topic, name, arrival }) => {
             ("cursor", format!("{name} in {topic} at {arrival}"))
+        }
+        Ok(Mutation::StampClock(stamp)) => {
+            ("clock", format!("{} at {}", stamp.node_ms, stamp.wall_ms))
         }
         Ok(Mutation::DeleteCursor { topic, name }) => ("cursor-gone", format!("{name} in {topic}")),
     }

@@ -4,6 +4,7 @@
 //! times (ms since 1970) are numbers.
 
 pub mod brief;
+pub mod clock;
 pub mod diff;
 pub mod entries;
 pub mod import;
@@ -18,6 +19,7 @@ pub mod topics;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::clock::Clock;
 pub use self::diff::Diff;
 pub use self::entries::{Entries, Published};
 pub use self::import::Imported;
@@ -76,7 +78,7 @@ macro_rules! data {
 }
 
 data! {
-    Begun, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported, PeerAdded,
+    Begun, Clock, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported, PeerAdded,
     PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status, Subscribed,
     Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined, TopicShown, Topics,
     Unsubscribed, Verified,

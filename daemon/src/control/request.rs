@@ -224,6 +224,10 @@ pub enum Request {
         #[serde(default)]
         lsn: Option<u64>,
     },
+    /// Shows the clocks of the node, and whether the wall clock is in doubt.
+    ClockShow,
+    /// Confirms that the wall clock is right.
+    ClockConfirm,
     /// Lists the peers with a known key.
     PeerList,
     /// Adds a peer by its key card.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use icn_wal::{FsDisk, Lsn};
 
-use crate::clock::now_ms;
+use crate::clock::now;
 use crate::config::{Config, Flags};
 use crate::control::codes;
 use crate::control::reply::Reply;
@@ -24,7 +24,7 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     let config = config(directory)?;
     let owned = DataDir::own(directory, config.unsafe_fs)?;
     let (mut node, ..) = recovery::recover(&config, &owned, &recovery::gauges(&config)?)?;
-    let turn = node.step(now_ms(), Inputs::requests(vec![((), request)]));
+    let turn = node.step(now(), Inputs::requests(vec![((), request)]));
     let reply = turn.outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;
     reply.unwrap_or_else(|| Err(Failure::new(codes::NOT_OFFLINE, "There is no answer.")))
@@ -53,7 +53,7 @@ fn settle(node: &mut Node<FsDisk>, output: Output<()>) -> Option<Reply> {
             .map(|snapshot| describe::snapshot(&snapshot).into())
             .map_err(Failure::from),
         Effect::Work(work, _) => work.perform(&compactor, |prepared| {
-            let (after, reply) = node.settle(now_ms(), prepared);
+            let (after, reply) = node.settle(now(), prepared);
             if let Some(lsn) = Lsn::new(after) {
                 node.store().wal().wait(lsn)?;
             }

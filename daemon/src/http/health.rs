@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use icn_gossip::Now;
+
+use crate::control::reply::clock::{ClockDoubt, HeldBack};
 use crate::failure::Failure;
+use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
 
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
@@ -52,7 +56,11 @@ pub(crate) struct Check {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
     /// The time of the tick.
-    pub(crate) now_ms: u64,
+    pub(crate) now: Now,
+    /// Why the wall clock is in doubt, if it is.
+    pub(crate) clock_doubt: Option<ClockDoubt>,
+    /// Messages of this node that peers hold back.
+    pub(crate) held_back: Option<HeldBack>,
     /// Whether the state has changed since the newest snapshot.
     pub(crate) changed: bool,
     /// When the newest whole snapshot was taken.
@@ -70,21 +78,22 @@ pub(crate) struct Facts {
 /// The health of a node.
 pub(crate) struct Health {
     phase: AtomicU8,
+    /// When the core last took a turn, and when the newest snapshot was first seen, in elapsed ms.
     turned_ms: AtomicU64,
-    started_ms: u64,
+    snapshot_seen_ms: AtomicU64,
     snapshot_every_ms: u64,
     facts: Mutex<Facts>,
     save_failure: Mutex<Option<String>>,
 }
 
 impl Health {
-    /// The health of a node that starts at `now_ms` and takes a snapshot every `snapshot_every_ms`.
+    /// The health of a node that starts at `elapsed_ms` and takes a snapshot every `snapshot_every_ms`.
     #[must_use]
-    pub(crate) fn new(now_ms: u64, snapshot_every_ms: u64) -> Self {
+    pub(crate) fn new(elapsed_ms: u64, snapshot_every_ms: u64) -> Self {
         Self {
             phase: AtomicU8::new(Phase::Starting as u8),
-            turned_ms: AtomicU64::new(now_ms),
-            started_ms: now_ms,
+            turned_ms: AtomicU64::new(elapsed_ms),
+            snapshot_seen_ms: AtomicU64::new(elapsed_ms),
             snapshot_every_ms,
             facts: Mutex::default(),
             save_failure: Mutex::default(),
@@ -109,8 +118,21 @@ impl Health {
 
     /// Records a tick of the core.
     pub(crate) fn turned(&self, facts: Facts) {
-        self.turned_ms.store(facts.now_ms, Ordering::Release);
-        *self.facts.lock() = facts;
+        self.turned_ms.store(facts.now.elapsed_ms, Ordering::Release);
+        let before = std::mem::replace(&mut *self.facts.lock(), facts);
+        if before.newest_snapshot_ms != facts.newest_snapshot_ms {
+            self.snapshot_seen_ms.store(facts.now.elapsed_ms, Ordering::Release);
+        }
+        match (before.held_back, facts.held_back) {
+            (None, Some(held)) => tracing::warn!("{}", held_back_text(held)),
+            (Some(_), None) => tracing::info!("No peer holds back a message of this node any more"),
+            _ => {}
+        }
+        match (before.clock_doubt, facts.clock_doubt) {
+            (None, Some(doubt)) => tracing::warn!("{}", doubt_text(doubt)),
+            (Some(_), None) => tracing::info!("The wall clock is not in doubt any more"),
+            _ => {}
+        }
     }
 
     /// Records the outcome of a snapshot.
@@ -121,14 +143,14 @@ impl Health {
     /// Whether the core hangs, so that a restart could help. A full disk, a long recovery and a lack of
     /// peers do not count.
     #[must_use]
-    pub(crate) fn hangs(&self, now_ms: u64) -> bool {
-        let since = now_ms.saturating_sub(self.turned_ms.load(Ordering::Acquire));
+    pub(crate) fn hangs(&self, elapsed_ms: u64) -> bool {
+        let since = elapsed_ms.saturating_sub(self.turned_ms.load(Ordering::Acquire));
         self.phase() == Phase::Ready && since > HANGS_AFTER_MS
     }
 
     /// All checks.
     #[must_use]
-    pub(crate) fn checks(&self, now_ms: u64) -> Vec<Check> {
+    pub(crate) fn checks(&self, elapsed_ms: u64) -> Vec<Check> {
         let phase = self.phase();
         let facts = *self.facts.lock();
         let check = |name, level, text: String| Check { name, level, text };
@@ -142,8 +164,7 @@ impl Health {
             }
             _ => check("log", Level::Ok, "every write has reached the disk".into()),
         }];
-        let age_ms =
-            now_ms.saturating_sub(facts.newest_snapshot_ms.unwrap_or(0).max(self.started_ms));
+        let age_ms = elapsed_ms.saturating_sub(self.snapshot_seen_ms.load(Ordering::Acquire));
         checks.push(match &*self.save_failure.lock() {
             Some(why) => check("snapshot", Level::Warn, format!("the last save failed: {why}")),
             None if facts.changed && age_ms > self.snapshot_every_ms.saturating_mul(3) => {
@@ -173,7 +194,17 @@ impl Health {
                 check("guard", Level::Fail, text)
             }
         });
-        if self.hangs(now_ms) {
+        checks.push(match facts.held_back {
+            None => check("messages", Level::Ok, "no peer holds back a message".into()),
+            Some(held) => check("messages", Level::Warn, held_back_text(held)),
+        });
+        checks.push(match facts.clock_doubt {
+            None => {
+                check("clock", Level::Ok, "the wall clock moves like the time that passes".into())
+            }
+            Some(doubt) => check("clock", Level::Warn, doubt_text(doubt)),
+        });
+        if self.hangs(elapsed_ms) {
             checks.push(check("loops", Level::Fail, "the core loop does not run".into()));
         }
         checks

@@ -88,7 +88,7 @@ fn names_this_machine(host: &str) -> bool {
 }
 
 async fn livez(State(site): State<Site>) -> Response {
-    if site.gauges.health.hangs(clock::now_ms()) {
+    if site.gauges.health.hangs(clock::elapsed_ms()) {
         (StatusCode::SERVICE_UNAVAILABLE, "the core loop does not run\n").into_response()
     } else {
         "ok\n".into_response()
@@ -105,7 +105,7 @@ async fn readyz(State(site): State<Site>) -> Response {
 }
 
 async fn healthz(State(site): State<Site>) -> Response {
-    let checks = site.gauges.health.checks(clock::now_ms());
+    let checks = site.gauges.health.checks(clock::elapsed_ms());
     let worst = checks.iter().map(|check| check.level).max().unwrap_or(Level::Ok);
     let code = if worst == Level::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let phase = site.gauges.health.phase();
@@ -122,7 +122,8 @@ async fn first_page(State(site): State<Site>) -> Html<String> {
     let (status, peers) = tokio::join!(site.ask(Request::Status), site.ask(Request::PeerList));
     let now_ms = clock::now_ms();
     let health = &site.gauges.health;
-    let page = Page { phase: health.phase(), checks: health.checks(now_ms), status, peers };
+    let page =
+        Page { phase: health.phase(), checks: health.checks(clock::elapsed_ms()), status, peers };
     Html(page.render(now_ms))
 }
 

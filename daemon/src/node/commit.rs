@@ -1,6 +1,6 @@
 //! Committing a mutation: the log and the state first, then the mesh and the subscribers.
 
-use icn_gossip::{LogKey, Mutation, Outcome, Provenance, Reject};
+use icn_gossip::{LogKey, Mutation, Now, Outcome, Provenance, Reject};
 use icn_wal::disk::Disk;
 
 use super::Node;
@@ -44,19 +44,19 @@ impl<D: Disk> Node<D> {
     /// Those of [`Store::commit`](icn_snapshot::Store::commit); the state's refusal.
     pub(super) fn commit(
         &mut self,
-        now_ms: u64,
+        now: Now,
         mutation: Mutation,
     ) -> Result<(u64, Outcome), Failure> {
         let change = ChangeKind::of(&mutation);
-        let (lsn, outcome) = self.store.commit(now_ms, mutation)?;
-        self.announce(now_ms, change, &outcome);
+        let (lsn, outcome) = self.store.commit(now.wall_ms, mutation)?;
+        self.announce(now, change, &outcome);
         match outcome {
             Outcome::Rejected(reject) => Err(reject.into()),
             outcome => Ok((lsn.get(), outcome)),
         }
     }
 
-    fn announce(&mut self, now_ms: u64, change: ChangeKind, outcome: &Outcome) {
+    fn announce(&mut self, now: Now, change: ChangeKind, outcome: &Outcome) {
         let state = &self.store.state().0;
         match (change, outcome) {
             (ChangeKind::Log(key), Outcome::Appended { arrival, .. }) => {
@@ -64,14 +64,14 @@ impl<D: Disk> Node<D> {
                 self.pending.entry_arrived(key.topic, *arrival);
             }
             (ChangeKind::Log(key), Outcome::Rejected(Reject::Equivocation))
-            | (ChangeKind::Proof(key), Outcome::Done) => self.mesh.frozen(state, now_ms, key),
+            | (ChangeKind::Proof(key), Outcome::Done) => self.mesh.frozen(state, now, key),
             (ChangeKind::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
-                self.mesh.rights_changed(state, now_ms);
+                self.mesh.rights_changed(state, now);
                 self.pending.topics_changed();
             }
-            (ChangeKind::Rights, Outcome::Done) => self.mesh.rights_changed(state, now_ms),
+            (ChangeKind::Rights, Outcome::Done) => self.mesh.rights_changed(state, now),
             (ChangeKind::Interests, Outcome::Subscribed { .. } | Outcome::Done) => {
-                self.mesh.interests_changed(state, now_ms);
+                self.mesh.interests_changed(state, now);
             }
             (ChangeKind::Epoch, Outcome::Done) => self.mesh.epoch_begun(),
             _ => {}

@@ -1,6 +1,6 @@
 //! Consumers of a topic and their cursors.
 
-use icn_gossip::{Mutation, Provenance, Reject, TopicId, TopicRef, name_is_valid};
+use icn_gossip::{Mutation, Now, Provenance, Reject, TopicId, TopicRef, name_is_valid};
 use icn_wal::disk::Disk;
 
 use super::Node;
@@ -11,7 +11,7 @@ impl<D: Disk> Node<D> {
     /// Where a consumer starts: after its cursor, which is created if it is new, or after `after`.
     pub(super) fn follow(
         &mut self,
-        now_ms: u64,
+        now: Now,
         topic: String,
         cursor: Option<String>,
         after: Option<u64>,
@@ -24,7 +24,7 @@ impl<D: Disk> Node<D> {
             Err(Reject::UnknownTopic { .. }) if TopicRef::parse(&topic).is_some() => {
                 let pending = |(name, by, _)| name == topic && by == Provenance::Local;
                 if !self.state().subscriptions().any(pending) {
-                    self.subscribe(now_ms, topic)?;
+                    self.subscribe(now, topic)?;
                 }
                 let lsn = self.store.lsn();
                 return Ok(Begun { lsn, topic: None, pending: true, after: None }.into());
@@ -46,10 +46,10 @@ impl<D: Disk> Node<D> {
             (_, None, after) => after.unwrap_or(last),
         };
         if !subscribed {
-            self.subscribe(now_ms, topic)?;
+            self.subscribe(now, topic)?;
         }
         if let (Some(name), None) = (cursor, position) {
-            self.commit(now_ms, Mutation::MoveCursor { topic: id, name, arrival: after })?;
+            self.commit(now, Mutation::MoveCursor { topic: id, name, arrival: after })?;
         }
         let lsn = self.store.lsn();
         let topic = Some(id.to_string());
@@ -58,7 +58,7 @@ impl<D: Disk> Node<D> {
 
     pub(super) fn cursor_move(
         &mut self,
-        now_ms: u64,
+        now: Now,
         topic: &str,
         name: String,
         arrival: u64,
@@ -73,18 +73,18 @@ impl<D: Disk> Node<D> {
             if arrival > last {
                 return Err(Reject::CursorAhead { arrival, last }.into());
             }
-            self.commit(now_ms, Mutation::MoveCursor { topic, name, arrival })?;
+            self.commit(now, Mutation::MoveCursor { topic, name, arrival })?;
         }
         Ok(CursorMoved { lsn: self.store.lsn(), arrival: position.max(arrival) }.into())
     }
 
-    pub(super) fn cursor_delete(&mut self, now_ms: u64, topic: &str, name: String) -> Reply {
+    pub(super) fn cursor_delete(&mut self, now: Now, topic: &str, name: String) -> Reply {
         let topic = self.cursor_topic(topic)?;
         if self.state().cursor(topic, &name).is_none() {
             return Err(Reject::NoCursor { name }.into());
         }
         let deleted = name.clone();
-        let (lsn, _) = self.commit(now_ms, Mutation::DeleteCursor { topic, name })?;
+        let (lsn, _) = self.commit(now, Mutation::DeleteCursor { topic, name })?;
         Ok(CursorDeleted { lsn, topic: topic.to_string(), deleted }.into())
     }
 

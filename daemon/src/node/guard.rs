@@ -49,7 +49,7 @@ impl Guard {
     pub(crate) fn check(&self, state: &State, request: &Request) -> Result<(), Failure> {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
-        | Request::TopicJoin { topic, .. }
+        | Request::TopicJoin { topic, creator: None }
         | Request::Follow { topic, .. }
         | Request::Entries { topic, .. }) = request
         else {
@@ -80,7 +80,7 @@ mod tests {
         let did = keypair.did();
         let network = [2; 32];
         let mut state = State::default();
-        state.apply(1, Mutation::Init { did, network, epoch: 3 });
+        state.apply(1, Mutation::Init { did, network, epoch: 3, clock: None });
         let [_, b] = ["a", "b"].map(|name| {
             let spec = TopicSpec::new(name.into(), Access::public().encode(), 1);
             let genesis = Genesis::sign(&keypair, network, spec, 4);

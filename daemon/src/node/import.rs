@@ -101,7 +101,7 @@ pub(crate) fn as_snapshot<D: Disk>(
     state: State,
     name: &str,
     node: &NodeId,
-    now_ms: Option<u64>,
+    now: Option<u64>,
 ) -> Reply {
     if state.node().is_none_or(|of| (of.did, of.network) != (node.did, node.network)) {
         return Err(Failure::new(
@@ -109,10 +109,10 @@ pub(crate) fn as_snapshot<D: Disk>(
             format!("{name} was exported by another node or for another network."),
         ));
     }
-    let Some(now_ms) = now_ms else {
+    let Some(now) = now else {
         return Ok(Imported::Sound(SoundImport { legacy: false, dry_run: true }).into());
     };
-    let mut image = Image::imported(Machine(state), now_ms);
+    let mut image = Image::imported(Machine(state), now);
     // A file name that is not a valid label is left out.
     let _ = image.labels().set("imported", name);
     let snapshot = describe::snapshot(&compactor.save(image)?);

@@ -84,7 +84,7 @@ mod tests {
     fn an_exported_state_has_the_digest_of_the_store() {
         let mut state = State::default();
         let did = Keypair::from_seed([1; 32]).did();
-        state.apply(1, Mutation::Init { did, network: [2; 32], epoch: 3 });
+        state.apply(1, Mutation::Init { did, network: [2; 32], epoch: 3, clock: None });
         let mut document = Vec::new();
         state.export(&mut document).expect("memory");
         let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, PauseReason};
-use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Reject, Relation, TopicId};
+use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Now, Reject, Relation, TopicId};
 use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output, PeerEvent, Turn};
@@ -17,19 +17,19 @@ const INLINE_ENTRIES_MAX: usize = 2;
 
 impl<D: Disk> Node<D> {
     /// Handles an event of a link.
-    pub(super) fn handle_peer_event(&mut self, now_ms: u64, event: PeerEvent) {
+    pub(super) fn handle_peer_event(&mut self, now: Now, event: PeerEvent) {
         let state = &self.store.state().0;
         match event {
             PeerEvent::Up { link, card, binding, address } => {
-                self.peer_up(now_ms, link, card, binding, address);
+                self.peer_up(now, link, card, binding, address);
             }
             PeerEvent::Frame { link, kind, body } => {
-                self.mesh.receive(state, now_ms, link, kind, &body);
+                self.mesh.receive(state, now, link, kind, &body);
             }
             PeerEvent::Sent { link, bytes } => self.mesh.sent(link, bytes),
-            PeerEvent::Down { link } => self.mesh.down(state, now_ms, link),
+            PeerEvent::Down { link } => self.mesh.down(state, now, link),
             PeerEvent::Verified { batch, valid } => {
-                self.mesh.verified(state, now_ms, batch, valid);
+                self.mesh.verified(state, now, batch, valid);
             }
         }
     }
@@ -41,7 +41,7 @@ impl<D: Disk> Node<D> {
 
     fn peer_up(
         &mut self,
-        now_ms: u64,
+        now: Now,
         link: LinkId,
         card: KeyCard,
         binding: [u8; 32],
@@ -55,25 +55,25 @@ impl<D: Disk> Node<D> {
         // A full disk refuses the key; the next link brings it again.
         let known = self.state().peer(&did);
         if known.is_none_or(|known| known.card.issued_ms < card.issued_ms) {
-            let mutation = Mutation::AddPeer { card, named: false, time_ms: now_ms };
-            let _ = self.commit(now_ms, mutation);
+            let mutation = Mutation::AddPeer { card, named: false, time_ms: now.wall_ms };
+            let _ = self.commit(now, mutation);
         }
         if self.state().peer(&did).is_some_and(|known| known.address != Some(address)) {
-            let _ = self.commit(now_ms, Mutation::SetAddress { did, address });
+            let _ = self.commit(now, Mutation::SetAddress { did, address });
         }
         let named = self.named.contains(&did);
-        self.mesh.up(&self.store.state().0, now_ms, link, did, binding, named);
+        self.mesh.up(&self.store.state().0, now, link, did, binding, named);
     }
 
-    pub(super) fn tick_mesh<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
+    pub(super) fn tick_mesh<T>(&mut self, now: Now, turn: &mut Turn<T>) {
         let random = self.rng.next();
-        self.mesh.tick(&self.store.state().0, now_ms, random);
-        self.poll_mesh(now_ms, turn);
+        self.mesh.tick(&self.store.state().0, now, random);
+        self.poll_mesh(now, turn);
     }
 
     /// Performs the actions of the mesh until it has none left.
-    pub(super) fn poll_mesh<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
-        while let Some(action) = self.mesh.poll(&self.store.state().0, now_ms) {
+    pub(super) fn poll_mesh<T>(&mut self, now: Now, turn: &mut Turn<T>) {
+        while let Some(action) = self.mesh.poll(&self.store.state().0, now) {
             let effect = match action {
                 Action::Send { link, kind, body } => Effect::Send { link, kind, body },
                 Action::Close { link, code, name } => Effect::Close { link, code, name },
@@ -82,16 +82,16 @@ impl<D: Disk> Node<D> {
                     continue;
                 }
                 Action::Append { entry, after_gap } => {
-                    self.append_remote(now_ms, *entry, after_gap);
+                    self.append_remote(now, *entry, after_gap);
                     continue;
                 }
                 Action::Commit(mutation) => {
                     // A mutation that is refused or has no room is not done; the peers ask again.
-                    let _ = self.commit(now_ms, *mutation);
+                    let _ = self.commit(now, *mutation);
                     continue;
                 }
                 Action::BeginEpoch => {
-                    let _ = self.begin_epoch(now_ms);
+                    let _ = self.begin_epoch(now);
                     continue;
                 }
             };
@@ -101,7 +101,7 @@ impl<D: Disk> Node<D> {
 
     /// Verifies small batches within the turn, which takes less time than to wake another thread. A larger
     /// batch ends it, since no batch overtakes another.
-    pub(super) fn verify_inline<T>(&mut self, now_ms: u64, turn: &mut Turn<T>) {
+    pub(super) fn verify_inline<T>(&mut self, now: Now, turn: &mut Turn<T>) {
         for _ in 0..INLINE_BATCHES_MAX {
             let small = |batch: &Batch| batch.entries().len() <= INLINE_ENTRIES_MAX;
             if !turn.to_verify.first().is_some_and(small) {
@@ -109,16 +109,18 @@ impl<D: Disk> Node<D> {
             }
             let batch = turn.to_verify.remove(0);
             let valid = Entry::verify_all(batch.entries()).is_ok();
-            self.handle_peer_event(now_ms, PeerEvent::Verified { batch, valid });
-            self.poll_mesh(now_ms, turn);
+            self.handle_peer_event(now, PeerEvent::Verified { batch, valid });
+            self.poll_mesh(now, turn);
         }
     }
 
-    fn append_remote(&mut self, now_ms: u64, entry: Entry, after_gap: bool) {
+    fn append_remote(&mut self, now: Now, entry: Entry, after_gap: bool) {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
-        if time_ms > now_ms + FUTURE_MS_MAX {
-            self.mesh.refused(now_ms, key, PauseReason::Future { time_ms });
+        // A wall clock that is behind, as without a battery, makes no right time early.
+        let latest_ms = now.wall_ms.max(now.elapsed_ms);
+        if time_ms > latest_ms + FUTURE_MS_MAX {
+            self.mesh.refused(now, key, PauseReason::Future { time_ms });
             return;
         }
         let jumps = after_gap && entry.header().seq > self.state().head(&key).head + 1;
@@ -127,36 +129,47 @@ impl<D: Disk> Node<D> {
         } else {
             self.state().admit(&entry)
         };
-        let received_ms = now_ms;
+        let received_ms = now.elapsed_ms;
         let mutation = match admitted {
             Ok(Relation::Duplicate) => return self.mesh.duplicate(),
             Ok(_) if jumps => Mutation::AppendAfterGap { entry, received_ms },
             Ok(_) => Mutation::Append { entry, received_ms },
-            Err(Reject::Full { .. }) => return self.mesh.refused(now_ms, key, PauseReason::NoRoom),
-            Err(_) => return self.mesh.refused(now_ms, key, PauseReason::Rules),
+            Err(Reject::Full { .. }) => return self.mesh.refused(now, key, PauseReason::NoRoom),
+            Err(_) => return self.mesh.refused(now, key, PauseReason::Rules),
         };
-        match self.commit(now_ms, mutation) {
+        match self.commit(now, mutation) {
             Ok(_) => {}
             Err(failure) if failure.exit == exit::NO_SPACE => {
-                self.mesh.refused(now_ms, key, PauseReason::NoRoom);
+                self.mesh.refused(now, key, PauseReason::NoRoom);
             }
-            Err(_) => self.mesh.refused(now_ms, key, PauseReason::Rules),
+            Err(_) => self.mesh.refused(now, key, PauseReason::Rules),
         }
     }
 
     /// The node's id with an epoch in which no place can be taken: one that this process has begun.
     /// Whatever copy of the node it runs on, it never signs two entries for one place.
-    pub(super) fn in_own_epoch(&mut self, now_ms: u64, topic: &TopicId) -> Result<NodeId, Failure> {
+    pub(super) fn in_own_epoch(&mut self, now: Now, topic: &TopicId) -> Result<NodeId, Failure> {
         let node = self.node_id()?;
         let key = LogKey { topic: *topic, author: node.did, epoch: node.epoch };
-        if self.mesh.must_begin_epoch() || self.state().head(&key).proof.is_some() {
-            self.begin_epoch(now_ms)?;
+        if self.mesh.must_begin_epoch()
+            || self.state().head(&key).proof.is_some()
+            || self.is_held_back(now, &key)
+        {
+            self.begin_epoch(now)?;
         }
         self.node_id()
     }
 
-    fn begin_epoch(&mut self, now_ms: u64) -> Result<(), Failure> {
+    /// Whether peers hold the last own entry back, since it was written with a wall clock that was ahead.
+    /// What follows it in its epoch would wait, too.
+    fn is_held_back(&self, now: Now, key: &LogKey) -> bool {
+        let head = self.state().head(key).head;
+        let last = self.state().entry_at(key, head);
+        last.is_some_and(|last| last.entry.header().time_ms > now.wall_ms + FUTURE_MS_MAX)
+    }
+
+    fn begin_epoch(&mut self, now: Now) -> Result<(), Failure> {
         let epoch = self.rng.next();
-        self.commit(now_ms, Mutation::BeginEpoch(epoch)).map(drop)
+        self.commit(now, Mutation::BeginEpoch(epoch)).map(drop)
     }
 }

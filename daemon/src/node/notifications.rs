@@ -93,7 +93,7 @@ fn fresh(state: &State, topic: TopicId, first: u64, last: u64) -> Option<Vec<(u6
 
 #[cfg(test)]
 mod tests {
-    use icn_gossip::{Entry, Keypair, LogKey, Mutation, Position};
+    use icn_gossip::{Entry, Keypair, LogKey, Mutation, Now, Position};
     use icn_wal::disk::SimDisk;
 
     use super::*;
@@ -116,7 +116,7 @@ mod tests {
     fn step(node: &mut Node<SimDisk>, lines: &[&str]) -> Option<Notifications> {
         let request = |line: &&str| ((), Request::from_line(line.as_bytes()).expect("a request"));
         let inputs = Inputs::requests(lines.iter().map(request).collect());
-        let turn = node.step(1, inputs);
+        let turn = node.step(Now::at(1), inputs);
         assert_eq!(turn.outputs.len(), lines.len());
         turn.notifications
     }
@@ -153,7 +153,7 @@ mod tests {
         // An entry after a gap is an arrival too.
         let entry = entry(topic, 7);
         let key = LogKey::of(&entry);
-        node.commit(1, Mutation::AppendAfterGap { entry, received_ms: 1 }).expect("a gap");
+        node.commit(Now::at(1), Mutation::AppendAfterGap { entry, received_ms: 1 }).expect("a gap");
         assert_eq!(node.state().head(&key).head, 7);
         let delivery = &step(&mut node, &[]).expect("an arrival").deliveries[&topic];
         assert_eq!(delivery.last, 13);
@@ -171,11 +171,12 @@ mod tests {
             assert_eq!(delivery.last, last);
             assert_eq!(delivery.fresh.len(), 1);
         }
-        let pruned = node.step::<()>(2, Inputs::tick()).notifications.expect("a pruned topic");
+        let pruned =
+            node.step::<()>(Now::at(2), Inputs::tick()).notifications.expect("a pruned topic");
         assert_eq!(node.state().entries(topic, 0).count(), 1);
         assert_eq!(pruned.after, node.store().lsn());
         assert!(!pruned.topics_changed);
         assert_eq!(pruned.deliveries[&topic], TopicDelivery { last: 2, fresh: Vec::new() });
-        assert_eq!(node.step::<()>(3, Inputs::tick()).notifications, None);
+        assert_eq!(node.step::<()>(Now::at(3), Inputs::tick()).notifications, None);
     }
 }

@@ -102,6 +102,7 @@ impl<D: Disk> Node<D> {
     pub(super) fn answer(&self, question: &Request) -> Reply {
         match question {
             Request::Status => Ok(self.status().into()),
+            Request::ClockShow => Ok(self.clocks().into()),
             Request::Identity => Ok(describe::identity(&self.card).into()),
             Request::PeerList => Ok(self.peer_list().into()),
             Request::SnapshotList => {
@@ -172,6 +173,8 @@ impl<D: Disk> Node<D> {
                 passed_over: self.recovery.passed_over.len() as u64,
                 weaker: self.guard.findings().to_vec(),
             },
+            clock_doubt: self.clock.doubt(),
+            held_back: self.held_back(),
             network: network.collect::<BTreeMap<_, _>>(),
             peers: PeerStatus {
                 known: counts.peers as u64,

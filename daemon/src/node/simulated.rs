@@ -1,6 +1,6 @@
 //! A node on a simulated disk, for tests.
 
-use icn_gossip::{KeyCard, Keypair, Mutation};
+use icn_gossip::{KeyCard, Keypair, Mutation, Now};
 use icn_snapshot::Policy;
 use icn_wal::disk::{Disk, SimDisk};
 
@@ -19,10 +19,10 @@ pub(crate) fn node(disk: &SimDisk) -> Node<SimDisk> {
     let keypair = Keypair::from_seed([7; 32]);
     let card = KeyCard::sign(&keypair, [8; 32], 1);
     let identity = Identity { keypair, card, network: [9; 32] };
-    Node::open(disk, Policy::default(), identity, Box::new(Constant), 1).expect("a node")
+    Node::open(disk, Policy::default(), identity, Box::new(Constant), Now::at(1)).expect("a node")
 }
 
 /// Commits a mutation that no request makes.
-pub(crate) fn apply<D: Disk>(node: &mut Node<D>, now_ms: u64, mutation: Mutation) {
-    node.commit(now_ms, mutation).expect("a mutation");
+pub(crate) fn apply<D: Disk>(node: &mut Node<D>, now: Now, mutation: Mutation) {
+    node.commit(now, mutation).expect("a mutation");
 }

@@ -1,7 +1,7 @@
 //! Snapshots of a node: take, scrub, restore, import.
 
 use icn_gossip::legacy::{self, Importer};
-use icn_gossip::{Counts, Did, Reject};
+use icn_gossip::{Counts, Did, Now, Reject};
 use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, SnapshotId};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
@@ -46,30 +46,31 @@ impl<D: Disk> Node<D> {
 
     /// Takes a snapshot at the next tick, in place of one that was found damaged. Meanwhile the log and the
     /// other snapshots replace it.
-    pub fn found_damage(&mut self, now_ms: u64) {
-        self.retry_ms = Some(now_ms);
+    pub fn found_damage(&mut self, machine: Now) {
+        self.retry_ms = Some(self.clock.read(machine).elapsed_ms);
     }
 
     /// The last image before an orderly stop, if the state has changed since the previous one.
-    pub fn last_draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
-        if self.store.changed() || self.retry_ms.is_some() { self.draft(now_ms) } else { None }
+    pub fn last_draft(&mut self, now: Now) -> Option<Box<Draft>> {
+        if self.store.changed() || self.retry_ms.is_some() { self.draft(now) } else { None }
     }
 
-    pub(super) fn draft(&mut self, now_ms: u64) -> Option<Box<Draft>> {
+    pub(super) fn draft(&mut self, now: Now) -> Option<Box<Draft>> {
         let counts = self.state().counts();
-        self.store.image(now_ms).map(|image| Box::new(Draft { image, counts }))
+        self.store.image(now.wall_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
     /// Reports the outcome of an [`Effect::Save`](super::Effect::Save). A failed snapshot is tried again
     /// after a pause.
-    pub fn saved(&mut self, now_ms: u64, whole: bool) {
+    pub fn saved(&mut self, machine: Now, whole: bool) {
+        let now = self.clock.read(machine);
         self.saves = self.saves.saturating_sub(1);
-        self.retry_ms = if whole { None } else { Some(now_ms + RETRY_MS) };
+        self.retry_ms = if whole { None } else { Some(now.elapsed_ms + RETRY_MS) };
     }
 
     pub(super) fn snapshot_create(
         &mut self,
-        now_ms: u64,
+        now: Now,
         pin: bool,
         labels: &[String],
     ) -> Result<Box<Draft>, Failure> {
@@ -79,7 +80,7 @@ impl<D: Disk> Node<D> {
                 Failure::new(codes::BAD_LABEL, format!("{pair:?} is not a label: {error}."))
             })?;
         }
-        let mut draft = self.draft(now_ms).ok_or(Reject::Identity)?;
+        let mut draft = self.draft(now).ok_or(Reject::Identity)?;
         *draft.image.labels() = wanted;
         if pin {
             draft.image.pin();
@@ -88,7 +89,7 @@ impl<D: Disk> Node<D> {
         Ok(draft)
     }
 
-    pub(super) fn work(&mut self, now_ms: u64, request: Request) -> Result<Work, Failure> {
+    pub(super) fn work(&mut self, now: Now, request: Request) -> Result<Work, Failure> {
         let side = |node: &Self, moment: Option<&Moment>| match moment {
             Some(moment) => Ok(Side::Then(moment.at()?)),
             None => Ok::<_, Failure>(Side::Now(Box::new(node.state().clone()), node.store.lsn())),
@@ -106,13 +107,13 @@ impl<D: Disk> Node<D> {
             }
             Request::SnapshotRestore { to } => {
                 let at = to.at()?;
-                let present = self.store.image(now_ms).ok_or(Reject::Identity)?;
+                let present = self.store.image(now.wall_ms).ok_or(Reject::Identity)?;
                 Work::Restore(at, Box::new(present))
             }
             Request::SnapshotImport { path, dry_run, formerly } => {
                 let formerly =
                     formerly.map(|did| did.parse::<Did>().map_err(|error| bad_did(&did, &error)));
-                let now_ms = Some(now_ms).filter(|_| !dry_run);
+                let now_ms = Some(now.wall_ms).filter(|_| !dry_run);
                 let node = self.node_id()?;
                 Work::Import { path, node, now_ms, formerly: formerly.transpose()? }
             }
@@ -126,19 +127,20 @@ impl<D: Disk> Node<D> {
 
     /// Commits what [`Work`] has prepared. The reply, also a refusal, may leave the node once the returned
     /// LSN is durable.
-    pub fn settle(&mut self, now_ms: u64, prepared: Prepared) -> (u64, Reply) {
+    pub fn settle(&mut self, machine: Now, prepared: Prepared) -> (u64, Reply) {
+        let now = self.clock.read(machine);
         let reply = match prepared {
-            Prepared::Restore(target) => self.restore(now_ms, *target),
-            Prepared::Legacy(legacy) => self.import_legacy(now_ms, &legacy),
+            Prepared::Restore(target) => self.restore(now, *target),
+            Prepared::Legacy(legacy) => self.import_legacy(now, &legacy),
         };
         (self.store.lsn(), reply)
     }
 
-    fn import_legacy(&mut self, now_ms: u64, legacy: &Legacy) -> Reply {
+    fn import_legacy(&mut self, now: Now, legacy: &Legacy) -> Reply {
         let importer = Importer {
             keypair: &self.keypair,
             formerly: legacy.formerly,
-            now_ms,
+            now_ms: now.wall_ms,
             nonce: &mut || self.rng.next(),
         };
         let state = &self.store.state().0;
@@ -151,7 +153,7 @@ impl<D: Disk> Node<D> {
         let total = import.mutations.len();
         if !legacy.dry_run {
             for (taken, mutation) in import.mutations.into_iter().enumerate() {
-                self.commit(now_ms, mutation).map_err(|failure| Failure {
+                self.commit(now, mutation).map_err(|failure| Failure {
                     message: format!("{} {taken} of {total} changes were made.", failure.message),
                     advice: format!("{} Importing again makes the others.", failure.advice),
                     ..failure
@@ -167,17 +169,17 @@ impl<D: Disk> Node<D> {
         Ok(Imported::Legacy(told).into())
     }
 
-    fn restore(&mut self, now_ms: u64, target: RestoreTarget<Machine>) -> Reply {
+    fn restore(&mut self, now: Now, target: RestoreTarget<Machine>) -> Reply {
         let id = target.id();
         let undo = target.undo();
         let before = self.store.lsn();
         let branch = self.rng.next();
-        let lsn = self.store.restore(now_ms, target, branch)?;
+        let lsn = self.store.restore(now.wall_ms, target, branch)?;
         self.pending.topics_changed();
         // The restored state was compared with its own summary, and an operator has chosen it.
         self.guard = Guard::default();
         self.mesh.restored();
-        self.mesh.set_closed(&self.store.state().0, now_ms, self.guard.closed().clone());
+        self.mesh.set_closed(&self.store.state().0, now, self.guard.closed().clone());
         let restored = Restored {
             lsn: lsn.get(),
             restored: id.to_string(),
@@ -211,7 +213,7 @@ mod tests {
 
     fn ask(node: &mut Node<SimDisk>, request: Value) -> Result<Value, Failure> {
         let request = serde_json::from_value(request).expect("a request");
-        let turn = node.step(2, Inputs::requests(vec![((), request)]));
+        let turn = node.step(Now::at(2), Inputs::requests(vec![((), request)]));
         let output = turn.outputs.into_iter().next().expect("an output");
         let compactor = node.store().compactor().clone();
         let reply = match output.effect {
@@ -220,7 +222,7 @@ mod tests {
                 panic!("no request asks for {effect:?}")
             }
             Effect::Work(work, _) => {
-                work.perform(&compactor, |prepared| node.settle(3, prepared).1)
+                work.perform(&compactor, |prepared| node.settle(Now::at(3), prepared).1)
             }
         };
         reply.map(|data| data.to_value())
@@ -256,34 +258,35 @@ mod tests {
         assert!(node.store.changed());
         let create = json!({ "cmd": "snapshot_create", "labels": ["no label"] });
         assert_eq!(ask(&mut node, create).expect_err("no label").code, "ICN-E0223");
-        assert!(node.last_draft(3).is_some());
+        assert!(node.last_draft(Now::at(3)).is_some());
         let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } });
         assert_eq!(ask(&mut node, restore).expect_err("beyond").code, "ICN-E0214");
-        assert!(node.last_draft(3).is_some(), "the image of the present was not written");
+        assert!(node.last_draft(Now::at(3)).is_some(), "the image of the present was not written");
     }
 
     #[test]
     fn a_failed_snapshot_is_retried_only_after_the_retry_interval() {
         fn draft(node: &mut Node<SimDisk>, now_ms: u64) -> Option<Box<Draft>> {
-            node.step::<()>(now_ms, Inputs::tick()).outputs.into_iter().find_map(|output| {
-                match output.effect {
+            node.step::<()>(Now::at(now_ms), Inputs::tick()).outputs.into_iter().find_map(
+                |output| match output.effect {
                     Effect::Save(draft, None) => Some(draft),
                     _ => None,
-                }
-            })
+                },
+            )
         }
         let mut node = simulated::node(&SimDisk::new(1));
         let due = 1 + icn_snapshot::Due::default().age_ms;
+        assert!(draft(&mut node, 1).is_none(), "the first record is new");
         let failed = draft(&mut node, due).expect("it is due");
         assert!(draft(&mut node, due).is_none(), "it is under way");
         drop(failed);
-        node.saved(due, false);
+        node.saved(Now::at(due), false);
         assert!(draft(&mut node, due + RETRY_MS - 1).is_none(), "the disk has just failed");
         let again = draft(&mut node, due + RETRY_MS).expect("it is still due");
         node.store().compactor().save(again.image).expect("save");
-        node.saved(due + RETRY_MS, true);
+        node.saved(Now::at(due + RETRY_MS), true);
         assert!(draft(&mut node, 2 * due).is_none(), "nothing has changed");
-        node.found_damage(due);
+        node.found_damage(Now::at(due));
         assert!(draft(&mut node, due).is_some(), "another one is to take its place");
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use icn_gossip::limits::{PAYLOAD_BYTES_MAX, TRUST_MAX};
 use icn_gossip::{
-    Access, Did, Entry, Genesis, LogKey, Mutation, Outcome, Position, Reject, Scope, TopicId,
+    Access, Did, Entry, Genesis, LogKey, Mutation, Now, Outcome, Position, Reject, Scope, TopicId,
     TopicRef, TopicSpec,
 };
 use icn_wal::disk::Disk;
@@ -20,7 +20,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 impl<D: Disk> Node<D> {
     pub(super) fn publish(
         &mut self,
-        now_ms: u64,
+        now: Now,
         topic: &str,
         text: Option<String>,
         base64: Option<&str>,
@@ -43,9 +43,9 @@ impl<D: Disk> Node<D> {
             return Err(Reject::TooLarge { bytes: payload.len() }.into());
         }
         let node = self.node_id()?;
-        let id = self.bound(topic)?;
+        let id = self.bound(topic, describe)?;
         self.state().may_write(&id, &node.did)?;
-        let node = self.in_own_epoch(now_ms, &id)?;
+        let node = self.in_own_epoch(now, &id)?;
         let state = self.state();
         let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
         let position = Position {
@@ -55,31 +55,36 @@ impl<D: Disk> Node<D> {
             seq: head.head + 1,
             previous: head.head_hash,
             access_version: state.topic(&id).map_or(0, |topic| topic.access_version),
-            time_ms: now_ms,
+            time_ms: now.wall_ms,
         };
         let entry = Entry::sign(&self.keypair, &position, Bytes::from(payload));
         // An entry that would be rejected is refused before it reaches the log.
         self.state().admit(&entry)?;
         let (lsn, outcome) =
-            self.commit(now_ms, Mutation::Append { entry, received_ms: now_ms })?;
+            self.commit(now, Mutation::Append { entry, received_ms: now.elapsed_ms })?;
         match outcome {
             Outcome::Appended { seq, arrival } => {
                 let topic = describe.then(|| describe::brief(self.state(), &id)).flatten();
-                Ok(Published { lsn, seq, arrival, topic }.into())
+                let held_back = if describe { self.held_back() } else { None };
+                Ok(Published { lsn, seq, arrival, topic, held_back }.into())
             }
             _ => Err(Reject::OutOfOrder.into()),
         }
     }
 
-    /// The topic that a message is published to: one that was created or joined here.
-    fn bound(&self, topic: &str) -> Result<TopicId, Failure> {
+    /// The topic that a message is published to: one that was created or joined here. `list` says whether
+    /// a refusal lists the known candidates.
+    fn bound(&self, topic: &str, list: bool) -> Result<TopicId, Failure> {
         self.state().resolve(topic).map_err(|reject| match (&reject, TopicRef::parse(topic)) {
-            (Reject::UnknownTopic { .. }, Some(reference)) => self.unbound(reference),
+            (Reject::UnknownTopic { .. }, Some(reference)) => {
+                let failure = self.unbound(reference);
+                if list { failure } else { Failure { candidates: Vec::new(), ..failure } }
+            }
             _ => reject.into(),
         })
     }
 
-    pub(super) fn topic_create(&mut self, now_ms: u64, request: Request) -> Reply {
+    pub(super) fn topic_create(&mut self, now: Now, request: Request) -> Reply {
         let Request::TopicCreate {
             name,
             public,
@@ -109,7 +114,7 @@ impl<D: Disk> Node<D> {
             Err(Reject::UnknownTopic { .. }) => {}
             Err(reject) => return Err(reject.into()),
         }
-        let mut spec = TopicSpec::new(name, access.encode(), now_ms);
+        let mut spec = TopicSpec::new(name, access.encode(), now.wall_ms);
         spec.scope = match scope.as_deref() {
             None | Some("global") => Scope::Global,
             Some("regional") => Scope::Regional,
@@ -125,14 +130,14 @@ impl<D: Disk> Node<D> {
             retention_days.map_or(spec.retention_ms, |days| u64::from(days) * DAY_MS);
         let genesis = Genesis::sign(&self.keypair, node.network, spec, self.rng.next());
         let id = genesis.id();
-        let (lsn, _) = self.commit(now_ms, Mutation::CreateTopic(genesis))?;
+        let (lsn, _) = self.commit(now, Mutation::CreateTopic(genesis))?;
         let topic = self.state().topic(&id).ok_or_else(|| unknown(&id))?;
         Ok(TopicCreated { lsn, topic: describe::topic(self.state(), &id, topic) }.into())
     }
 
-    pub(super) fn topic_delete(&mut self, now_ms: u64, topic: &str) -> Reply {
+    pub(super) fn topic_delete(&mut self, now: Now, topic: &str) -> Reply {
         let id = self.state().resolve(topic)?;
-        let (lsn, _) = self.commit(now_ms, Mutation::DeleteTopic(id))?;
+        let (lsn, _) = self.commit(now, Mutation::DeleteTopic(id))?;
         Ok(TopicDeleted { lsn, deleted: id.to_string() }.into())
     }
 }
@@ -180,7 +185,7 @@ mod tests {
             request[key] = value.clone();
         }
         let request = serde_json::from_value(request).expect("a request");
-        let turn = node.step(2, Inputs::requests(vec![((), request)]));
+        let turn = node.step(Now::at(2), Inputs::requests(vec![((), request)]));
         match turn.outputs.into_iter().next().expect("an output").effect {
             Effect::Reply((), reply) => reply.map(|data| data.to_value()["topic"]["access"].take()),
             other => panic!("{other:?}"),

@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use icn_gossip::Provenance;
+use icn_gossip::{Provenance, TopicRef};
 use icn_wal::FsDisk;
 
 use super::no_resources;
 use super::rng::SystemRng;
-use crate::clock::now_ms;
+use crate::clock::{self, now_ms};
 use crate::config::Config;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
@@ -46,7 +46,7 @@ pub(crate) fn recover(
     let disk = directory.disk();
     let policy = config.policy;
     let rng = Box::new(SystemRng);
-    let node = Node::open_watched(disk, policy, identity, rng, now_ms(), watcher)?;
+    let node = Node::open_watched(disk, policy, identity, rng, clock::now(), watcher)?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();
@@ -65,10 +65,14 @@ pub(crate) fn recover(
     }
     let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
     for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
-        tracing::warn!(
-            "The subscription to {name} is pending: no such topic was created or joined here. \
-             Join it: icnctl topic join ID"
-        );
+        if let Some(TopicRef::Name(_)) = TopicRef::parse(name) {
+            tracing::warn!(
+                "The subscription to {name} is pending: no such topic was created or joined here. \
+                 Join it: icnctl topic join ID"
+            );
+        } else {
+            tracing::warn!("The join of {name} is pending: no peer has offered the topic yet");
+        }
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
@@ -100,6 +104,6 @@ pub(crate) fn recover(
 /// `ICN-E0107`.
 pub(crate) fn gauges(config: &Config) -> Result<Gauges, Failure> {
     let meter = Meter::new().map_err(|error| no_resources(&io::Error::other(error)))?;
-    let health = Health::new(now_ms(), config.policy.due.age_ms);
+    let health = Health::new(clock::elapsed_ms(), config.policy.due.age_ms);
     Ok(Gauges { meter: Arc::new(meter), health: Arc::new(health) })
 }

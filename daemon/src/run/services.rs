@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::signals::Signals;
 use super::start_report::Start;
 use super::{no_resources, recovery};
-use crate::clock::now_ms;
+use crate::clock;
 use crate::config::Config;
 use crate::control::socket::SocketPath;
 use crate::control::subscribers::Subscribers;
@@ -144,7 +144,7 @@ impl Services {
 
 fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Result<(), Failure> {
     tracing::info!("Saving state snapshot before shutdown");
-    match node.last_draft(now_ms()) {
+    match node.last_draft(clock::now()) {
         None => tracing::info!("State snapshot is up to date"),
         Some(draft) => {
             let Draft { image, counts } = *draft;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use icn_gossip::Now;
 use icn_gossip::mesh::LinkId;
 use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
@@ -53,14 +54,14 @@ impl<D: Disk> Core<D> {
     pub(super) fn run(self, mut inbox: mpsc::Receiver<Input>) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut taken = Vec::with_capacity(TURN_INPUTS_MAX);
-        let mut next_tick = clock::now_ms();
+        let mut next_tick_ms = clock::elapsed_ms();
         // Batches in flight to the verify thread.
         let mut verifying = 0;
         while receive(&mut inbox, &mut taken, &mut Context::from_waker(&waker)) {
-            let now_ms = clock::now_ms();
+            let now = clock::now();
             self.gauges.meter.turned(taken.len());
             let is_quiet = taken.len() <= QUIET_INPUTS_MAX && inbox.is_empty();
-            let mut inputs = Inputs { tick: now_ms >= next_tick, ..Inputs::default() };
+            let mut inputs = Inputs { tick: now.elapsed_ms >= next_tick_ms, ..Inputs::default() };
             let mut credits: HashMap<LinkId, Vec<Credit>> = HashMap::new();
             for input in taken.drain(..) {
                 match input {
@@ -84,10 +85,10 @@ impl<D: Disk> Core<D> {
                     return;
                 }
                 let is_tick = inputs.tick;
-                let turn = node.step(now_ms, inputs);
+                let turn = node.step(now, inputs);
                 if is_tick {
-                    next_tick = now_ms + u64::try_from(TICK.as_millis()).unwrap_or(500);
-                    observe(&node, now_ms, &self.gauges);
+                    next_tick_ms = now.elapsed_ms + u64::try_from(TICK.as_millis()).unwrap_or(500);
+                    observe(&node, now, &self.gauges);
                 }
                 turn
             };
@@ -130,7 +131,7 @@ fn receive(
     true
 }
 
-fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
+fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
     let counts = node.state().counts();
     gauges.meter.gossip(&counts);
     gauges.meter.network(node.mesh());
@@ -140,7 +141,9 @@ fn observe<D: Disk>(node: &Node<D>, now_ms: u64, gauges: &Gauges) {
     gauges.meter.snapshots(&kept);
     gauges.meter.guard(node.guard().findings().len());
     gauges.health.turned(Facts {
-        now_ms,
+        now,
+        clock_doubt: node.clock_doubt(),
+        held_back: node.held_back(),
         changed: node.store().changed(),
         newest_snapshot_ms: kept
             .iter()

@@ -35,7 +35,7 @@ pub(super) fn run<D: Disk>(
             Job::Save(draft, reply_to) => {
                 let Draft { image, counts } = *draft;
                 let saved = gauges.meter.save(&counts, || compactor.save(image));
-                node.lock().saved(clock::now_ms(), saved.is_ok());
+                node.lock().saved(clock::now(), saved.is_ok());
                 gauges.health.saved(saved.as_ref().map(drop));
                 match &saved {
                     Ok((snapshot, took)) => tracing::info!(
@@ -59,7 +59,7 @@ pub(super) fn run<D: Disk>(
             Job::Work(work, reply_to) => {
                 let settle = |prepared: Prepared| {
                     tracing::warn!("{prepared}");
-                    let (after, reply) = node.lock().settle(clock::now_ms(), prepared);
+                    let (after, reply) = node.lock().settle(clock::now(), prepared);
                     if let Some(lsn) = Lsn::new(after) {
                         wal.wait(lsn)?;
                     }
@@ -71,7 +71,7 @@ pub(super) fn run<D: Disk>(
                     && failure.exit == exit::DAMAGE
                 {
                     gauges.meter.verify_failed();
-                    node.lock().found_damage(clock::now_ms());
+                    node.lock().found_damage(clock::now());
                     tracing::error!("Snapshot {id} fails its check: {}", failure.message);
                 }
                 if let Some(reply_to) = reply_to {

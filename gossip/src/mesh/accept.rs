@@ -5,12 +5,13 @@ use super::counter::Counter;
 use super::{IDLE_MS, Mesh, Step};
 use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
+use crate::now::Now;
 use crate::state::State;
 
 impl Mesh {
     /// The signatures of a batch were checked; `valid` iff all of them match.
-    pub fn verified(&mut self, state: &State, now_ms: u64, batch: Batch, valid: bool) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn verified(&mut self, state: &State, now: Now, batch: Batch, valid: bool) {
+        let now_ms = self.advance_clock(now);
         let Batch { link: id, purpose, entries } = batch;
         match purpose {
             Purpose::Append { key, .. } if !valid || self.is_paused(&key, now_ms) => {
@@ -84,20 +85,16 @@ impl Mesh {
     }
 
     /// An entry was refused: its log is paused for a while and keeps its head.
-    pub fn refused(&mut self, now_ms: u64, key: LogKey, refusal: PauseReason) {
-        let future_ms = match refusal {
-            // At most 10 min, however far ahead the entry is: this node's clock may be set right.
-            PauseReason::Future { time_ms } => {
-                let early = time_ms.saturating_sub(FUTURE_MS_MAX);
-                Some(early.saturating_sub(now_ms).clamp(1000, 600_000))
-            }
-            _ => None,
-        };
-        let now_ms = self.advance_clock(now_ms);
+    pub fn refused(&mut self, now: Now, key: LogKey, refusal: PauseReason) {
+        let latest_ms = now.wall_ms.max(now.elapsed_ms);
+        let now_ms = self.advance_clock(now);
         let pause = self.paused.entry(key).or_default();
         pause.begin(now_ms);
-        if let Some(future_ms) = future_ms {
-            pause.until_ms = now_ms + future_ms;
+        if let PauseReason::Future { time_ms } = refusal {
+            // At most 10 min, however far ahead the entry is: this node's clock may be set right.
+            let early_ms = time_ms.saturating_sub(FUTURE_MS_MAX).saturating_sub(latest_ms);
+            pause.until_ms = now_ms + early_ms.clamp(1000, 600_000);
+            self.notify_author(key, time_ms.saturating_sub(latest_ms));
         }
         self.count(refusal.into());
         // The entries after the refused one cannot be appended either.

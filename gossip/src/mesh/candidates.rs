@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::access::AccessSummary;
 use crate::did::Did;
-use crate::limits::{CANDIDATES_MAX, FOUND_MAX, SEARCHES_MAX};
+use crate::limits::{CANDIDATES_MAX, SEARCHES_MAX};
 use crate::topic::{Genesis, TopicId};
 
 /// How long the candidates for a name are kept after its last search.
@@ -50,24 +50,27 @@ impl Candidates {
         }
     }
 
-    /// Adds a topic that a peer offered; false if a limit leaves it out.
+    /// Takes back all that a peer has offered under a name.
+    pub(super) fn withdraw(&mut self, name: &str, peer: &Did) {
+        let Some(Search { found, .. }) = self.searches.get_mut(name) else { return };
+        for candidate in found.values_mut() {
+            candidate.offered_by.remove(peer);
+        }
+        found.retain(|_, candidate| !candidate.offered_by.is_empty());
+    }
+
+    /// Adds a topic that a peer offered under a searched name; false if a limit leaves it out.
     pub(super) fn add(
         &mut self,
         name: &str,
         genesis: &Genesis,
         admits_us: bool,
         peer: Did,
-        now_ms: u64,
     ) -> bool {
-        if !self.searches.contains_key(name) {
-            self.search(name, now_ms);
-        }
-        let Some(Search { found, .. }) = self.searches.get_mut(name) else { return false };
+        let Some(Search { found, .. }) = self.searches.get_mut(name) else { return true };
         let id = genesis.id();
-        let of_peer =
-            found.values().filter(|other| other.id != id && other.offered_by.contains(&peer));
         let is_full = found.len() >= CANDIDATES_MAX && !found.contains_key(&id);
-        if is_full || of_peer.count() >= FOUND_MAX {
+        if is_full {
             return false;
         }
         let candidate = found.entry(id).or_insert_with(|| Candidate {

@@ -138,6 +138,12 @@ impl Message {
                 out.extend_from_slice(hash);
                 12
             }
+            Self::Held { tag, epoch, ahead_ms } => {
+                out.extend_from_slice(&tag.0);
+                out.extend_from_slice(&epoch.to_le_bytes());
+                put_varint(&mut out, *ahead_ms);
+                15
+            }
             Self::Find(tag) => {
                 out.extend_from_slice(&tag.0);
                 13
@@ -187,6 +193,7 @@ impl Message {
             12 => Self::read_base(reader),
             13 => reader.array().map(Tag).map(Self::Find),
             14 => Self::read_found(reader),
+            15 => Self::read_held(reader),
             _ => return None,
         })
     }
@@ -246,6 +253,11 @@ impl Message {
 
     fn read_base(reader: &mut ByteReader<'_>) -> Option<Self> {
         Some(Self::Base { handle: varint(reader)?, seq: seq(reader)?, hash: reader.array()? })
+    }
+
+    fn read_held(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let tag = Tag(reader.array()?);
+        Some(Self::Held { tag, epoch: reader.u64()?, ahead_ms: varint(reader)? })
     }
 
     fn read_found(reader: &mut ByteReader<'_>) -> Option<Self> {

@@ -6,6 +6,7 @@ use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose};
 use crate::entry::Entry;
 use crate::log::LogKey;
 use crate::mutation::Mutation;
+use crate::now::Now;
 use crate::state::State;
 
 /// The most disputes and proofs of one peer that wait to be checked.
@@ -136,8 +137,8 @@ impl Mesh {
     }
 
     /// A log was frozen: every peer that shares its topic is sent the proof.
-    pub fn frozen(&mut self, state: &State, now_ms: u64, key: LogKey) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn frozen(&mut self, state: &State, now: Now, key: LogKey) {
+        let now_ms = self.advance_clock(now);
         self.count(Counter::Frozen);
         self.cease(now_ms, key, true);
         let concerned: Vec<LinkId> = self

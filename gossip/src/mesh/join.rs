@@ -10,21 +10,29 @@ use super::message::{Interest, Message};
 use super::tag::Tag;
 use super::{Counter, LinkError, LinkId, Mesh, Step};
 use crate::did::Did;
-use crate::limits::{FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, PROVEN_MAX, TRUST_MAX};
+use crate::limits::{
+    FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, PARTICIPANTS_MAX, PROVEN_MAX, TRUST_MAX,
+};
 use crate::mutation::Provenance;
+use crate::now::Now;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId, name_is_valid};
 use crate::topic_ref::TopicRef;
 
-/// The bytes after which a FOUND takes no further genesis.
-const FOUND_BYTES: usize = 128 << 10;
+/// The bytes after which a FOUND takes no further genesis: two of the largest always fit, so that the
+/// receiver sees that there are several.
+const FOUND_BYTES: usize = 200 << 10;
+
+const _: () = assert!(2 * (1024 + 2 * 32 * PARTICIPANTS_MAX) < FOUND_BYTES);
 
 /// The most FIND on one link that wait for their answer.
 const FINDS_MAX: usize = 64;
 
 /// Whether the operator has joined this topic, and it can be entered.
 pub(super) fn is_joined(state: &State, genesis: &Genesis) -> bool {
-    state.joins().any(|join| join.enters(genesis)) && can_enter(state, genesis)
+    let by_name = TopicRef::NameBy(&genesis.spec.name, genesis.creator);
+    let is_joining = state.is_joining(TopicRef::Id(genesis.id())) || state.is_joining(by_name);
+    is_joining && can_enter(state, genesis)
 }
 
 /// Whether the topic is missing, the state accepts it, and this node may read it. A genesis that the state
@@ -34,13 +42,13 @@ fn can_enter(state: &State, genesis: &Genesis) -> bool {
     state.topic(&genesis.id()).is_none()
         && genesis.network == node.network
         && name_is_valid(&genesis.spec.name)
-        && admits(genesis, &node.did)
+        && admits(genesis, &node.did, TRUST_MAX)
 }
 
-/// Whether the topic may ever let `did` read. Trust counts as full: a node trusts itself.
-fn admits(genesis: &Genesis, did: &Did) -> bool {
+/// Whether the topic lets `did`, trusted `trust` of 1000, read.
+fn admits(genesis: &Genesis, did: &Did, trust: u16) -> bool {
     let access = genesis.spec.access.view();
-    access.admits(did, TRUST_MAX) || (access.is_open() && genesis.creator == *did)
+    access.admits(did, trust) || (access.is_open() && genesis.creator == *did)
 }
 
 impl Mesh {
@@ -59,11 +67,8 @@ impl Mesh {
             return;
         }
         link.announced = Some(list.clone());
-        let joins = state.joins().filter_map(|join| match join {
-            TopicRef::Id(topic) => Some(topic),
-            _ => None,
-        });
-        link.asked = joins.filter(|topic| link.proven.contains(topic)).collect();
+        let proven = link.proven.iter().filter(|topic| state.is_joining(TopicRef::Id(**topic)));
+        link.asked = proven.copied().collect();
         if list.len() > INTERESTS_MAX {
             list.truncate(INTERESTS_MAX);
             self.count(Counter::InterestsLeftOut);
@@ -88,16 +93,22 @@ impl Mesh {
     /// Asks the creator of a topic that the operator has joined by name. Other peers do not learn the name.
     pub(super) fn find_joins(&mut self, state: &State, id: LinkId, again: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        for join in state.joins() {
-            if let TopicRef::NameBy(name, creator) = join
-                && link.peer == creator
-            {
-                let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
-                if again && *find == Find::Answered {
-                    *find = Find::Due;
-                }
-                self.awake.insert(id);
+        for name in state.joined_names(&link.peer) {
+            let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
+            if again && *find == Find::Answered {
+                *find = Find::Due;
             }
+            self.awake.insert(id);
+        }
+    }
+
+    /// Asks a creator at once for a name, and keeps its answer for the operator.
+    pub fn ask_creator(&mut self, now: Now, name: &str, creator: &Did) {
+        let now_ms = self.advance_clock(now);
+        self.candidates.search(name, now_ms);
+        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.peer == *creator) {
+            link.find(name);
+            self.awake.insert(*id);
         }
     }
 
@@ -115,14 +126,16 @@ impl Mesh {
             // An unasked genesis is handled alike whether it is joined, known or neither.
             if !was_asked && !link.offers_budget.take(now_ms) {
                 self.count(Counter::OfferIgnored);
+                self.charge(now_ms, id)?;
                 continue;
             }
             genesis.verify().map_err(|_| LinkError::BadSignature)?;
-            if admits(&genesis, &link.peer) && link.proven.len() < PROVEN_MAX {
+            let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
+            if admits(&genesis, &link.peer, trust) && link.proven.len() < PROVEN_MAX {
                 link.proven.insert(topic);
             }
             let is_of_creator = genesis.creator == link.peer;
-            if can_enter(state, &genesis) && state.joins().any(|join| join == TopicRef::Id(topic)) {
+            if can_enter(state, &genesis) && state.is_joining(TopicRef::Id(topic)) {
                 self.steps.push_back(Step::AddTopic(Box::new(genesis)));
             } else if is_of_creator {
                 // The creator may have just made the topic that is joined by its name.
@@ -168,8 +181,12 @@ impl Mesh {
                 return Err(LinkError::Unasked);
             }
             genesis.verify().map_err(|_| LinkError::BadSignature)?;
-            let admits_us = admits(genesis, &node.did);
-            if !self.candidates.add(&name, genesis, admits_us, peer, now_ms) {
+        }
+        // The answer is complete: the peer offers nothing else under this name any more.
+        self.candidates.withdraw(&name, &peer);
+        for genesis in &list {
+            let admits_us = admits(genesis, &node.did, TRUST_MAX);
+            if !self.candidates.add(&name, genesis, admits_us, peer) {
                 self.count(Counter::CandidateLeftOut);
             }
         }
@@ -186,14 +203,11 @@ impl Mesh {
     }
 
     /// Searches for topics of a name: asks every known peer, also those that have answered before.
-    pub fn search(&mut self, now_ms: u64, name: &str) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn search(&mut self, now: Now, name: &str) {
+        let now_ms = self.advance_clock(now);
         self.candidates.search(name, now_ms);
         for (id, link) in self.links.iter_mut().filter(|(_, link)| link.known) {
-            let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
-            if *find == Find::Answered {
-                *find = Find::Due;
-            }
+            link.find(name);
             self.awake.insert(*id);
         }
     }
@@ -201,27 +215,37 @@ impl Mesh {
     /// Forgets old searches, also on the links.
     pub(super) fn forget_searches(&mut self, state: &State, now_ms: u64) {
         self.candidates.forget(now_ms);
-        let joined = |name: &str| {
-            let mut joins = state.joins();
-            joins.any(|join| matches!(join, TopicRef::NameBy(of, _) if of == name))
-        };
-        for link in self.links.values_mut() {
-            link.finds.retain(|name, _| self.candidates.contains(name) || joined(name));
+        for link in self.links.values_mut().filter(|link| !link.finds.is_empty()) {
+            let joined: BTreeSet<&str> = state.joined_names(&link.peer).collect();
+            // A question stays until it is answered: the peer counts it, too.
+            link.finds.retain(|name, find| {
+                *find == Find::Asked
+                    || self.candidates.contains(name)
+                    || joined.contains(name.as_str())
+            });
         }
     }
 }
 
 impl Link {
+    /// Asks the peer for a name, also if it has answered before.
+    fn find(&mut self, name: &str) {
+        let find = self.finds.entry(name.to_owned()).or_insert(Find::Due);
+        if *find == Find::Answered {
+            *find = Find::Due;
+        }
+    }
+
     /// The interests that this peer may know of. It may read each topic, or has proven that it does where
     /// the genesis is missing. Sorted by tag, so that the order shows nothing.
     fn interests_to_announce(&self, state: &State, closed: &BTreeSet<TopicId>) -> Vec<Interest> {
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
         for (text, _, subscription) in own {
-            let (topic, missing) = match (subscription.topic, TopicRef::parse(text)) {
+            let (topic, missing) = match (subscription.topic, text.parse()) {
                 (Some(topic), _) => (topic, false),
-                (None, Some(TopicRef::Id(topic))) => (topic, true),
-                (None, _) => continue,
+                (None, Ok(topic)) => (topic, true),
+                (None, Err(_)) => continue,
             };
             let may_know = if missing {
                 self.proven.contains(&topic)
@@ -265,15 +289,29 @@ impl Link {
         closed: &BTreeSet<TopicId>,
     ) -> Option<Message> {
         let tag = self.serving.finds.pop_first()?;
-        let open = self.tags.values().filter(|id| !closed.contains(id));
-        let topics = open.filter_map(|id| state.topic(id)).map(|topic| &topic.genesis);
-        let named = topics.filter(|genesis| Tag::of_name(&self.binding, &genesis.spec.name) == tag);
+        let named = self.name_tags(state).get(&tag).into_iter().flatten();
+        let open = named.filter(|id| !closed.contains(id));
+        let named = open.filter_map(|id| state.topic(id)).map(|topic| &topic.genesis);
         let mut bytes = 0;
         let fitting = named.take(FOUND_MAX).take_while(|genesis| {
             bytes += genesis.encode().len();
             bytes <= FOUND_BYTES
         });
         Some(Message::Found { tag, list: fitting.cloned().collect() })
+    }
+
+    /// The readable topics by the tag of their name, computed when the peer first asks for one.
+    fn name_tags(&mut self, state: &State) -> &BTreeMap<Tag, Vec<TopicId>> {
+        self.name_tags.get_or_insert_with(|| {
+            let mut tags: BTreeMap<Tag, Vec<TopicId>> = BTreeMap::new();
+            for id in self.tags.values() {
+                if let Some(topic) = state.topic(id) {
+                    let tag = Tag::of_name(&self.binding, &topic.genesis.spec.name);
+                    tags.entry(tag).or_default().push(*id);
+                }
+            }
+            tags
+        })
     }
 
     /// The next offer: a topic that the peer may read and has announced no interest in. The peer may have

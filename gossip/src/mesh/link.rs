@@ -22,6 +22,8 @@ pub(super) struct Link {
     pub(super) known: bool,
     /// The tags of the entered topics that the peer may read. To the peer every other tag is unknown.
     pub(super) tags: BTreeMap<Tag, TopicId>,
+    /// The same topics by the tag of their name, once the peer has asked for one.
+    pub(super) name_tags: Option<BTreeMap<Tag, Vec<TopicId>>>,
     /// The peer's interests, and the received part of a newer list.
     pub(super) interests: Vec<Interest>,
     pub(super) incoming_interests: Vec<Interest>,
@@ -58,6 +60,8 @@ pub(super) struct Link {
     /// Disputes and proofs that wait to be checked, and whether one is being checked.
     pub(super) evidence: VecDeque<Batch>,
     pub(super) checking_evidence: bool,
+    /// How far the peer says that an entry of this node is ahead of its clock, and when it said so.
+    pub(super) holds_back: Option<(u64, u64)>,
     /// Logs for which the peer was sent a dispute, and those for which it was sent a proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,
@@ -89,6 +93,8 @@ pub(super) struct Serving {
     pub(super) announcing: BTreeMap<TopicId, (Parts, Option<LogKey>)>,
     /// Topics whose genesis is to be sent.
     pub(super) offers: BTreeSet<TopicId>,
+    /// Logs of the peer whose entries are held back, and how far they are ahead.
+    pub(super) held: BTreeMap<LogKey, u64>,
     /// Topics to be offered unasked.
     pub(super) unoffered: BTreeSet<TopicId>,
     /// Tags of names whose FIND is to be answered.
@@ -205,6 +211,7 @@ impl Link {
             named,
             known: false,
             tags: BTreeMap::new(),
+            name_tags: None,
             interests: Vec::new(),
             incoming_interests: Vec::new(),
             has_announced: false,
@@ -227,6 +234,7 @@ impl Link {
             outbound_budget: TokenBucket::new(OUTBOUND_BURST, OUTBOUND_PER_SECOND, now_ms),
             evidence: VecDeque::new(),
             checking_evidence: false,
+            holds_back: None,
             disputed: BTreeSet::new(),
             proved: BTreeSet::new(),
             persisted_ms: None,
@@ -241,6 +249,7 @@ impl Link {
     /// Recomputes what the peer may read and whether it is known. Closed topics make no peer known.
     pub(super) fn refresh_rights(&mut self, state: &State, closed: &BTreeSet<TopicId>) {
         self.tags.clear();
+        self.name_tags = None;
         self.known = self.named || state.peer(&self.peer).is_some_and(|peer| peer.named);
         for (id, topic) in state.topics() {
             if state.may_read(id, &self.peer).is_ok() {
@@ -289,6 +298,7 @@ impl Serving {
     fn tracked_items(&self) -> usize {
         let cursors = self.cursors.len() + self.ready.len() + self.declined.len();
         let topics = self.announcing.len() + self.offers.len() + self.roots.len();
+        let topics = topics + self.unoffered.len() + self.finds.len() + self.held.len();
         cursors + self.new_logs.len() + topics + self.disputes.len() + self.proofs.len()
     }
 

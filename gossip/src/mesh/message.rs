@@ -18,7 +18,7 @@ pub enum Message {
         /// The topics of this message.
         list: Vec<Interest>,
     },
-    /// Carries topics that the receiver announced as missing, or that name it as a member.
+    /// Carries topics that the receiver announced as missing, or that it may read: an offer.
     Topics(Vec<Genesis>),
     /// Announces the roots of topics.
     Roots(Vec<(Tag, Root)>),
@@ -67,6 +67,15 @@ pub enum Message {
         seq: u64,
         /// The hash of the entry with that sequence number.
         hash: [u8; 32],
+    },
+    /// Reports to an author that an entry of its log is held back, since its time is too far ahead.
+    Held {
+        /// The topic.
+        tag: Tag,
+        /// The epoch of the receiver's author log.
+        epoch: u64,
+        /// How far the time of the entry is ahead of the sender's clock, in ms.
+        ahead_ms: u64,
     },
     /// Requests topics by the tag of their name.
     Find(Tag),

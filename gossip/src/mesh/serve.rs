@@ -193,6 +193,9 @@ impl Mesh {
         if let Some(message) = link.next_announcement(state) {
             return Some(message);
         }
+        if let Some(held) = link.next_held() {
+            return Some(held);
+        }
         if let Some(offer) = link.next_offer(state, self.now_ms) {
             return Some(offer);
         }

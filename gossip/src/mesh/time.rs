@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::link::{Link, Pause};
 use super::{Counter, LinkId, Mesh};
 use crate::log::LogKey;
+use crate::now::Now;
 use crate::state::State;
 
 /// The mean interval at which roots are announced again, to one link in turn.
@@ -18,8 +19,8 @@ const SLOW_SOURCE_MS: u64 = 30_000;
 
 impl Mesh {
     /// Runs all timers that are due. `jitter` is random and spreads the rounds of different nodes.
-    pub fn tick(&mut self, state: &State, now_ms: u64, jitter: u64) {
-        let now_ms = self.advance_clock(now_ms);
+    pub fn tick(&mut self, state: &State, now: Now, jitter: u64) {
+        let now_ms = self.advance_clock(now);
         let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
         let paused =
             self.paused.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);
@@ -55,12 +56,10 @@ impl Mesh {
         self.awake.insert(id);
     }
 
-    /// Advances the elapsed time by the wall clock. A wall clock that is set back stops no timer.
-    pub(super) fn advance_clock(&mut self, wall_ms: u64) -> u64 {
-        if self.wall_ms > 0 {
-            self.now_ms += wall_ms.saturating_sub(self.wall_ms);
-        }
-        self.wall_ms = wall_ms;
+    /// Takes a reading of the clocks, and returns the elapsed time, which all timers use.
+    pub(super) fn advance_clock(&mut self, now: Now) -> u64 {
+        self.wall_ms = now.wall_ms;
+        self.now_ms = self.now_ms.max(now.elapsed_ms);
         self.now_ms
     }
 

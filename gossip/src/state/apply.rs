@@ -2,6 +2,7 @@
 
 use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::card::KeyCard;
+use crate::clock_stamp::ClockStamp;
 use crate::entry::Entry;
 use crate::limits::SUBSCRIBERS_MAX;
 use crate::log::{LogKey, Relation};
@@ -18,7 +19,9 @@ impl State {
     /// the write-ahead log.
     pub fn apply(&mut self, lsn: u64, mutation: Mutation) -> Outcome {
         let result = match mutation {
-            Mutation::Init { did, network, epoch } => self.init(NodeId { did, network, epoch }),
+            Mutation::Init { did, network, epoch, clock } => {
+                self.init(NodeId { did, network, epoch }, clock)
+            }
             Mutation::CreateTopic(genesis) => self.create_topic(genesis),
             Mutation::DeleteTopic(topic) => self.delete_topic(topic),
             Mutation::Subscribe { topic, by, time_ms } => self.subscribe(topic, by, time_ms),
@@ -58,14 +61,22 @@ impl State {
             }
             Mutation::MoveCursor { topic, name, arrival } => self.move_cursor(topic, name, arrival),
             Mutation::DeleteCursor { topic, name } => Ok(self.delete_cursor(topic, name)),
+            Mutation::StampClock(stamp) => Ok(match self.clock {
+                Some(known) if known.node_ms > stamp.node_ms => Outcome::Duplicate,
+                _ => {
+                    self.clock = Some(stamp);
+                    Outcome::Done
+                }
+            }),
         };
         result.unwrap_or_else(Outcome::Rejected)
     }
 
-    fn init(&mut self, node: NodeId) -> Result<Outcome, Reject> {
+    fn init(&mut self, node: NodeId, clock: Option<ClockStamp>) -> Result<Outcome, Reject> {
         match self.node {
             None => {
                 self.node = Some(node);
+                self.clock = clock;
                 Ok(Outcome::Done)
             }
             Some(known) if known.did == node.did && known.network == node.network => {
@@ -283,6 +294,8 @@ impl State {
             image.next_arrivals.insert(*id, known.max(*arrival));
         }
         image.cursors = self.restored_cursors(&image);
+        // The node's clock never goes back.
+        image.clock = self.clock.or(image.clock);
         for (id, topic) in &self.topics {
             if let Some(old) = image.topics.get_mut(id) {
                 old.access_version = old.access_version.max(topic.access_version);

@@ -11,6 +11,7 @@ use data_encoding::{BASE64, Encoding, HEXLOWER};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::access::{AccessBytes, Policy, View};
+use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
 use crate::display::{is_tricky, moment};
 use crate::entry::Entry;
@@ -38,6 +39,8 @@ pub(super) struct Document<
     /// The digest of the whole state, as a store computes it. An operator who edits a document removes it.
     pub(super) digest: Option<Hex<32>>,
     pub(super) node: Option<NodeDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clock: Option<ClockStamp>,
     /// Derived: the bytes of all retained entries.
     pub(super) bytes: u64,
     pub(super) topics: T,

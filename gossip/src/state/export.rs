@@ -31,6 +31,7 @@ impl State {
                 network: Hex(node.network),
                 epoch: Text(node.epoch),
             }),
+            clock: self.clock,
             bytes: self.bytes,
             topics: Each(|| self.topics.iter().map(|(id, topic)| self.topic_doc(*id, topic))),
             histories: Each(|| {

@@ -91,6 +91,7 @@ impl State {
         if let Some(NodeDoc { did, network, epoch }) = document.node {
             state.node = Some(NodeId { did: did.0, network: network.0, epoch: epoch.0 });
         }
+        state.clock = document.clock;
         let names: Vec<Option<String>> =
             document.histories.iter().map(|history| history.name.clone()).collect();
         let ids: Vec<TopicId> = document.histories.iter().map(|history| history.topic.0).collect();

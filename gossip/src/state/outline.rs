@@ -7,6 +7,7 @@ use imbl::OrdMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::{Loss, NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
+use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
@@ -43,6 +44,8 @@ struct Outline {
     unsigned_keys: OrdMap<Did, UnsignedKey>,
     #[serde(default)]
     cursors: OrdMap<(TopicId, String), u64>,
+    #[serde(default)]
+    clock: Option<ClockStamp>,
 }
 
 impl From<Outline> for State {
@@ -60,6 +63,7 @@ impl From<Outline> for State {
             bytes: outline.bytes,
             unsigned_keys: outline.unsigned_keys,
             cursors: outline.cursors,
+            clock: outline.clock,
         }
     }
 }
@@ -133,7 +137,7 @@ mod tests {
         let unsigned = Keypair::from_seed([5; 32]).did();
         let mut state = State::default();
         for mutation in [
-            Mutation::Init { did, network, epoch: 9 },
+            Mutation::Init { did, network, epoch: 9, clock: None },
             Mutation::CreateTopic(genesis),
             first,
             second,

@@ -2,6 +2,7 @@
 
 use super::{NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::access::{Policy, View};
+use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
 use crate::entry::Entry;
 use crate::limits::TOPIC_BYTES_MAX;
@@ -62,12 +63,25 @@ impl State {
         }
     }
 
-    /// The topics that the operator has joined and whose genesis is missing, as they were referred to.
-    pub fn joins(&self) -> impl Iterator<Item = TopicRef<'_>> {
+    /// Whether the operator waits for a topic that was joined as `reference`.
+    #[must_use]
+    pub fn is_joining(&self, reference: TopicRef<'_>) -> bool {
+        let pending = self.subscriptions.get(&(reference.to_string(), Provenance::Local));
+        !matches!(reference, TopicRef::Name(_)) && pending.is_some_and(|one| one.topic.is_none())
+    }
+
+    /// The names under which the operator waits for topics of this creator.
+    pub fn joined_names(&self, creator: &Did) -> impl Iterator<Item = &str> {
+        let suffix = TopicRef::NameBy("", *creator).to_string();
         let own = self.subscriptions.iter().filter(|((_, by), _)| *by == Provenance::Local);
         let pending = own.filter(|(_, subscription)| subscription.topic.is_none());
-        let references = pending.filter_map(|((text, _), _)| TopicRef::parse(text));
-        references.filter(|reference| !matches!(reference, TopicRef::Name(_)))
+        pending.filter_map(move |((text, _), _)| text.strip_suffix(&suffix))
+    }
+
+    /// The operator's subscription with this text, if there is one.
+    #[must_use]
+    pub fn own_subscription(&self, text: &str) -> Option<&Subscription> {
+        self.subscriptions.get(&(text.to_owned(), Provenance::Local))
     }
 
     /// All known topics.
@@ -155,7 +169,20 @@ impl State {
         self.unsigned_keys.iter()
     }
 
-    /// The last arrival of a topic to be pruned at `now_ms`, by bytes, count and age since reception.
+    /// The last reading of the node's clock and the wall clock; `None` before the first.
+    #[must_use]
+    pub fn clock(&self) -> Option<ClockStamp> {
+        self.clock
+    }
+
+    /// When the last entry was received, by the node's clock in ms; 0 without an entry.
+    #[must_use]
+    pub fn newest_received_ms(&self) -> u64 {
+        self.entries.values().map(|stored| stored.received_ms).max().unwrap_or(0)
+    }
+
+    /// The last arrival of a topic to be pruned at `now_ms` of the node's clock, by bytes, count and age
+    /// since reception.
     /// `None` if nothing is to be pruned.
     #[must_use]
     pub fn prunable(&self, id: &TopicId, now_ms: u64) -> Option<u64> {

@@ -148,7 +148,7 @@ mod tests {
         let by = Provenance::Local;
         let topic = "coop:ledger".to_owned();
         for mutation in [
-            Mutation::Init { did, network, epoch: 9 },
+            Mutation::Init { did, network, epoch: 9, clock: None },
             Mutation::CreateTopic(genesis),
             Mutation::Subscribe { topic, by, time_ms: 1 },
             Mutation::AddPeer { card, named: false, time_ms: 1 },

@@ -69,6 +69,11 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(more, list)| Message::Interests { more, list }),
         vec(topic(), 0..3).prop_map(Message::Topics),
         tags().prop_map(Message::Find),
+        (tags(), any::<u64>(), number()).prop_map(|(tag, epoch, ahead_ms)| Message::Held {
+            tag,
+            epoch,
+            ahead_ms
+        }),
         (tags(), vec(topic(), 0..=FOUND_MAX)).prop_map(|(tag, list)| Message::Found { tag, list }),
         vec((tags(), any::<[u8; 16]>().prop_map(Root)), 0..9).prop_map(Message::Roots),
         vec((0..6_u8, any::<[u8; 16]>()), 0..9).prop_map(ask),

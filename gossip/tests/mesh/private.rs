@@ -121,7 +121,7 @@ fn transcript(secrets: bool) -> Vec<Vec<Message>> {
         node.publish(ids[2], "secret");
         node.unsubscribe(&ids[2].to_string());
         node.subscribe("coop:other");
-        node.mesh.search(node.now_ms, "coop:other");
+        node.mesh.search(node.now(), "coop:other");
         node.work();
     }
     node.down(7);

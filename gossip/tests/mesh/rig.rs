@@ -9,8 +9,8 @@ use icn_gossip::mesh::{
     Root, Tag, Want, WireEntry,
 };
 use icn_gossip::{
-    Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position, Provenance,
-    Reject, Relation, State, TopicId, TopicSpec,
+    Access, Did, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Now, Outcome, Position,
+    Provenance, Reject, Relation, State, TopicId, TopicSpec,
 };
 
 pub(crate) const NETWORK: [u8; 32] = [1; 32];
@@ -130,7 +130,9 @@ pub(crate) fn interest(link: u64, topic: &TopicId) -> Message {
 pub(crate) struct Node {
     pub(crate) state: State,
     pub(crate) mesh: Mesh,
+    /// The wall clock, and the elapsed time.
     pub(crate) now_ms: u64,
+    pub(crate) elapsed_ms: u64,
     pub(crate) sent: Vec<(u64, Message)>,
     pub(crate) closed: Vec<(u64, &'static str)>,
     /// While set, batches stay in `unchecked`.
@@ -148,6 +150,7 @@ impl Node {
             state: State::default(),
             mesh: Mesh::new(),
             now_ms: 1_000_000,
+            elapsed_ms: 1_000_000,
             sent: Vec::new(),
             closed: Vec::new(),
             slow: false,
@@ -157,7 +160,7 @@ impl Node {
             lsn: 0,
             epoch: EPOCH,
         };
-        node.commit(Mutation::Init { did: did(seed), network: NETWORK, epoch: EPOCH });
+        node.commit(Mutation::Init { did: did(seed), network: NETWORK, epoch: EPOCH, clock: None });
         node.mesh.epoch_begun();
         node
     }
@@ -175,7 +178,7 @@ impl Node {
     /// Restarts the node with the same state.
     pub(crate) fn restart(&mut self) {
         self.mesh = Mesh::new();
-        self.mesh.set_closed(&self.state, self.now_ms, std::collections::BTreeSet::new());
+        self.mesh.set_closed(&self.state, self.now(), std::collections::BTreeSet::new());
         self.work();
         self.sent.clear();
     }
@@ -188,7 +191,7 @@ impl Node {
     pub(crate) fn up_named(&mut self, link: u64, peer: u8, named: bool) {
         let card = KeyCard::sign(&keypair(peer), [peer; 32], 1);
         self.commit(Mutation::AddPeer { card, named: false, time_ms: self.now_ms });
-        self.mesh.up(&self.state, self.now_ms, LinkId(link), did(peer), binding(link), named);
+        self.mesh.up(&self.state, self.now(), LinkId(link), did(peer), binding(link), named);
         self.work();
     }
 
@@ -199,8 +202,13 @@ impl Node {
         self.receive(link, Message::Roots(vec![(tag(link, topic), root(link))]));
     }
 
+    /// Both clocks.
+    pub(crate) fn now(&self) -> Now {
+        Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms }
+    }
+
     pub(crate) fn down(&mut self, link: u64) {
-        self.mesh.down(&self.state, self.now_ms, LinkId(link));
+        self.mesh.down(&self.state, self.now(), LinkId(link));
         self.work();
     }
 
@@ -210,14 +218,15 @@ impl Node {
     }
 
     pub(crate) fn receive_bytes(&mut self, link: u64, kind: u8, body: &[u8]) {
-        self.mesh.receive(&self.state, self.now_ms, LinkId(link), kind, body);
+        self.mesh.receive(&self.state, self.now(), LinkId(link), kind, body);
         self.work();
     }
 
     pub(crate) fn advance(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
             self.now_ms += 500;
-            self.mesh.tick(&self.state, self.now_ms, 0);
+            self.elapsed_ms += 500;
+            self.mesh.tick(&self.state, self.now(), 0);
             self.work();
         }
     }
@@ -294,7 +303,7 @@ impl Node {
     pub(crate) fn check_signatures(&mut self) {
         while let Some(batch) = self.unchecked.pop_front() {
             let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-            self.mesh.verified(&self.state, self.now_ms, batch, valid);
+            self.mesh.verified(&self.state, self.now(), batch, valid);
             self.work();
         }
     }
@@ -328,7 +337,7 @@ impl Node {
         );
         let outcome = self.state.apply(self.lsn, mutation);
         let state = &self.state;
-        let now_ms = self.now_ms;
+        let now_ms = Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms };
         match (key, &outcome) {
             (Some(key), Outcome::Appended { .. }) => self.mesh.appended(state, key),
             (Some(key), Outcome::Rejected(Reject::Equivocation)) => {
@@ -344,7 +353,7 @@ impl Node {
     }
 
     pub(crate) fn work(&mut self) {
-        while let Some(action) = self.mesh.poll(&self.state, self.now_ms) {
+        while let Some(action) = self.mesh.poll(&self.state, self.now()) {
             match action {
                 Action::Send { link, kind, body } => {
                     let message = Message::decode(kind, &body).expect("sense").expect("known");
@@ -367,8 +376,9 @@ impl Node {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
         let received_ms = self.now_ms;
+        let now = self.now();
         if time_ms > received_ms + FUTURE_MS_MAX {
-            return self.mesh.refused(received_ms, key, PauseReason::Future { time_ms });
+            return self.mesh.refused(now, key, PauseReason::Future { time_ms });
         }
         let skips_gap = after_gap && entry.header().seq > self.state.head(&key).head + 1;
         let admitted = if skips_gap {
@@ -377,13 +387,13 @@ impl Node {
             self.state.admit(&entry)
         };
         match admitted {
-            _ if self.full => self.mesh.refused(received_ms, key, PauseReason::NoRoom),
+            _ if self.full => self.mesh.refused(now, key, PauseReason::NoRoom),
             Ok(Relation::Duplicate) => self.mesh.duplicate(),
             Ok(_) if skips_gap => {
                 drop(self.commit(Mutation::AppendAfterGap { entry, received_ms }));
             }
             Ok(_) => drop(self.commit(Mutation::Append { entry, received_ms })),
-            Err(_) => self.mesh.refused(received_ms, key, PauseReason::Rules),
+            Err(_) => self.mesh.refused(now, key, PauseReason::Rules),
         }
     }
 }

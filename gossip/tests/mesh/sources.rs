@@ -246,16 +246,16 @@ fn a_source_lost_during_checks_causes_no_duplicates() {
             node.receive(1, log.send(first, 1));
             let batch = node.unchecked.pop_front().expect("a batch");
             if checked_first {
-                node.mesh.verified(&node.state, node.now_ms, batch.clone(), true);
+                node.mesh.verified(&node.state, node.now(), batch.clone(), true);
             }
             if stops {
                 let (kind, body) = stop(first, StopReason::Ceased).encode();
-                node.mesh.receive(&node.state, node.now_ms, LinkId(1), kind, &body);
+                node.mesh.receive(&node.state, node.now(), LinkId(1), kind, &body);
             } else {
-                node.mesh.down(&node.state, node.now_ms, LinkId(1));
+                node.mesh.down(&node.state, node.now(), LinkId(1));
             }
             if !checked_first {
-                node.mesh.verified(&node.state, node.now_ms, batch, true);
+                node.mesh.verified(&node.state, node.now(), batch, true);
             }
             node.work();
             let want = node.wants(2, &log.key).expect("from the other");
@@ -277,7 +277,7 @@ fn duplicates_are_counted() {
     let batch = node.unchecked.front().cloned().expect("a batch");
     node.check_signatures();
     assert_eq!(node.texts(topic).len(), 2);
-    node.mesh.verified(&node.state, node.now_ms, batch, true);
+    node.mesh.verified(&node.state, node.now(), batch, true);
     node.work();
     assert_eq!(node.texts(topic).len(), 2);
     assert_eq!(node.count("duplicate"), 2);
@@ -414,11 +414,11 @@ fn unsent_wants_are_withdrawn_and_messages_stay_within_limits() {
         let message =
             Message::Heads { tag: tag(1, &topic), last: page == 5, unsolicited: false, list };
         let (kind, body) = message.encode();
-        node.mesh.receive(&node.state, node.now_ms, LinkId(1), kind, &body);
+        node.mesh.receive(&node.state, node.now(), LinkId(1), kind, &body);
     }
     let by = Provenance::Local;
     node.state.apply(99, Mutation::Unsubscribe { topic: "a".into(), by });
-    node.mesh.interests_changed(&node.state, node.now_ms);
+    node.mesh.interests_changed(&node.state, node.now());
     node.work();
     let sent = node.take_sent(1);
     let of_wants = |message: &&Message| matches!(message, Message::Want(_) | Message::Cease(_));

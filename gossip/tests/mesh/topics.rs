@@ -63,7 +63,7 @@ fn a_name_alone_enters_no_topic() {
     let trap = genesis(2, "b", &Access::participants(vec![did(1), did(2)]), 1);
     let sealed = genesis(2, "b", &Access::min_trust(5), 2);
     node.receive(1, Message::Topics(vec![trap.clone(), sealed.clone()]));
-    node.mesh.search(node.now_ms, "b");
+    node.mesh.search(node.now(), "b");
     node.work();
     node.receive(1, found(1, "b", &[&trap, &sealed]));
     assert_eq!(node.mesh.candidates("b").count(), 2);
@@ -122,7 +122,7 @@ fn a_join_by_name_asks_the_creator_alone_and_believes_it_alone() {
     let topic = genesis(2, "b", &Access::public(), 1);
     // An old topic of the creator, offered and offered by another peer.
     let old = genesis(2, "b", &Access::public(), 2);
-    node.mesh.search(node.now_ms, "b");
+    node.mesh.search(node.now(), "b");
     node.work();
     node.receive(2, Message::Topics(vec![old.clone()]));
     node.receive(2, found(2, "b", &[&old]));
@@ -230,7 +230,7 @@ fn a_search_asks_known_peers_and_keeps_few_candidates() {
         node.up_named(link, peer, peer == 2);
         node.take_sent(link);
     }
-    node.mesh.search(node.now_ms, "b");
+    node.mesh.search(node.now(), "b");
     node.work();
     for (link, is_asked) in [(1, true), (2, true), (3, false)] {
         assert_eq!(finds(&node.take_sent(link)).len(), usize::from(is_asked), "{link}");
@@ -248,27 +248,29 @@ fn a_search_asks_known_peers_and_keeps_few_candidates() {
     let candidate = node.mesh.candidates("b").find(|one| one.id == ours.id()).expect("told");
     assert_eq!(candidate.access, AccessSummary::Members(2));
     assert!(candidate.admits_us);
-    // Another answer of a peer adds nothing beyond its share.
-    node.mesh.search(node.now_ms, "b");
+    // A later answer of a peer replaces its earlier one.
+    node.mesh.search(node.now(), "b");
     node.work();
     node.receive(1, found(1, "b", &[&of(9, 5)]));
-    assert_eq!(node.mesh.candidates("b").count(), FOUND_MAX);
-    assert_eq!(node.count("candidate_left_out"), 1);
+    let ids: BTreeSet<_> = node.mesh.candidates("b").map(|one| one.id).collect();
+    assert_eq!(ids, [of(9, 1).id(), of(9, 5).id()].into());
+    assert_eq!(node.count("candidate_left_out"), 0);
     for peer in 10..60 {
         let link = u64::from(peer);
         node.up_named(link, peer, true);
-        node.mesh.search(node.now_ms, "b");
+        node.mesh.search(node.now(), "b");
         node.work();
         let told: Vec<_> = (0..FOUND_MAX as u64).map(|nonce| of(peer, nonce)).collect();
         node.receive(link, found(link, "b", &told.iter().collect::<Vec<_>>()));
         node.down(link);
     }
     assert_eq!(node.mesh.candidates("b").count(), CANDIDATES_MAX);
+    assert!(node.count("candidate_left_out") > 0);
     assert_eq!(node.state.topics().count(), 1, "no candidate is entered");
     // The oldest search is forgotten beyond the limit, and every one after a while.
     for other in 0..SEARCHES_MAX {
         node.now_ms += 1;
-        node.mesh.search(node.now_ms, &format!("other{other}"));
+        node.mesh.search(node.now(), &format!("other{other}"));
     }
     assert_eq!(node.mesh.candidates("b").count(), 0);
     assert_eq!(node.closed, []);
@@ -304,7 +306,7 @@ fn an_answer_that_does_not_fit_its_question_closes_the_link() {
     for fault in 0..3 {
         let mut node = Node::new(1);
         node.up_named(1, 2, true);
-        node.mesh.search(node.now_ms, "b");
+        node.mesh.search(node.now(), "b");
         node.work();
         let mut topic = genesis(2, if fault == 0 { "c" } else { "b" }, &Access::public(), 1);
         match fault {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use icn_gossip::{
-    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position,
-    Provenance, State, TopicId, TopicSpec,
+    Access, AccessBytes, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome,
+    Position, Provenance, State, TopicId, TopicSpec,
 };
 
 pub(crate) const NETWORK: [u8; 32] = [1; 32];
@@ -32,7 +32,7 @@ impl World {
     fn init(&mut self) {
         let did = keypair(1).did();
         let network = NETWORK;
-        self.apply(Mutation::Init { did, network, epoch: u64::MAX - 5 });
+        self.apply(Mutation::Init { did, network, epoch: u64::MAX - 5, clock: None });
     }
 
     pub(crate) fn topic(&mut self, by: u8, name: &str, access: AccessBytes, nonce: u64) -> Outcome {
@@ -188,6 +188,7 @@ pub(crate) fn sample() -> State {
         cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
         Mutation::DeleteTopic(gone),
+        Mutation::StampClock(ClockStamp { node_ms: 1 << 40, wall_ms: 1 << 41 }),
         subscription("coop:ledger", Provenance::Local),
         subscription("coop:ledger", Provenance::Peer(ana)),
         subscription(&news.to_string(), Provenance::Peer(ben)),

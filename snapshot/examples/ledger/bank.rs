@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use icn_snapshot::{Due, Policy, Recovery, Store};
 use icn_wal::{FsDisk, Housekeeper, Lsn};
@@ -20,6 +20,7 @@ pub(crate) struct Bank {
     store: Store<Ledger, FsDisk>,
     saving: Option<JoinHandle<()>>,
     housekeeper: Housekeeper,
+    started: Instant,
 }
 
 impl Bank {
@@ -28,7 +29,9 @@ impl Bank {
         let policy = Policy { due, ..Policy::default() };
         let (store, recovery) = Store::open(&FsDisk::create(dir)?, policy)?;
         let housekeeper = Housekeeper::start(Arc::clone(store.wal()))?;
-        Ok((Self { store, saving: None, housekeeper }, recovery))
+        #[expect(clippy::disallowed_methods, reason = "a program reads the clocks itself")]
+        let started = Instant::now();
+        Ok((Self { store, saving: None, housekeeper, started }, recovery))
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
@@ -53,7 +56,8 @@ impl Bank {
     /// Takes the image on this thread and saves it on another, which takes longer.
     fn save_when_due(&mut self, now_ms: u64) {
         let busy = self.saving.as_ref().is_some_and(|thread| !thread.is_finished());
-        if busy || !self.store.snapshot_due(now_ms) {
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if busy || !self.store.snapshot_due(now_ms, elapsed_ms) {
             return;
         }
         if let Some(image) = self.store.image(now_ms) {

@@ -256,7 +256,7 @@ fn a_state_of_any_older_schema_is_migrated_step_by_step_and_replaced() {
     for disk in [first.fork(), second.kill()] {
         let (mut store, _) = Store::<Third, _>::open(&disk, Policy::default()).expect("migrates");
         assert_eq!(store.state().0, counts);
-        assert!(store.snapshot_due(1), "a migrated state should be saved in the present schema");
+        assert!(store.snapshot_due(1, 1), "a migrated state should be saved in the present schema");
         let kept = store.compactor().list();
         for snapshot in &kept {
             store.compactor().verify::<Third>(snapshot.id).expect("it can be migrated");

@@ -51,9 +51,9 @@ impl World {
             }
             Event::Tick { to, start } => {
                 if self.is_same_run(to, start) {
-                    let now_ms = self.clock(to);
+                    let now = self.clock(to);
                     let node = self.members[to].node.as_mut();
-                    if let Some(turn) = node.map(|node| node.step(now_ms, Inputs::tick())) {
+                    if let Some(turn) = node.map(|node| node.step(now, Inputs::tick())) {
                         self.enqueue(to, turn);
                     }
                     self.run_script(to, ScriptEvent::Tick);

@@ -35,11 +35,11 @@ impl World {
     }
 
     pub(super) fn run_turn(&mut self, index: usize) {
-        let now_ms = self.clock(index);
+        let now = self.clock(index);
         let member = &mut self.members[index];
         let inputs = std::mem::take(&mut member.inbox);
         let Some(node) = member.node.as_mut() else { return };
-        let turn = node.step(now_ms, inputs);
+        let turn = node.step(now, inputs);
         self.enqueue(index, turn);
     }
 
@@ -76,7 +76,7 @@ impl World {
         while let Some((at, _)) = self.members[index].waiting.front()
             && *at <= self.now_ms
         {
-            let now_ms = self.clock(index);
+            let now = self.clock(index);
             let member = &mut self.members[index];
             let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
             let Some(node) = member.node.as_mut() else { return };
@@ -97,7 +97,7 @@ impl World {
                 }
                 Effect::Save(draft, asker) => {
                     let saved = node.store().compactor().save(draft.image);
-                    node.saved(now_ms, saved.is_ok());
+                    node.saved(now, saved.is_ok());
                     if let Some(request_id) = asker {
                         let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                         self.reply(index, request_id, id.map_err(Failure::from));
@@ -106,7 +106,7 @@ impl World {
                 Effect::Work(work, asker) => {
                     let compactor = node.store().compactor().clone();
                     let reply = work.perform(&compactor, |prepared| {
-                        let (after, reply) = node.settle(now_ms, prepared);
+                        let (after, reply) = node.settle(now, prepared);
                         if let Some(lsn) = Lsn::new(after) {
                             node.store().wal().wait(lsn)?;
                         }

@@ -7,6 +7,7 @@ use crate::cli::documents::AllEntries;
 use crate::control::reply::Published;
 use crate::control::reply::entries::{Entry, Payload};
 use crate::control::reply::stream::StreamLine;
+use crate::text::clock::held_back;
 use crate::text::topics::brief;
 use crate::text::{moment, printable, short_did};
 
@@ -24,8 +25,12 @@ impl Show for Published {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
         write!(out, "Published as message {}, durable at #{}", self.seq, self.lsn)?;
         match &self.topic {
-            Some(topic) => writeln!(out, ", in {}", brief(topic)),
-            None => writeln!(out),
+            Some(topic) => writeln!(out, ", in {}", brief(topic))?,
+            None => writeln!(out)?,
+        }
+        match self.held_back {
+            Some(held) => writeln!(out, "{}", held_back(held)),
+            None => Ok(()),
         }
     }
 }

@@ -24,10 +24,14 @@ impl Show for TopicJoined {
             return table(&self.candidates).write(out);
         }
         let connected = counted(self.connected, "peer");
+        let by_creator = self.reference.contains('@');
+        let who = if by_creator { "its creator" } else { "a peer that may read it" };
         writeln!(out, "Pending: {connected} connected, and none has offered this topic yet.")?;
-        let who =
-            if self.reference.contains('@') { "its creator" } else { "a peer that may read it" };
-        writeln!(out, "It is entered once {who} is connected and has offered it.")?;
+        writeln!(
+            out,
+            "It is entered once {who} is connected and offers it, if it admits this node."
+        )?;
+        writeln!(out, "  The DID to admit:       icnctl identity show")?;
         writeln!(out, "  See who is connected:   icnctl peer list")?;
         writeln!(out, "  Wait no longer:         icnctl gossip unsubscribe {}", self.reference)
     }
@@ -49,6 +53,9 @@ impl Show for TopicCandidates {
         }
         if candidates.is_empty() {
             return writeln!(out, "No candidates for {name}.");
+        }
+        if *asked == 0 {
+            writeln!(out, "Known from an earlier search:")?;
         }
         table(candidates).write(out)?;
         writeln!(out, "Any peer can give its topic any name. Ask the creator for the id, then:")?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use icn_gossip::TopicRef;
+
 use super::Show;
 use crate::cli::table::Table;
 use crate::control::reply::{CursorDeleted, Subscribed, Subscriptions, Unsubscribed};
@@ -14,6 +16,9 @@ impl Show for Subscribed {
         let name = &self.name;
         if let Some(topic) = &self.topic {
             return writeln!(out, "{already}: {}", brief(topic));
+        }
+        if !matches!(TopicRef::parse(name), Some(TopicRef::Name(_))) {
+            return writeln!(out, "Joining, pending: no peer has offered {name} yet.");
         }
         writeln!(out, "{already}, pending: no topic {name} was created or joined here.")?;
         writeln!(out, "Nothing is sent to peers because of it. To enter the topic:")?;
@@ -33,17 +38,23 @@ impl Show for Unsubscribed {
 
 impl Show for Subscriptions {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let columns = ["TOPIC", "BY", "SINCE", "STATE", "ACCESS", "CREATOR"];
+        let columns = ["TOPIC", "BY", "SINCE", "STATE", "ACCESS", "CREATOR", "ID"];
         let mut wishes = Table::new(&columns);
         for wish in &self.subscriptions {
-            let state = if wish.pending { "pending" } else { "active" };
+            let is_name = matches!(TopicRef::parse(&wish.topic), Some(TopicRef::Name(_)));
+            let state = match (wish.pending, is_name) {
+                (false, _) => "active",
+                (true, true) => "pending",
+                (true, false) => "joining",
+            };
             let (rule, by) = match &wish.about {
                 Some(topic) => (access(topic.access), creator(topic.created_here, &topic.creator)),
                 None => Default::default(),
             };
             let since = moment(wish.since);
             let topic = wish.about.as_ref().map_or(&wish.topic, |topic| &topic.name);
-            wishes.row([topic.clone(), wish.by.clone(), since, state.into(), rule, by]);
+            let id = wish.id.clone().unwrap_or_default();
+            wishes.row([topic.clone(), wish.by.clone(), since, state.into(), rule, by, id]);
         }
         if wishes.is_empty() {
             writeln!(out, "No subscriptions yet.")?;

@@ -69,6 +69,11 @@ entries! {
         "A name is an alias: peers may offer any topic under it, so a name alone enters none.",
         "See what peers offer: icnctl topic candidates NAME. Then join one: \
          icnctl topic join ID, or icnctl topic join NAME --creator DID";
+    BAD_REFERENCE: "ICN-E0315", FAILED,
+        "The text does not name a topic to join.",
+        "A topic is joined by its id of 64 lower-case hexadecimal digits, or by its name and creator.",
+        "Copy the id from its creator: icnctl topic list. Then: icnctl topic join ID, or \
+         icnctl topic join NAME --creator DID";
     BAD_CARD: "ICN-E0320", FAILED,
         "The text is not a key card.",
         "It is cut short or changed, or its signature does not match its DID.",

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::brief::TopicBrief;
+use super::clock::HeldBack;
 
 /// The epoch of an author's log: a random 64-bit number. It is text in JSON, since many programs round
 /// numbers above 2^53.
@@ -107,4 +108,7 @@ pub struct Published {
     /// The topic, if the request asks to describe it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<TopicBrief>,
+    /// Earlier messages that peers hold back, if the request asks to describe the topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<HeldBack>,
 }

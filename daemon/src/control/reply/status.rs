@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::clock::{ClockDoubt, HeldBack};
+
 use super::snapshots::Window;
 
 /// How a node is.
@@ -20,6 +22,10 @@ pub struct Status {
     pub snapshot: SnapshotStatus,
     /// What recovery found.
     pub last_start: LastStart,
+    /// Why the wall clock is in doubt; null if it is not.
+    pub clock_doubt: Option<ClockDoubt>,
+    /// Messages of this node that peers hold back; null if they hold back none.
+    pub held_back: Option<HeldBack>,
     /// What the links to peers have counted since the start, by name.
     pub network: BTreeMap<String, u64>,
     /// Peers and their keys.

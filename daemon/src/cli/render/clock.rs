@@ -1,0 +1,22 @@
+//! The clocks of a node.
+
+use std::io::{self, Write};
+
+use super::Show;
+use crate::control::reply::Clock;
+use crate::text::clock::{doubt, held_back};
+use crate::text::moment;
+
+impl Show for Clock {
+    fn show(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "  wall clock    {}", moment(self.wall))?;
+        writeln!(out, "  node's clock  {}", moment(self.node))?;
+        if let Some(held) = self.held_back {
+            writeln!(out, "{}", held_back(held))?;
+        }
+        match self.doubt {
+            None => writeln!(out, "The wall clock is not in doubt."),
+            Some(reason) => writeln!(out, "{}", doubt(reason)),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Real nodes whose wall clock is wrong, set, or put right.
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Daemon, House, until};
+use serde_json::Value;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// A node whose wall clock can be set.
+struct Shifted {
+    house: House,
+    shim: PathBuf,
+}
+
+impl Shifted {
+    fn new(config: &str) -> Self {
+        let house = House::quick();
+        house.configure(config);
+        let shim = house.around().join("clockshim.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clockshim.c");
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source);
+        assert!(compile.status().expect("a C compiler").success());
+        let shifted = Self { house, shim };
+        shifted.shift(0);
+        shifted
+    }
+
+    fn shift_file(&self) -> PathBuf {
+        self.house.around().join("shift")
+    }
+
+    /// Sets the wall clock so many seconds away from the right time.
+    fn shift(&self, seconds: i64) {
+        // Renamed: the node never reads an empty file.
+        let new = self.house.around().join("shift.new");
+        std::fs::write(&new, seconds.to_string()).expect("write");
+        std::fs::rename(new, self.shift_file()).expect("rename");
+    }
+
+    fn start(&self) -> Daemon {
+        let spawn = |mut command: Command| {
+            command.env("LD_PRELOAD", &self.shim).env("SHIFT_FILE", self.shift_file()).spawn()
+        };
+        self.house.start_by(spawn, &["--listen", "127.0.0.1:0", "--no-mdns"])
+    }
+
+    fn doubt(&self) -> Value {
+        self.house.get(&["status"])["clock_doubt"].take()
+    }
+
+    fn wait_for_doubt(&self, is_expected: bool) -> Value {
+        until("a change of the doubt", || {
+            let doubt = self.doubt();
+            (doubt.is_null() != is_expected).then_some(doubt)
+        })
+    }
+
+    fn publish(&self, count: usize) {
+        let lines: String = (0..count).map(|number| format!("{number}\n")).collect();
+        assert!(self.house.publish_lines("a", &lines).status.success());
+    }
+
+    fn entries(&self) -> u64 {
+        let shown = self.house.get(&["topic", "show", "a"]);
+        shown["topic"]["entries"].as_u64().expect("a number")
+    }
+
+    fn snapshots(&self) -> usize {
+        let listed = self.house.get(&["snapshot", "list"]);
+        listed["snapshots"].as_array().expect("snapshots").len()
+    }
+}
+
+fn health(daemon: &Daemon) -> String {
+    daemon.http("/healthz", "localhost").1
+}
+
+#[test]
+fn a_clock_set_back_stops_no_snapshot_and_health_says_so() {
+    let node = Shifted::new("[snapshot]\ninterval_seconds = 1\n");
+    let daemon = node.start();
+    node.house.get(&["topic", "create", "a"]);
+    until("a snapshot", || (node.snapshots() > 0).then_some(()));
+    for seconds in [-7200, 7200 * 24] {
+        node.shift(seconds);
+        let doubt = node.wait_for_doubt(true);
+        assert_eq!(doubt["kind"], "moved");
+        let off = doubt["ms"].as_i64().expect("a number") - seconds * 1000;
+        assert!(off.abs() < 1000, "{doubt}");
+        until("a word in health", || {
+            health(&daemon).contains("icnctl clock confirm").then_some(())
+        });
+        let before = node.house.get(&["snapshot", "list"])["window"]["last"].as_u64();
+        node.publish(3);
+        until("a later snapshot", || {
+            let listed = node.house.get(&["snapshot", "list"])["snapshots"].take();
+            let lsns = listed.as_array()?.iter().filter_map(|one| one["lsn"].as_u64());
+            (lsns.max() > before).then_some(())
+        });
+        node.shift(0);
+        node.wait_for_doubt(false);
+    }
+    until("no word in health", || (!health(&daemon).contains("clock confirm")).then_some(()));
+    assert!(daemon.log().contains("The wall clock was set back by 2 h"), "{}", daemon.log());
+}
+
+#[test]
+fn a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart() {
+    let node = Shifted::new("");
+    let mut daemon = node.start();
+    node.house.get(&["topic", "create", "a"]);
+    node.publish(100);
+    node.shift(40 * DAY);
+    node.wait_for_doubt(true);
+    assert_eq!(node.entries(), 100);
+    daemon.kill();
+    for _ in 0..2 {
+        daemon = node.start();
+        assert_eq!(node.doubt()["kind"], "down");
+        node.publish(1);
+        daemon.kill();
+    }
+    // A clock without a battery begins in 1970.
+    node.shift(-50 * 365 * DAY);
+    daemon = node.start();
+    assert_eq!(node.doubt()["kind"], "down");
+    node.publish(1);
+    // The network puts it right while the node runs.
+    node.shift(0);
+    node.wait_for_doubt(false);
+    assert_eq!(node.entries(), 103);
+    daemon.kill();
+    daemon = node.start();
+    assert_eq!(node.doubt(), Value::Null);
+    assert_eq!(node.entries(), 103);
+    drop(daemon);
+}
+
+#[test]
+fn a_confirmed_clock_counts_the_time_that_the_node_was_down() {
+    let node = Shifted::new("");
+    let daemon = node.start();
+    node.house.get(&["topic", "create", "a"]);
+    node.publish(10);
+    daemon.kill();
+    node.shift(40 * DAY);
+    let daemon = node.start();
+    assert_eq!(node.doubt()["kind"], "down");
+    assert_eq!(node.entries(), 10);
+    assert_eq!(node.house.get(&["clock", "confirm"])["doubt"], Value::Null);
+    until("the end of the retention", || (node.entries() == 0).then_some(()));
+    node.publish(1);
+    daemon.kill();
+    let daemon = node.start();
+    assert_eq!(node.doubt(), Value::Null);
+    assert_eq!(node.entries(), 1);
+    // A few days without the node need no operator.
+    daemon.kill();
+    node.shift(45 * DAY);
+    let _daemon = node.start();
+    assert_eq!(node.doubt(), Value::Null);
+    assert_eq!(node.entries(), 1);
+}
+
+#[test]
+fn messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right() {
+    let author = Shifted::new("");
+    author.shift(7200);
+    let daemon = author.start();
+    let reader = House::quick();
+    let _readers = reader.start_with(&["--peer", &daemon.peers()]);
+    let id = author.house.create("a", &["--public"]);
+    reader.join(&id);
+    author.house.get(&["gossip", "publish", "a", "two hours ahead"]);
+    until("a peer that holds it back", || {
+        (reader.get(&["status"])["network"]["future"].as_u64() > Some(0)).then_some(())
+    });
+    let held = until("the report to the author", || {
+        let held = author.house.get(&["status"])["held_back"].take();
+        (!held.is_null()).then_some(held)
+    });
+    assert_eq!(held["peers"], 1);
+    let ahead = held["ahead_ms"].as_u64().expect("a number");
+    assert!(ahead.abs_diff(7_200_000) < 60_000, "{held}");
+    let warned = author.house.get(&["gossip", "publish", "a", "ahead as well"]);
+    assert_eq!(warned["held_back"]["peers"], 1);
+    until("a word in health", || health(&daemon).contains("icnctl clock show").then_some(()));
+    author.shift(0);
+    author.wait_for_doubt(true);
+    for text in ["right", "again"] {
+        author.house.get(&["gossip", "publish", "a", text]);
+    }
+    until("the later messages", || (reader.texts("a") == ["right", "again"]).then_some(()));
+    drop(daemon);
+}

@@ -1,0 +1,13 @@
+//! A reading of the node's clock together with the wall clock.
+
+use serde::{Deserialize, Serialize};
+
+/// A reading of the node's clock together with the wall clock, by which the next start continues it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClockStamp {
+    /// The node's clock, in ms: the time that has passed, which no wrong wall clock moves.
+    pub node_ms: u64,
+    /// The wall clock, in ms since 1970.
+    pub wall_ms: u64,
+}
