@@ -12,8 +12,11 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 128;
 /// The most members a list of participants may name.
 pub const PARTICIPANTS_MAX: usize = 1024;
 
-/// The most subscriptions of one topic.
+/// The most subscriptions of one topic, or to one text that means no topic yet.
 pub const SUBSCRIBERS_MAX: usize = 10_000;
+
+/// The most pending subscriptions of the operator, and of all peers together: about 8 MiB each.
+pub const PENDING_MAX: usize = 32_768;
 
 /// The most cursors of a node, over all topics.
 pub const CURSORS_MAX: usize = 1024;

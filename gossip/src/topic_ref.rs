@@ -35,6 +35,14 @@ impl<'a> TopicRef<'a> {
         }
     }
 
+    /// The texts of all references that mean the topic with this genesis. Each has one spelling.
+    #[must_use]
+    pub fn texts(genesis: &Genesis) -> [String; 3] {
+        let name = &genesis.spec.name;
+        let by = TopicRef::NameBy(name, genesis.creator).to_string();
+        [genesis.id().to_string(), name.clone(), by]
+    }
+
     /// Whether the topic with this genesis is meant.
     #[must_use]
     pub fn matches(self, genesis: &Genesis) -> bool {
@@ -81,6 +89,7 @@ mod tests {
             let reference = TopicRef::parse(text).expect(text);
             assert_eq!(reference.to_string(), text);
             assert_eq!(reference.matches(&genesis), matches, "{text}");
+            assert_eq!(TopicRef::texts(&genesis).contains(&text.to_owned()), matches, "{text}");
         }
         for text in ["", "A", "a b", "a@", "@", "a@b", &format!("A@{}", one.did())] {
             assert_eq!(TopicRef::parse(text), None, "{text}");

@@ -1,6 +1,7 @@
 //! The import of a legacy `state.snapshot`: what is imported, what is refused, and a report on all of it.
 
 use icn_gossip::legacy::{self, Fate, Import, Importer, LegacyError, Report};
+use icn_gossip::limits::PENDING_MAX;
 use icn_gossip::{
     Access, Did, KeyCard, Keypair, Mutation, Policy, Provenance, Scope, State, Topic, View,
 };
@@ -362,7 +363,7 @@ fn a_list_beyond_its_limit_is_reported_in_one_line() {
     assert_eq!(fate(&report, "gossip_state.local_subscriptions"), Fate::Refused);
     assert_eq!(fate(&report, "network_state.peer_addresses"), Fate::Refused);
     let full = report.lines.iter().filter(|line| line.why.contains("is full")).count();
-    assert_eq!(full, 50_000 - 10_000, "pending subscriptions have a limit of their own");
+    assert_eq!(full, 50_000 - PENDING_MAX, "pending subscriptions have a limit of their own");
     assert!(report.lines.len() < 102_000, "{}", report.lines.len());
 }
 

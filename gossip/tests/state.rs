@@ -1,7 +1,7 @@
 //! The state under mutations: access, order, replay, restore, cursors.
 
 use bytes::Bytes;
-use icn_gossip::limits::CURSORS_MAX;
+use icn_gossip::limits::{CURSORS_MAX, PENDING_MAX, SUBSCRIBERS_MAX};
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position,
     Provenance, Reject, State, TopicId, TopicSpec,
@@ -136,6 +136,38 @@ fn a_subscription_waits_for_its_topic() {
     assert_eq!(subscriptions, [Some(id)]);
     let mutation = Mutation::Unsubscribe { topic: topic_name(), by };
     assert_eq!(state.apply(4, mutation), Outcome::Done);
+}
+
+#[test]
+fn pending_subscriptions_are_counted_by_their_texts_and_all_together() {
+    let mut state = node();
+    let subscribe = |state: &mut State, topic: String, by| {
+        state.apply(2, Mutation::Subscribe { topic, by, time_ms: 1 })
+    };
+    let pending = Outcome::Subscribed { pending: true };
+    for at in 0..PENDING_MAX {
+        assert_eq!(subscribe(&mut state, format!("t{at}"), Provenance::Local), pending, "{at}");
+    }
+    let full = Outcome::Rejected(Reject::Full { what: "the list of pending subscriptions" });
+    assert_eq!(subscribe(&mut state, "more".into(), Provenance::Local), full);
+    // A topic that is known, and a peer, have room of their own.
+    topic(&mut state, "coop:ledger", Access::public().encode());
+    let known = Outcome::Subscribed { pending: false };
+    assert_eq!(subscribe(&mut state, "coop:ledger".into(), Provenance::Local), known);
+    let peer = |at: usize| {
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&at.to_le_bytes());
+        Provenance::Peer(Keypair::from_seed(seed).did())
+    };
+    for at in 0..SUBSCRIBERS_MAX {
+        assert_eq!(subscribe(&mut state, "more".into(), peer(at)), pending, "{at}");
+    }
+    let full = Outcome::Rejected(Reject::Full { what: "the topic's list of subscribers" });
+    assert_eq!(subscribe(&mut state, "more".into(), peer(SUBSCRIBERS_MAX)), full);
+    assert_eq!(subscribe(&mut state, "other".into(), peer(SUBSCRIBERS_MAX)), pending);
+    // The topic of that name inherits its subscribers, however they refer to it.
+    let id = topic(&mut state, "more", Access::public().encode());
+    assert_eq!(subscribe(&mut state, id.to_string(), peer(SUBSCRIBERS_MAX)), full);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Joining topics, and what peers offer under a name.
 
+use std::collections::BTreeSet;
+
 use icn_gossip::mesh;
 use icn_gossip::{Did, Mutation, Now, Provenance, Reject, TopicRef, name_is_valid};
 use icn_wal::disk::Disk;
@@ -101,7 +103,7 @@ impl<D: Disk> Node<D> {
     }
 
     /// The operator's subscriptions with this text or to the topic that it means.
-    fn own_subscriptions(&self, text: &str) -> Result<Vec<String>, Failure> {
+    fn own_subscriptions(&self, text: &str) -> Result<BTreeSet<String>, Failure> {
         let state = self.state();
         let id = match state.resolve(text) {
             Ok(id) => Some(id),
@@ -110,11 +112,14 @@ impl<D: Disk> Node<D> {
             Err(reject @ Reject::Ambiguous { .. }) => return Err(reject.into()),
             Err(_) => None,
         };
-        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        let meant = own.filter(|(other, _, subscription)| {
-            *other == text || (id.is_some() && subscription.topic == id)
-        });
-        Ok(meant.map(|(other, ..)| other.to_owned()).collect())
+        let topic = id.and_then(|id| state.topic(&id));
+        let texts = topic.map_or_else(Default::default, |topic| TopicRef::texts(&topic.genesis));
+        let mut meant: BTreeSet<String> = texts
+            .into_iter()
+            .filter(|other| state.own_subscription(other).is_some_and(|one| one.topic == id))
+            .collect();
+        meant.extend(state.own_subscription(text).map(|_| text.to_owned()));
+        Ok(meant)
     }
 
     fn pending_join(&self, text: &str) -> bool {

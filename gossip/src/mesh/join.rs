@@ -31,8 +31,7 @@ const FINDS_MAX: usize = 64;
 /// Whether the operator has joined this topic, and it can be entered.
 pub(super) fn is_joined(state: &State, genesis: &Genesis) -> bool {
     let by_name = TopicRef::NameBy(&genesis.spec.name, genesis.creator);
-    let is_joining = state.is_joining(TopicRef::Id(genesis.id())) || state.is_joining(by_name);
-    is_joining && can_enter(state, genesis)
+    (state.awaits(TopicRef::Id(genesis.id())) || state.awaits(by_name)) && can_enter(state, genesis)
 }
 
 /// Whether the topic is missing, the state accepts it, and this node may read it. A genesis that the state
@@ -67,7 +66,7 @@ impl Mesh {
             return;
         }
         link.announced = Some(list.clone());
-        let proven = link.proven.iter().filter(|topic| state.is_joining(TopicRef::Id(**topic)));
+        let proven = link.proven.iter().filter(|topic| state.awaits(TopicRef::Id(**topic)));
         link.asked = proven.copied().collect();
         if list.len() > INTERESTS_MAX {
             list.truncate(INTERESTS_MAX);
@@ -135,7 +134,7 @@ impl Mesh {
                 link.proven.insert(topic);
             }
             let is_of_creator = genesis.creator == link.peer;
-            if can_enter(state, &genesis) && state.is_joining(TopicRef::Id(topic)) {
+            if can_enter(state, &genesis) && state.awaits(TopicRef::Id(topic)) {
                 self.steps.push_back(Step::AddTopic(Box::new(genesis)));
             } else if is_of_creator {
                 // The creator may have just made the topic that is joined by its name.

@@ -4,7 +4,7 @@ use super::{NodeId, Outcome, Peer, State, Stored, Subscription, Topic, UnsignedK
 use crate::card::KeyCard;
 use crate::clock_stamp::ClockStamp;
 use crate::entry::Entry;
-use crate::limits::SUBSCRIBERS_MAX;
+use crate::limits::{PENDING_MAX, SUBSCRIBERS_MAX};
 use crate::log::{LogKey, Relation};
 use crate::mutation::{Mutation, Provenance};
 use crate::reject::Reject;
@@ -97,18 +97,13 @@ impl State {
         if self.topics.contains_key(&id) {
             return Err(Reject::TopicExists { id });
         }
-        let waiting: Vec<_> = self
-            .subscriptions
-            .iter()
-            .filter(|((text, _), subscription)| {
-                let reference = TopicRef::parse(text);
-                let is_meant = reference.is_some_and(|reference| reference.matches(&genesis));
-                subscription.topic.is_none() && is_meant
-            })
-            .map(|(key, subscription)| {
-                (key.clone(), Subscription { topic: Some(id), ..*subscription })
-            })
-            .collect();
+        let texts = TopicRef::texts(&genesis);
+        let meant = texts.iter().flat_map(|text| self.subscriptions_by(text));
+        let waiting = meant.filter(|(_, subscription)| subscription.topic.is_none());
+        let bound = waiting.map(|(key, subscription)| {
+            (key.clone(), Subscription { topic: Some(id), ..*subscription })
+        });
+        let waiting: Vec<_> = bound.collect();
         self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
         for ((name, by), subscription) in waiting {
             // A peer that may not read the topic does not keep a subscription made before it was known.
@@ -157,16 +152,34 @@ impl State {
         if self.subscriptions.contains_key(&(name.clone(), by)) {
             return Ok(Outcome::Duplicate);
         }
-        // Counted apart, so that peers cannot use up the room for the operator's own subscriptions.
+        self.check_room(&name, topic, by)?;
+        self.subscriptions.insert((name, by), Subscription { topic, since_ms });
+        Ok(Outcome::Subscribed { pending: topic.is_none() })
+    }
+
+    /// Whether there is room for a subscription. Those of the operator and of peers are counted apart, so
+    /// that peers cannot use up the operator's room.
+    fn check_room(&self, text: &str, topic: Option<TopicId>, by: Provenance) -> Result<(), Reject> {
         let local = |by| by == Provenance::Local;
-        let alike = self.subscriptions.iter().filter(|((_, whose), subscription)| {
-            local(*whose) == local(by) && subscription.topic == topic
-        });
+        let genesis = topic.and_then(|id| self.topics.get(&id)).map(|topic| &topic.genesis);
+        let texts = genesis.map_or_else(|| vec![text.to_owned()], |of| TopicRef::texts(of).into());
+        let alike = texts.iter().flat_map(|text| self.subscriptions_by(text)).filter(
+            |((_, whose), subscription)| local(*whose) == local(by) && subscription.topic == topic,
+        );
         if alike.count() >= SUBSCRIBERS_MAX {
             return Err(Reject::Full { what: "the topic's list of subscribers" });
         }
-        self.subscriptions.insert((name, by), Subscription { topic, since_ms });
-        Ok(Outcome::Subscribed { pending: topic.is_none() })
+        // The length costs nothing, a count visits every subscription.
+        if topic.is_some() || self.subscriptions.len() < PENDING_MAX {
+            return Ok(());
+        }
+        let pending = self.subscriptions.iter().filter(|((_, whose), subscription)| {
+            local(*whose) == local(by) && subscription.topic.is_none()
+        });
+        if pending.count() >= PENDING_MAX {
+            return Err(Reject::Full { what: "the list of pending subscriptions" });
+        }
+        Ok(())
     }
 
     fn unsubscribe(&mut self, name: String, by: Provenance) -> Outcome {

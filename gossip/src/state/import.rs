@@ -16,7 +16,9 @@ use crate::access::{AccessBytes, View};
 use crate::card::KeyCard;
 use crate::display::{duration, moment, quoted};
 use crate::entry::{Entry, Position};
-use crate::limits::{CURSORS_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SUBSCRIBERS_MAX, TRUST_MAX};
+use crate::limits::{
+    CURSORS_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, PENDING_MAX, SUBSCRIBERS_MAX, TRUST_MAX,
+};
 use crate::log::{Log, LogKey};
 use crate::mutation::Provenance;
 use crate::topic::{Genesis, TopicId, TopicSpec, name_is_valid};
@@ -257,7 +259,9 @@ impl State {
     fn add_subscriptions(&mut self, documents: Vec<SubscriptionDoc>) -> Checked<()> {
         let names: BTreeSet<&str> =
             self.topics.values().map(|topic| topic.genesis.spec.name.as_str()).collect();
-        let mut counts: BTreeMap<Option<TopicId>, usize> = BTreeMap::new();
+        // Of one topic, and of one text that means no topic yet.
+        let mut counts: BTreeMap<(bool, Option<TopicId>, Option<String>), usize> = BTreeMap::new();
+        let mut pending = [0; 2];
         let mut subscriptions = BTreeMap::new();
         for (index, subscription) in documents.into_iter().enumerate() {
             let path = |field: &str| format!("subscriptions[{index}].{field}");
@@ -285,9 +289,14 @@ impl State {
                 }
             }
             derived(path("since"), &subscription.since, &moment(subscription.since_ms))?;
-            let count = counts.entry(id).or_default();
+            let local = by == Provenance::Local;
+            let text = id.is_none().then(|| subscription.topic.clone());
+            let count = counts.entry((local, id, text)).or_default();
             *count += 1;
             check(*count <= SUBSCRIBERS_MAX, path("topic"), "the topic has too many subscribers")?;
+            let pending = &mut pending[usize::from(local)];
+            *pending += usize::from(id.is_none());
+            check(*pending <= PENDING_MAX, path("topic"), "too many subscriptions are pending")?;
             let kept = Subscription { topic: id, since_ms: subscription.since_ms };
             let twice = subscriptions.insert((subscription.topic, by), kept).is_some();
             check(!twice, path("topic"), "the subscription is listed twice")?;

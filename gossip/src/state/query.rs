@@ -63,13 +63,6 @@ impl State {
         }
     }
 
-    /// Whether the operator waits for a topic that was joined as `reference`.
-    #[must_use]
-    pub fn is_joining(&self, reference: TopicRef<'_>) -> bool {
-        let pending = self.subscriptions.get(&(reference.to_string(), Provenance::Local));
-        !matches!(reference, TopicRef::Name(_)) && pending.is_some_and(|one| one.topic.is_none())
-    }
-
     /// The names under which the operator waits for topics of this creator.
     pub fn joined_names(&self, creator: &Did) -> impl Iterator<Item = &str> {
         let suffix = TopicRef::NameBy("", *creator).to_string();
@@ -82,6 +75,14 @@ impl State {
     #[must_use]
     pub fn own_subscription(&self, text: &str) -> Option<&Subscription> {
         self.subscriptions.get(&(text.to_owned(), Provenance::Local))
+    }
+
+    /// Whether the operator has joined a topic by exactly this reference, and its genesis is missing.
+    #[must_use]
+    pub fn awaits(&self, reference: TopicRef<'_>) -> bool {
+        let own = self.subscriptions.get(&(reference.to_string(), Provenance::Local));
+        let pending = own.is_some_and(|subscription| subscription.topic.is_none());
+        pending && !matches!(reference, TopicRef::Name(_))
     }
 
     /// All known topics.
@@ -144,6 +145,16 @@ impl State {
     pub fn next_entry(&self, key: &LogKey, seq: u64) -> Option<&Entry> {
         let (_, arrival) = self.arrivals.range((*key, seq)..=(*key, u64::MAX)).next()?;
         self.entries.get(&(key.topic, *arrival)).map(|stored| &stored.entry)
+    }
+
+    /// The subscriptions that were made by exactly this text.
+    pub(super) fn subscriptions_by<'a>(
+        &'a self,
+        text: &str,
+    ) -> impl Iterator<Item = (&'a (String, Provenance), &'a Subscription)> + use<'a> {
+        let first = (text.to_owned(), Provenance::Local);
+        let last = (text.to_owned(), Provenance::Peer(Did::from_trusted([0xFF; 32])));
+        self.subscriptions.range(first..=last)
     }
 
     /// All subscriptions, with the name or id that was subscribed to.

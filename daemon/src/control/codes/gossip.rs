@@ -56,7 +56,7 @@ entries! {
          icnctl snapshot restore ID --yes";
     FULL: "ICN-E0312", FAILED,
         "A bounded list of the node is full.",
-        "Entries, the logs or subscribers of a topic, and cursors have limits.",
+        "Entries, the logs or subscribers of a topic, pending subscriptions and cursors have limits.",
         "Remove what is no longer needed: icnctl topic delete TOPIC, \
          icnctl gossip cursor delete TOPIC NAME";
     TOPIC_CLOSED: "ICN-E0313", REFUSED,
