@@ -139,12 +139,11 @@ impl<D: Disk> Node<D> {
         if ours.is_none() {
             mesh.epoch_begun();
         }
-        let state = &store.state().0;
-        let newest_ms = state.newest_received_ms();
-        let clock = NodeClock::start(now, state.clock(), newest_ms, store.lsn());
+        let newest_ms = store.state().0.newest_received_ms();
+        let clock = NodeClock::start(now, store.state().0.clock(), newest_ms, store.lsn());
         let machine = now;
         let now = clock.read(machine);
-        mesh.set_closed(state, now, guard.closed().clone());
+        mesh.set_closed(guard.closed().clone());
         Ok(Self {
             store,
             keypair,

@@ -28,6 +28,6 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     mesh.tick(&state, NOW_MS + 60_000, 1);
-    mesh.set_closed(&state, NOW_MS + 60_000, BTreeSet::new());
+    mesh.set_closed(BTreeSet::new());
     while mesh.poll(&state, NOW_MS + 60_000).is_some() {}
 });

@@ -64,7 +64,7 @@ pub fn node() -> (State, Mesh) {
         state.apply(lsn, mutation);
     }
     let mut mesh = Mesh::new();
-    mesh.set_closed(&state, NOW_MS, std::collections::BTreeSet::new());
+    mesh.set_closed(std::collections::BTreeSet::new());
     mesh.up(&state, NOW_MS, LINK, Keypair::from_seed([2; 32]).did(), BINDING, false);
     let tag = Tag::of_topic(&BINDING, &topic());
     let interest = icn_gossip::mesh::Interest { tag, missing: false };

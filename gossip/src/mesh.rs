@@ -32,7 +32,7 @@ use std::fmt;
 
 use crate::did::Did;
 use crate::log::LogKey;
-use crate::mutation::{Mutation, Provenance};
+use crate::mutation::Mutation;
 use crate::now::Now;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId};
@@ -81,6 +81,8 @@ pub struct Mesh {
     candidates: Candidates,
     /// This process began the epoch, so no other process has used a position in it.
     epoch_is_fresh: bool,
+    /// What has changed since the links were last brought up to date.
+    changed: Option<Changed>,
     /// Links that may have a message to send.
     awake: BTreeSet<LinkId>,
     steps: VecDeque<Step>,
@@ -91,6 +93,15 @@ pub struct Mesh {
     wall_ms: u64,
     now_ms: u64,
     counts: [u64; Counter::ALL.len()],
+}
+
+/// A change that concerns every link. Many changes at once cost one visit of all topics.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    /// The operator's subscriptions.
+    Interests,
+    /// In addition: what peers may read, or which peers are known.
+    Rights,
 }
 
 /// A step that `poll` takes, in order.
@@ -116,9 +127,9 @@ impl Mesh {
     }
 
     /// Replaces the set of closed topics, which are neither served nor received.
-    pub fn set_closed(&mut self, state: &State, now: Now, closed: BTreeSet<TopicId>) {
+    pub fn set_closed(&mut self, closed: BTreeSet<TopicId>) {
         self.closed = closed;
-        self.rights_changed(state, now);
+        self.rights_changed();
     }
 
     /// A link to `peer` is up; `binding` is that of its TLS session. `named` says that the operator named
@@ -133,6 +144,7 @@ impl Mesh {
         named: bool,
     ) {
         let now_ms = self.advance_clock(now);
+        self.settle(state, now_ms);
         let mut link = Link::new(peer, binding, named, now_ms);
         link.refresh_rights(state, &self.closed);
         self.links.insert(id, link);
@@ -143,6 +155,7 @@ impl Mesh {
     /// A link is down.
     pub fn down(&mut self, state: &State, now: Now, id: LinkId) {
         let now_ms = self.advance_clock(now);
+        self.settle(state, now_ms);
         self.end(state, now_ms, id);
     }
 
@@ -162,6 +175,7 @@ impl Mesh {
     /// A frame was received.
     pub fn receive(&mut self, state: &State, now: Now, id: LinkId, kind: u8, body: &[u8]) {
         let now_ms = self.advance_clock(now);
+        self.settle(state, now_ms);
         if !self.links.contains_key(&id) {
             return;
         }
@@ -237,43 +251,13 @@ impl Mesh {
     }
 
     /// Topics were added or removed, or the operator named or removed a peer.
-    pub fn rights_changed(&mut self, state: &State, now: Now) {
-        for link in self.links.values_mut() {
-            link.refresh_rights(state, &self.closed);
-        }
-        self.interests_changed(state, now);
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.interests_unpersisted = true;
-            }
-            self.persist_interests(state, self.now_ms, id);
-            self.share(state, id);
-        }
+    pub fn rights_changed(&mut self) {
+        self.changed = Some(Changed::Rights);
     }
 
     /// The operator's subscriptions have changed, or a subscribed topic became known.
-    pub fn interests_changed(&mut self, state: &State, now: Now) {
-        let now_ms = self.advance_clock(now);
-        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-        let topics = own.filter_map(|(_, _, subscription)| subscription.topic);
-        let wanted: BTreeSet<TopicId> =
-            topics.filter(|topic| !self.closed.contains(topic)).collect();
-        let given_up: Vec<LogKey> =
-            self.sources.keys().filter(|key| !wanted.contains(&key.topic)).copied().collect();
-        let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
-        self.wanted = wanted;
-        given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
-        self.links.values_mut().for_each(|link| link.wanting.retain_topics(&self.wanted));
-        let ids: Vec<LinkId> = self.links.keys().copied().collect();
-        for id in ids {
-            self.announce_interests(state, now_ms, id);
-            self.find_joins(state, id, false);
-        }
-        for topic in new {
-            let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
-            keys.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
-        }
+    pub fn interests_changed(&mut self) {
+        self.changed = self.changed.max(Some(Changed::Interests));
     }
 
     /// The next action for the caller to perform, if there is one.
@@ -297,6 +281,7 @@ impl Mesh {
                     }
                     continue;
                 }
+                None if self.settle(state, now_ms) => continue,
                 None => {}
             }
             let id = *self.awake.first()?;

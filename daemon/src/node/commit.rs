@@ -66,12 +66,12 @@ impl<D: Disk> Node<D> {
             (ChangeKind::Log(key), Outcome::Rejected(Reject::Equivocation))
             | (ChangeKind::Proof(key), Outcome::Done) => self.mesh.frozen(state, now, key),
             (ChangeKind::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
-                self.mesh.rights_changed(state, now);
+                self.mesh.rights_changed();
                 self.pending.topics_changed();
             }
-            (ChangeKind::Rights, Outcome::Done) => self.mesh.rights_changed(state, now),
+            (ChangeKind::Rights, Outcome::Done) => self.mesh.rights_changed(),
             (ChangeKind::Interests, Outcome::Subscribed { .. } | Outcome::Done) => {
-                self.mesh.interests_changed(state, now);
+                self.mesh.interests_changed();
             }
             (ChangeKind::Epoch, Outcome::Done) => self.mesh.epoch_begun(),
             _ => {}

@@ -179,7 +179,7 @@ impl<D: Disk> Node<D> {
         // The restored state was compared with its own summary, and an operator has chosen it.
         self.guard = Guard::default();
         self.mesh.restored();
-        self.mesh.set_closed(&self.store.state().0, now, self.guard.closed().clone());
+        self.mesh.set_closed(self.guard.closed().clone());
         let restored = Restored {
             lsn: lsn.get(),
             restored: id.to_string(),

@@ -12,6 +12,7 @@ impl Mesh {
     /// The signatures of a batch were checked; `valid` iff all of them match.
     pub fn verified(&mut self, state: &State, now: Now, batch: Batch, valid: bool) {
         let now_ms = self.advance_clock(now);
+        self.settle(state, now_ms);
         let Batch { link: id, purpose, entries } = batch;
         match purpose {
             Purpose::Append { key, .. } if !valid || self.is_paused(&key, now_ms) => {

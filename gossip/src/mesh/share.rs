@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::message::{Interest, Message, StopReason};
-use super::{LinkError, LinkId, Mesh};
+use super::{Changed, LinkError, LinkId, Mesh};
 use crate::limits::INTERESTS_MAX;
+use crate::log::LogKey;
 use crate::mutation::{Mutation, Provenance};
 use crate::state::State;
 use crate::topic::TopicId;
@@ -13,6 +14,49 @@ use crate::topic::TopicId;
 const PERSIST_PAUSE_MS: u64 = 10_000;
 
 impl Mesh {
+    /// Brings every link up to date with what has changed; false if nothing has.
+    pub(super) fn settle(&mut self, state: &State, now_ms: u64) -> bool {
+        let Some(changed) = self.changed.take() else { return false };
+        if changed == Changed::Rights {
+            self.links.values_mut().for_each(|link| link.refresh_rights(state, &self.closed));
+        }
+        self.follow_interests(state, now_ms);
+        if changed == Changed::Rights {
+            let ids: Vec<LinkId> = self.links.keys().copied().collect();
+            for id in ids {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.interests_unpersisted = true;
+                }
+                self.persist_interests(state, now_ms, id);
+                self.share(state, id);
+            }
+        }
+        true
+    }
+
+    /// Announces the operator's interests, and receives the topics of new ones and no others.
+    fn follow_interests(&mut self, state: &State, now_ms: u64) {
+        let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
+        let topics = own.filter_map(|(_, _, subscription)| subscription.topic);
+        let wanted: BTreeSet<TopicId> =
+            topics.filter(|topic| !self.closed.contains(topic)).collect();
+        let given_up: Vec<LogKey> =
+            self.sources.keys().filter(|key| !wanted.contains(&key.topic)).copied().collect();
+        let new: Vec<TopicId> = wanted.difference(&self.wanted).copied().collect();
+        self.wanted = wanted;
+        given_up.into_iter().for_each(|key| self.cease(now_ms, key, true));
+        self.links.values_mut().for_each(|link| link.wanting.retain_topics(&self.wanted));
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            self.announce_interests(state, now_ms, id);
+            self.find_joins(state, id, false);
+        }
+        for topic in new {
+            let keys: Vec<LogKey> = state.heads(topic).map(|(key, _)| *key).collect();
+            keys.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
+        }
+    }
+
     pub(super) fn receive_interests(
         &mut self,
         state: &State,
@@ -94,6 +138,8 @@ impl Mesh {
             .filter(|(_, cursor)| !shared.contains(&cursor.key.topic))
             .map(|(handle, _)| *handle)
             .collect();
+        // Rights that ended within this turn did not keep heads from being queued.
+        link.serving.new_logs.retain(|key| shared.contains(&key.topic));
         link.shared = shared;
         for handle in gone {
             link.serving.drop_cursor(handle);

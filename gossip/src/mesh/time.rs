@@ -21,6 +21,7 @@ impl Mesh {
     /// Runs all timers that are due. `jitter` is random and spreads the rounds of different nodes.
     pub fn tick(&mut self, state: &State, now: Now, jitter: u64) {
         let now_ms = self.advance_clock(now);
+        self.settle(state, now_ms);
         let over = |until_ms: u64| until_ms > self.ticked_ms && until_ms <= now_ms;
         let paused =
             self.paused.iter().filter(|(_, pause)| over(pause.until_ms)).map(|(key, _)| *key);

@@ -178,7 +178,7 @@ impl Node {
     /// Restarts the node with the same state.
     pub(crate) fn restart(&mut self) {
         self.mesh = Mesh::new();
-        self.mesh.set_closed(&self.state, self.now(), std::collections::BTreeSet::new());
+        self.mesh.set_closed(std::collections::BTreeSet::new());
         self.work();
         self.sent.clear();
     }
@@ -344,8 +344,8 @@ impl Node {
                 self.mesh.frozen(state, now_ms, key);
             }
             (Some(key), Outcome::Done) if freeze => self.mesh.frozen(state, now_ms, key),
-            _ if topics => self.mesh.rights_changed(state, now_ms),
-            _ if interests => self.mesh.interests_changed(state, now_ms),
+            _ if topics => self.mesh.rights_changed(),
+            _ if interests => self.mesh.interests_changed(),
             _ if epoch => self.mesh.epoch_begun(),
             _ => {}
         }

@@ -418,7 +418,7 @@ fn unsent_wants_are_withdrawn_and_messages_stay_within_limits() {
     }
     let by = Provenance::Local;
     node.state.apply(99, Mutation::Unsubscribe { topic: "a".into(), by });
-    node.mesh.interests_changed(&node.state, node.now());
+    node.mesh.interests_changed();
     node.work();
     let sent = node.take_sent(1);
     let of_wants = |message: &&Message| matches!(message, Message::Want(_) | Message::Cease(_));
