@@ -56,8 +56,12 @@ const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
 const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
 const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
 
-/// The most topics that a peer may announce interest in on one link.
-pub const INTERESTS_MAX: usize = 4096;
+/// The most topics that a peer may announce interest in on one link: 20 000 with reserve. Each costs at
+/// most 300 bytes in all sets and lists of the link, so all of them cost 10 MiB.
+pub const INTERESTS_MAX: usize = 32_768;
+
+/// The most interests in one message: 64 KiB.
+pub const INTERESTS_PER_MESSAGE: usize = 3840;
 
 /// The most topics of which a link keeps that its peer has proven to read them.
 pub const PROVEN_MAX: usize = 4096;
@@ -71,12 +75,12 @@ pub const CANDIDATES_MAX: usize = 64;
 /// The most names whose candidates are kept.
 pub const SEARCHES_MAX: usize = 16;
 
-/// The most author logs that a peer may want on one link.
-pub const SERVED_MAX: usize = 16_384;
+/// The most author logs that a peer may want on one link. Each costs about 300 bytes, all of them 12 MiB.
+pub const SERVED_MAX: usize = 40_960;
 
-/// The most author logs that this node wants on one link. Fewer than a peer allows, and few enough to
-/// be requested all at once.
-pub const WANTS_MAX: usize = 8192;
+/// The most author logs that this node wants on one link: a log of every topic of interest, and fewer than
+/// a peer allows.
+pub const WANTS_MAX: usize = 32_768;
 
 /// The most author logs of one author in one topic. Each run of a node that publishes begins one.
 pub const LOGS_PER_AUTHOR_MAX: usize = 4096;
@@ -96,6 +100,8 @@ pub const BATCH_BYTES_MAX: usize = 64 << 10;
 /// How far an entry's time may be ahead of the receiver's clock: 10 min.
 pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
-const _: () = assert!(WANTS_MAX <= SERVED_MAX);
+const _: () = assert!(INTERESTS_MAX <= WANTS_MAX && WANTS_MAX <= SERVED_MAX);
+const _: () = assert!(INTERESTS_PER_MESSAGE * 17 <= BATCH_BYTES_MAX);
+const _: () = assert!(INTERESTS_MAX * 17 < IN_FLIGHT_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= ENTRY_BYTES_MAX);
 const _: () = assert!(IN_FLIGHT_BYTES_MAX >= 4 * BATCH_BYTES_MAX);

@@ -1,5 +1,7 @@
 //! An author log, the entries of one author in one topic and epoch: its head, and what may follow.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::did::Did;
@@ -23,6 +25,12 @@ impl LogKey {
     pub fn of(entry: &Entry) -> Self {
         let header = entry.header();
         Self { topic: header.topic, author: header.author, epoch: header.epoch }
+    }
+
+    /// The range of all author logs of a topic.
+    pub(crate) fn all_of(topic: TopicId) -> RangeInclusive<Self> {
+        let log = |key, epoch| Self { topic, author: Did::from_trusted(key), epoch };
+        log([0; 32], 0)..=log([0xFF; 32], u64::MAX)
     }
 }
 

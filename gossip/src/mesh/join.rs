@@ -11,7 +11,8 @@ use super::tag::Tag;
 use super::{Counter, LinkError, LinkId, Mesh, Step};
 use crate::did::Did;
 use crate::limits::{
-    FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, PARTICIPANTS_MAX, PROVEN_MAX, TRUST_MAX,
+    FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, INTERESTS_PER_MESSAGE, PARTICIPANTS_MAX,
+    PROVEN_MAX, TRUST_MAX,
 };
 use crate::mutation::Provenance;
 use crate::now::Now;
@@ -50,29 +51,45 @@ fn admits(genesis: &Genesis, did: &Did, trust: u16) -> bool {
     access.admits(did, trust) || (access.is_open() && genesis.creator == *did)
 }
 
+/// The number of messages that carry a list of interests. An empty list is sent as well.
+fn message_count(list: &[Interest]) -> usize {
+    list.len().div_ceil(INTERESTS_PER_MESSAGE).max(1)
+}
+
 impl Mesh {
     /// Announces the topics that the operator subscribes to and the peer may know of, if the list has
     /// changed. Defers it if the peer would get too many lists.
     pub(super) fn announce_interests(&mut self, state: &State, now_ms: u64, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        let mut list = link.interests_to_announce(state, &self.closed);
-        if link.announced.as_ref() == Some(&list) {
-            link.interests_stale = false;
-            return;
-        }
+        // The new list has about as many messages as the last one. Making it visits every subscription.
+        let before = link.announced.as_ref().map_or(1, |list| message_count(list));
         let full = link.in_flight >= IN_FLIGHT_BYTES_MAX;
-        link.interests_stale = full || !link.interests_budget.take(now_ms);
+        link.interests_stale = full || !link.interests_budget.has(now_ms, before);
         if link.interests_stale {
             return;
         }
-        link.announced = Some(list.clone());
-        let proven = link.proven.iter().filter(|topic| state.awaits(TopicRef::Id(**topic)));
-        link.asked = proven.copied().collect();
-        if list.len() > INTERESTS_MAX {
-            list.truncate(INTERESTS_MAX);
+        let (mut list, asked) = link.interests_to_announce(state, &self.closed);
+        link.left_out = list.len().saturating_sub(INTERESTS_MAX);
+        list.truncate(INTERESTS_MAX);
+        if link.announced.as_ref() == Some(&list) {
+            return;
+        }
+        link.interests_stale = !link.interests_budget.take_many(now_ms, message_count(&list));
+        if link.interests_stale {
+            return;
+        }
+        link.asked = asked;
+        let messages = message_count(&list);
+        for at in 1..=messages {
+            let page = list.iter().skip((at - 1) * INTERESTS_PER_MESSAGE);
+            let page = page.take(INTERESTS_PER_MESSAGE).copied().collect();
+            link.outbox.push_back(Message::Interests { more: at < messages, list: page });
+        }
+        link.announced = Some(list);
+        self.awake.insert(id);
+        if link.left_out > 0 {
             self.count(Counter::InterestsLeftOut);
         }
-        self.send(id, Message::Interests { more: false, list });
     }
 
     /// Asks peers again for what is missing: they may have had nothing to offer, or this node no room.
@@ -235,11 +252,17 @@ impl Link {
         }
     }
 
-    /// The interests that this peer may know of. It may read each topic, or has proven that it does where
-    /// the genesis is missing. Sorted by tag, so that the order shows nothing.
-    fn interests_to_announce(&self, state: &State, closed: &BTreeSet<TopicId>) -> Vec<Interest> {
+    /// The interests that this peer may know of, and those of which it is asked for the genesis. The peer
+    /// may read each topic, or has proven that it does where the genesis is missing. Sorted by tag, so
+    /// that the order shows nothing.
+    fn interests_to_announce(
+        &self,
+        state: &State,
+        closed: &BTreeSet<TopicId>,
+    ) -> (Vec<Interest>, BTreeSet<TopicId>) {
         let own = state.subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
         let mut interests: BTreeMap<Tag, Interest> = BTreeMap::new();
+        let mut asked = BTreeSet::new();
         for (text, _, subscription) in own {
             let (topic, missing) = match (subscription.topic, text.parse()) {
                 (Some(topic), _) => (topic, false),
@@ -254,9 +277,12 @@ impl Link {
             if may_know {
                 let tag = self.tag(&topic);
                 interests.insert(tag, Interest { tag, missing });
+                if missing {
+                    asked.insert(topic);
+                }
             }
         }
-        interests.into_values().collect()
+        (interests.into_values().collect(), asked)
     }
 
     /// The name whose FIND has this tag, which is answered now.

@@ -8,6 +8,7 @@ use super::message::{Interest, Message, Want};
 use super::tag::{Root, Tag};
 use crate::access::AccessSummary;
 use crate::did::Did;
+use crate::limits::{INTERESTS_MAX, INTERESTS_PER_MESSAGE};
 use crate::log::LogKey;
 use crate::state::State;
 use crate::topic::TopicId;
@@ -32,6 +33,8 @@ pub(super) struct Link {
     /// The interests last announced to the peer, and whether they changed since.
     pub(super) announced: Option<Vec<Interest>>,
     pub(super) interests_stale: bool,
+    /// How many topics are beyond [`INTERESTS_MAX`], so that the peer sends nothing of them.
+    pub(super) left_out: usize,
     pub(super) interests_budget: TokenBucket,
     /// The topics whose genesis the peer was asked for and has not sent.
     pub(super) asked: BTreeSet<TopicId>,
@@ -186,10 +189,11 @@ const INBOUND_PER_SECOND: u64 = 50;
 const OUTBOUND_BURST: u32 = 50;
 const OUTBOUND_PER_SECOND: u64 = 20;
 
-/// This node's own rate of lists of interests.
+/// This node's own rate of messages with interests. The longest list fits into the burst.
 const INTERESTS_BURST: u32 = 10;
 const INTERESTS_PER_SECOND: u64 = 10;
 
+const _: () = assert!(INTERESTS_MAX.div_ceil(INTERESTS_PER_MESSAGE) <= INTERESTS_BURST as usize);
 const _: () = assert!(INTERESTS_BURST + OUTBOUND_BURST < INBOUND_BURST);
 const _: () = assert!(INTERESTS_PER_SECOND + OUTBOUND_PER_SECOND < INBOUND_PER_SECOND);
 
@@ -217,6 +221,7 @@ impl Link {
             has_announced: false,
             announced: None,
             interests_stale: false,
+            left_out: 0,
             interests_budget: TokenBucket::new(INTERESTS_BURST, INTERESTS_PER_SECOND, now_ms),
             asked: BTreeSet::new(),
             proven: BTreeSet::new(),
@@ -351,16 +356,26 @@ impl TokenBucket {
 
     /// Takes a token; false if there is none.
     pub(super) fn take(&mut self, now_ms: u64) -> bool {
+        self.take_many(now_ms, 1)
+    }
+
+    /// Takes `count` tokens, or none and returns false if there are fewer.
+    pub(super) fn take_many(&mut self, now_ms: u64, count: usize) -> bool {
+        let has_room = self.has(now_ms, count);
+        if has_room {
+            self.tokens -= u32::try_from(count).unwrap_or(self.tokens);
+        }
+        has_room
+    }
+
+    /// Whether there are `count` tokens.
+    pub(super) fn has(&mut self, now_ms: u64, count: usize) -> bool {
         let earned = now_ms.saturating_sub(self.since_ms).saturating_mul(self.per_second) / 1000;
         if earned > 0 {
             let earned = u32::try_from(earned).unwrap_or(self.burst);
             self.tokens = self.burst.min(self.tokens.saturating_add(earned));
             self.since_ms = now_ms;
         }
-        self.tokens = match self.tokens.checked_sub(1) {
-            Some(left) => left,
-            None => return false,
-        };
-        true
+        u32::try_from(count).is_ok_and(|count| count <= self.tokens)
     }
 }

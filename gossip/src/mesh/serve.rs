@@ -18,6 +18,9 @@ const HEADS_PER_MESSAGE: usize = 800;
 /// The bytes after which an ASK takes no further topic.
 const ASK_BYTES: usize = 64 << 10;
 
+/// The most roots in one message: 64 KiB.
+const ROOTS_PER_MESSAGE: usize = 2048;
+
 /// The most wants in one message: about 80 KiB.
 const WANTS_PER_MESSAGE: usize = 1000;
 
@@ -160,23 +163,20 @@ impl Mesh {
         if let Some(message) = link.outbox.pop_front() {
             return Some(message);
         }
-        if !link.wanting.outgoing.is_empty() {
-            let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
-            return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
-        }
         // All messages from here on are built from bounded sets, so a peer that does not read costs
         // bounded memory.
         if link.in_flight >= IN_FLIGHT_BYTES_MAX {
             return None;
         }
+        if !link.wanting.outgoing.is_empty() {
+            let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
+            return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));
+        }
         if !link.wanting.asking.is_empty() && link.outbound_budget.take(self.now_ms) {
             return Some(link.ask(state));
         }
         if !link.serving.roots.is_empty() && link.outbound_budget.take(self.now_ms) {
-            let topics = std::mem::take(&mut link.serving.roots);
-            let shared = topics.iter().filter(|topic| link.shared.contains(topic));
-            let roots: Vec<(Tag, Root)> =
-                shared.map(|topic| (link.tag(topic), Root::of(state, *topic))).collect();
+            let roots = link.next_roots(state);
             if !roots.is_empty() {
                 return Some(Message::Roots(roots));
             }
@@ -243,7 +243,20 @@ impl Link {
         Message::Ask(list)
     }
 
-    /// The next announcement: a proof, dispute, unsolicited heads or a genesis.
+    /// The next page of roots. Topics that are no longer shared are left out.
+    fn next_roots(&mut self, state: &State) -> Vec<(Tag, Root)> {
+        let mut list = Vec::new();
+        while list.len() < ROOTS_PER_MESSAGE
+            && let Some(topic) = self.serving.roots.pop_first()
+        {
+            if self.shared.contains(&topic) {
+                list.push((self.tag(&topic), Root::of(state, topic)));
+            }
+        }
+        list
+    }
+
+    /// The next announcement: a proof, dispute, unsolicited heads or geneses.
     fn next_announcement(&mut self, state: &State) -> Option<Message> {
         if let Some(key) = self.serving.proofs.pop_first()
             && let Some(proof) = state.head(&key).proof
@@ -257,7 +270,7 @@ impl Link {
         }
         if let Some(first) = self.serving.new_logs.first() {
             let topic = first.topic;
-            let new_logs = self.serving.new_logs.extract_if(.., |key| key.topic == topic);
+            let new_logs = self.serving.new_logs.extract_if(LogKey::all_of(topic), |_| true);
             let heads = new_logs.take(HEADS_PER_MESSAGE).map(|key| {
                 let log = state.head(&key);
                 head(&key, log.head, &log.head_hash)

@@ -50,6 +50,13 @@ impl Mesh {
         self.paused.len() + self.gaps.len()
     }
 
+    /// How many subscribed topics are beyond the limit of what is announced to a peer; of the peer to which
+    /// the most are. They get no entries from it.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.links.values().map(|link| link.left_out).max().unwrap_or(0)
+    }
+
     /// The candidates for a name that was searched for, by id.
     pub fn candidates(&self, name: &str) -> impl Iterator<Item = &Candidate> {
         self.candidates.of(name)

@@ -37,7 +37,8 @@ impl Mesh {
                 continue;
             };
             if link.serves.insert(*topic) {
-                link.wanting.excluded.retain(|key| key.topic != *topic);
+                let of_topic = link.wanting.excluded.extract_if(LogKey::all_of(*topic), |_| true);
+                of_topic.for_each(drop);
                 served.push(*topic);
             }
             if Root::of(state, *topic) != *root && link.wanting.answered.get(topic) != Some(root) {

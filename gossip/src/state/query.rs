@@ -111,8 +111,7 @@ impl State {
 
     /// The vector clock of a topic: the heads of its author logs.
     pub fn heads(&self, id: TopicId) -> impl Iterator<Item = (&LogKey, &Log)> {
-        let log = |key, epoch| LogKey { topic: id, author: Did::from_trusted(key), epoch };
-        self.logs.range(log([0; 32], 0)..=log([0xFF; 32], u64::MAX))
+        self.logs.range(LogKey::all_of(id))
     }
 
     /// The [`heads`](Self::heads) that follow the author log `after`, or all of them.
@@ -121,9 +120,8 @@ impl State {
         id: TopicId,
         after: Option<LogKey>,
     ) -> impl Iterator<Item = (&LogKey, &Log)> {
-        let log = |key, epoch| LogKey { topic: id, author: Did::from_trusted(key), epoch };
-        let from = after.unwrap_or_else(|| log([0; 32], 0));
-        let logs = self.logs.range(from..=log([0xFF; 32], u64::MAX));
+        let all = LogKey::all_of(id);
+        let logs = self.logs.range(after.unwrap_or(*all.start())..=*all.end());
         logs.skip_while(move |(key, _)| Some(**key) == after)
     }
 

@@ -1,7 +1,7 @@
 //! Which violations close a link, and which faults do not.
 
 use icn_gossip::Access;
-use icn_gossip::limits::{INTERESTS_MAX, SERVED_MAX};
+use icn_gossip::limits::{INTERESTS_MAX, INTERESTS_PER_MESSAGE, SERVED_MAX};
 use icn_gossip::mesh::{Interest, Message, StopReason, Tag, Want};
 
 use crate::rig::{Log, Node, ask, genesis, interest, root, tag};
@@ -145,9 +145,11 @@ fn exceeding_a_limit_closes_the_link() {
     let (mut node, topic) = public();
     node.up(1, 2);
     let one = Interest { tag: Tag([0; 16]), missing: false };
-    let half = Message::Interests { more: true, list: vec![one; INTERESTS_MAX / 2 + 1] };
-    node.receive(1, half.clone());
-    node.receive(1, half);
+    let page = Message::Interests { more: true, list: vec![one; INTERESTS_PER_MESSAGE] };
+    for _ in 0..=INTERESTS_MAX / INTERESTS_PER_MESSAGE {
+        assert_eq!(node.closed, []);
+        node.receive(1, page.clone());
+    }
     assert_eq!(node.closed.pop(), Some((1, "too_many")));
 
     node.up_with(2, 2, &topic);

@@ -6,6 +6,7 @@ mod forks;
 mod many;
 mod memory;
 mod own;
+mod pages;
 mod private;
 mod rig;
 mod sources;
