@@ -63,8 +63,8 @@ pub const INTERESTS_MAX: usize = 32_768;
 /// The most interests in one message: 64 KiB.
 pub const INTERESTS_PER_MESSAGE: usize = 3840;
 
-/// The most topics of which a link keeps that its peer has proven to read them.
-pub const PROVEN_MAX: usize = 4096;
+/// The most topics of which a link keeps that its peer has proven to read them: about 2 MiB.
+pub const PROVEN_MAX: usize = 32_768;
 
 /// The most topics in the answer to one FIND.
 pub const FOUND_MAX: usize = 4;

@@ -11,8 +11,8 @@ use super::tag::Tag;
 use super::{Counter, LinkError, LinkId, Mesh, Step};
 use crate::did::Did;
 use crate::limits::{
-    FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, INTERESTS_PER_MESSAGE, PARTICIPANTS_MAX,
-    PROVEN_MAX, TRUST_MAX,
+    BATCH_BYTES_MAX, FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, INTERESTS_PER_MESSAGE,
+    PARTICIPANTS_MAX, PROVEN_MAX, TRUST_MAX,
 };
 use crate::mutation::Provenance;
 use crate::now::Now;
@@ -25,6 +25,9 @@ use crate::topic_ref::TopicRef;
 const FOUND_BYTES: usize = 200 << 10;
 
 const _: () = assert!(2 * (1024 + 2 * 32 * PARTICIPANTS_MAX) < FOUND_BYTES);
+
+/// The bytes after which TOPICS take no further genesis that was asked for.
+const TOPICS_BYTES: usize = 64 << 10;
 
 /// The most FIND on one link that wait for their answer.
 const FINDS_MAX: usize = 64;
@@ -135,12 +138,13 @@ impl Mesh {
         id: LinkId,
         list: Vec<Genesis>,
     ) -> Result<(), LinkError> {
+        let mut by_creator = false;
         for genesis in list {
             let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
             let topic = genesis.id();
             let was_asked = link.asked.remove(&topic);
             // An unasked genesis is handled alike whether it is joined, known or neither.
-            if !was_asked && !link.offers_budget.take(now_ms) {
+            if !was_asked && !link.offers_budget.take_many(now_ms, genesis.encode().len()) {
                 self.count(Counter::OfferIgnored);
                 self.charge(now_ms, id)?;
                 continue;
@@ -153,10 +157,13 @@ impl Mesh {
             let is_of_creator = genesis.creator == link.peer;
             if can_enter(state, &genesis) && state.awaits(TopicRef::Id(topic)) {
                 self.steps.push_back(Step::AddTopic(Box::new(genesis)));
-            } else if is_of_creator {
-                // The creator may have just made the topic that is joined by its name.
-                self.find_joins(state, id, true);
+            } else {
+                by_creator |= is_of_creator;
             }
+        }
+        if by_creator {
+            // The creator may have just made the topic that is joined by its name.
+            self.find_joins(state, id, true);
         }
         Ok(())
     }
@@ -339,15 +346,39 @@ impl Link {
         })
     }
 
-    /// The next offer: a topic that the peer may read and has announced no interest in. The peer may have
-    /// joined it, and reveals that only to a peer that has shown the genesis.
+    /// The next offers: topics that the peer may read and has announced no interest in. The peer may have
+    /// joined one, and reveals that only to a peer that has shown the genesis.
     pub(super) fn next_offer(&mut self, state: &State, now_ms: u64) -> Option<Message> {
-        let topic = *self.serving.unoffered.first()?;
-        if !self.offering_budget.take(now_ms) {
-            return None;
+        let mut list = Vec::new();
+        let mut bytes = 0;
+        while let Some(id) = self.serving.unoffered.first().copied() {
+            if let Some(topic) = state.topic(&id) {
+                let more = topic.genesis.encode().len();
+                let is_full = !list.is_empty() && bytes + more > BATCH_BYTES_MAX;
+                if is_full || !self.offering_budget.take_many(now_ms, more) {
+                    break;
+                }
+                bytes += more;
+                list.push(topic.genesis.clone());
+            }
+            self.serving.unoffered.remove(&id);
+            self.offered.insert(id);
         }
-        self.serving.unoffered.remove(&topic);
-        self.offered.insert(topic);
-        state.topic(&topic).map(|topic| Message::Topics(vec![topic.genesis.clone()]))
+        (!list.is_empty()).then_some(Message::Topics(list))
+    }
+
+    /// The next geneses that the peer has asked for.
+    pub(super) fn next_asked(&mut self, state: &State) -> Option<Message> {
+        let mut list = Vec::new();
+        let mut bytes = 0;
+        while bytes < TOPICS_BYTES
+            && let Some(id) = self.serving.offers.pop_first()
+        {
+            if let Some(topic) = state.topic(&id) {
+                bytes += topic.genesis.encode().len();
+                list.push(topic.genesis.clone());
+            }
+        }
+        (!list.is_empty()).then_some(Message::Topics(list))
     }
 }

@@ -283,8 +283,7 @@ impl Link {
                 list,
             });
         }
-        let topic = self.serving.offers.pop_first()?;
-        state.topic(&topic).map(|topic| Message::Topics(vec![topic.genesis.clone()]))
+        self.next_asked(state)
     }
 }
 

@@ -165,9 +165,29 @@ fn a_long_list_that_changes_all_the_time_stays_within_a_peers_budget() {
         messages +=
             pages(&nodes[0].sent.iter().map(|(_, sent)| sent.clone()).collect::<Vec<_>>()).len();
         while pass(&mut nodes) > 0 {}
-        nodes.iter_mut().for_each(|node| node.now_ms += 100);
+        nodes.iter_mut().for_each(|node| node.wait(100));
     }
     assert!((60..=110).contains(&messages), "{messages} in 10 s");
     run(&mut nodes, 2);
     assert_eq!(nodes[0].closed, []);
+}
+
+/// 20 000 topics with `ICN_TOPICS=20000`.
+#[test]
+fn many_topics_joined_by_id_are_entered_and_followed() {
+    let count = std::env::var("ICN_TOPICS").ok().and_then(|text| text.parse().ok()).unwrap_or(9000);
+    let mut nodes = [Node::new(1), Node::new(2)];
+    nodes.iter_mut().zip([2, 1]).for_each(|(node, peer)| node.up(LINK, peer));
+    let topics = create(&mut nodes[0], 1, 0..count);
+    run(&mut nodes, 2);
+    subscribe(&mut nodes[1], &topics);
+    run(&mut nodes, 25);
+    assert_eq!(nodes[1].state.counts().topics, count);
+    for topic in &topics {
+        nodes[0].publish(*topic, "one");
+    }
+    run(&mut nodes, 5);
+    assert_eq!(nodes[1].state.counts().entries, count);
+    assert_eq!(nodes[1].count("duplicate"), 0);
+    assert_eq!(nodes[1].mesh.left_out(), 0);
 }

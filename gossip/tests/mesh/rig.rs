@@ -202,6 +202,12 @@ impl Node {
         self.receive(link, Message::Roots(vec![(tag(link, topic), root(link))]));
     }
 
+    /// Lets time pass by both clocks, without a tick.
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.elapsed_ms += ms;
+    }
+
     /// Both clocks.
     pub(crate) fn now(&self) -> Now {
         Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms }
@@ -224,8 +230,7 @@ impl Node {
 
     pub(crate) fn advance(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
-            self.now_ms += 500;
-            self.elapsed_ms += 500;
+            self.wait(500);
             self.mesh.tick(&self.state, self.now(), 0);
             self.work();
         }
