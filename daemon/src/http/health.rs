@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use icn_gossip::limits::INTERESTS_MAX;
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -13,6 +14,16 @@ use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
 
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
+
+/// What the check of the subscriptions says when it is well.
+const ALL_ANNOUNCED: &str = "every one is announced";
+
+fn left_out(beyond: usize) -> String {
+    format!(
+        "{beyond} get no entries, since at most {INTERESTS_MAX} are announced. End some: \
+         icnctl gossip unsubscribe TOPIC"
+    )
+}
 
 /// The phases of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) weaknesses: usize,
     /// Topics with an access rule that this version does not understand.
     pub(crate) sealed_topics: usize,
+    /// Subscriptions beyond the limit of what is announced to a peer.
+    pub(crate) left_out: usize,
     /// Whether the disk has no room for the next segment of the log.
     pub(crate) no_room: bool,
 }
@@ -116,7 +129,7 @@ impl Health {
         }
     }
 
-    /// Records a tick of the core.
+    /// Records a tick of the core. A log line reports when a warning begins and when it ends.
     pub(crate) fn turned(&self, facts: Facts) {
         self.turned_ms.store(facts.now.elapsed_ms, Ordering::Release);
         let before = std::mem::replace(&mut *self.facts.lock(), facts);
@@ -131,6 +144,12 @@ impl Health {
         match (before.clock_doubt, facts.clock_doubt) {
             (None, Some(doubt)) => tracing::warn!("{}", doubt_text(doubt)),
             (Some(_), None) => tracing::info!("The wall clock is not in doubt any more"),
+            _ => {}
+        }
+        match (before.left_out, facts.left_out) {
+            (0, 0) => {}
+            (0, now) => tracing::warn!("Subscriptions: {}", left_out(now)),
+            (_, 0) => tracing::info!("Subscriptions: {ALL_ANNOUNCED}"),
             _ => {}
         }
     }
@@ -185,6 +204,10 @@ impl Health {
                 check("topics", Level::Warn, text)
             }
         });
+        checks.push(match facts.left_out {
+            0 => check("subscriptions", Level::Ok, ALL_ANNOUNCED.into()),
+            beyond => check("subscriptions", Level::Warn, left_out(beyond)),
+        });
         checks.push(match facts.weaknesses {
             0 => check("guard", Level::Ok, "the last start found all that was kept".into()),
             found => {
@@ -208,5 +231,31 @@ impl Health {
             checks.push(check("loops", Level::Fail, "the core loop does not run".into()));
         }
         checks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscriptions_that_get_nothing_are_a_warning_with_what_to_do() {
+        let health = Health::new(0, 1000);
+        let check = || {
+            let mut checks = health.checks(1).into_iter();
+            let check = checks.find(|check| check.name == "subscriptions").expect("a check");
+            (check.level, check.text)
+        };
+        for (left_out, level, text) in [
+            (0, Level::Ok, "every one"),
+            (7, Level::Warn, "7 get no entries"),
+            (9, Level::Warn, "icnctl gossip unsubscribe"),
+            (0, Level::Ok, "every one"),
+        ] {
+            health.turned(Facts { left_out, ..Facts::default() });
+            let (found, said) = check();
+            assert_eq!(found, level, "{left_out}");
+            assert!(said.contains(text), "{said}");
+        }
     }
 }

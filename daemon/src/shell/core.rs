@@ -152,6 +152,7 @@ fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
         damaged_snapshots: kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count(),
         weaknesses: node.guard().findings().len(),
         sealed_topics: counts.sealed_topics,
+        left_out: node.mesh().left_out(),
         no_room: log.no_room,
     });
 }
