@@ -22,7 +22,7 @@ use crate::failure::Failure;
 /// The version of the protocol.
 pub const VERSION: u32 = 1;
 
-/// The longest line either way: 1 MiB.
+/// The longest line of a request: 1 MiB. A list in a reply may be longer.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// A request.

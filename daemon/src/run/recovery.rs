@@ -64,15 +64,18 @@ pub(crate) fn recover(
         tracing::info!("Found state snapshot (version {version}) {id}");
     }
     let local = node.state().subscriptions().filter(|(_, by, _)| *by == Provenance::Local);
-    for (name, _, _) in local.filter(|(_, _, wish)| wish.topic.is_none()) {
-        if let Some(TopicRef::Name(_)) = TopicRef::parse(name) {
-            tracing::warn!(
-                "The subscription to {name} is pending: no such topic was created or joined here. \
-                 Join it: icnctl topic join ID"
-            );
-        } else {
-            tracing::warn!("The join of {name} is pending: no peer has offered the topic yet");
-        }
+    let pending = local.filter(|(_, _, wish)| wish.topic.is_none()).map(|(text, ..)| text);
+    let is_name = |text: &&str| matches!(TopicRef::parse(text), Some(TopicRef::Name(_)));
+    let (names, joins): (Vec<&str>, Vec<&str>) = pending.partition(is_name);
+    if let Some(first) = names.first() {
+        let subscriptions = counted(names.len() as u64, "subscription");
+        tracing::warn!(
+            "{subscriptions} by a name alone pending, such as {first}: no such topic was created or \
+             joined here. Join it: icnctl topic join ID"
+        );
+    }
+    if !joins.is_empty() {
+        tracing::info!("No peer has offered {} yet", counted(joins.len() as u64, "joined topic"));
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
