@@ -129,7 +129,7 @@ per line, as JSON. The node replies with one line per request, in the order of t
 ```
 
 - `v` is the version of the protocol: 1.
-- A line has at most 1 MiB. Up to 1 024 requests of a connection may be in flight.
+- A request has at most 1 MiB. A list in a reply may be longer. Up to 1 024 requests of a connection may be in flight.
 - A reply leaves the node once everything it depends on is durable.
 - LSNs, sequence numbers, arrival indices, counts and bytes are numbers; times are numbers of ms since 1970.
 - An epoch is text: it is a random 64-bit number, and many programs round numbers above 2⁵³.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use icn_gossip::limits::INTERESTS_MAX;
+use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -18,11 +18,18 @@ const HANGS_AFTER_MS: u64 = 30_000;
 /// What the check of the subscriptions says when it is well.
 const ALL_ANNOUNCED: &str = "every one is announced";
 
-fn left_out(beyond: usize) -> String {
-    format!(
-        "{beyond} get no entries, since at most {INTERESTS_MAX} are announced. End some: \
-         icnctl gossip unsubscribe TOPIC"
-    )
+/// Which subscriptions get no entries because of a limit, and what to do.
+fn left_out(facts: Facts) -> Option<String> {
+    let what = match facts {
+        Facts { left_out: 0, full_links: 0, .. } => return None,
+        Facts { left_out: 0, full_links, .. } => {
+            format!("a link carries {WANTS_MAX} author logs at most, and {full_links} are full")
+        }
+        Facts { left_out, .. } => {
+            format!("{left_out} get no entries, since at most {INTERESTS_MAX} are announced")
+        }
+    };
+    Some(format!("{what}. End some: icnctl gossip unsubscribe TOPIC"))
 }
 
 /// The phases of a process.
@@ -84,6 +91,8 @@ pub(crate) struct Facts {
     pub(crate) sealed_topics: usize,
     /// Subscriptions beyond the limit of what is announced to a peer.
     pub(crate) left_out: usize,
+    /// Links that carry as many author logs as the limit allows.
+    pub(crate) full_links: usize,
     /// Whether the disk has no room for the next segment of the log.
     pub(crate) no_room: bool,
 }
@@ -146,10 +155,9 @@ impl Health {
             (Some(_), None) => tracing::info!("The wall clock is not in doubt any more"),
             _ => {}
         }
-        match (before.left_out, facts.left_out) {
-            (0, 0) => {}
-            (0, now) => tracing::warn!("Subscriptions: {}", left_out(now)),
-            (_, 0) => tracing::info!("Subscriptions: {ALL_ANNOUNCED}"),
+        match (left_out(before), left_out(facts)) {
+            (None, Some(text)) => tracing::warn!("Subscriptions: {text}"),
+            (Some(_), None) => tracing::info!("Subscriptions: {ALL_ANNOUNCED}"),
             _ => {}
         }
     }
@@ -204,9 +212,9 @@ impl Health {
                 check("topics", Level::Warn, text)
             }
         });
-        checks.push(match facts.left_out {
-            0 => check("subscriptions", Level::Ok, ALL_ANNOUNCED.into()),
-            beyond => check("subscriptions", Level::Warn, left_out(beyond)),
+        checks.push(match left_out(facts) {
+            None => check("subscriptions", Level::Ok, ALL_ANNOUNCED.into()),
+            Some(text) => check("subscriptions", Level::Warn, text),
         });
         checks.push(match facts.weaknesses {
             0 => check("guard", Level::Ok, "the last start found all that was kept".into()),
@@ -246,15 +254,16 @@ mod tests {
             let check = checks.find(|check| check.name == "subscriptions").expect("a check");
             (check.level, check.text)
         };
-        for (left_out, level, text) in [
-            (0, Level::Ok, "every one"),
-            (7, Level::Warn, "7 get no entries"),
-            (9, Level::Warn, "icnctl gossip unsubscribe"),
-            (0, Level::Ok, "every one"),
+        for (left_out, full_links, level, text) in [
+            (0, 0, Level::Ok, "every one"),
+            (7, 0, Level::Warn, "7 get no entries"),
+            (9, 1, Level::Warn, "icnctl gossip unsubscribe"),
+            (0, 1, Level::Warn, "1 are full"),
+            (0, 0, Level::Ok, "every one"),
         ] {
-            health.turned(Facts { left_out, ..Facts::default() });
+            health.turned(Facts { left_out, full_links, ..Facts::default() });
             let (found, said) = check();
-            assert_eq!(found, level, "{left_out}");
+            assert_eq!(found, level, "{left_out} {full_links}");
             assert!(said.contains(text), "{said}");
         }
     }

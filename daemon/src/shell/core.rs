@@ -153,6 +153,7 @@ fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
         weaknesses: node.guard().findings().len(),
         sealed_topics: counts.sealed_topics,
         left_out: node.mesh().left_out(),
+        full_links: node.mesh().full_links(),
         no_room: log.no_room,
     });
 }

@@ -70,6 +70,8 @@ counts! {
     AmbiguousJoin = "ambiguous_join",
     /// The operator subscribes to more topics than are announced to a peer.
     InterestsLeftOut = "interests_left_out",
+    /// A log was not wanted, since this node wants as many logs of the peer as the limit allows.
+    LogLeftOut = "log_left_out",
 }
 
 impl From<LinkError> for Counter {

@@ -6,6 +6,7 @@ use super::candidates::Candidate;
 use super::link::Find;
 use super::{Counter, LinkId, Mesh};
 use crate::did::Did;
+use crate::limits::WANTS_MAX;
 use crate::topic::TopicId;
 
 /// A snapshot of a link's figures, for status, metrics and tests.
@@ -55,6 +56,12 @@ impl Mesh {
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.links.values().map(|link| link.left_out).max().unwrap_or(0)
+    }
+
+    /// How many links carry as many wanted logs as the limit allows. Further logs get no entries from them.
+    #[must_use]
+    pub fn full_links(&self) -> usize {
+        self.links.values().filter(|link| link.wanting.wants.len() >= WANTS_MAX).count()
     }
 
     /// The candidates for a name that was searched for, by id.

@@ -134,19 +134,26 @@ impl Mesh {
             .iter()
             .filter(|(_, link)| link.serves.contains(&key.topic))
             .filter(|(_, link)| !link.wanting.excluded.contains(&key))
-            .filter(|(_, link)| link.wanting.wants.len() < WANTS_MAX)
             .map(|(id, link)| {
                 let more =
                     link.wanting.announced.get(&key).is_some_and(|&announced| announced > log.head);
                 let gap = link.wanting.gaps.get(&key).copied();
                 // Other peers may still have entries that the author has pruned.
-                ((gap.is_none(), link.peer == key.author, more, Reverse(gap)), *id)
+                let has_room = link.wanting.wants.len() < WANTS_MAX;
+                ((has_room, gap.is_none(), link.peer == key.author, more, Reverse(gap)), *id)
             })
             // An idle log or an own one is wanted only from a peer that has announced more entries.
-            .filter(|((_, _, more, _), _)| *more || !(ours || is_idle))
+            .filter(|((.., more, _), _)| *more || !(ours || is_idle))
             .max_by_key(|(rank, id)| (*rank, Reverse(*id)));
-        let Some(((whole, author, ..), best)) = best else { return };
-        match self.sources.get(&key).copied() {
+        let Some(((has_room, whole, author, ..), best)) = best else { return };
+        let source = self.sources.get(&key).copied();
+        if !has_room {
+            if source.is_none() {
+                self.count(Counter::LogLeftOut);
+            }
+            return;
+        }
+        match source {
             // The path from the author is shorter.
             Some(source) if source != best && author => self.cease(now_ms, key, false),
             Some(_) => {}

@@ -1,6 +1,6 @@
 //! A peer costs no more memory than the limits allow, whatever it sends and whether it reads or not.
 
-use icn_gossip::limits::{FUTURE_MS_MAX, SERVED_MAX};
+use icn_gossip::limits::{FUTURE_MS_MAX, SERVED_MAX, WANTS_MAX};
 use icn_gossip::mesh::{Head, Message};
 use icn_gossip::{Access, Mutation};
 
@@ -21,9 +21,12 @@ fn announced_heads_are_kept_up_to_a_limit() {
         );
     }
     let view = node.view(1);
-    assert!(view.wants <= SERVED_MAX, "more would exceed the server's limit");
+    assert_eq!(view.wants, WANTS_MAX, "more would exceed the server's limit");
     assert!(view.tracked_items < 4 * SERVED_MAX, "{view:?}");
     assert_eq!(node.count("head_not_remembered"), pages * 1000 - SERVED_MAX as u64);
+    // The operator is told so.
+    assert_eq!(node.count("log_left_out"), (SERVED_MAX - WANTS_MAX) as u64);
+    assert_eq!(node.mesh.full_links(), 1);
     // Messages of other peers are still accepted.
     let log = Log::of(4, topic, &["one"]);
     node.up_with(2, 4, &topic);
