@@ -14,6 +14,7 @@ mod candidates;
 mod codec;
 mod counter;
 mod digest;
+mod find;
 mod fork;
 mod held;
 mod join;

@@ -11,26 +11,16 @@ use super::tag::Tag;
 use super::{Counter, LinkError, LinkId, Mesh, Step};
 use crate::did::Did;
 use crate::limits::{
-    BATCH_BYTES_MAX, FOUND_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, INTERESTS_PER_MESSAGE,
-    PARTICIPANTS_MAX, PROVEN_MAX, TRUST_MAX,
+    BATCH_BYTES_MAX, IN_FLIGHT_BYTES_MAX, INTERESTS_MAX, INTERESTS_PER_MESSAGE, PROVEN_MAX,
+    TRUST_MAX,
 };
 use crate::mutation::Provenance;
-use crate::now::Now;
 use crate::state::State;
 use crate::topic::{Genesis, TopicId, name_is_valid};
 use crate::topic_ref::TopicRef;
 
-/// The bytes after which a FOUND takes no further genesis: two of the largest always fit, so that the
-/// receiver sees that there are several.
-const FOUND_BYTES: usize = 200 << 10;
-
-const _: () = assert!(2 * (1024 + 2 * 32 * PARTICIPANTS_MAX) < FOUND_BYTES);
-
 /// The bytes after which TOPICS take no further genesis that was asked for.
 const TOPICS_BYTES: usize = 64 << 10;
-
-/// The most FIND on one link that wait for their answer.
-const FINDS_MAX: usize = 64;
 
 /// Whether the operator has joined this topic, and it can be entered.
 pub(super) fn is_joined(state: &State, genesis: &Genesis) -> bool {
@@ -49,9 +39,17 @@ fn can_enter(state: &State, genesis: &Genesis) -> bool {
 }
 
 /// Whether the topic lets `did`, trusted `trust` of 1000, read.
-fn admits(genesis: &Genesis, did: &Did, trust: u16) -> bool {
+pub(super) fn admits(genesis: &Genesis, did: &Did, trust: u16) -> bool {
     let access = genesis.spec.access.view();
     access.admits(did, trust) || (access.is_open() && genesis.creator == *did)
+}
+
+/// Whether the topic lets a peer read. A list of members is decoded only if it can contain the peer.
+fn lets_read(genesis: &Genesis, peer: &Did, trust: u16) -> bool {
+    let access = genesis.spec.access.as_bytes();
+    let is_list = access.len() > peer.key().len();
+    let is_listed = || access.windows(peer.key().len()).any(|key| key == peer.key());
+    (!is_list || genesis.creator == *peer || is_listed()) && admits(genesis, peer, trust)
 }
 
 /// The number of messages that carry a list of interests. An empty list is sent as well.
@@ -121,16 +119,6 @@ impl Mesh {
         }
     }
 
-    /// Asks a creator at once for a name, and keeps its answer for the operator.
-    pub fn ask_creator(&mut self, now: Now, name: &str, creator: &Did) {
-        let now_ms = self.advance_clock(now);
-        self.candidates.search(name, now_ms);
-        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.peer == *creator) {
-            link.find(name);
-            self.awake.insert(*id);
-        }
-    }
-
     pub(super) fn receive_topics(
         &mut self,
         state: &State,
@@ -139,6 +127,7 @@ impl Mesh {
         list: Vec<Genesis>,
     ) -> Result<(), LinkError> {
         let mut by_creator = false;
+        let mut ignored = false;
         for genesis in list {
             let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
             let topic = genesis.id();
@@ -146,20 +135,28 @@ impl Mesh {
             // An unasked genesis is handled alike whether it is joined, known or neither.
             if !was_asked && !link.offers_budget.take_many(now_ms, genesis.encode().len()) {
                 self.count(Counter::OfferIgnored);
-                self.charge(now_ms, id)?;
+                ignored = true;
                 continue;
             }
-            genesis.verify().map_err(|_| LinkError::BadSignature)?;
+            // The id is a hash of the access rule: a peer that shows the genesis of a joined id has the
+            // real one. Its signature matters only once the topic is entered.
             let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
-            if admits(&genesis, &link.peer, trust) && link.proven.len() < PROVEN_MAX {
+            if lets_read(&genesis, &link.peer, trust) && link.proven.len() < PROVEN_MAX {
                 link.proven.insert(topic);
             }
-            let is_of_creator = genesis.creator == link.peer;
-            if can_enter(state, &genesis) && state.awaits(TopicRef::Id(topic)) {
-                self.steps.push_back(Step::AddTopic(Box::new(genesis)));
-            } else {
-                by_creator |= is_of_creator;
+            by_creator |= genesis.creator == link.peer;
+            if !state.awaits(TopicRef::Id(topic)) || !can_enter(state, &genesis) {
+                continue;
             }
+            match genesis.verify() {
+                Ok(()) => self.steps.push_back(Step::AddTopic(Box::new(genesis))),
+                Err(_) if was_asked => return Err(LinkError::BadSignature),
+                // A link that ends would show that the topic is joined.
+                Err(_) => self.count(Counter::OfferIgnored),
+            }
+        }
+        if ignored {
+            self.charge(now_ms, id)?;
         }
         if by_creator {
             // The creator may have just made the topic that is joined by its name.
@@ -167,98 +164,9 @@ impl Mesh {
         }
         Ok(())
     }
-
-    pub(super) fn receive_find(
-        &mut self,
-        now_ms: u64,
-        id: LinkId,
-        tag: Tag,
-    ) -> Result<(), LinkError> {
-        self.charge(now_ms, id)?;
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        link.serving.finds.insert(tag);
-        if link.serving.finds.len() > FINDS_MAX {
-            return Err(LinkError::TooMany);
-        }
-        self.awake.insert(id);
-        Ok(())
-    }
-
-    pub(super) fn receive_found(
-        &mut self,
-        state: &State,
-        now_ms: u64,
-        id: LinkId,
-        tag: Tag,
-        list: Vec<Genesis>,
-    ) -> Result<(), LinkError> {
-        let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
-        let Some(name) = link.answered(tag) else {
-            // The search may be forgotten meanwhile.
-            return self.charge(now_ms, id);
-        };
-        let peer = link.peer;
-        let Some(node) = state.node() else { return Ok(()) };
-        for genesis in &list {
-            if genesis.spec.name != name || genesis.network != node.network {
-                return Err(LinkError::Unasked);
-            }
-            genesis.verify().map_err(|_| LinkError::BadSignature)?;
-        }
-        // The answer is complete: the peer offers nothing else under this name any more.
-        self.candidates.withdraw(&name, &peer);
-        for genesis in &list {
-            let admits_us = admits(genesis, &node.did, TRUST_MAX);
-            if !self.candidates.add(&name, genesis, admits_us, peer) {
-                self.count(Counter::CandidateLeftOut);
-            }
-        }
-        let mut unique: BTreeMap<TopicId, Genesis> =
-            list.into_iter().map(|genesis| (genesis.id(), genesis)).collect();
-        unique.retain(|_, genesis| genesis.creator == peer && is_joined(state, genesis));
-        // Anybody can repeat an old topic of the creator, so only the creator says which one is meant.
-        if unique.len() > 1 {
-            self.count(Counter::AmbiguousJoin);
-        } else if let Some((_, genesis)) = unique.pop_first() {
-            self.steps.push_back(Step::AddTopic(Box::new(genesis)));
-        }
-        Ok(())
-    }
-
-    /// Searches for topics of a name: asks every known peer, also those that have answered before.
-    pub fn search(&mut self, now: Now, name: &str) {
-        let now_ms = self.advance_clock(now);
-        self.candidates.search(name, now_ms);
-        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.known) {
-            link.find(name);
-            self.awake.insert(*id);
-        }
-    }
-
-    /// Forgets old searches, also on the links.
-    pub(super) fn forget_searches(&mut self, state: &State, now_ms: u64) {
-        self.candidates.forget(now_ms);
-        for link in self.links.values_mut().filter(|link| !link.finds.is_empty()) {
-            let joined: BTreeSet<&str> = state.joined_names(&link.peer).collect();
-            // A question stays until it is answered: the peer counts it, too.
-            link.finds.retain(|name, find| {
-                *find == Find::Asked
-                    || self.candidates.contains(name)
-                    || joined.contains(name.as_str())
-            });
-        }
-    }
 }
 
 impl Link {
-    /// Asks the peer for a name, also if it has answered before.
-    fn find(&mut self, name: &str) {
-        let find = self.finds.entry(name.to_owned()).or_insert(Find::Due);
-        if *find == Find::Answered {
-            *find = Find::Due;
-        }
-    }
-
     /// The interests that this peer may know of, and those of which it is asked for the genesis. The peer
     /// may read each topic, or has proven that it does where the genesis is missing. Sorted by tag, so
     /// that the order shows nothing.
@@ -290,60 +198,6 @@ impl Link {
             }
         }
         (interests.into_values().collect(), asked)
-    }
-
-    /// The name whose FIND has this tag, which is answered now.
-    fn answered(&mut self, tag: Tag) -> Option<String> {
-        let binding = self.binding;
-        let mut asked = self.finds.iter_mut().filter(|(_, find)| **find == Find::Asked);
-        let (name, find) = asked.find(|(name, _)| Tag::of_name(&binding, name) == tag)?;
-        *find = Find::Answered;
-        Some(name.clone())
-    }
-
-    /// The next FIND, if one is due and not too many wait for their answer.
-    pub(super) fn next_find(&mut self) -> Option<Message> {
-        let asked = self.finds.values().filter(|find| **find == Find::Asked).count();
-        let due = self.finds.iter_mut().find(|(_, find)| **find == Find::Due);
-        let (name, find) = due.filter(|_| asked < FINDS_MAX)?;
-        *find = Find::Asked;
-        Some(Message::Find(Tag::of_name(&self.binding, name)))
-    }
-
-    pub(super) fn is_find_due(&self) -> bool {
-        self.finds.values().any(|find| *find == Find::Due)
-    }
-
-    /// The next answer to a FIND of the peer: topics of that name that it may read.
-    pub(super) fn next_found(
-        &mut self,
-        state: &State,
-        closed: &BTreeSet<TopicId>,
-    ) -> Option<Message> {
-        let tag = self.serving.finds.pop_first()?;
-        let named = self.name_tags(state).get(&tag).into_iter().flatten();
-        let open = named.filter(|id| !closed.contains(id));
-        let named = open.filter_map(|id| state.topic(id)).map(|topic| &topic.genesis);
-        let mut bytes = 0;
-        let fitting = named.take(FOUND_MAX).take_while(|genesis| {
-            bytes += genesis.encode().len();
-            bytes <= FOUND_BYTES
-        });
-        Some(Message::Found { tag, list: fitting.cloned().collect() })
-    }
-
-    /// The readable topics by the tag of their name, computed when the peer first asks for one.
-    fn name_tags(&mut self, state: &State) -> &BTreeMap<Tag, Vec<TopicId>> {
-        self.name_tags.get_or_insert_with(|| {
-            let mut tags: BTreeMap<Tag, Vec<TopicId>> = BTreeMap::new();
-            for id in self.tags.values() {
-                if let Some(topic) = state.topic(id) {
-                    let tag = Tag::of_name(&self.binding, &topic.genesis.spec.name);
-                    tags.entry(tag).or_default().push(*id);
-                }
-            }
-            tags
-        })
     }
 
     /// The next offers: topics that the peer may read and has announced no interest in. The peer may have
