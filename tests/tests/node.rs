@@ -292,6 +292,7 @@ fn the_scrub_reads_snapshots_in_turn_and_replaces_a_damaged_one() {
     sim.tick().expect("the oldest is whole");
     sim.tick().expect("nothing more within the hour");
     sim.advance(HOUR_MS);
+    sim.tick().expect("a snapshot of the clock's hourly stamp");
     let found = sim.tick().expect_err("the next is damaged");
     assert_eq!(found.exit, exit::DAMAGE);
     sim.node.found_damage(Now::at(0));
