@@ -139,8 +139,9 @@ impl<D: Disk> Node<D> {
         if ours.is_none() {
             mesh.epoch_begun();
         }
-        let newest_ms = store.state().0.newest_received_ms();
-        let clock = NodeClock::start(now, store.state().0.clock(), newest_ms, store.lsn());
+        let state = &store.state().0;
+        let last_run = state.clock().filter(|_| ours.is_some());
+        let clock = NodeClock::start(now, last_run, state.last_received_ms(), store.lsn());
         let machine = now;
         let now = clock.read(machine);
         mesh.set_closed(guard.closed().clone());
@@ -189,10 +190,7 @@ impl<D: Disk> Node<D> {
             self.verify_inline(now, &mut turn);
         }
         if tick {
-            if let Some(stamp) = self.clock.stamp(machine, self.store.lsn()) {
-                // Without room it is stamped later: the next start counts less time.
-                let _ = self.commit(now, Mutation::StampClock(stamp));
-            }
+            self.stamp_clock(now);
             self.tick(now, &mut turn);
         }
         turn.notifications = self.pending.take(&self.store.state().0, self.store.lsn());
@@ -202,10 +200,10 @@ impl<D: Disk> Node<D> {
     /// Does what is due by time: pruning, gossip, a snapshot, a scrub.
     fn tick<T>(&mut self, now: Now, turn: &mut Turn<T>) {
         let state = self.state();
-        let due: Vec<_> = state
-            .topics()
-            .filter_map(|(id, _)| Some((*id, state.prunable(id, now.elapsed_ms)?)))
-            .collect();
+        // While the wall clock is in doubt, nothing expires by age; bytes and counts go on.
+        let age_ms = if self.clock.doubt().is_some() { 0 } else { now.elapsed_ms };
+        let due: Vec<_> =
+            state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, age_ms)?))).collect();
         for (topic, through) in due {
             // A full disk refuses the record; then the entries stay until there is room.
             if self.commit(now, Mutation::Prune { topic, through }).is_ok() {
@@ -342,10 +340,24 @@ impl<D: Disk> Node<D> {
         Ok(Subscribed { lsn, pending: topic.is_none(), already, name, topic }.into())
     }
 
+    /// Stamps the clock if that is due. Without room it is stamped later.
+    fn stamp_clock(&mut self, now: Now) {
+        let is_first = self.state().clock().is_none() && self.clock.doubt().is_none();
+        if is_first || self.clock.is_stamp_due(self.machine, self.store.lsn()) {
+            let stamp = self.clock.stamp(self.machine);
+            if let Ok((lsn, _)) = self.commit(now, Mutation::StampClock(stamp)) {
+                self.clock.stamped(self.machine, lsn);
+            }
+        }
+    }
+
     /// The operator says that the wall clock is right; the next start relies on it.
     fn clock_confirm(&mut self, now: Now) -> Reply {
-        let stamp = self.clock.confirm(self.machine);
-        self.commit(now, Mutation::StampClock(stamp))?;
+        let confirmed = self.clock.confirmed(self.machine);
+        let stamp = confirmed.stamp(self.machine);
+        let (lsn, _) = self.commit(now, Mutation::StampClock(stamp))?;
+        self.clock = confirmed;
+        self.clock.stamped(self.machine, lsn);
         Ok(self.clocks().into())
     }
 
@@ -357,7 +369,7 @@ impl<D: Disk> Node<D> {
 
     /// Messages of this node that peers hold back.
     pub fn held_back(&self) -> Option<HeldBack> {
-        let held = self.mesh.held_back(self.clock.read(self.machine))?;
+        let held = self.mesh.held_back(self.state(), self.clock.read(self.machine))?;
         Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
     }
 

@@ -15,8 +15,16 @@ const DRIFT_MAX_MS: u64 = 60_000;
 /// The longest time between two runs that needs no confirmation: 7 days.
 const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
-/// The least time between two stamps.
+/// The least time between two stamps after records, and the longest without any.
 const STAMP_MS: u64 = 60 * 60 * 1000;
+const STAMP_IDLE_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+
+/// How long after a start a wall clock may be set and still show how long the node was down. A machine
+/// without a battery gets the time over the network.
+const SETTLES_MS: u64 = 10 * 60 * 1000;
+
+/// A wall clock that is slewed gains or loses at most this part of the time that passes.
+const SLEW: i64 = 10;
 
 /// The clock of a node.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +38,8 @@ pub(super) struct NodeClock {
     /// The wall clock minus the elapsed time, when the wall clock was last plausible; `None` while the
     /// time since the last run is in doubt.
     wall_offset_ms: Option<i64>,
+    /// The elapsed time of the machine when the wall clock was last compared.
+    compared_ms: u64,
     /// The last stamp of an earlier run.
     last_run: Option<ClockStamp>,
     doubt: Option<ClockDoubt>,
@@ -38,15 +48,29 @@ pub(super) struct NodeClock {
 }
 
 impl NodeClock {
-    /// The clock of a node that starts now after the LSN `lsn`. `last_run` is the stamp of an earlier run;
-    /// without one, the clock starts at `newest_ms`, the newest time in the state, or later.
-    pub(super) fn start(now: Now, last_run: Option<ClockStamp>, newest_ms: u64, lsn: u64) -> Self {
-        let start_ms = last_run.map_or(now.wall_ms.max(newest_ms), |stamp| stamp.node_ms);
+    /// The clock of a node that starts now after the LSN `lsn`. `last_run` is the stamp of an earlier run,
+    /// and `last_ms` the time of the last entry, by the node's clock; `None` for a new node. A node without
+    /// a stamp took its times from the wall clock.
+    pub(super) fn start(
+        now: Now,
+        last_run: Option<ClockStamp>,
+        last_ms: Option<u64>,
+        lsn: u64,
+    ) -> Self {
+        let unstamped = |last: u64| ClockStamp { node_ms: last.min(now.wall_ms), wall_ms: last };
+        let is_stamped = last_run.is_some();
+        let last_run = last_run.or_else(|| last_ms.map(unstamped));
+        let start_ms = match last_run {
+            None => now.wall_ms,
+            Some(stamp) if is_stamped => stamp.node_ms.max(last_ms.unwrap_or(0)),
+            Some(stamp) => stamp.node_ms,
+        };
         let mut clock = Self {
             start_ms,
             start_elapsed_ms: now.elapsed_ms,
             added_ms: 0,
             wall_offset_ms: last_run.is_none().then(|| offset_ms(now)),
+            compared_ms: now.elapsed_ms,
             last_run,
             doubt: None,
             stamped: (lsn, start_ms),
@@ -58,7 +82,8 @@ impl NodeClock {
     /// A reading of the machine's clocks in the terms of the node: its elapsed time is the node's clock.
     pub(super) fn read(&self, now: Now) -> Now {
         let since = now.elapsed_ms.saturating_sub(self.start_elapsed_ms);
-        Now { wall_ms: now.wall_ms, elapsed_ms: self.start_ms + self.added_ms + since }
+        let elapsed_ms = self.start_ms.saturating_add(self.added_ms).saturating_add(since);
+        Now { wall_ms: now.wall_ms, elapsed_ms }
     }
 
     /// Compares the wall clock with the elapsed time.
@@ -66,8 +91,12 @@ impl NodeClock {
         self.doubt = match (self.wall_offset_ms, self.last_run) {
             (Some(trusted), _) => {
                 let moved = offset_ms(now) - trusted;
+                let slewed = self.run_ms_since(self.compared_ms, now) / SLEW;
+                self.compared_ms = now.elapsed_ms;
                 if moved.unsigned_abs() <= DRIFT_MAX_MS {
-                    self.wall_offset_ms = Some(offset_ms(now));
+                    self.wall_offset_ms = Some(trusted + moved.clamp(-slewed, slewed));
+                    None
+                } else if self.is_set_after_start(now) {
                     None
                 } else {
                     Some(ClockDoubt::Moved(moved))
@@ -75,8 +104,7 @@ impl NodeClock {
             }
             (None, Some(stamp)) => {
                 let down = self.down_ms(now, stamp);
-                let is_plausible = (-to_i64(DRIFT_MAX_MS)..=to_i64(DOWN_MAX_MS)).contains(&down);
-                if is_plausible {
+                if is_plausible(down) {
                     self.accept(now, down);
                     None
                 } else {
@@ -87,45 +115,79 @@ impl NodeClock {
         };
     }
 
+    /// Whether the wall clock was set soon after the start, and shows a plausible time since the last run,
+    /// which then counts.
+    fn is_set_after_start(&mut self, now: Now) -> bool {
+        let Some(stamp) = self.last_run else { return false };
+        let down = self.down_ms(now, stamp);
+        let is_soon = self.run_ms_since(self.start_elapsed_ms, now) <= to_i64(SETTLES_MS);
+        if !is_soon || !is_plausible(down) {
+            return false;
+        }
+        self.added_ms = self.added_ms.max(u64::try_from(down).unwrap_or(0));
+        self.wall_offset_ms = Some(offset_ms(now));
+        true
+    }
+
     /// Why the wall clock is in doubt, if it is.
     pub(super) fn doubt(&self) -> Option<ClockDoubt> {
         self.doubt
     }
 
-    /// The operator confirms that the wall clock is right. Returns the stamp to record.
-    pub(super) fn confirm(&mut self, now: Now) -> ClockStamp {
+    /// The clock after the operator has confirmed that the wall clock is right.
+    pub(super) fn confirmed(mut self, now: Now) -> Self {
         match (self.wall_offset_ms, self.last_run) {
             (None, Some(stamp)) => self.accept(now, self.down_ms(now, stamp)),
             _ => self.wall_offset_ms = Some(offset_ms(now)),
         }
         self.doubt = None;
-        let Now { wall_ms, elapsed_ms: node_ms } = self.read(now);
-        ClockStamp { node_ms, wall_ms }
+        self
     }
 
-    /// The stamp that is due, if records followed the last one. The wall clock is not stamped while it is in
-    /// doubt: the next start would believe it.
-    pub(super) fn stamp(&mut self, now: Now, lsn: u64) -> Option<ClockStamp> {
-        let Now { wall_ms, elapsed_ms: node_ms } = self.read(now);
+    /// A stamp of this moment. It pairs the node's clock with the wall clock as it was last trusted: the next
+    /// start must not believe one in doubt.
+    pub(super) fn stamp(&self, now: Now) -> ClockStamp {
+        let wall_ms = match (self.wall_offset_ms, self.last_run) {
+            (None, Some(stamp)) => {
+                to_i64(stamp.wall_ms) + self.run_ms_since(self.start_elapsed_ms, now)
+            }
+            (offset, _) => to_i64(now.elapsed_ms) + offset.unwrap_or(0),
+        };
+        let wall_ms = u64::try_from(wall_ms).unwrap_or(0);
+        ClockStamp { node_ms: self.read(now).elapsed_ms, wall_ms }
+    }
+
+    /// Whether a stamp is due: after records now and then, and without records rarely.
+    pub(super) fn is_stamp_due(&self, now: Now, lsn: u64) -> bool {
         let (stamped_lsn, stamped_ms) = self.stamped;
-        if self.doubt.is_some() || lsn == stamped_lsn || node_ms < stamped_ms + STAMP_MS {
-            return None;
-        }
-        // The stamp is a record of its own.
-        self.stamped = (lsn + 1, node_ms);
-        Some(ClockStamp { node_ms, wall_ms })
+        let pause_ms = if lsn == stamped_lsn { STAMP_IDLE_MS } else { STAMP_MS };
+        self.read(now).elapsed_ms >= stamped_ms.saturating_add(pause_ms)
+    }
+
+    /// The clock was stamped with the record of this LSN.
+    pub(super) fn stamped(&mut self, now: Now, lsn: u64) {
+        self.stamped = (lsn, self.read(now).elapsed_ms);
     }
 
     /// The time since the last run as the wall clock shows it, in ms.
     fn down_ms(&self, now: Now, stamp: ClockStamp) -> i64 {
-        let run = now.elapsed_ms.saturating_sub(self.start_elapsed_ms);
-        to_i64(now.wall_ms) - to_i64(run) - to_i64(stamp.wall_ms)
+        let run = self.run_ms_since(self.start_elapsed_ms, now);
+        to_i64(now.wall_ms) - run - to_i64(stamp.wall_ms)
+    }
+
+    fn run_ms_since(&self, elapsed_ms: u64, now: Now) -> i64 {
+        to_i64(now.elapsed_ms.saturating_sub(elapsed_ms))
     }
 
     fn accept(&mut self, now: Now, down_ms: i64) {
-        self.added_ms += u64::try_from(down_ms).unwrap_or(0);
+        self.added_ms = self.added_ms.saturating_add(u64::try_from(down_ms).unwrap_or(0));
         self.wall_offset_ms = Some(offset_ms(now));
     }
+}
+
+/// Whether a node may have been down for so long without a confirmation.
+fn is_plausible(down_ms: i64) -> bool {
+    (-to_i64(DRIFT_MAX_MS)..=to_i64(DOWN_MAX_MS)).contains(&down_ms)
 }
 
 fn offset_ms(now: Now) -> i64 {
@@ -153,63 +215,107 @@ mod tests {
         days * to_i64(DAY_MS)
     }
 
+    /// The clock of a new node that starts at 0.
+    fn new_node() -> NodeClock {
+        NodeClock::start(at(0, 0), None, None, 1)
+    }
+
     #[test]
     fn a_moved_wall_clock_moves_nothing_and_is_in_doubt_until_it_is_back_or_confirmed() {
-        let mut clock = NodeClock::start(at(0, 0), None, 7, 1);
+        let mut clock = new_node();
         assert_eq!(clock.read(at(0, 0)).elapsed_ms, WALL_MS);
         for moved in [days(40), -days(40), 61_000, -61_000] {
             clock.observe(at(1000, moved));
             assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(moved)));
             assert_eq!(clock.read(at(1000, moved)).elapsed_ms, WALL_MS + 1000);
-            assert_eq!(clock.stamp(at(STAMP_MS * 2, moved), 9), None);
+            // A stamp keeps to the wall clock that was trusted.
+            let stamp = ClockStamp { node_ms: WALL_MS + 1000, wall_ms: WALL_MS + 1000 };
+            assert_eq!(clock.stamp(at(1000, moved)), stamp);
             clock.observe(at(2000, 0));
             assert_eq!(clock.doubt(), None);
         }
-        // A slow correction is followed.
-        for minute in 1..60 {
-            clock.observe(at(60_000 * minute, 50_000 * to_i64(minute)));
-            assert_eq!(clock.doubt(), None);
+        let confirmed = clock.confirmed(at(3000, days(3)));
+        assert_eq!(confirmed.doubt(), None);
+        let mut later = confirmed;
+        later.observe(at(DAY_MS, days(3)));
+        assert_eq!(later.doubt(), None);
+    }
+
+    #[test]
+    fn a_slewed_wall_clock_is_followed_and_one_that_runs_away_is_in_doubt() {
+        for (ms_per_minute, is_doubtful) in [(5000, false), (-5000, false), (20_000, true)] {
+            let mut clock = new_node();
+            for minute in 1..60 {
+                clock.observe(at(60_000 * minute, ms_per_minute * to_i64(minute)));
+            }
+            assert_eq!(clock.doubt().is_some(), is_doubtful, "{ms_per_minute}");
         }
-        clock.observe(at(0, days(3)));
-        clock.confirm(at(0, days(3)));
-        assert_eq!(clock.doubt(), None);
-        clock.observe(at(DAY_MS, days(3)));
-        assert_eq!(clock.doubt(), None);
     }
 
     #[test]
     fn a_plausible_time_between_runs_counts_and_any_other_waits_to_be_confirmed() {
         let stamp = ClockStamp { node_ms: WALL_MS - 5, wall_ms: WALL_MS };
         for (down, counted) in [(0, 0), (days(7), days(7)), (-50_000, 0)] {
-            let clock = NodeClock::start(at(0, down), Some(stamp), 0, 1);
+            let clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
             assert_eq!(clock.doubt(), None, "{down}");
             let expected = stamp.node_ms.saturating_add_signed(counted);
             assert_eq!(clock.read(at(0, down)).elapsed_ms, expected);
         }
         for down in [days(8), -days(1), days(3650)] {
-            let mut clock = NodeClock::start(at(0, down), Some(stamp), 0, 1);
+            let mut clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
             assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
             assert_eq!(clock.read(at(0, down)).elapsed_ms, stamp.node_ms);
-            // The wall clock is put right while the node runs, or the operator confirms it.
-            let mut confirmed = clock;
-            clock.observe(at(1000, days(2)));
-            assert_eq!(clock.doubt(), None);
-            assert_eq!(clock.read(at(1000, days(2))).elapsed_ms, stamp.node_ms + 2 * DAY_MS + 1000);
-            confirmed.confirm(at(0, down));
+            // A stamp in doubt leaves the question to the next start.
+            let again =
+                NodeClock::start(at(5000, down), Some(clock.stamp(at(5000, down))), None, 1);
+            assert_eq!(again.doubt(), Some(ClockDoubt::Down(down)));
+            let confirmed = clock.confirmed(at(0, down));
             assert_eq!(confirmed.doubt(), None);
             let counted = stamp.node_ms.saturating_add_signed(down.max(0));
             assert_eq!(confirmed.read(at(0, down)).elapsed_ms, counted);
+            // The wall clock is put right while the node runs.
+            clock.observe(at(1000, days(2)));
+            assert_eq!(clock.doubt(), None);
+            assert_eq!(clock.read(at(1000, days(2))).elapsed_ms, stamp.node_ms + 2 * DAY_MS + 1000);
         }
     }
 
     #[test]
-    fn a_clock_is_stamped_hourly_while_there_are_records() {
-        let mut clock = NodeClock::start(at(0, 0), None, 0, 1);
-        assert_eq!(clock.stamp(at(STAMP_MS, 0), 1), None, "nothing was recorded");
-        assert_eq!(clock.stamp(at(STAMP_MS - 1, 0), 2), None, "too early");
-        let stamp = ClockStamp { node_ms: WALL_MS + STAMP_MS, wall_ms: WALL_MS + STAMP_MS };
-        assert_eq!(clock.stamp(at(STAMP_MS, 0), 2), Some(stamp));
-        assert_eq!(clock.stamp(at(STAMP_MS * 2, 0), 3), None, "the stamp is the last record");
-        assert!(clock.stamp(at(STAMP_MS * 2, 0), 4).is_some());
+    fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_was_down() {
+        let stamp = ClockStamp { node_ms: WALL_MS, wall_ms: WALL_MS };
+        // Without a battery, the machine starts with the time of its last stop.
+        let mut clock = NodeClock::start(at(0, 0), Some(stamp), None, 1);
+        assert_eq!(clock.doubt(), None);
+        clock.observe(at(5000, days(3)));
+        assert_eq!(clock.doubt(), None);
+        assert_eq!(clock.read(at(5000, days(3))).elapsed_ms, WALL_MS + 3 * DAY_MS + 5000);
+        clock.observe(at(SETTLES_MS + 1, days(5)));
+        assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(days(2))), "too late for that");
+    }
+
+    #[test]
+    fn a_node_without_a_stamp_starts_at_its_last_entry_and_believes_no_far_wall_clock() {
+        for (last, down, node, is_doubtful) in [
+            (WALL_MS, days(1), WALL_MS + DAY_MS, false),
+            (WALL_MS, days(40), WALL_MS, true),
+            // The last entry was written with a clock that was ahead, or the present one is behind.
+            (WALL_MS + 3650 * DAY_MS, 0, WALL_MS, true),
+        ] {
+            let clock = NodeClock::start(at(0, down), None, Some(last), 1);
+            assert_eq!(clock.read(at(0, down)).elapsed_ms, node, "{last} {down}");
+            assert_eq!(clock.doubt().is_some(), is_doubtful, "{last} {down}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_stamped_hourly_after_records_and_rarely_without() {
+        let mut clock = new_node();
+        assert!(!clock.is_stamp_due(at(STAMP_MS, 0), 1), "nothing was recorded");
+        assert!(!clock.is_stamp_due(at(STAMP_MS - 1, 0), 2), "too early");
+        assert!(clock.is_stamp_due(at(STAMP_MS, 0), 2));
+        clock.stamped(at(STAMP_MS, 0), 3);
+        assert!(!clock.is_stamp_due(at(STAMP_MS * 2, 0), 3), "the stamp is the last record");
+        assert!(clock.is_stamp_due(at(STAMP_MS * 2, 0), 4));
+        assert!(clock.is_stamp_due(at(STAMP_MS + STAMP_IDLE_MS, 0), 3));
     }
 }

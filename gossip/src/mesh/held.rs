@@ -3,9 +3,13 @@
 use super::message::Message;
 use super::tag::Tag;
 use super::{LinkError, LinkId, Mesh};
+use crate::limits::FUTURE_MS_MAX;
 use crate::log::LogKey;
 use crate::now::Now;
 use crate::state::State;
+
+/// The most that is believed of a report: about a century.
+const AHEAD_MAX_MS: u64 = 1 << 42;
 
 /// How long the report of a peer stands: it repeats it at least every 10 min.
 const STANDS_MS: u64 = 15 * 60 * 1000;
@@ -45,19 +49,22 @@ impl Mesh {
             let key = LogKey { topic, author: node.did, epoch };
             state.head(&key).head > 0
         });
-        if is_own {
-            link.holds_back = Some((ahead_ms, now_ms));
+        // Entries of earlier epochs wait for their time, and nothing can be done about it.
+        if is_own && epoch == node.epoch && ahead_ms > FUTURE_MS_MAX {
+            link.holds_back = Some((epoch, ahead_ms.min(AHEAD_MAX_MS), now_ms));
         }
         Ok(())
     }
 
-    /// What connected peers report of this node's own entries; `None` if they hold back none.
+    /// What connected peers report of this node's present epoch; `None` if they hold back nothing.
     #[must_use]
-    pub fn held_back(&self, now: Now) -> Option<HeldBack> {
-        let stands = |since_ms: u64| now.elapsed_ms < since_ms + STANDS_MS;
+    pub fn held_back(&self, state: &State, now: Now) -> Option<HeldBack> {
+        let present = state.node()?.epoch;
         let reports = self.links.values().filter_map(|link| link.holds_back);
-        let ahead: Vec<u64> =
-            reports.filter(|(_, since)| stands(*since)).map(|(ahead, _)| ahead).collect();
+        let standing = reports.filter(|(epoch, _, since_ms)| {
+            *epoch == present && now.elapsed_ms < since_ms + STANDS_MS
+        });
+        let ahead: Vec<u64> = standing.map(|(_, ahead, _)| ahead).collect();
         Some(HeldBack { peers: ahead.len(), ahead_ms: *ahead.iter().max()? })
     }
 }

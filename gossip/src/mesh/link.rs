@@ -63,8 +63,8 @@ pub(super) struct Link {
     /// Disputes and proofs that wait to be checked, and whether one is being checked.
     pub(super) evidence: VecDeque<Batch>,
     pub(super) checking_evidence: bool,
-    /// How far the peer says that an entry of this node is ahead of its clock, and when it said so.
-    pub(super) holds_back: Option<(u64, u64)>,
+    /// The epoch of an entry of this node that the peer reports as ahead, how far, and when.
+    pub(super) holds_back: Option<(u64, u64, u64)>,
     /// Logs for which the peer was sent a dispute, and those for which it was sent a proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,

@@ -193,7 +193,10 @@ impl Mesh {
         if let Some(message) = link.next_announcement(state) {
             return Some(message);
         }
-        if let Some(held) = link.next_held() {
+        if !link.serving.held.is_empty()
+            && link.outbound_budget.take(self.now_ms)
+            && let Some(held) = link.next_held()
+        {
             return Some(held);
         }
         if let Some(offer) = link.next_offer(state, self.now_ms) {

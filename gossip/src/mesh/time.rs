@@ -39,7 +39,10 @@ impl Mesh {
         stale.into_iter().for_each(|id| self.announce_interests(state, now_ms, id));
         let paced = |link: &Link| {
             let topics = !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
-            topics || link.is_find_due() || !link.serving.unoffered.is_empty()
+            topics
+                || link.is_find_due()
+                || !link.serving.held.is_empty()
+                || !link.serving.unoffered.is_empty()
         };
         let paced = self.links.iter().filter(|(_, link)| paced(link));
         self.awake.extend(paced.map(|(id, _)| *id));

@@ -184,10 +184,11 @@ impl State {
         self.clock
     }
 
-    /// When the last entry was received, by the node's clock in ms; 0 without an entry.
+    /// When the entry with the last LSN was received, by the node's clock in ms; `None` without an entry.
     #[must_use]
-    pub fn newest_received_ms(&self) -> u64 {
-        self.entries.values().map(|stored| stored.received_ms).max().unwrap_or(0)
+    pub fn last_received_ms(&self) -> Option<u64> {
+        let last = self.entries.values().max_by_key(|stored| stored.lsn);
+        last.map(|stored| stored.received_ms)
     }
 
     /// The last arrival of a topic to be pruned at `now_ms` of the node's clock, by bytes, count and age

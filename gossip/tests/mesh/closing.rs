@@ -1,8 +1,8 @@
 //! Which violations close a link, and which faults do not.
 
-use icn_gossip::{Access, Genesis};
 use icn_gossip::limits::{INTERESTS_MAX, INTERESTS_PER_MESSAGE, SERVED_MAX};
 use icn_gossip::mesh::{Interest, Message, StopReason, Tag, Want};
+use icn_gossip::{Access, Genesis};
 
 use crate::rig::{Log, Node, ask, genesis, interest, root, tag};
 
