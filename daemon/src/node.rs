@@ -47,8 +47,7 @@ use self::guard::Guard;
 use self::machine::Machine;
 use self::work::Work;
 use crate::control::codes;
-use crate::control::reply::clock::{ClockDoubt, HeldBack};
-use crate::control::reply::{Clock, PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
+use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
 use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
 
@@ -250,11 +249,6 @@ impl<D: Disk> Node<D> {
         self.keypair.did()
     }
 
-    /// Why the wall clock is in doubt, if it is.
-    pub fn clock_doubt(&self) -> Option<ClockDoubt> {
-        self.clock.doubt()
-    }
-
     /// What recovery found.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
@@ -338,39 +332,6 @@ impl<D: Disk> Node<D> {
         let id = self.state().resolve(&name).ok();
         let topic = id.and_then(|id| describe::brief(self.state(), &id));
         Ok(Subscribed { lsn, pending: topic.is_none(), already, name, topic }.into())
-    }
-
-    /// Stamps the clock if that is due. Without room it is stamped later.
-    fn stamp_clock(&mut self, now: Now) {
-        let is_first = self.state().clock().is_none() && self.clock.doubt().is_none();
-        if is_first || self.clock.is_stamp_due(self.machine, self.store.lsn()) {
-            let stamp = self.clock.stamp(self.machine);
-            if let Ok((lsn, _)) = self.commit(now, Mutation::StampClock(stamp)) {
-                self.clock.stamped(self.machine, lsn);
-            }
-        }
-    }
-
-    /// The operator says that the wall clock is right; the next start relies on it.
-    fn clock_confirm(&mut self, now: Now) -> Reply {
-        let confirmed = self.clock.confirmed(self.machine);
-        let stamp = confirmed.stamp(self.machine);
-        let (lsn, _) = self.commit(now, Mutation::StampClock(stamp))?;
-        self.clock = confirmed;
-        self.clock.stamped(self.machine, lsn);
-        Ok(self.clocks().into())
-    }
-
-    fn clocks(&self) -> Clock {
-        let Now { wall_ms: wall, elapsed_ms: node } = self.clock.read(self.machine);
-        let doubt = self.clock.doubt();
-        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back: self.held_back() }
-    }
-
-    /// Messages of this node that peers hold back.
-    pub fn held_back(&self) -> Option<HeldBack> {
-        let held = self.mesh.held_back(self.state(), self.clock.read(self.machine))?;
-        Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
     }
 
     fn peer_add(&mut self, now: Now, card: &str) -> Reply {

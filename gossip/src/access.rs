@@ -104,15 +104,6 @@ impl View {
     pub fn admits(&self, did: &Did, trust: u16) -> bool {
         matches!(self, Self::Open(access) if access.read.admits(did, trust))
     }
-
-    /// Whether the rule lists `did` as a member who may read.
-    #[must_use]
-    pub fn lists(&self, did: &Did) -> bool {
-        let Self::Open(Access { read: Policy::Participants(members), .. }) = self else {
-            return false;
-        };
-        members.binary_search(did).is_ok()
-    }
 }
 
 impl Access {

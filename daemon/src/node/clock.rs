@@ -4,9 +4,12 @@
 //! advances by the difference of the wall clock, if that is plausible. Everything that expires by age,
 //! and every deadline, uses it. Invariant: it never goes back.
 
-use icn_gossip::{ClockStamp, Now};
+use icn_gossip::{ClockStamp, Mutation, Now};
+use icn_wal::disk::Disk;
 
-use crate::control::reply::clock::ClockDoubt;
+use super::Node;
+use crate::control::reply::clock::{ClockDoubt, HeldBack};
+use crate::control::reply::{Clock, Reply};
 
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.
@@ -185,6 +188,46 @@ impl NodeClock {
     }
 }
 
+impl<D: Disk> Node<D> {
+    /// Why the wall clock is in doubt, if it is.
+    pub fn clock_doubt(&self) -> Option<ClockDoubt> {
+        self.clock.doubt()
+    }
+
+    /// Stamps the clock if that is due. Without room it is stamped later.
+    pub(super) fn stamp_clock(&mut self, now: Now) {
+        let is_first = self.state().clock().is_none() && self.clock.doubt().is_none();
+        if is_first || self.clock.is_stamp_due(self.machine, self.store.lsn()) {
+            let stamp = self.clock.stamp(self.machine);
+            if let Ok((lsn, _)) = self.commit(now, Mutation::StampClock(stamp)) {
+                self.clock.stamped(self.machine, lsn);
+            }
+        }
+    }
+
+    /// The operator says that the wall clock is right; the next start relies on it.
+    pub(super) fn clock_confirm(&mut self, now: Now) -> Reply {
+        let confirmed = self.clock.confirmed(self.machine);
+        let stamp = confirmed.stamp(self.machine);
+        let (lsn, _) = self.commit(now, Mutation::StampClock(stamp))?;
+        self.clock = confirmed;
+        self.clock.stamped(self.machine, lsn);
+        Ok(self.clocks().into())
+    }
+
+    pub(super) fn clocks(&self) -> Clock {
+        let Now { wall_ms: wall, elapsed_ms: node } = self.clock.read(self.machine);
+        let doubt = self.clock.doubt();
+        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back: self.held_back() }
+    }
+
+    /// Messages of this node that peers hold back.
+    pub fn held_back(&self) -> Option<HeldBack> {
+        let held = self.mesh.held_back(self.state(), self.clock.read(self.machine))?;
+        Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
+    }
+}
+
 /// Whether a node may have been down for so long without a confirmation.
 fn is_plausible(down_ms: i64) -> bool {
     (-to_i64(DRIFT_MAX_MS)..=to_i64(DOWN_MAX_MS)).contains(&down_ms)
@@ -200,7 +243,11 @@ fn to_i64(ms: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use icn_wal::disk::SimDisk;
+
     use super::*;
+    use crate::control::request::Request;
+    use crate::node::{Inputs, simulated};
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     const WALL_MS: u64 = 20_000 * DAY_MS;
@@ -317,5 +364,22 @@ mod tests {
         assert!(!clock.is_stamp_due(at(STAMP_MS * 2, 0), 3), "the stamp is the last record");
         assert!(clock.is_stamp_due(at(STAMP_MS * 2, 0), 4));
         assert!(clock.is_stamp_due(at(STAMP_MS + STAMP_IDLE_MS, 0), 3));
+    }
+
+    #[test]
+    fn while_the_wall_clock_is_in_doubt_no_entry_expires_by_age() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let mut step = |now: Now, lines: &[&str]| {
+            let request = |line: &&str| ((), Request::from_line(line.as_bytes()).expect("request"));
+            let requests = lines.iter().map(request).collect();
+            drop(node.step(now, Inputs { requests, tick: true, ..Inputs::default() }));
+            node.state().counts().entries
+        };
+        let create = r#"{"v":1,"cmd":"topic_create","name":"a","retention_days":1}"#;
+        let publish = r#"{"v":1,"cmd":"publish","topic":"a","text":"one"}"#;
+        assert_eq!(step(Now::at(1), &[create, publish]), 1);
+        let moved = Now { wall_ms: 40 * DAY_MS, elapsed_ms: 2 * DAY_MS };
+        assert_eq!(step(moved, &[]), 1, "its day is over, and the wall clock was set");
+        assert_eq!(step(Now::at(2 * DAY_MS), &[]), 0, "the wall clock is right again");
     }
 }

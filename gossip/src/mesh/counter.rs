@@ -46,7 +46,7 @@ counts! {
     Future = "future",
     /// A log was paused because the state's rules refuse an entry.
     Rules = "rules",
-    /// An unasked offer of a topic was ignored, since the peer sends too many.
+    /// An offer of a topic was ignored, since the peer sends too many.
     OfferIgnored = "offer_ignored",
     /// A head was announced of an author who may not write.
     HeadWithoutAccess = "head_without_access",

@@ -25,9 +25,18 @@ const FINDS_MAX: usize = 64;
 impl Mesh {
     /// Asks a creator at once for a name, and keeps its answer for the operator.
     pub fn ask_creator(&mut self, now: Now, name: &str, creator: &Did) {
+        self.ask_links(now, name, |link| link.peer == *creator);
+    }
+
+    /// Searches for topics of a name: asks every known peer, also those that have answered before.
+    pub fn search(&mut self, now: Now, name: &str) {
+        self.ask_links(now, name, |link| link.known);
+    }
+
+    fn ask_links(&mut self, now: Now, name: &str, is_asked: impl Fn(&Link) -> bool) {
         let now_ms = self.advance_clock(now);
         self.candidates.search(name, now_ms);
-        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.peer == *creator) {
+        for (id, link) in self.links.iter_mut().filter(|(_, link)| is_asked(link)) {
             link.find(name);
             self.awake.insert(*id);
         }
@@ -81,23 +90,13 @@ impl Mesh {
         let mut unique: BTreeMap<TopicId, Genesis> =
             list.into_iter().map(|genesis| (genesis.id(), genesis)).collect();
         unique.retain(|_, genesis| genesis.creator == peer && is_joined(state, genesis));
-        // Anybody can repeat an old topic of the creator, so only the creator says which one is meant.
+        // Any peer can repeat an old topic of the creator, so only the creator says which one is meant.
         if unique.len() > 1 {
             self.count(Counter::AmbiguousJoin);
         } else if let Some((_, genesis)) = unique.pop_first() {
             self.steps.push_back(Step::AddTopic(Box::new(genesis)));
         }
         Ok(())
-    }
-
-    /// Searches for topics of a name: asks every known peer, also those that have answered before.
-    pub fn search(&mut self, now: Now, name: &str) {
-        let now_ms = self.advance_clock(now);
-        self.candidates.search(name, now_ms);
-        for (id, link) in self.links.iter_mut().filter(|(_, link)| link.known) {
-            link.find(name);
-            self.awake.insert(*id);
-        }
     }
 
     /// Forgets old searches, also on the links.
@@ -117,7 +116,7 @@ impl Mesh {
 
 impl Link {
     /// Asks the peer for a name, also if it has answered before.
-    fn find(&mut self, name: &str) {
+    pub(super) fn find(&mut self, name: &str) {
         let find = self.finds.entry(name.to_owned()).or_insert(Find::Due);
         if *find == Find::Answered {
             *find = Find::Due;

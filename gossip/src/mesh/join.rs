@@ -19,9 +19,6 @@ use crate::state::State;
 use crate::topic::{Genesis, TopicId, name_is_valid};
 use crate::topic_ref::TopicRef;
 
-/// The bytes after which TOPICS take no further genesis that was asked for.
-const TOPICS_BYTES: usize = 64 << 10;
-
 /// Whether the operator has joined this topic, and it can be entered.
 pub(super) fn is_joined(state: &State, genesis: &Genesis) -> bool {
     let by_name = TopicRef::NameBy(&genesis.spec.name, genesis.creator);
@@ -110,10 +107,12 @@ impl Mesh {
     /// Asks the creator of a topic that the operator has joined by name. Other peers do not learn the name.
     pub(super) fn find_joins(&mut self, state: &State, id: LinkId, again: bool) {
         let Some(link) = self.links.get_mut(&id) else { return };
-        for name in state.joined_names(&link.peer) {
-            let find = link.finds.entry(name.to_owned()).or_insert(Find::Due);
-            if again && *find == Find::Answered {
-                *find = Find::Due;
+        let creator = link.peer;
+        for name in state.joined_names(&creator) {
+            if again {
+                link.find(name);
+            } else {
+                link.finds.entry(name.to_owned()).or_insert(Find::Due);
             }
             self.awake.insert(id);
         }
@@ -141,10 +140,14 @@ impl Mesh {
             // The id is a hash of the access rule: a peer that shows the genesis of a joined id has the
             // real one. Its signature matters only once the topic is entered.
             let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
-            if lets_read(&genesis, &link.peer, trust) && link.proven.len() < PROVEN_MAX {
-                link.proven.insert(topic);
-            }
             by_creator |= genesis.creator == link.peer;
+            if lets_read(&genesis, &link.peer, trust) {
+                if link.proven.len() < PROVEN_MAX || link.proven.contains(&topic) {
+                    link.proven.insert(topic);
+                } else {
+                    self.count(Counter::OfferIgnored);
+                }
+            }
             if !state.awaits(TopicRef::Id(topic)) || !can_enter(state, &genesis) {
                 continue;
             }
@@ -225,7 +228,7 @@ impl Link {
     pub(super) fn next_asked(&mut self, state: &State) -> Option<Message> {
         let mut list = Vec::new();
         let mut bytes = 0;
-        while bytes < TOPICS_BYTES
+        while bytes < BATCH_BYTES_MAX
             && let Some(id) = self.serving.offers.pop_first()
         {
             if let Some(topic) = state.topic(&id) {

@@ -187,8 +187,9 @@ impl State {
     /// When the entry with the last LSN was received, by the node's clock in ms; `None` without an entry.
     #[must_use]
     pub fn last_received_ms(&self) -> Option<u64> {
-        let last = self.entries.values().max_by_key(|stored| stored.lsn);
-        last.map(|stored| stored.received_ms)
+        let of_topic = |id: &TopicId| self.entries.range((*id, 0)..=(*id, u64::MAX)).next_back();
+        let last = self.topics.keys().filter_map(of_topic).map(|(_, stored)| stored);
+        last.max_by_key(|stored| stored.lsn).map(|stored| stored.received_ms)
     }
 
     /// The last arrival of a topic to be pruned at `now_ms` of the node's clock, by bytes, count and age

@@ -3,6 +3,7 @@
 mod closing;
 mod codec;
 mod forks;
+mod held;
 mod many;
 mod memory;
 mod own;
