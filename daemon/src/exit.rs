@@ -42,7 +42,7 @@ pub const TIMED_OUT: u8 = 16;
 /// The command needs `--yes`.
 pub const NEEDS_YES: u8 = 17;
 
-/// Not enough space on the disk.
+/// Not enough space: on the disk, or in the memory that entries may take.
 pub const NO_SPACE: u8 = 18;
 
 /// Refused by an access rule or a peer.

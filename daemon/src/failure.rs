@@ -108,6 +108,7 @@ impl From<Reject> for Failure {
             Reject::BadCursor => codes::BAD_CURSOR_NAME,
             Reject::NoCursor { .. } => codes::NO_CURSOR,
             Reject::CursorAhead { .. } => codes::CURSOR_AHEAD,
+            Reject::NoRoom => codes::NO_ROOM,
             Reject::Full { .. } => codes::FULL,
         };
         Self::new(code, sentence(&reject.to_string()))

@@ -44,7 +44,7 @@ pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use now::Now;
 pub use reject::Reject;
 pub use state::{
-    Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, SCHEMA, State, Stored,
+    Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, Room, SCHEMA, State, Stored,
     Subscription, Topic, UnsignedKey,
 };
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};

@@ -27,6 +27,16 @@ pub const TOPIC_BYTES_MAX: u64 = 256 << 20;
 /// The most bytes of entries a node retains: 1 GiB. Above it, entries are refused.
 pub const NODE_BYTES_MAX: u64 = 1 << 30;
 
+/// The bytes of entries that each topic may retain, whatever the other topics retain: 1 MiB.
+pub const SHARE_BYTES: u64 = 1 << 20;
+
+/// The most bytes that are set aside for these shares: half of the node's. With more topics, each share
+/// is smaller, first those of public topics.
+pub const SHARED_BYTES_MAX: u64 = NODE_BYTES_MAX / 2;
+
+/// For how many topics shares are set aside at least.
+pub const SHARED_TOPICS_MIN: u64 = 64;
+
 /// How many entries a topic retains by default.
 pub const TOPIC_ENTRIES_DEFAULT: u32 = 1_000_000;
 
@@ -54,6 +64,8 @@ pub const LEGACY_RULE_BYTES_MAX: usize = 64 << 10;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX + 512 <= ENTRY_BYTES_MAX);
 const _: () = assert!(TOPIC_BYTES_MAX <= NODE_BYTES_MAX);
+const _: () = assert!(SHARED_TOPICS_MIN * SHARE_BYTES <= SHARED_BYTES_MAX);
+const _: () = assert!(SHARE_BYTES > ENTRY_BYTES_MAX as u64);
 const _: () = assert!(PARTICIPANTS_MAX * 32 * 2 < 1 << 20);
 
 /// The most topics that a peer may announce interest in on one link: 20 000 with reserve. Each costs at

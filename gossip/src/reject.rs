@@ -79,10 +79,13 @@ pub enum Reject {
         /// The last arrival of the topic.
         last: u64,
     },
+    /// The topic is beyond its share, and the room that the topics have in common is full.
+    #[error("the node has no room for more entries of this topic")]
+    NoRoom,
     /// A limit is reached.
     #[error("{what} is full; remove some first")]
     Full {
-        /// The list or store that is full.
+        /// The list that is full.
         what: &'static str,
     },
 }

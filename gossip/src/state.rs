@@ -10,6 +10,7 @@ mod import;
 mod outline;
 mod query;
 mod rights;
+mod room;
 mod summary;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::topic::{Genesis, TopicId};
 pub use export::EXPORT_VERSION;
 pub use import::ImportError;
 pub use query::Counts;
+pub use room::Room;
 pub use summary::Loss;
 
 /// The durable state of a node. A clone shares all maps and takes constant time. Every map is ordered
@@ -56,6 +58,8 @@ pub struct State {
     /// The last reading of the node's clock and the wall clock together.
     #[serde(default)]
     clock: Option<ClockStamp>,
+    #[serde(skip)]
+    room: room::KnownRoom,
 }
 
 /// The node's identity, network and current epoch.

@@ -134,7 +134,9 @@ impl<D: Disk> Node<D> {
             Ok(Relation::Duplicate) => return self.mesh.duplicate(),
             Ok(_) if jumps => Mutation::AppendAfterGap { entry, received_ms },
             Ok(_) => Mutation::Append { entry, received_ms },
-            Err(Reject::Full { .. }) => return self.mesh.refused(now, key, PauseReason::NoRoom),
+            Err(Reject::NoRoom | Reject::Full { .. }) => {
+                return self.mesh.refused(now, key, PauseReason::NoRoom);
+            }
             Err(_) => return self.mesh.refused(now, key, PauseReason::Rules),
         };
         match self.commit(now, mutation) {

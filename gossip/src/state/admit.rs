@@ -12,8 +12,36 @@ impl State {
     /// Whether `entry` may follow a gap in its author log. Changes nothing; the signature is not checked.
     ///
     /// # Errors
-    /// The [`Reject`] with which the entry would be refused.
+    /// The [`Reject`] with which the entry is to be refused.
     pub fn admit_after_gap(&self, entry: &Entry) -> Result<(), Reject> {
+        self.relate_after_gap(entry)?;
+        self.check_share(entry)
+    }
+
+    /// Whether `entry` is to be appended. Changes nothing; the signature is not checked.
+    ///
+    /// # Errors
+    /// The [`Reject`] with which the entry is to be refused.
+    pub fn admit(&self, entry: &Entry) -> Result<Relation, Reject> {
+        let relation = self.relate(entry)?;
+        if relation == Relation::Next {
+            self.check_share(entry)?;
+        }
+        Ok(relation)
+    }
+
+    /// Whether the topic of `entry` has room for it. Applying a record does not ask: how topics divide the
+    /// room may change between two builds, and a replay must not.
+    fn check_share(&self, entry: &Entry) -> Result<(), Reject> {
+        let bytes = entry.encoded_bytes() as u64;
+        match self.topics.get(&entry.header().topic) {
+            Some(topic) if !self.room().admits(topic, bytes) => Err(Reject::NoRoom),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`admit_after_gap`](Self::admit_after_gap), by the rules that a replay applies.
+    pub(super) fn relate_after_gap(&self, entry: &Entry) -> Result<(), Reject> {
         let header = entry.header();
         let log = self.logs.get(&LogKey::of(entry));
         let after = log.map_or(0, |log| log.head) + 1;
@@ -24,11 +52,8 @@ impl State {
         self.admit_anywhere(entry)
     }
 
-    /// Whether `entry` would be appended. Changes nothing; the signature is not checked.
-    ///
-    /// # Errors
-    /// The [`Reject`] with which the entry would be refused.
-    pub fn admit(&self, entry: &Entry) -> Result<Relation, Reject> {
+    /// As [`admit`](Self::admit), by the rules that a replay applies.
+    pub(super) fn relate(&self, entry: &Entry) -> Result<Relation, Reject> {
         let key = LogKey::of(entry);
         let here = self.entry_at(&key, entry.header().seq);
         let none = Log::default();
@@ -36,7 +61,7 @@ impl State {
         let relation = log.classify(entry, here.map(|stored| &stored.entry));
         match self.admit_anywhere(entry) {
             // A duplicate needs no room.
-            Err(Reject::Full { .. }) if relation != Relation::Next => {}
+            Err(Reject::NoRoom | Reject::Full { .. }) if relation != Relation::Next => {}
             other => other?,
         }
         match relation {
@@ -58,7 +83,7 @@ impl State {
         }
         self.may_write(&header.topic, &header.author)?;
         if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX {
-            return Err(Reject::Full { what: "the node's store of entries" });
+            return Err(Reject::NoRoom);
         }
         let key = LogKey::of(entry);
         let ours = self.node.is_some_and(|node| node.did == key.author);

@@ -105,6 +105,7 @@ impl State {
         });
         let waiting: Vec<_> = bound.collect();
         self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
+        self.room.forget();
         for ((name, by), subscription) in waiting {
             // A peer that may not read the topic does not keep a subscription made before it was known.
             let admitted = match by {
@@ -127,6 +128,7 @@ impl State {
         let last = self.next_arrivals.get(&id).copied().unwrap_or(0);
         self.prune(id, last);
         self.topics.remove(&id);
+        self.room.forget();
         let others =
             self.subscriptions.iter().filter(|(_, subscription)| subscription.topic != Some(id));
         self.subscriptions =
@@ -210,7 +212,7 @@ impl State {
     fn append(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Result<Outcome, Reject> {
         let key = LogKey::of(&entry);
         let seq = entry.header().seq;
-        match self.admit(&entry)? {
+        match self.relate(&entry)? {
             Relation::Duplicate => return Ok(Outcome::Duplicate),
             Relation::Equivocation => {
                 if let Some(stored) = self.entry_at(&key, seq) {
@@ -230,7 +232,7 @@ impl State {
         entry: Entry,
         received_ms: u64,
     ) -> Result<Outcome, Reject> {
-        self.admit_after_gap(&entry)?;
+        self.relate_after_gap(&entry)?;
         self.logs.entry(LogKey::of(&entry)).or_default().base = entry.header().seq - 1;
         Ok(self.store(lsn, entry, received_ms))
     }
@@ -261,6 +263,7 @@ impl State {
         let bytes = entry.encoded_bytes() as u64;
         self.bytes += bytes;
         if let Some(topic) = self.topics.get_mut(&id) {
+            self.room.grow(topic, bytes);
             topic.entries += 1;
             topic.bytes += bytes;
         }
@@ -282,6 +285,7 @@ impl State {
                 topic.bytes -= bytes;
             }
         }
+        self.room.forget();
         if gone.is_empty() { Outcome::Duplicate } else { Outcome::Done }
     }
 

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use imbl::OrdMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
+use super::room::KnownRoom;
 use super::{Loss, NodeId, Peer, State, Stored, Subscription, Topic, UnsignedKey};
 use crate::clock_stamp::ClockStamp;
 use crate::did::Did;
@@ -64,6 +65,7 @@ impl From<Outline> for State {
             unsigned_keys: outline.unsigned_keys,
             cursors: outline.cursors,
             clock: outline.clock,
+            room: KnownRoom::default(),
         }
     }
 }

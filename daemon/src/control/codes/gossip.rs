@@ -56,7 +56,7 @@ entries! {
          icnctl snapshot restore ID --yes";
     FULL: "ICN-E0312", FAILED,
         "A bounded list of the node is full.",
-        "Entries, the logs or subscribers of a topic, pending subscriptions and cursors have limits.",
+        "The logs and subscribers of a topic, pending subscriptions and cursors have limits.",
         "Remove what is no longer needed: icnctl topic delete TOPIC, \
          icnctl gossip cursor delete TOPIC NAME";
     TOPIC_CLOSED: "ICN-E0313", REFUSED,
@@ -74,6 +74,11 @@ entries! {
         "A topic is joined by its id of 64 lower-case hexadecimal digits, or by its name and creator.",
         "Copy the id from its creator: icnctl topic list. Then: icnctl topic join ID, or \
          icnctl topic join NAME --creator DID";
+    NO_ROOM: "ICN-E0316", NO_SPACE,
+        "The node has no room for more messages of this topic.",
+        "Messages live in memory: all topics have 1 GiB, of which 1 MiB is set aside for each.",
+        "See the largest topics: icnctl topic list. Delete one that is not needed here: \
+         icnctl topic delete TOPIC. Room is free again, too, when old messages expire.";
     BAD_CARD: "ICN-E0320", FAILED,
         "The text is not a key card.",
         "It is cut short or changed, or its signature does not match its DID.",
