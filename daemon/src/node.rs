@@ -4,6 +4,7 @@
 //! Invariant: every effect carries the LSN it waits for. It leaves through the release gate of the shell
 //! alone, once that LSN is durable.
 
+pub mod checks;
 mod clock;
 mod commit;
 mod consumers;
@@ -33,7 +34,7 @@ pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
 pub use query::ask;
 pub use snapshots::Draft;
-use snapshots::{SAVES_MAX, SCRUB_MS};
+use snapshots::{NewestSnapshot, SAVES_MAX, SCRUB_MS};
 pub use turn::{Effect, Inputs, Output, Turn};
 
 use icn_gossip::mesh::Mesh;
@@ -65,8 +66,10 @@ pub struct Node<D: Disk> {
     rng: Box<dyn Rng>,
     recovery: Recovery,
     saves: u32,
-    /// When a failed snapshot is tried again.
+    /// When a failed snapshot is tried again, and why it failed.
     retry_ms: Option<u64>,
+    save_failure: Option<String>,
+    newest: NewestSnapshot,
     /// The snapshot that was scrubbed last, and when the next scrub is due.
     scrubbed: Option<SnapshotId>,
     scrub_ms: u64,
@@ -152,6 +155,8 @@ impl<D: Disk> Node<D> {
             recovery,
             saves: 0,
             retry_ms: None,
+            save_failure: None,
+            newest: NewestSnapshot::new(policy.due.age_ms, machine),
             scrubbed: None,
             scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,
@@ -210,6 +215,7 @@ impl<D: Disk> Node<D> {
             }
         }
         self.tick_mesh(now, turn);
+        self.newest.see(&self.store.compactor().list(), self.machine);
         let is_due = self.store.snapshot_due(now.wall_ms, now.elapsed_ms);
         let effect = if self.saves == 0
             && self.retry_ms.map_or(is_due, |retry_ms| retry_ms <= now.elapsed_ms)

@@ -61,7 +61,7 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
         return Ok((keyfile::read(&config.data_dir)?.card.did, false));
     }
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
-    let (node, ..) = recovery::recover(config, &directory, &recovery::gauges(config)?)?;
+    let (node, ..) = recovery::recover(config, &directory, &recovery::gauges()?)?;
     let did = node.did();
     node.close()?;
     Ok((did, true))

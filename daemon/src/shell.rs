@@ -135,7 +135,7 @@ mod tests {
 
     fn gauges() -> Gauges {
         let meter = Arc::new(Meter::new().unwrap());
-        Gauges { meter, health: Arc::new(Health::new(1, 1000)) }
+        Gauges { meter, health: Arc::new(Health::new(1)) }
     }
 
     /// Reports when it is dropped.

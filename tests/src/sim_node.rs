@@ -94,7 +94,8 @@ impl SimNode {
                 Effect::Reply((), reply) => Some(reply.map(|data| data.to_value())),
                 Effect::Save(draft, _) => {
                     let saved = self.node.store().compactor().save(draft.image);
-                    self.node.saved(Now::at(self.now_ms), saved.is_ok());
+                    let outcome = saved.as_ref().map(drop).map_err(ToString::to_string);
+                    self.node.saved(Now::at(self.now_ms), outcome);
                     let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                     Some(id.map_err(Failure::from))
                 }

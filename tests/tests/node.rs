@@ -265,7 +265,7 @@ fn a_snapshot_requested_during_another_is_written_after_it() {
     for output in [first, second] {
         let Effect::Save(draft, Some(())) = output.effect else { panic!("{:?}", output.effect) };
         sim.node.store().compactor().save(draft.image).expect("save");
-        sim.node.saved(Now::at(1), true);
+        sim.node.saved(Now::at(1), Ok(()));
     }
     assert_eq!(sim.node.store().compactor().list().len(), 2);
     sim.ask(create().1).expect("there is room again");

@@ -206,7 +206,7 @@ fn turn(
             Effect::Reply(caller, reply) => drop(caller.send(reply)),
             Effect::Save(draft, caller) => {
                 let saved = compactor.save(draft.image);
-                node.saved(now, saved.is_ok());
+                node.saved(now, saved.as_ref().map(drop).map_err(ToString::to_string));
                 let reply =
                     saved.map(|saved| describe::snapshot(&saved).into()).map_err(Failure::from);
                 caller.map(|caller| caller.send(reply));

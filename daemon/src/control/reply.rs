@@ -4,6 +4,7 @@
 //! times (ms since 1970) are numbers.
 
 pub mod brief;
+pub mod check;
 pub mod clock;
 pub mod diff;
 pub mod entries;

@@ -2,35 +2,13 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use icn_gossip::Now;
-
-use crate::control::reply::clock::{ClockDoubt, HeldBack};
-use crate::failure::Failure;
-use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
+use crate::control::reply::check::{Check, Level};
 
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
-
-/// What the check of the subscriptions says when it is well.
-const ALL_ANNOUNCED: &str = "every one is announced";
-
-/// Which subscriptions get no entries because of a limit, and what to do.
-fn left_out(facts: Facts) -> Option<String> {
-    let what = match facts {
-        Facts { left_out: 0, full_links: 0, .. } => return None,
-        Facts { left_out: 0, full_links, .. } => {
-            format!("a link carries {WANTS_MAX} author logs at most, and {full_links} are full")
-        }
-        Facts { left_out, .. } => {
-            format!("{left_out} get no entries, since at most {INTERESTS_MAX} are announced")
-        }
-    };
-    Some(format!("{what}. End some: icnctl gossip unsubscribe TOPIC"))
-}
 
 /// The phases of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,78 +25,33 @@ pub(crate) enum Phase {
     Failed,
 }
 
-/// The severity of a check; that of the node is the worst one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Level {
-    /// Well.
-    Ok,
-    /// Works, but the operator should look.
-    Warn,
-    /// Does not work.
-    Fail,
-}
-
-/// One check and its result.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Check {
-    /// The name of the check.
-    pub(crate) name: &'static str,
-    /// Its severity.
-    pub(crate) level: Level,
-    /// The result in words.
-    pub(crate) text: String,
-}
-
-/// What the core observed at its last tick.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Facts {
-    /// The time of the tick.
-    pub(crate) now: Now,
-    /// Why the wall clock is in doubt, if it is.
-    pub(crate) clock_doubt: Option<ClockDoubt>,
-    /// Messages of this node that peers hold back.
-    pub(crate) held_back: Option<HeldBack>,
-    /// Whether the state has changed since the newest snapshot.
-    pub(crate) changed: bool,
-    /// When the newest whole snapshot was taken.
-    pub(crate) newest_snapshot_ms: Option<u64>,
-    /// Retained snapshots that failed their check.
-    pub(crate) damaged_snapshots: usize,
-    /// Findings of the state guard.
-    pub(crate) weaknesses: usize,
-    /// Topics with an access rule that this version does not understand.
-    pub(crate) sealed_topics: usize,
-    /// Subscriptions beyond the limit of what is announced to a peer.
-    pub(crate) left_out: usize,
-    /// Links that carry as many author logs as the limit allows.
-    pub(crate) full_links: usize,
-    /// Whether the disk has no room for the next segment of the log.
-    pub(crate) no_room: bool,
-}
+/// How long after a line about a check the next one follows at the earliest, so that a check between two
+/// levels does not fill the log.
+const LINE_PAUSE_MS: u64 = 10_000;
 
 /// The health of a node.
 pub(crate) struct Health {
     phase: AtomicU8,
-    /// When the core last took a turn, and when the newest snapshot was first seen, in elapsed ms.
+    /// When the core last took a turn, in elapsed ms.
     turned_ms: AtomicU64,
-    snapshot_seen_ms: AtomicU64,
-    snapshot_every_ms: u64,
-    facts: Mutex<Facts>,
-    save_failure: Mutex<Option<String>>,
+    checks: Mutex<Vec<Reported>>,
+}
+
+/// A check of the last turn, and what the log says of it.
+struct Reported {
+    check: Check,
+    logged: Level,
+    logged_ms: u64,
 }
 
 impl Health {
-    /// The health of a node that starts at `elapsed_ms` and takes a snapshot every `snapshot_every_ms`.
+    /// The health of a node that starts at `elapsed_ms`.
     #[must_use]
-    pub(crate) fn new(elapsed_ms: u64, snapshot_every_ms: u64) -> Self {
+    pub(crate) fn new(elapsed_ms: u64) -> Self {
         Self {
             phase: AtomicU8::new(Phase::Starting as u8),
             turned_ms: AtomicU64::new(elapsed_ms),
-            snapshot_seen_ms: AtomicU64::new(elapsed_ms),
-            snapshot_every_ms,
-            facts: Mutex::default(),
-            save_failure: Mutex::default(),
+            checks: Mutex::default(),
         }
     }
 
@@ -138,33 +71,24 @@ impl Health {
         }
     }
 
-    /// Records a tick of the core. A log line reports when a warning begins and when it ends.
-    pub(crate) fn turned(&self, facts: Facts) {
-        self.turned_ms.store(facts.now.elapsed_ms, Ordering::Release);
-        let before = std::mem::replace(&mut *self.facts.lock(), facts);
-        if before.newest_snapshot_ms != facts.newest_snapshot_ms {
-            self.snapshot_seen_ms.store(facts.now.elapsed_ms, Ordering::Release);
+    /// Records a turn of the core with these results of all checks. A log line reports when a warning
+    /// begins and when it ends.
+    pub(crate) fn turned(&self, elapsed_ms: u64, checks: Vec<Check>) {
+        self.turned_ms.store(elapsed_ms, Ordering::Release);
+        let mut reported = self.checks.lock();
+        for check in checks {
+            let Some(known) = reported.iter_mut().find(|known| known.check.name == check.name)
+            else {
+                let mut new = Reported { check, logged: Level::Ok, logged_ms: 0 };
+                new.log(elapsed_ms);
+                reported.push(new);
+                continue;
+            };
+            known.check = check;
+            if elapsed_ms >= known.logged_ms + LINE_PAUSE_MS {
+                known.log(elapsed_ms);
+            }
         }
-        match (before.held_back, facts.held_back) {
-            (None, Some(held)) => tracing::warn!("{}", held_back_text(held)),
-            (Some(_), None) => tracing::info!("No peer holds back a message of this node any more"),
-            _ => {}
-        }
-        match (before.clock_doubt, facts.clock_doubt) {
-            (None, Some(doubt)) => tracing::warn!("{}", doubt_text(doubt)),
-            (Some(_), None) => tracing::info!("The wall clock is not in doubt any more"),
-            _ => {}
-        }
-        match (left_out(before), left_out(facts)) {
-            (None, Some(text)) => tracing::warn!("Subscriptions: {text}"),
-            (Some(_), None) => tracing::info!("Subscriptions: {ALL_ANNOUNCED}"),
-            _ => {}
-        }
-    }
-
-    /// Records the outcome of a snapshot.
-    pub(crate) fn saved(&self, outcome: Result<(), &Failure>) {
-        *self.save_failure.lock() = outcome.err().map(|failure| failure.message.clone());
     }
 
     /// Whether the core hangs, so that a restart could help. A full disk, a long recovery and a lack of
@@ -175,70 +99,38 @@ impl Health {
         self.phase() == Phase::Ready && since > HANGS_AFTER_MS
     }
 
-    /// All checks.
+    /// All checks; none before the first turn.
     #[must_use]
     pub(crate) fn checks(&self, elapsed_ms: u64) -> Vec<Check> {
-        let phase = self.phase();
-        let facts = *self.facts.lock();
-        let check = |name, level, text: String| Check { name, level, text };
-        let mut checks = vec![match phase {
-            Phase::Failed => {
-                check("log", Level::Fail, "a write or sync failed; the node stops".into())
-            }
-            _ if facts.no_room => {
-                let text = "the disk is full: reads go on, and records without room are refused";
-                check("log", Level::Warn, text.into())
-            }
-            _ => check("log", Level::Ok, "every write has reached the disk".into()),
-        }];
-        let age_ms = elapsed_ms.saturating_sub(self.snapshot_seen_ms.load(Ordering::Acquire));
-        checks.push(match &*self.save_failure.lock() {
-            Some(why) => check("snapshot", Level::Warn, format!("the last save failed: {why}")),
-            None if facts.changed && age_ms > self.snapshot_every_ms.saturating_mul(3) => {
-                let minutes = age_ms / 60_000;
-                check("snapshot", Level::Warn, format!("the newest snapshot is {minutes} min old"))
-            }
-            None if facts.damaged_snapshots > 0 => {
-                let damaged = facts.damaged_snapshots;
-                let text = format!("{damaged} damaged; others replace them: icnctl snapshot list");
-                check("snapshot", Level::Warn, text)
-            }
-            None => check("snapshot", Level::Ok, "the newest snapshot is recent enough".into()),
-        });
-        checks.push(match facts.sealed_topics {
-            0 => check("topics", Level::Ok, "every access rule is understood".into()),
-            sealed => {
-                let text = format!("{sealed} sealed: their access rule is of a newer version");
-                check("topics", Level::Warn, text)
-            }
-        });
-        checks.push(match left_out(facts) {
-            None => check("subscriptions", Level::Ok, ALL_ANNOUNCED.into()),
-            Some(text) => check("subscriptions", Level::Warn, text),
-        });
-        checks.push(match facts.weaknesses {
-            0 => check("guard", Level::Ok, "the last start found all that was kept".into()),
-            found => {
-                let text = format!(
-                    "the last start found less than was kept, {found} findings: icnctl status"
-                );
-                check("guard", Level::Fail, text)
-            }
-        });
-        checks.push(match facts.held_back {
-            None => check("messages", Level::Ok, "no peer holds back a message".into()),
-            Some(held) => check("messages", Level::Warn, held_back_text(held)),
-        });
-        checks.push(match facts.clock_doubt {
-            None => {
-                check("clock", Level::Ok, "the wall clock moves like the time that passes".into())
-            }
-            Some(doubt) => check("clock", Level::Warn, doubt_text(doubt)),
-        });
+        let mut checks: Vec<Check> =
+            self.checks.lock().iter().map(|reported| reported.check.clone()).collect();
+        let mut fail = |name: &str, text: &str| {
+            checks.retain(|check| check.name != name);
+            checks.insert(0, Check { name: name.into(), level: Level::Fail, text: text.into() });
+        };
+        if self.phase() == Phase::Failed {
+            fail("log", "a write or sync failed; the node stops");
+        }
         if self.hangs(elapsed_ms) {
-            checks.push(check("loops", Level::Fail, "the core loop does not run".into()));
+            fail("loops", "the core loop does not run");
         }
         checks
+    }
+}
+
+impl Reported {
+    /// Writes a line if the level is not the one that the log says.
+    fn log(&mut self, elapsed_ms: u64) {
+        let Self { check, logged, logged_ms } = self;
+        if check.level == *logged {
+            return;
+        }
+        match check.level {
+            Level::Ok => tracing::info!("Over: {check}"),
+            Level::Warn => tracing::warn!("{check}"),
+            Level::Fail => tracing::error!("{check}"),
+        }
+        (*logged, *logged_ms) = (check.level, elapsed_ms);
     }
 }
 
@@ -247,24 +139,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subscriptions_that_get_nothing_are_a_warning_with_what_to_do() {
-        let health = Health::new(0, 1000);
-        let check = || {
-            let mut checks = health.checks(1).into_iter();
-            let check = checks.find(|check| check.name == "subscriptions").expect("a check");
-            (check.level, check.text)
+    fn the_log_reports_the_begin_and_the_end_of_a_warning_at_a_bounded_rate() {
+        let health = Health::new(0);
+        let turn = |elapsed_ms, level| {
+            health.turned(elapsed_ms, vec![Check { name: "room".into(), level, text: "".into() }]);
+            assert_eq!(health.checks(elapsed_ms)[0].level, level);
+            health.checks.lock()[0].logged
         };
-        for (left_out, full_links, level, text) in [
-            (0, 0, Level::Ok, "every one"),
-            (7, 0, Level::Warn, "7 get no entries"),
-            (9, 1, Level::Warn, "icnctl gossip unsubscribe"),
-            (0, 1, Level::Warn, "1 are full"),
-            (0, 0, Level::Ok, "every one"),
-        ] {
-            health.turned(Facts { left_out, full_links, ..Facts::default() });
-            let (found, said) = check();
-            assert_eq!(found, level, "{left_out} {full_links}");
-            assert!(said.contains(text), "{said}");
-        }
+        assert_eq!(turn(20_000, Level::Ok), Level::Ok);
+        assert_eq!(turn(20_500, Level::Warn), Level::Warn, "a line at once");
+        assert_eq!(turn(21_000, Level::Ok), Level::Warn);
+        assert_eq!(turn(21_500, Level::Fail), Level::Warn);
+        assert_eq!(turn(30_500, Level::Fail), Level::Fail, "after the pause");
+        assert_eq!(turn(60_000, Level::Ok), Level::Ok);
+    }
+
+    #[test]
+    fn a_failed_log_outweighs_what_the_last_turn_found() {
+        let health = Health::new(0);
+        let level = Level::Ok;
+        health.turned(1, vec![Check { name: "log".into(), level, text: "well".into() }]);
+        health.enter(Phase::Failed);
+        let checks = health.checks(2);
+        assert_eq!(checks.len(), 1);
+        assert_eq!(checks[0].level, Level::Fail);
     }
 }

@@ -12,7 +12,9 @@ use icn_wal::Stats;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
+use crate::control::reply::check::Check;
 use crate::failure::Failure;
+use crate::node::checks::CHECKS;
 use network::NetworkMeter;
 
 const SECONDS: &[f64] = &[
@@ -30,6 +32,7 @@ pub(crate) struct Meter {
     transport: OnceLock<Arc<icn_net::TransportStats>>,
     requests: Counter,
     weaknesses: Gauge,
+    checks: Vec<(&'static str, Gauge)>,
 }
 
 struct SnapshotMeter {
@@ -109,8 +112,26 @@ impl Meter {
                 ),
             )
         });
+        let checks = metrics::with_local_recorder(&recorder, || {
+            const LEVEL: &str = "icn_health_check";
+            metrics::describe_gauge!(
+                LEVEL,
+                "The checks of the node: 0 well, 1 a warning, 2 failed."
+            );
+            CHECKS.map(|name| (name, metrics::gauge!(LEVEL, "check" => name))).into()
+        });
         let transport = OnceLock::new();
-        Ok(Self { exposition, snapshot, wal, gossip, network, transport, requests, weaknesses })
+        Ok(Self {
+            exposition,
+            snapshot,
+            wal,
+            gossip,
+            network,
+            transport,
+            requests,
+            weaknesses,
+            checks,
+        })
     }
 
     /// The text of a scrape.
@@ -193,6 +214,14 @@ impl Meter {
             |integrity| real(kept.iter().filter(|kept| kept.integrity == integrity).count() as u64);
         self.snapshot.generations.set(count(Integrity::Whole));
         self.snapshot.quarantined.set(count(Integrity::Damaged));
+    }
+
+    /// Records the levels of the checks.
+    pub(crate) fn checks(&self, checks: &[Check]) {
+        for (name, level) in &self.checks {
+            let found = checks.iter().find(|check| check.name == *name);
+            level.set(found.map_or(0.0, |check| f64::from(check.level as u8)));
+        }
     }
 
     /// Records the findings of the state guard.

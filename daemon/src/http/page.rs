@@ -1,8 +1,9 @@
 //! The first page: status, health and peers as HTML without a script.
 
+use crate::control::reply::check::{Check, Level};
 use crate::control::reply::peers::{Peer, PeerState};
 use crate::control::reply::{Peers, Status};
-use crate::http::health::{Check, Level, Phase};
+use crate::http::health::Phase;
 use crate::text::status;
 
 /// The most peers on the page.
@@ -35,7 +36,7 @@ impl Page {
                 Level::Warn => "warning: ",
                 Level::Fail => "FAILED: ",
             };
-            (check.name, format!("{mark}{}", check.text))
+            (check.name.as_str(), format!("{mark}{}", check.text))
         });
         let status = self.status.iter().flat_map(|status| status::rows(status, now_ms));
         let rows: String = state

@@ -15,12 +15,13 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Level, Phase};
+use super::health::Phase;
 use super::page::Page;
 use super::site::Site;
 use crate::clock;
 use crate::config::Config;
 use crate::control::codes;
+use crate::control::reply::check::Level;
 use crate::control::request::Request;
 use crate::failure::Failure;
 

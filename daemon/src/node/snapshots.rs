@@ -2,7 +2,7 @@
 
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Now, Reject};
-use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, SnapshotId};
+use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, Snapshot, SnapshotId};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 
@@ -25,6 +25,35 @@ pub(super) const SCRUB_MS: u64 = 60 * 60 * 1000;
 
 /// The pause before a failed snapshot is tried again.
 const RETRY_MS: u64 = 30_000;
+
+/// The newest whole snapshot, and since when it is the newest.
+#[derive(Debug)]
+pub(super) struct NewestSnapshot {
+    id: Option<SnapshotId>,
+    /// The elapsed time of the machine when it was first seen.
+    seen_ms: u64,
+    /// After how many ms with changes a snapshot is due.
+    pub(super) every_ms: u64,
+}
+
+impl NewestSnapshot {
+    pub(super) fn new(every_ms: u64, machine: Now) -> Self {
+        Self { id: None, seen_ms: machine.elapsed_ms, every_ms }
+    }
+
+    pub(super) fn see(&mut self, kept: &[Snapshot], machine: Now) {
+        let whole = kept.iter().rfind(|kept| kept.integrity == Integrity::Whole);
+        let id = whole.map(|kept| kept.id);
+        if self.id != id {
+            (self.id, self.seen_ms) = (id, machine.elapsed_ms);
+        }
+    }
+
+    /// Its age at this elapsed time. A snapshot of an earlier run counts from the start.
+    pub(super) fn age_ms(&self, elapsed_ms: u64) -> u64 {
+        elapsed_ms.saturating_sub(self.seen_ms)
+    }
+}
 
 /// A snapshot to write.
 #[derive(Debug)]
@@ -60,12 +89,13 @@ impl<D: Disk> Node<D> {
         self.store.image(now.wall_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
-    /// Reports the outcome of an [`Effect::Save`](super::Effect::Save). A failed snapshot is tried again
-    /// after a pause.
-    pub fn saved(&mut self, machine: Now, whole: bool) {
+    /// Reports the outcome of an [`Effect::Save`](super::Effect::Save), with the reason of a failure. A
+    /// failed snapshot is tried again after a pause.
+    pub fn saved(&mut self, machine: Now, outcome: Result<(), String>) {
         let now = self.clock.read(machine);
         self.saves = self.saves.saturating_sub(1);
-        self.retry_ms = if whole { None } else { Some(now.elapsed_ms + RETRY_MS) };
+        self.save_failure = outcome.err();
+        self.retry_ms = self.save_failure.as_ref().map(|_| now.elapsed_ms + RETRY_MS);
     }
 
     pub(super) fn snapshot_create(
@@ -280,11 +310,11 @@ mod tests {
         let failed = draft(&mut node, due).expect("it is due");
         assert!(draft(&mut node, due).is_none(), "it is under way");
         drop(failed);
-        node.saved(Now::at(due), false);
+        node.saved(Now::at(due), Err("no disk".into()));
         assert!(draft(&mut node, due + RETRY_MS - 1).is_none(), "the disk has just failed");
         let again = draft(&mut node, due + RETRY_MS).expect("it is still due");
         node.store().compactor().save(again.image).expect("save");
-        node.saved(Now::at(due + RETRY_MS), true);
+        node.saved(Now::at(due + RETRY_MS), Ok(()));
         assert!(draft(&mut node, 2 * due).is_none(), "nothing has changed");
         node.found_damage(Now::at(due));
         assert!(draft(&mut node, due).is_some(), "another one is to take its place");

@@ -105,8 +105,8 @@ pub(crate) fn recover(
 ///
 /// # Errors
 /// `ICN-E0107`.
-pub(crate) fn gauges(config: &Config) -> Result<Gauges, Failure> {
+pub(crate) fn gauges() -> Result<Gauges, Failure> {
     let meter = Meter::new().map_err(|error| no_resources(&io::Error::other(error)))?;
-    let health = Health::new(clock::elapsed_ms(), config.policy.due.age_ms);
+    let health = Health::new(clock::elapsed_ms());
     Ok(Gauges { meter: Arc::new(meter), health: Arc::new(health) })
 }

@@ -46,7 +46,7 @@ impl Services {
         // One thread for all sockets: an event on one socket wakes one thread.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| no_resources(&error))?;
-        let gauges = recovery::gauges(config)?;
+        let gauges = recovery::gauges()?;
         let site = Site::new(gauges.clone());
         let stop = CancellationToken::new();
         let page = runtime.block_on(http::bind(config))?;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use icn_gossip::Now;
 use icn_gossip::mesh::LinkId;
-use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -20,7 +19,6 @@ use super::verify::Unverified;
 use crate::clock;
 use crate::failure::Failure;
 use crate::http::gauges::Gauges;
-use crate::http::health::Facts;
 use crate::node::{Inputs, Node, PeerEvent};
 
 /// Inputs that one turn takes at most.
@@ -140,20 +138,7 @@ fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
     let kept = node.store().compactor().list();
     gauges.meter.snapshots(&kept);
     gauges.meter.guard(node.guard().findings().len());
-    gauges.health.turned(Facts {
-        now,
-        clock_doubt: node.clock_doubt(),
-        held_back: node.held_back(),
-        changed: node.store().changed(),
-        newest_snapshot_ms: kept
-            .iter()
-            .rfind(|kept| kept.integrity == Integrity::Whole)
-            .map(|kept| kept.created_ms),
-        damaged_snapshots: kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count(),
-        weaknesses: node.guard().findings().len(),
-        sealed_topics: counts.sealed_topics,
-        left_out: node.mesh().left_out(),
-        full_links: node.mesh().full_links(),
-        no_room: log.no_room,
-    });
+    let checks = node.checks();
+    gauges.meter.checks(&checks);
+    gauges.health.turned(now.elapsed_ms, checks);
 }

@@ -35,8 +35,8 @@ pub(super) fn run<D: Disk>(
             Job::Save(draft, reply_to) => {
                 let Draft { image, counts } = *draft;
                 let saved = gauges.meter.save(&counts, || compactor.save(image));
-                node.lock().saved(clock::now(), saved.is_ok());
-                gauges.health.saved(saved.as_ref().map(drop));
+                let outcome = saved.as_ref().map(drop).map_err(|failure| failure.message.clone());
+                node.lock().saved(clock::now(), outcome);
                 match &saved {
                     Ok((snapshot, took)) => tracing::info!(
                         "State snapshot {} saved in {:.3}s ({} bytes)",

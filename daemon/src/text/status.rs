@@ -1,13 +1,13 @@
 //! The rows of `icnctl status` and of the first page.
 
-use super::{bytes, clock, counted, duration};
+use super::{bytes, counted, duration};
 use crate::control::reply::Status;
 
 /// Names and texts, in order.
 #[must_use]
 pub(crate) fn rows(status: &Status, now_ms: u64) -> Vec<(&'static str, String)> {
     let Status { node, gossip, wal, .. } = status;
-    let mut rows = vec![
+    vec![
         ("DID", node.did.clone()),
         ("Version", format!("{} · start {}", node.version, node.incarnation)),
         (
@@ -34,10 +34,7 @@ pub(crate) fn rows(status: &Status, now_ms: u64) -> Vec<(&'static str, String)> 
         ("Snapshot", snapshot(status, now_ms)),
         ("Last start", last_start(status)),
         ("Peers", counted(status.peers.known, "key")),
-    ];
-    rows.extend(status.held_back.map(|held| ("Held back", clock::held_back(held))));
-    rows.extend(status.clock_doubt.map(|reason| ("Clock", clock::doubt(reason))));
-    rows
+    ]
 }
 
 fn snapshot(status: &Status, now_ms: u64) -> String {

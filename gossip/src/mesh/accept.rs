@@ -91,6 +91,7 @@ impl Mesh {
         let now_ms = self.advance_clock(now);
         let pause = self.paused.entry(key).or_default();
         pause.begin(now_ms);
+        pause.without_room = refusal == PauseReason::NoRoom;
         if let PauseReason::Future { time_ms } = refusal {
             // At most 10 min, however far ahead the entry is: this node's clock may be set right.
             let early_ms = time_ms.saturating_sub(FUTURE_MS_MAX).saturating_sub(latest_ms);

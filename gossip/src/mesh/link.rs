@@ -143,6 +143,8 @@ pub(super) struct Wanting {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pause {
     pub(super) until_ms: u64,
+    /// Whether the last refused entry had no room.
+    pub(super) without_room: bool,
     last_ms: u64,
 }
 

@@ -51,6 +51,13 @@ impl Mesh {
         self.paused.len() + self.gaps.len()
     }
 
+    /// The topics of which a log is paused, or was until recently, since there was no room for an entry.
+    #[must_use]
+    pub fn topics_without_room(&self) -> BTreeSet<TopicId> {
+        let paused = self.paused.iter().filter(|(_, pause)| pause.without_room);
+        paused.map(|(key, _)| key.topic).collect()
+    }
+
     /// How many subscribed topics are beyond the limit of what is announced to a peer; of the peer to which
     /// the most are. They get no entries from it.
     #[must_use]

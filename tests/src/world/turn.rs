@@ -97,7 +97,7 @@ impl World {
                 }
                 Effect::Save(draft, asker) => {
                     let saved = node.store().compactor().save(draft.image);
-                    node.saved(now, saved.is_ok());
+                    node.saved(now, saved.as_ref().map(drop).map_err(ToString::to_string));
                     if let Some(request_id) = asker {
                         let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
                         self.reply(index, request_id, id.map_err(Failure::from));

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::Show;
 use crate::clock::now_ms;
+use crate::control::reply::check::Level;
 use crate::control::reply::status::NodeState;
 use crate::control::reply::{Digest, Identity, Status};
 use crate::text::{printable, status};
@@ -18,6 +19,9 @@ impl Show for Status {
         for (name, text) in status::rows(self, now_ms()) {
             writeln!(out, "  {name:<12}{text}")?;
         }
+        for check in self.checks.iter().filter(|check| check.level > Level::Ok) {
+            writeln!(out, "! {}", printable(&check.to_string()))?;
+        }
         if self.last_start.passed_over > 0 {
             writeln!(
                 out,
@@ -27,12 +31,6 @@ impl Show for Status {
         for finding in &self.last_start.weaker {
             let finding = printable(finding);
             writeln!(out, "! The last start found less than was kept: {finding}")?;
-        }
-        if self.gossip.sealed_topics > 0 {
-            writeln!(
-                out,
-                "! A topic is sealed, its rule is of a newer version: icnctl topic list"
-            )?;
         }
         Ok(())
     }

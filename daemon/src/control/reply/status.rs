@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::Check;
 use super::clock::{ClockDoubt, HeldBack};
 
 use super::snapshots::Window;
@@ -22,6 +23,9 @@ pub struct Status {
     pub snapshot: SnapshotStatus,
     /// What recovery found.
     pub last_start: LastStart,
+    /// What `/healthz` checks, with the results of this moment.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// Why the wall clock is in doubt; null if it is not.
     pub clock_doubt: Option<ClockDoubt>,
     /// Messages of this node that peers hold back; null if they hold back none.

@@ -1,0 +1,144 @@
+//! The checks of a node: what an operator should look at, and what to do about it.
+//!
+//! Invariant: `icnctl status`, `/healthz`, the first page, the metrics and the log all show these checks, so
+//! a warning that is added here reaches every one of them.
+
+use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
+use icn_snapshot::Integrity;
+use icn_wal::disk::Disk;
+
+use super::Node;
+use crate::control::reply::check::{Check, Level};
+use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
+use crate::text::{bytes, counted};
+
+/// The names of the checks.
+pub const CHECKS: [&str; 9] =
+    ["log", "snapshot", "topics", "room", "waiting", "subscriptions", "guard", "messages", "clock"];
+
+/// How many topics a warning about room names.
+const NAMED_TOPICS: usize = 3;
+
+/// The share of a limit from which on the operator is warned, in percent.
+const WARN_PERCENT: u64 = 80;
+
+type Outcome = Result<String, (Level, String)>;
+
+fn warn(text: String) -> Outcome {
+    Err((Level::Warn, text))
+}
+
+impl<D: Disk> Node<D> {
+    /// All checks, in the order of [`CHECKS`].
+    #[must_use]
+    pub fn checks(&self) -> Vec<Check> {
+        let outcomes = [
+            self.check_log(),
+            self.check_snapshot(),
+            self.check_topics(),
+            self.check_room(),
+            self.check_waiting(),
+            self.check_subscriptions(),
+            self.check_guard(),
+            self.held_back().map_or_else(
+                || Ok("no peer holds back a message".into()),
+                |held| warn(held_back_text(held)),
+            ),
+            self.clock_doubt().map_or_else(
+                || Ok("the wall clock moves like the time that passes".into()),
+                |doubt| warn(doubt_text(doubt)),
+            ),
+        ];
+        let check = |(name, outcome): (&str, Outcome)| {
+            let (level, text) = outcome.map_or_else(|worse| worse, |text| (Level::Ok, text));
+            Check { name: name.to_owned(), level, text }
+        };
+        CHECKS.into_iter().zip(outcomes).map(check).collect()
+    }
+
+    fn check_log(&self) -> Outcome {
+        if self.store.wal().stats().no_room {
+            let text = "the disk is full: reads go on, and every write is refused. Free some of it";
+            return warn(text.into());
+        }
+        Ok("every write has reached the disk".into())
+    }
+
+    fn check_snapshot(&self) -> Outcome {
+        let kept = self.store.compactor().list();
+        let damaged = kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count();
+        let age_ms = self.newest.age_ms(self.machine.elapsed_ms);
+        if let Some(why) = &self.save_failure {
+            warn(format!("the last save failed, the log keeps every record: {why}"))
+        } else if self.store.changed() && age_ms > self.newest.every_ms.saturating_mul(3) {
+            warn(format!("the newest snapshot is {} min old", age_ms / 60_000))
+        } else if damaged > 0 {
+            warn(format!("{damaged} damaged; others replace them: icnctl snapshot list"))
+        } else {
+            Ok("the newest snapshot is recent enough".into())
+        }
+    }
+
+    fn check_topics(&self) -> Outcome {
+        match self.state().counts().sealed_topics {
+            0 => Ok("every access rule is understood".into()),
+            sealed => warn(format!("{sealed} sealed: their access rule is of a newer version")),
+        }
+    }
+
+    fn check_room(&self) -> Outcome {
+        let room = self.state().room();
+        let used = format!(
+            "entries use {} of the {} that topics have in common",
+            bytes(room.common_used),
+            bytes(room.common)
+        );
+        if room.common_used * 100 < room.common * WARN_PERCENT {
+            return Ok(used);
+        }
+        let mut topics: Vec<_> = self.state().topics().map(|(_, topic)| topic).collect();
+        topics.sort_by_key(|topic| std::cmp::Reverse(topic.bytes));
+        let named = topics.into_iter().take(NAMED_TOPICS);
+        let largest =
+            named.map(|topic| format!("{} {}", topic.genesis.spec.name, bytes(topic.bytes)));
+        let largest: Vec<String> = largest.collect();
+        warn(format!(
+            "{used}; once they are full, messages of large topics are refused. The largest: {}. Delete one \
+             that is not needed here: icnctl topic delete TOPIC",
+            largest.join(", ")
+        ))
+    }
+
+    fn check_waiting(&self) -> Outcome {
+        match self.mesh.topics_without_room().len() as u64 {
+            0 => Ok("no message of a peer waits for room".into()),
+            topics => warn(format!(
+                "messages of {} wait at peers, since this node or its disk has no room for them",
+                counted(topics, "topic")
+            )),
+        }
+    }
+
+    fn check_subscriptions(&self) -> Outcome {
+        let what = match (self.mesh.left_out(), self.mesh.full_links()) {
+            (0, 0) => return Ok("every one is announced".into()),
+            (0, full) => {
+                format!("a link carries {WANTS_MAX} author logs at most, and {full} are full")
+            }
+            (left_out, _) => {
+                format!("{left_out} get no entries, since at most {INTERESTS_MAX} are announced")
+            }
+        };
+        warn(format!("{what}. End some: icnctl gossip unsubscribe TOPIC"))
+    }
+
+    fn check_guard(&self) -> Outcome {
+        match self.guard.findings().len() {
+            0 => Ok("the last start found all that was kept".into()),
+            found => Err((
+                Level::Fail,
+                format!("the last start found less than was kept, {found} findings: icnctl status"),
+            )),
+        }
+    }
+}
