@@ -14,6 +14,7 @@
 //! | [`control`] | the control socket: requests, replies, both ends |
 //! | `http` | health, metrics and the first page |
 //! | [`data`] | the data directory, the key file, a node without a daemon |
+//! | [`limits`] | every limit that an operator can meet, and what to do at it |
 //! | [`run`] | the life of the process: recovery, signals, stop |
 //! | [`cli`] | `icnctl`: arguments and texts |
 //!
@@ -28,6 +29,7 @@ pub mod data;
 pub mod exit;
 pub mod failure;
 mod http;
+pub mod limits;
 pub mod node;
 pub mod run;
 mod shell;

@@ -27,14 +27,17 @@ pub mod work;
 
 use std::collections::BTreeSet;
 
+use checks::Lists;
 use clock::NodeClock;
+pub(crate) use clock::{DOWN_MAX_MS, DRIFT_MAX_MS};
 
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
 pub use query::ask;
 pub use snapshots::Draft;
-use snapshots::{NewestSnapshot, SAVES_MAX, SCRUB_MS};
+pub(crate) use snapshots::SAVES_MAX;
+use snapshots::{NewestSnapshot, SCRUB_MS};
 pub use turn::{Effect, Inputs, Output, Turn};
 
 use icn_gossip::mesh::Mesh;
@@ -74,6 +77,7 @@ pub struct Node<D: Disk> {
     scrubbed: Option<SnapshotId>,
     scrub_ms: u64,
     guard: Guard,
+    lists: Lists,
     mesh: Mesh,
     clock: NodeClock,
     /// The machine's clocks in this turn.
@@ -160,6 +164,7 @@ impl<D: Disk> Node<D> {
             scrubbed: None,
             scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,
+            lists: Lists::default(),
             mesh,
             clock,
             machine,
@@ -215,6 +220,7 @@ impl<D: Disk> Node<D> {
             }
         }
         self.tick_mesh(now, turn);
+        self.lists.measure(&self.store.state().0, self.machine);
         self.newest.see(&self.store.compactor().list(), self.machine);
         let is_due = self.store.snapshot_due(now.wall_ms, now.elapsed_ms);
         let effect = if self.saves == 0

@@ -2,58 +2,21 @@
 
 mod harness;
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-
+use harness::client::Client;
 use harness::{House, until};
 use serde_json::{Value, json};
 
-/// Requests that are sent before the first reply is read.
-const WINDOW: usize = 500;
-
-/// A client of the control socket that sends many requests at once.
-struct Client(BufReader<UnixStream>);
-
-impl Client {
-    fn connect(house: &House) -> Self {
-        let socket = UnixStream::connect(house.path().join("control.sock")).expect("connect");
-        Self(BufReader::new(socket))
+/// Waits until a figure of the status is `count`, for as long as it grows.
+fn reaches(client: &mut Client, figure: &str, count: usize) {
+    let mut last = 0;
+    while last < count as u64 {
+        last = until(&format!("more than {last} {figure} of {count}"), || {
+            let status = &client.ask(&[json!({ "cmd": "status" })])[0];
+            let now = status["gossip"][figure].as_u64().expect("a number");
+            (now > last).then_some(now)
+        });
     }
-
-    /// The data of the replies, in order. Every request must succeed.
-    fn ask(&mut self, requests: &[Value]) -> Vec<Value> {
-        let mut replies = Vec::new();
-        for window in requests.chunks(WINDOW) {
-            let lines = window.iter().map(|request| {
-                let mut request = request.clone();
-                request["v"] = 1.into();
-                format!("{request}\n")
-            });
-            let lines: String = lines.collect();
-            self.0.get_mut().write_all(lines.as_bytes()).expect("write");
-            for request in window {
-                let mut line = String::new();
-                self.0.read_line(&mut line).expect("read");
-                let mut reply: Value = serde_json::from_str(&line).expect("JSON");
-                assert_eq!(reply["ok"], true, "{request}: {line}");
-                replies.push(reply["data"].take());
-            }
-        }
-        replies
-    }
-
-    /// Waits until a figure of the status is `count`, for as long as it grows.
-    fn reaches(&mut self, figure: &str, count: usize) {
-        let mut last = 0;
-        while last < count as u64 {
-            last = until(&format!("more than {last} {figure} of {count}"), || {
-                let status = &self.ask(&[json!({ "cmd": "status" })])[0];
-                let now = status["gossip"][figure].as_u64().expect("a number");
-                (now > last).then_some(now)
-            });
-        }
-        assert_eq!(last, count as u64, "{figure}");
-    }
+    assert_eq!(last, count as u64, "{figure}");
 }
 
 /// 20 000 topics with `ICN_TOPICS=20000`.
@@ -69,11 +32,11 @@ fn a_message_in_each_of_many_joined_topics_arrives() {
     let ids: Vec<Value> = created.into_iter().map(|mut one| one["topic"]["id"].take()).collect();
     let join = |id| json!({ "cmd": "topic_join", "topic": id });
     readers.ask(&ids.iter().map(join).collect::<Vec<_>>());
-    readers.reaches("topics", count);
+    reaches(&mut readers, "topics", count);
     let publish =
         |(at, id)| json!({ "cmd": "publish", "topic": id, "text": format!("message {at}") });
     authors.ask(&ids.iter().enumerate().map(publish).collect::<Vec<_>>());
-    readers.reaches("entries", count);
+    reaches(&mut readers, "entries", count);
     let entries = |id| json!({ "cmd": "entries", "topic": id, "after": 0 });
     let pages = readers.ask(&ids.iter().map(entries).collect::<Vec<_>>());
     for (at, page) in pages.iter().enumerate() {

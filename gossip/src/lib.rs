@@ -45,7 +45,7 @@ pub use now::Now;
 pub use reject::Reject;
 pub use state::{
     Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, Room, SCHEMA, State, Stored,
-    Subscription, Topic, UnsignedKey,
+    Subscription, Topic, UnsignedKey, Usage,
 };
 pub use topic::{BadTopicId, Genesis, Scope, TopicId, TopicSpec, name_is_valid};
 pub use topic_ref::TopicRef;

@@ -12,6 +12,7 @@ mod query;
 mod rights;
 mod room;
 mod summary;
+mod usage;
 
 use std::net::SocketAddr;
 
@@ -31,6 +32,7 @@ pub use import::ImportError;
 pub use query::Counts;
 pub use room::Room;
 pub use summary::Loss;
+pub use usage::Usage;
 
 /// The durable state of a node. A clone shares all maps and takes constant time. Every map is ordered
 /// by its keys, so equal states serialise to equal bytes.

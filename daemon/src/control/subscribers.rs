@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::node::{Notifications, TopicDelivery};
 
 /// Streams at once. Each holds a page in memory while its consumer does not read.
-const SUBSCRIBERS_MAX: usize = 256;
+pub(crate) const STREAMS_MAX: usize = 256;
 
 /// How long a new consumer waits for the cursor of one that has just died.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -99,9 +99,8 @@ impl Subscribers {
     /// `ICN-E0334` when all slots are in use.
     pub(crate) fn register(&self) -> Result<Slot, Failure> {
         let mut claims = self.registry.claims.lock();
-        if claims.streams >= SUBSCRIBERS_MAX {
-            let message =
-                format!("{SUBSCRIBERS_MAX} consumers follow topics of this node already.");
+        if claims.streams >= STREAMS_MAX {
+            let message = format!("{STREAMS_MAX} consumers follow topics of this node already.");
             return Err(Failure::new(codes::TOO_MANY_CONSUMERS, message));
         }
         claims.streams += 1;
@@ -218,8 +217,7 @@ mod tests {
     #[test]
     fn streams_beyond_the_limit_are_refused() {
         let subscribers = subscribers();
-        let mut slots: Vec<_> =
-            (0..SUBSCRIBERS_MAX).map(|_| subscribers.register().unwrap()).collect();
+        let mut slots: Vec<_> = (0..STREAMS_MAX).map(|_| subscribers.register().unwrap()).collect();
         assert_eq!(subscribers.register().map(drop).unwrap_err().code, "ICN-E0334");
         slots.pop();
         subscribers.register().map(drop).unwrap();

@@ -4,23 +4,56 @@
 //! a warning that is added here reaches every one of them.
 
 use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
+use icn_gossip::{Now, State, Usage};
 use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
 
 use super::Node;
 use crate::control::reply::check::{Check, Level};
+use crate::limits::{self, Limit};
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 9] =
-    ["log", "snapshot", "topics", "room", "waiting", "subscriptions", "guard", "messages", "clock"];
+pub const CHECKS: [&str; 10] = [
+    "log",
+    "snapshot",
+    "topics",
+    "room",
+    "waiting",
+    "subscriptions",
+    "limits",
+    "guard",
+    "messages",
+    "clock",
+];
 
 /// How many topics a warning about room names.
 const NAMED_TOPICS: usize = 3;
 
-/// The share of a limit from which on the operator is warned, in percent.
-const WARN_PERCENT: u64 = 80;
+/// How often the bounded lists are measured: that visits every subscription and author log.
+const MEASURE_MS: u64 = 5000;
+
+/// How long the bounded lists are, as they were last measured.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    usage: Usage,
+    /// Peers with a known address, which the node dials.
+    targets: usize,
+    due_ms: u64,
+}
+
+impl Lists {
+    /// Measures the lists if that is due.
+    pub(super) fn measure(&mut self, state: &State, machine: Now) {
+        if machine.elapsed_ms < self.due_ms {
+            return;
+        }
+        let targets = state.peers().filter(|(_, peer)| peer.address.is_some()).count();
+        let due_ms = machine.elapsed_ms + MEASURE_MS;
+        *self = Self { usage: state.usage(), targets, due_ms };
+    }
+}
 
 type Outcome = Result<String, (Level, String)>;
 
@@ -32,22 +65,17 @@ impl<D: Disk> Node<D> {
     /// All checks, in the order of [`CHECKS`].
     #[must_use]
     pub fn checks(&self) -> Vec<Check> {
-        let outcomes = [
+        let outcomes: [Outcome; CHECKS.len()] = [
             self.check_log(),
             self.check_snapshot(),
             self.check_topics(),
             self.check_room(),
             self.check_waiting(),
             self.check_subscriptions(),
+            self.check_limits(),
             self.check_guard(),
-            self.held_back().map_or_else(
-                || Ok("no peer holds back a message".into()),
-                |held| warn(held_back_text(held)),
-            ),
-            self.clock_doubt().map_or_else(
-                || Ok("the wall clock moves like the time that passes".into()),
-                |doubt| warn(doubt_text(doubt)),
-            ),
+            self.check_messages(),
+            self.check_clock(),
         ];
         let check = |(name, outcome): (&str, Outcome)| {
             let (level, text) = outcome.map_or_else(|worse| worse, |text| (Level::Ok, text));
@@ -93,7 +121,7 @@ impl<D: Disk> Node<D> {
             bytes(room.common_used),
             bytes(room.common)
         );
-        if room.common_used * 100 < room.common * WARN_PERCENT {
+        if room.common_used * 100 < room.common * limits::WARN_PERCENT {
             return Ok(used);
         }
         let mut topics: Vec<_> = self.state().topics().map(|(_, topic)| topic).collect();
@@ -132,6 +160,29 @@ impl<D: Disk> Node<D> {
         warn(format!("{what}. End some: icnctl gossip unsubscribe TOPIC"))
     }
 
+    fn check_limits(&self) -> Outcome {
+        let Lists { usage, targets, .. } = self.lists;
+        let lists = [
+            (limits::CURSORS, usage.cursors),
+            (limits::PENDING, usage.pending),
+            (limits::SUBSCRIBERS, usage.subscribers),
+            (limits::AUTHOR_LOGS, usage.author_logs),
+            (limits::TOPIC_LOGS, usage.topic_logs),
+            (limits::TARGETS, targets),
+            (limits::LINKS, self.mesh.links().count()),
+        ];
+        let near = lists.iter().filter(|(limit, used)| limit.is_near(*used as u64));
+        let near: Vec<String> = near
+            .map(|(Limit { what, most, way_out, .. }, used)| {
+                format!("{what}: {used} of {most}. {way_out}")
+            })
+            .collect();
+        if near.is_empty() {
+            return Ok(format!("no bounded list is filled to {}%", limits::WARN_PERCENT));
+        }
+        warn(near.join("; "))
+    }
+
     fn check_guard(&self) -> Outcome {
         match self.guard.findings().len() {
             0 => Ok("the last start found all that was kept".into()),
@@ -139,6 +190,20 @@ impl<D: Disk> Node<D> {
                 Level::Fail,
                 format!("the last start found less than was kept, {found} findings: icnctl status"),
             )),
+        }
+    }
+
+    fn check_messages(&self) -> Outcome {
+        match self.held_back() {
+            None => Ok("no peer holds back a message".into()),
+            Some(held) => warn(held_back_text(held)),
+        }
+    }
+
+    fn check_clock(&self) -> Outcome {
+        match self.clock_doubt() {
+            None => Ok("the wall clock moves like the time that passes".into()),
+            Some(doubt) => warn(doubt_text(doubt)),
         }
     }
 }

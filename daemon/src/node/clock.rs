@@ -13,10 +13,10 @@ use crate::control::reply::{Clock, Reply};
 
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.
-const DRIFT_MAX_MS: u64 = 60_000;
+pub(crate) const DRIFT_MAX_MS: u64 = 60_000;
 
 /// The longest time between two runs that needs no confirmation: 7 days.
-const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+pub(crate) const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// The least time between two stamps after records, and the longest without any.
 const STAMP_MS: u64 = 60 * 60 * 1000;

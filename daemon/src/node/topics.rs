@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use icn_gossip::limits::{PAYLOAD_BYTES_MAX, TRUST_MAX};
+use icn_gossip::limits::{PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, TRUST_MAX};
 use icn_gossip::{
     Access, Did, Entry, Genesis, LogKey, Mutation, Now, Outcome, Position, Reject, Scope, TopicId,
     TopicRef, TopicSpec,
@@ -145,7 +145,15 @@ impl<D: Disk> Node<D> {
 /// The members of a topic.
 fn with_creator(creator: Did, members: &[String]) -> Result<Vec<Did>, Failure> {
     let member = |text: &String| text.parse().map_err(|error| bad_did(text, &error));
-    std::iter::once(Ok(creator)).chain(members.iter().map(member)).collect()
+    let mut all: Vec<Did> =
+        std::iter::once(Ok(creator)).chain(members.iter().map(member)).collect::<Result<_, _>>()?;
+    all.sort_unstable();
+    all.dedup();
+    if all.len() > PARTICIPANTS_MAX {
+        let message = format!("A topic has at most {PARTICIPANTS_MAX} members, not {}.", all.len());
+        return Err(Failure::new(codes::TOO_MANY_MEMBERS, message));
+    }
+    Ok(all)
 }
 
 fn least_trust(trust: u16) -> Result<Access, Failure> {

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
+pub(crate) mod checks;
+pub(crate) mod client;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use icn_gossip::limits::TOPIC_BYTES_MAX;
+
 use super::Show;
 use crate::cli::table::Table;
 use crate::control::reply::topics::{Access, Scope, Topic};
@@ -11,12 +13,13 @@ use crate::text::{bytes, counted};
 
 impl Show for Topics {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut table = Table::new(&["NAME", "ACCESS", "CREATOR", "ENTRIES", "ID"]);
+        let mut table = Table::new(&["NAME", "ACCESS", "CREATOR", "ENTRIES", "SIZE", "ID"]);
         for topic in &self.topics {
             let name = topic.name.clone();
             let creator = creator(topic.created_here, &topic.creator);
             let entries = topic.entries.to_string();
-            table.row([name, access(&topic.access), creator, entries, topic.id.clone()]);
+            let size = bytes(topic.bytes);
+            table.row([name, access(&topic.access), creator, entries, size, topic.id.clone()]);
         }
         if table.is_empty() {
             let command = "icnctl topic create coop:ledger";
@@ -66,7 +69,12 @@ impl Show for Topic {
         };
         writeln!(out, "  scope    {scope}")?;
         let days = counted(self.retention_ms / 86_400_000, "day");
-        writeln!(out, "  keeps    {} entries, {days}", self.max_entries)?;
+        writeln!(
+            out,
+            "  keeps    {} entries, {}, {days}",
+            self.max_entries,
+            bytes(TOPIC_BYTES_MAX)
+        )?;
         writeln!(out, "  holds    {} entries, {}", self.entries, bytes(self.bytes))
     }
 }

@@ -79,6 +79,10 @@ entries! {
         "Messages live in memory: all topics have 1 GiB, of which 1 MiB is set aside for each.",
         "See the largest topics: icnctl topic list. Delete one that is not needed here: \
          icnctl topic delete TOPIC. Room is free again, too, when old messages expire.";
+    TOO_MANY_MEMBERS: "ICN-E0317", FAILED,
+        "The topic would have too many members.",
+        "A topic names at most 1024 members, its creator included.",
+        "Make it public: icnctl topic create NAME --public. Or make several topics.";
     BAD_CARD: "ICN-E0320", FAILED,
         "The text is not a key card.",
         "It is cut short or changed, or its signature does not match its DID.",

@@ -1,0 +1,170 @@
+//! The limits that an operator, a member or a consumer can meet. `docs/reference/limits.md` is written from here.
+//!
+//! Invariant: each limit refuses with a word, has a way out, and a test that crosses it.
+
+use icn_gossip::limits::{
+    CURSORS_MAX, FUTURE_MS_MAX, INTERESTS_MAX, LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX,
+    NODE_BYTES_MAX, PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, PENDING_MAX, RETENTION_MS_DEFAULT,
+    SHARE_BYTES, SHARED_TOPICS_MIN, SUBSCRIBERS_MAX, TOPIC_BYTES_MAX, TOPIC_ENTRIES_DEFAULT,
+    TOPIC_NAME_BYTES_MAX, WANTS_MAX,
+};
+use icn_net::limits::{LINKS_MAX, TARGETS_MAX};
+
+use crate::control::request::LINE_BYTES_MAX;
+use crate::control::subscribers::STREAMS_MAX;
+use crate::node::{DOWN_MAX_MS, DRIFT_MAX_MS, SAVES_MAX};
+
+/// From this share of a limit on, in percent, the operator is warned.
+pub const WARN_PERCENT: u64 = 80;
+
+/// A limit, and what the node does at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// What is limited.
+    pub what: &'static str,
+    /// The most that is allowed.
+    pub most: u64,
+    /// The unit of `most`.
+    pub unit: Unit,
+    /// What happens beyond it, and who is told.
+    pub beyond: &'static str,
+    /// The check that shows it and from what share on, or another place that does.
+    pub shown: &'static str,
+    /// What to do.
+    pub way_out: &'static str,
+    /// The file and the name of the test that crosses it.
+    pub test: (&'static str, &'static str),
+}
+
+/// The unit of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of items.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Milliseconds.
+    Ms,
+}
+
+macro_rules! limits {
+    ($($name:ident: $what:literal, $most:expr, $unit:ident, $beyond:literal, $shown:literal, $way_out:literal,
+        ($file:literal, $test:literal);)*) => {
+        $(
+            #[doc = $what]
+            pub const $name: Limit = Limit {
+                what: $what,
+                most: $most as u64,
+                unit: Unit::$unit,
+                beyond: $beyond,
+                shown: $shown,
+                way_out: $way_out,
+                test: ($file, $test),
+            };
+        )*
+        /// All limits.
+        pub const LIMITS: &[Limit] = &[$($name),*];
+    };
+}
+
+limits! {
+    MESSAGE: "A message", PAYLOAD_BYTES_MAX, Bytes,
+        "It is refused with ICN-E0307.", "the reply",
+        "Send it in parts, or send a reference to it.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    TOPIC_NAME: "The name of a topic or cursor", TOPIC_NAME_BYTES_MAX, Bytes,
+        "The request is refused with ICN-E0301 or ICN-E0330.", "the reply", "Choose a shorter name.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    MEMBERS: "Members of a topic, its creator included", PARTICIPANTS_MAX, Count,
+        "The topic is not created: ICN-E0317.", "the reply", "Use a public topic, or several topics.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    SHARE: "What a topic may retain whatever other topics retain; less with more than 512 topics",
+        SHARE_BYTES, Bytes,
+        "Beyond its share, a topic needs room that topics have in common.", "check `room`",
+        "As for the common room.",
+        ("gossip/tests/room.rs", "large_topics_leave_every_other_topic_its_share");
+    ROOM: "What topics may retain beyond their shares, all together; less with more than 64 topics",
+        NODE_BYTES_MAX - SHARED_TOPICS_MIN * SHARE_BYTES, Bytes,
+        "A message of a topic beyond its share is refused: with ICN-E0316, or it waits at the peer.",
+        "check `room` from 80 %, check `waiting`",
+        "icnctl topic delete TOPIC, or wait until messages expire",
+        ("daemon/tests/room.rs", "large_topics_fill_the_room_and_every_small_one_goes_on");
+    TOPIC_BYTES: "What a topic retains", TOPIC_BYTES_MAX, Bytes,
+        "Its oldest messages expire.", "`icnctl topic show`", "Use several topics.",
+        ("daemon/tests/room.rs", "large_topics_fill_the_room_and_every_small_one_goes_on");
+    TOPIC_ENTRIES: "Messages that a topic retains, unless it was created with --max-entries",
+        TOPIC_ENTRIES_DEFAULT, Count,
+        "Its oldest messages expire.", "`icnctl topic show`",
+        "icnctl topic create NAME --max-entries N",
+        ("daemon/tests/limits.rs", "a_topic_beyond_its_number_of_entries_lets_the_oldest_expire");
+    RETENTION: "How long messages are retained, unless the topic was created with --retention-days",
+        RETENTION_MS_DEFAULT, Ms,
+        "They expire, but not while the wall clock is in doubt.", "`icnctl topic show`",
+        "icnctl topic create NAME --retention-days N",
+        ("daemon/tests/clock.rs", "a_confirmed_clock_counts_the_time_that_the_node_was_down");
+    AHEAD: "How far the time of a message may be ahead of a peer's clock", FUTURE_MS_MAX, Ms,
+        "The peer holds it back until its time, and tells its author.", "check `messages` at the author",
+        "Set the wall clock right: icnctl clock show",
+        ("daemon/tests/clock.rs", "messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right");
+    MOVED: "How far the wall clock may be moved while the node runs", DRIFT_MAX_MS, Ms,
+        "It is in doubt, and no message expires by age.", "check `clock`",
+        "Set it right, or icnctl clock confirm",
+        ("daemon/tests/clock.rs", "a_clock_set_back_stops_no_snapshot_and_health_says_so");
+    DOWN: "How long a node may be down before its wall clock is in doubt", DOWN_MAX_MS, Ms,
+        "It is in doubt, and no message expires by age.", "check `clock`",
+        "Set it right, or icnctl clock confirm",
+        ("daemon/tests/clock.rs", "a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart");
+    PENDING: "Pending subscriptions of the operator, and of all peers together", PENDING_MAX, Count,
+        "The request is refused with ICN-E0312.", "check `limits` from 80 %",
+        "icnctl gossip unsubscribe TOPIC",
+        ("daemon/tests/limits.rs", "lists_of_the_operator_warn_at_80_percent_and_refuse_when_full");
+    CURSORS: "Cursors", CURSORS_MAX, Count,
+        "The request is refused with ICN-E0312.", "check `limits` from 80 %",
+        "icnctl gossip cursor delete TOPIC NAME",
+        ("daemon/tests/limits.rs", "lists_of_the_operator_warn_at_80_percent_and_refuse_when_full");
+    SUBSCRIBERS: "Peers that subscribe to one topic", SUBSCRIBERS_MAX, Count,
+        "A further one gets messages while it is linked, and subscribes again with its next link.",
+        "check `limits` from 80 %", "No action is needed.",
+        ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
+    AUTHOR_LOGS: "Runs of one author in one topic", LOGS_PER_AUTHOR_MAX, Count,
+        "Messages of its further runs wait at peers.", "check `limits` from 80 %, check `waiting`",
+        "Go on in a new topic: icnctl topic create NAME",
+        ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
+    TOPIC_LOGS: "Runs of all authors in one topic", LOGS_PER_TOPIC_MAX, Count,
+        "Messages of further runs wait at peers.", "check `limits` from 80 %, check `waiting`",
+        "Go on in a new topic: icnctl topic create NAME",
+        ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
+    INTERESTS: "Topics of interest to both ends of a link", INTERESTS_MAX, Count,
+        "Further ones get no messages over the link.", "check `subscriptions`",
+        "icnctl gossip unsubscribe TOPIC",
+        ("gossip/tests/mesh/pages.rs", "beyond_the_limit_of_interests_the_operator_is_told_how_many_are_left_out");
+    WANTS: "Author logs that a link carries", WANTS_MAX, Count,
+        "Further ones get no messages over the link.", "check `subscriptions`",
+        "icnctl gossip unsubscribe TOPIC",
+        ("gossip/tests/mesh/memory.rs", "announced_heads_are_kept_up_to_a_limit");
+    LINKS: "Links", LINKS_MAX, Count,
+        "A further peer is refused and told so; it tries again.", "check `limits` from 80 %",
+        "Stop one of the peers, or have the new one reach another node.",
+        ("daemon/tests/limits.rs", "peers_beyond_the_links_of_a_node_are_refused_and_health_warns");
+    TARGETS: "Peers that a node dials", TARGETS_MAX, Count,
+        "Further ones are not dialled, and the log names them; they can dial this node.",
+        "check `limits` from 80 %", "icnctl peer remove DID",
+        ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
+    STREAMS: "Consumers that follow topics at the same time", STREAMS_MAX, Count,
+        "A further one is refused with ICN-E0334.", "the reply", "End one of them.",
+        ("daemon/tests/limits.rs", "consumers_beyond_the_limit_are_refused_until_one_ends");
+    REQUEST: "A line of the control socket", LINE_BYTES_MAX, Bytes,
+        "It is refused with ICN-E0506, and the connection ends.", "the reply", "Send smaller requests.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    SAVES: "Snapshots being written or waiting", SAVES_MAX, Count,
+        "A further one is refused with ICN-E0215.", "the reply", "Try again when the first is written.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+}
+
+impl Limit {
+    /// Whether `used` is so near the limit that the operator is warned.
+    #[must_use]
+    pub fn is_near(&self, used: u64) -> bool {
+        used * 100 >= self.most * WARN_PERCENT
+    }
+}
