@@ -11,8 +11,19 @@ use icn_gossip::limits::{
 use icn_net::limits::{LINKS_MAX, TARGETS_MAX};
 
 use crate::control::request::LINE_BYTES_MAX;
-use crate::control::subscribers::STREAMS_MAX;
-use crate::node::{DOWN_MAX_MS, DRIFT_MAX_MS, SAVES_MAX};
+
+/// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
+/// corrections are far below it.
+pub const DRIFT_MAX_MS: u64 = 60_000;
+
+/// The longest time between two runs that needs no confirmation: 7 days.
+pub const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// Snapshots in progress or waiting; each holds an image in memory.
+pub const SAVES_MAX: u32 = 2;
+
+/// Streams at once. Each holds a page in memory while its consumer does not read.
+pub const STREAMS_MAX: usize = 256;
 
 /// From this share of a limit on, in percent, the operator is warned.
 pub const WARN_PERCENT: u64 = 80;
@@ -26,7 +37,7 @@ pub struct Limit {
     pub most: u64,
     /// The unit of `most`.
     pub unit: Unit,
-    /// What happens beyond it, and who is told.
+    /// What happens beyond it, and who notices.
     pub beyond: &'static str,
     /// The check that shows it and from what share on, or another place that does.
     pub shown: &'static str,
@@ -103,7 +114,7 @@ limits! {
         "icnctl topic create NAME --retention-days N",
         ("daemon/tests/clock.rs", "a_confirmed_clock_counts_the_time_that_the_node_was_down");
     AHEAD: "How far the time of a message may be ahead of a peer's clock", FUTURE_MS_MAX, Ms,
-        "The peer holds it back until its time, and tells its author.", "check `messages` at the author",
+        "The peer holds it back until its time, and notifies its author.", "check `messages` at the author",
         "Set the wall clock right: icnctl clock show",
         ("daemon/tests/clock.rs", "messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right");
     MOVED: "How far the wall clock may be moved while the node runs", DRIFT_MAX_MS, Ms,
@@ -141,9 +152,9 @@ limits! {
     WANTS: "Author logs that a link carries", WANTS_MAX, Count,
         "Further ones get no messages over the link.", "check `subscriptions`",
         "icnctl gossip unsubscribe TOPIC",
-        ("gossip/tests/mesh/memory.rs", "announced_heads_are_kept_up_to_a_limit");
+        ("daemon/tests/played.rs", "a_link_that_carries_as_many_logs_as_it_can_is_a_warning_until_it_ends");
     LINKS: "Links", LINKS_MAX, Count,
-        "A further peer is refused and told so; it tries again.", "check `limits` from 80 %",
+        "A further peer is refused with the reason, and tries again.", "check `limits` from 80 %",
         "Stop one of the peers, or have the new one reach another node.",
         ("daemon/tests/limits.rs", "peers_beyond_the_links_of_a_node_are_refused_and_health_warns");
     TARGETS: "Peers that a node dials", TARGETS_MAX, Count,

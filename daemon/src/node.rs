@@ -29,14 +29,12 @@ use std::collections::BTreeSet;
 
 use checks::Lists;
 use clock::NodeClock;
-pub(crate) use clock::{DOWN_MAX_MS, DRIFT_MAX_MS};
 
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
 pub use query::ask;
 pub use snapshots::Draft;
-pub(crate) use snapshots::SAVES_MAX;
 use snapshots::{NewestSnapshot, SCRUB_MS};
 pub use turn::{Effect, Inputs, Output, Turn};
 
@@ -54,6 +52,7 @@ use crate::control::codes;
 use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
 use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
+use crate::limits::SAVES_MAX;
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
 pub trait Rng: Send {

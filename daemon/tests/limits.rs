@@ -101,8 +101,9 @@ fn a_request_beyond_a_limit_is_refused_with_a_code() {
     house.get(&["topic", "create", &longest]);
     assert_eq!(refused(&["topic", "create", &format!("{longest}a")]), "ICN-E0301");
 
-    let dids: Vec<String> =
-        (0..PARTICIPANTS_MAX as u32).map(|at| keypair(at).did().to_string()).collect();
+    let dids: Vec<String> = (0..u32::try_from(PARTICIPANTS_MAX).expect("few"))
+        .map(|at| keypair(at).did().to_string())
+        .collect();
     let mut create = vec!["topic", "create", "members"];
     for did in &dids {
         create.extend(["--member", did]);
@@ -144,7 +145,8 @@ fn lists_of_the_operator_warn_at_80_percent_and_refuse_when_full() {
     house.get(&["topic", "create", "a"]);
     let mut client = Client::connect(&house);
     let watched = Watched { house: &house, daemon: &daemon, name: "limits" };
-    let near = |most: usize| (most * limits::WARN_PERCENT as usize).div_ceil(100);
+    let percent = usize::try_from(limits::WARN_PERCENT).expect("few");
+    let near = |most: usize| (most * percent).div_ceil(100);
     let each = |range: Range<usize>, request: &dyn Fn(usize) -> Value| {
         range.map(request).collect::<Vec<_>>()
     };

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::checks::Watched;
 use harness::{House, until};
+use icn_gossip::limits::WANTS_MAX;
 use icn_gossip::mesh::{Head, Interest, Message, Root, Tag, Want, WireEntry};
 use icn_gossip::{
     Access, AccessBytes, Did, Entry, Genesis, KeyCard, Keypair, Position, TopicId, TopicSpec,
@@ -357,4 +359,36 @@ fn a_stranger_with_every_id_and_name_is_sent_the_same_by_a_node_with_secrets() {
         "interests, an offer, a STOP for each WANT, and an answer to each FIND: {bare:?}"
     );
     assert_eq!(sent_to_a_stranger(true), bare);
+}
+
+#[test]
+fn a_link_that_carries_as_many_logs_as_it_can_is_a_warning_until_it_ends() {
+    let house = House::new();
+    let daemon = house.start();
+    let topic = with_topic(&house);
+    let address = daemon.peers();
+    let subscriptions = Watched { house: &house, daemon: &daemon, name: "subscriptions" };
+    let runtime = runtime();
+    let (ends, ended) = tokio::sync::oneshot::channel();
+    let player = runtime.spawn(async move {
+        let mut player = Player::meet(&address).await;
+        let tag = Tag::of_topic(&player.binding, &topic);
+        player.say(&Message::Roots(vec![(tag, Root([1; 16]))]));
+        while !matches!(player.hear().await.expect("a message"), Message::Ask(_)) {}
+        let author = Keypair::from_seed([77; 32]).did();
+        for page in 0..WANTS_MAX as u64 / 800 + 1 {
+            let head = |at| Head { author, epoch: page * 800 + at, seq: 1, hash: [1; 16] };
+            let list = (0..800).map(head).collect();
+            player.say(&Message::Heads { tag, last: false, unsolicited: false, list });
+        }
+        // Reads on, or the node would wait for it.
+        tokio::select! {
+            _ = ended => {}
+            () = async { while player.hear().await.is_ok() {} } => {}
+        }
+    });
+    subscriptions.warns("1 are full. End some: icnctl gossip unsubscribe");
+    ends.send(()).expect("the player");
+    runtime.block_on(player).expect("the player");
+    subscriptions.is_over();
 }

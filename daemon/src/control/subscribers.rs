@@ -10,10 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::control::codes;
 use crate::failure::Failure;
+use crate::limits::STREAMS_MAX;
 use crate::node::{Notifications, TopicDelivery};
-
-/// Streams at once. Each holds a page in memory while its consumer does not read.
-pub(crate) const STREAMS_MAX: usize = 256;
 
 /// How long a new consumer waits for the cursor of one that has just died.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);

@@ -25,8 +25,8 @@ pub(crate) enum Phase {
     Failed,
 }
 
-/// How long after a line about a check the next one follows at the earliest, so that a check between two
-/// levels does not fill the log.
+/// The shortest pause between two lines about one check. A check that goes back and forth does not fill
+/// the log.
 const LINE_PAUSE_MS: u64 = 10_000;
 
 /// The health of a node.

@@ -1,6 +1,7 @@
 //! The metrics, as Prometheus text. Every series exists from the first scrape.
 
 mod network;
+mod snapshot;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::control::reply::check::Check;
 use crate::failure::Failure;
 use crate::node::checks::CHECKS;
 use network::NetworkMeter;
+use snapshot::SnapshotMeter;
 
 const SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -33,26 +35,6 @@ pub(crate) struct Meter {
     requests: Counter,
     weaknesses: Gauge,
     checks: Vec<(&'static str, Gauge)>,
-}
-
-struct SnapshotMeter {
-    save_duration: Histogram,
-    load_duration: Histogram,
-    saves: Counter,
-    loads: Counter,
-    save_errors: Counter,
-    load_errors: Counter,
-    size: Gauge,
-    vector_clock_entries: Gauge,
-    subscriptions: Gauge,
-    topics: Gauge,
-    x25519_keys: Gauge,
-    last_success: Gauge,
-    last_lsn: Gauge,
-    generations: Gauge,
-    fallbacks: Counter,
-    quarantined: Gauge,
-    verify_failures: Counter,
 }
 
 struct WalMeter {
@@ -258,76 +240,6 @@ impl Meter {
     /// A timer that records one wait for the disk when it is dropped.
     pub(crate) fn commit_timer(&self) -> Timer<'_> {
         Timer { histogram: &self.wal.commit_duration, watch: Stopwatch::start() }
-    }
-}
-
-impl SnapshotMeter {
-    fn new() -> Self {
-        Self {
-            save_duration: histogram(
-                "icn_snapshot_save_duration_seconds",
-                "Time to write and verify a snapshot and to list it in the manifest.",
-            ),
-            load_duration: histogram(
-                "icn_snapshot_load_duration_seconds",
-                "Time to recover from a snapshot and the log after it.",
-            ),
-            saves: counter("icn_snapshot_save_total", "Snapshots written and verified."),
-            loads: counter("icn_snapshot_load_total", "Starts that loaded a snapshot."),
-            save_errors: counter(
-                "icn_snapshot_save_errors_total",
-                "Snapshots that could not be saved.",
-            ),
-            load_errors: counter(
-                "icn_snapshot_load_errors_total",
-                "Snapshots that a start could not use.",
-            ),
-            size: gauge("icn_snapshot_size_bytes", "Size of the newest snapshot."),
-            vector_clock_entries: gauge(
-                "icn_snapshot_gossip_vector_clock_entries",
-                "Heads of authors' logs in the newest snapshot.",
-            ),
-            subscriptions: gauge(
-                "icn_snapshot_gossip_subscriptions",
-                "Subscriptions in the newest snapshot.",
-            ),
-            topics: gauge("icn_snapshot_gossip_topics", "Topics in the newest snapshot."),
-            x25519_keys: gauge(
-                "icn_snapshot_network_x25519_keys",
-                "Peers' X25519 keys in the newest snapshot.",
-            ),
-            last_success: gauge(
-                "icn_snapshot_last_success_timestamp_seconds",
-                "Time of the newest snapshot, in seconds since 1970.",
-            ),
-            last_lsn: gauge(
-                "icn_snapshot_last_lsn",
-                "The last LSN that the newest snapshot covers.",
-            ),
-            generations: gauge("icn_snapshot_generations", "Kept snapshots that are whole."),
-            fallbacks: counter(
-                "icn_snapshot_fallback_total",
-                "Starts that could not use the newest snapshot.",
-            ),
-            quarantined: gauge(
-                "icn_snapshot_quarantined",
-                "Damaged snapshots that are kept for inspection.",
-            ),
-            verify_failures: counter(
-                "icn_snapshot_verify_failures_total",
-                "Checks that found a kept snapshot damaged.",
-            ),
-        }
-    }
-
-    fn holds(&self, snapshot: &Snapshot, counts: &Counts) {
-        self.size.set(real(snapshot.bytes));
-        self.vector_clock_entries.set(real(counts.logs as u64));
-        self.subscriptions.set(real(counts.subscriptions as u64));
-        self.topics.set(real(counts.topics as u64));
-        self.x25519_keys.set(real((counts.peers + counts.unsigned_keys) as u64));
-        self.last_success.set(real(snapshot.created_ms) / 1000.0);
-        self.last_lsn.set(real(snapshot.id.lsn));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The checks of a node: what an operator should look at, and what to do about it.
 //!
-//! Invariant: `icnctl status`, `/healthz`, the first page, the metrics and the log all show these checks, so
-//! a warning that is added here reaches every one of them.
+//! Invariant: a check that is added here is shown by `icnctl status`, `/healthz`, the first page, the metrics
+//! and the log.
 
 use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
 use icn_gossip::{Now, State, Usage};

@@ -10,13 +10,7 @@ use icn_wal::disk::Disk;
 use super::Node;
 use crate::control::reply::clock::{ClockDoubt, HeldBack};
 use crate::control::reply::{Clock, Reply};
-
-/// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
-/// corrections are far below it.
-pub(crate) const DRIFT_MAX_MS: u64 = 60_000;
-
-/// The longest time between two runs that needs no confirmation: 7 days.
-pub(crate) const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+use crate::limits::{DOWN_MAX_MS, DRIFT_MAX_MS};
 
 /// The least time between two stamps after records, and the longest without any.
 const STAMP_MS: u64 = 60 * 60 * 1000;

@@ -17,9 +17,6 @@ use crate::node::import::Legacy;
 use crate::node::machine::Machine;
 use crate::node::work::{Prepared, Side, Work};
 
-/// Snapshots in progress or waiting; each holds an image in memory.
-pub(crate) const SAVES_MAX: u32 = 2;
-
 /// The interval of the scrub: bytes on a disk go bad without being read.
 pub(super) const SCRUB_MS: u64 = 60 * 60 * 1000;
 
