@@ -20,7 +20,20 @@ pub fn now_ms() -> u64 {
 /// The time since the machine has started, in ms. It counts suspended time, and no operator can set it.
 #[must_use]
 pub fn elapsed_ms() -> u64 {
-    let since = clock_gettime(ClockId::Boottime);
+    read_ms(ClockId::Boottime)
+}
+
+/// How long the machine was suspended since it has started, in ms. A reading may be too small, never too
+/// large.
+#[must_use]
+pub fn suspended_ms() -> u64 {
+    // A pause between the two readings makes the difference smaller.
+    let elapsed_ms = elapsed_ms();
+    elapsed_ms.saturating_sub(read_ms(ClockId::Monotonic))
+}
+
+fn read_ms(clock: ClockId) -> u64 {
+    let since = clock_gettime(clock);
     let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
     seconds * 1000 + u64::try_from(since.tv_nsec).unwrap_or(0) / 1_000_000
 }

@@ -5,6 +5,7 @@ mod rng;
 mod services;
 mod signals;
 mod start_report;
+mod suspend;
 
 use std::time::Duration;
 

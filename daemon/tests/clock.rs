@@ -27,26 +27,49 @@ impl Shifted {
         assert!(compile.status().expect("a C compiler").success());
         let shifted = Self { house, shim };
         shifted.shift(0);
+        shifted.suspend(0);
         shifted
     }
 
-    fn shift_file(&self) -> PathBuf {
-        self.house.around().join("shift")
+    fn file(&self, name: &str) -> PathBuf {
+        self.house.around().join(name)
+    }
+
+    fn write(&self, name: &str, seconds: i64) {
+        // Renamed: the node never reads an empty file.
+        let new = self.file("new");
+        std::fs::write(&new, seconds.to_string()).expect("write");
+        std::fs::rename(new, self.file(name)).expect("rename");
     }
 
     /// Sets the wall clock so many seconds away from the right time.
     fn shift(&self, seconds: i64) {
-        // Renamed: the node never reads an empty file.
-        let new = self.house.around().join("shift.new");
-        std::fs::write(&new, seconds.to_string()).expect("write");
-        std::fs::rename(new, self.shift_file()).expect("rename");
+        self.write("shift", seconds);
+    }
+
+    /// Moves the clocks as if the machine had been suspended for so many seconds since its start.
+    fn suspend(&self, seconds: i64) {
+        self.write("suspend", seconds);
     }
 
     fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    fn start_with(&self, more: &[&str]) -> Daemon {
         let spawn = |mut command: Command| {
-            command.env("LD_PRELOAD", &self.shim).env("SHIFT_FILE", self.shift_file()).spawn()
+            command.env("LD_PRELOAD", &self.shim);
+            command.env("SHIFT_FILE", self.file("shift")).env("SUSPEND_FILE", self.file("suspend"));
+            command.spawn()
         };
-        self.house.start_by(spawn, &["--listen", "127.0.0.1:0", "--no-mdns"])
+        self.house.start_by(spawn, &[&["--listen", "127.0.0.1:0", "--no-mdns"], more].concat())
+    }
+
+    /// The DIDs of the connected peers.
+    fn connected(&self) -> Vec<String> {
+        let listed = self.house.get(&["peer", "list"]);
+        let peers = listed["peers"].as_array().expect("peers").iter();
+        peers.map(|peer| peer["did"].as_str().expect("a DID").to_owned()).collect()
     }
 
     fn doubt(&self) -> Value {
@@ -197,4 +220,32 @@ fn messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right() {
     }
     until("the later messages", || (reader.texts("a") == ["right", "again"]).then_some(()));
     drop(daemon);
+}
+
+#[test]
+fn after_a_resume_only_the_link_of_a_peer_that_does_not_answer_ends() {
+    let node = Shifted::new("");
+    let [alive, stopped] = [House::quick(), House::quick()];
+    let daemons = [alive.start(), stopped.start()];
+    let [to_alive, to_stopped] = [&daemons[0], &daemons[1]].map(Daemon::peers);
+    let daemon = node.start_with(&["--peer", &to_alive, "--peer", &to_stopped]);
+    until("two links", || (node.connected().len() == 2).then_some(()));
+    send("STOP", &daemons[1]);
+    node.suspend(3600);
+    until("the end of the dead link", || (node.connected() == [alive.did()]).then_some(()));
+    let log = daemon.log();
+    assert!(log.contains("The machine was suspended for 1 h 0 min"), "{log}");
+    assert!(log.contains("no answer after the machine was suspended"), "{log}");
+    let metrics = daemon.http("/metrics", "localhost").1;
+    assert!(metrics.contains("icn_network_resumes_total 1"), "{metrics}");
+    send("CONT", &daemons[1]);
+    until("the link again", || (node.connected().len() == 2).then_some(()));
+    assert_eq!(node.doubt(), Value::Null);
+    assert!(!daemon.log().contains(&format!("Lost the link to {}", alive.did())));
+}
+
+/// Sends a signal to a node.
+fn send(signal: &str, to: &Daemon) {
+    let sent = Command::new("kill").args(["-s", signal, &to.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
 }

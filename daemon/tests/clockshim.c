@@ -1,4 +1,5 @@
-/* Moves the wall clock of one process by the seconds in the file that SHIFT_FILE names. */
+/* Moves the clocks of one process, as files of seconds say: SHIFT_FILE moves the wall clock, and
+   SUSPEND_FILE all clocks that count the time for which a machine is suspended. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static long shift(void)
+static long seconds(const char *variable)
 {
-    const char *path = getenv("SHIFT_FILE");
+    const char *path = getenv(variable);
     char text[32] = {0};
     int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (file < 0)
@@ -19,11 +20,18 @@ static long shift(void)
     return got > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+static long wall_shift(void)
+{
+    return seconds("SHIFT_FILE") + seconds("SUSPEND_FILE");
+}
+
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int failed = (int)syscall(SYS_clock_gettime, clock, now);
     if (!failed && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-        now->tv_sec += shift();
+        now->tv_sec += wall_shift();
+    if (!failed && clock == CLOCK_BOOTTIME)
+        now->tv_sec += seconds("SUSPEND_FILE");
     return failed;
 }
 
@@ -31,7 +39,7 @@ int gettimeofday(struct timeval *now, void *zone)
 {
     int failed = (int)syscall(SYS_gettimeofday, now, zone);
     if (!failed)
-        now->tv_sec += shift();
+        now->tv_sec += wall_shift();
     return failed;
 }
 

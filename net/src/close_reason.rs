@@ -14,6 +14,8 @@ pub const CLOSE_TOO_MANY: u32 = 0x24;
 pub const CLOSE_REPLACED: u32 = 0x30;
 /// The close code of a node that stops; no fault.
 pub const CLOSE_STOPPING: u32 = 0x31;
+/// The close code of a link whose peer did not answer after this machine was suspended; no fault.
+pub const CLOSE_UNANSWERED: u32 = 0x33;
 
 /// The most bytes of a peer's text that reach a log line.
 const REASON_BYTES_MAX: usize = 200;
@@ -52,7 +54,7 @@ impl CloseReason {
     pub fn is_ordinary(&self) -> bool {
         match self {
             Self::Ours { code, .. } | Self::Theirs { code, .. } => {
-                matches!(*code, CLOSE_REPLACED | CLOSE_STOPPING)
+                matches!(*code, CLOSE_REPLACED | CLOSE_STOPPING | CLOSE_UNANSWERED)
             }
             Self::Silent | Self::Reset => true,
             Self::Broken { .. } => false,
@@ -67,6 +69,7 @@ impl CloseReason {
             Self::Ours { code: CLOSE_STOPPING, .. } | Self::Theirs { code: CLOSE_STOPPING, .. } => {
                 Stat::ClosedStopping
             }
+            Self::Ours { code: CLOSE_UNANSWERED, .. } => Stat::ClosedUnanswered,
             Self::Ours { code: CLOSE_MALFORMED, .. } => Stat::ClosedMalformed,
             Self::Ours { code: CLOSE_TOO_MANY, .. } => Stat::ClosedTooMany,
             Self::Ours { .. } => Stat::ClosedOurs,

@@ -88,9 +88,8 @@ impl Dialler {
         if let Some(state) = inner.targets.get_mut(&target) {
             let known = std::mem::replace(state.flag(source), true);
             if source == TargetSource::Hinted && !known {
-                // The peer is back: the backoff of its failed dials is over.
-                state.failures = 0;
-                state.wake.notify_one();
+                // The peer is back.
+                state.end_backoff();
             }
             return true;
         }
@@ -153,6 +152,11 @@ impl Dialler {
                 .filter(|(other, state)| state.hinted && other.did() == target.did());
             elsewhere.for_each(|(_, state)| state.wake.notify_one());
         }
+    }
+
+    /// Dials every target without a link at once.
+    pub(crate) fn end_backoffs(&self) {
+        self.inner.lock().targets.values_mut().for_each(TargetState::end_backoff);
     }
 
     /// True iff the local network advertises the peer of this link at the target, and not at the
@@ -228,6 +232,12 @@ impl Dialler {
 }
 
 impl TargetState {
+    /// The backoff of failed dials is over, and the next one is short again.
+    fn end_backoff(&mut self) {
+        self.failures = 0;
+        self.wake.notify_one();
+    }
+
     fn flag(&mut self, source: TargetSource) -> &mut bool {
         match source {
             TargetSource::Requested => &mut self.requested,

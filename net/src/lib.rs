@@ -41,6 +41,7 @@ pub mod limits;
 mod link;
 mod link_table;
 mod link_task;
+mod probe;
 mod quic;
 mod stats;
 mod target;
@@ -48,7 +49,7 @@ mod tls;
 mod transport;
 
 pub use close_reason::{
-    CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason,
+    CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, CLOSE_UNANSWERED, CloseReason,
 };
 pub use config::{Config, Timing};
 pub use dialler::TargetStatus;

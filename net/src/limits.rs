@@ -40,5 +40,8 @@ pub(crate) const INCOMING_BYTES_TOTAL_MAX: u64 = 4 << 20;
 /// The most time a TLS handshake may take.
 pub(crate) const TLS_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The most time a peer has to answer a probe after this machine was suspended.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// The most time queued frames have to reach the peers when the node stops.
 pub(crate) const FLUSH_TIME_MAX: Duration = Duration::from_secs(1);

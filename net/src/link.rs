@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::close_reason::CloseReason;
 use crate::frame::{FRAME_HEADER_BYTES, Frame};
-use crate::limits::QUEUED_BYTES_MAX;
+use crate::limits::{QUEUED_BYTES_MAX, WINDOW_BYTES};
 
 /// How often a link checks whether its peer answers, and how many checks in a row may fail.
 const ANSWER_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -127,7 +127,7 @@ impl Link {
         let sent = stats.frame_tx;
         Activity {
             received: stats.udp_rx.datagrams,
-            sent: sent.ping + sent.stream + sent.immediate_ack,
+            sent: sent.ping + sent.stream + sent.max_data + sent.immediate_ack,
         }
     }
 
@@ -151,10 +151,23 @@ impl Link {
 
     /// Waits for the next packet of the peer.
     pub(crate) async fn packet_received(&self) {
-        let before = self.activity().received;
-        while self.activity().received == before {
+        self.packet_after(self.activity().received).await;
+    }
+
+    async fn packet_after(&self, received: u64) {
+        while self.activity().received == received {
             sleep(ANSWER_CHECK_INTERVAL).await;
         }
+    }
+
+    /// Makes QUIC at the other end answer, and waits for a packet. The peer answers even if it reads no
+    /// frame; a frame of this node would wait for room in the stream.
+    pub(crate) async fn answer(&self) {
+        let received = self.activity().received;
+        // A window that grows is reported to the peer, which acknowledges the report.
+        self.connection.set_receive_window((WINDOW_BYTES + 1).into());
+        self.connection.set_receive_window(WINDOW_BYTES.into());
+        self.packet_after(received).await;
     }
 
     pub(crate) fn send(&self, frame: Frame) -> bool {

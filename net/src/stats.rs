@@ -37,6 +37,7 @@ stats! {
     BytesIn "bytes_in" "" "Bytes of the frames that were reported to the caller, headers included.";
     BytesOut "bytes_out" "" "Bytes of the frames that were given to QUIC, headers included.";
     LinksUp "links_up" "" "Links that were up.";
+    Resumes "resumes" "" "Times that the caller reported a resume of this machine.";
 
     RefusedMalformed "hello_refused" "malformed" "This node refused a first frame that is not a Hello.";
     RefusedTooOld "hello_refused" "too_old" "This node refused a peer that speaks older versions only.";
@@ -77,6 +78,7 @@ stats! {
     ClosedTooMany "link_closed" "too_many" "Links that this node closed because the peer exceeded a limit.";
     ClosedOurs "link_closed" "ours" "Links that this node closed for another reason.";
     ClosedTheirs "link_closed" "theirs" "Links that the peer closed for another reason.";
+    ClosedUnanswered "link_closed" "unanswered" "Links whose peer did not answer after this machine was suspended.";
     ClosedSilent "link_closed" "silent" "Links whose peer was silent for the idle timeout.";
     ClosedReset "link_closed" "reset" "Links whose peer had restarted.";
     ClosedBroken "link_closed" "broken" "Links that failed with another error of QUIC.";

@@ -25,6 +25,7 @@ use crate::handshake;
 use crate::limits::{FLUSH_TIME_MAX, INCOMING_BYTES_MAX, INCOMING_BYTES_TOTAL_MAX, SOCKET_BYTES};
 use crate::link::LinkId;
 use crate::link_table::LinkTable;
+use crate::probe::probe;
 use crate::quic;
 use crate::stats::{Stat, TransportStats};
 use crate::target::Target;
@@ -140,6 +141,19 @@ impl Transport {
     /// Stops dialling a target of [`Transport::dial`]. An existing link stays up.
     pub fn forget(&self, target: &Target) {
         self.dialler.remove(target, TargetSource::Requested);
+    }
+
+    /// The machine was suspended until now, so timers stood still. Dials every target without a link
+    /// at once, and probes every link. A link whose peer does not answer within
+    /// [`ANSWER_TIME_MAX`](crate::limits::ANSWER_TIME_MAX) ends with [`CLOSE_UNANSWERED`](crate::CLOSE_UNANSWERED),
+    /// and its targets are dialled. Must be called on a tokio runtime.
+    pub fn resumed(&self) {
+        let context = &self.context;
+        context.stats.add(Stat::Resumes, 1);
+        self.dialler.end_backoffs();
+        for link in context.table.all() {
+            context.tasks.spawn(probe(Arc::clone(context), link));
+        }
     }
 
     /// The status of each target, in no order.

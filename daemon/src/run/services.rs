@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::signals::Signals;
 use super::start_report::Start;
-use super::{no_resources, recovery};
+use super::{no_resources, recovery, suspend};
 use crate::clock;
 use crate::config::Config;
 use crate::control::socket::SocketPath;
@@ -90,6 +90,7 @@ impl Services {
             Ok::<_, Failure>((server::bind(&config.data_dir)?, signals))
         })?;
         let links = runtime.spawn(peers.serve(shell.inbox()));
+        let suspends = runtime.spawn(suspend::watch(transport.clone()));
         let subscribers = Subscribers::new(shell.arrivals());
         let server = server::serve(listener, shell.inbox(), subscribers, stop.clone());
         let server = runtime.spawn(server);
@@ -127,7 +128,8 @@ impl Services {
         stop.cancel();
         let _ = runtime.block_on(server);
         runtime.block_on(transport.shutdown());
-        // All links are down, and only the shell still holds the transport.
+        // All links are down.
+        suspends.abort();
         links.abort();
         let _ = runtime.block_on(links);
         let node = shell.stop().ok_or_else(ended_early)?;

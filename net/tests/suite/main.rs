@@ -9,3 +9,4 @@ mod hello;
 mod misbehaving_peers;
 mod raw_peer;
 mod restarts;
+mod resume;

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use crate::harness::{Node, PROMPT_MAX, config, frame, ordered, timing};
 
 /// A node that can die like a killed process: at once, with its socket, without closing a link.
-struct KillableNode {
+pub(crate) struct KillableNode {
     runtime: Runtime,
-    node: Node,
+    pub(crate) node: Node,
 }
 
 impl KillableNode {
-    fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -29,7 +29,7 @@ impl KillableNode {
         Self { runtime, node }
     }
 
-    async fn kill(self) {
+    pub(crate) async fn kill(self) {
         let Self { runtime, node } = self;
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
             .await

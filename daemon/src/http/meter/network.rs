@@ -7,12 +7,13 @@ use metrics::{Counter, Gauge};
 use super::{gauge, real};
 
 /// The families of [`Stat`], and what each is.
-const FAMILIES: [(&str, &str); 11] = [
+const FAMILIES: [(&str, &str); 12] = [
     ("frames_in", "Frames received from peers."),
     ("frames_out", "Frames passed to QUIC."),
     ("bytes_in", "Bytes of the frames received from peers, without the overhead of QUIC."),
     ("bytes_out", "Bytes of the frames passed to QUIC."),
     ("links_up", "Links that were established."),
+    ("resumes", "Resumes of the machine after a suspension, each with a probe of every link."),
     ("hello_refused", "Peers that this node refused, by reason."),
     ("hello_rejected_by_peer", "Peers that refused this node, by reason."),
     ("version_mismatch", "Connections that failed because the ends share no protocol version."),

@@ -29,26 +29,44 @@ fn bind_with(seed: u8, events: mpsc::Sender<LinkEvent>, keep_alive: Duration) ->
     Transport::bind(config, events).unwrap()
 }
 
+/// A node whose targets are all in a long backoff.
+async fn in_backoff(targets: &[Target]) -> Transport {
+    let transport = bind(1, mpsc::channel(1).0);
+    for target in targets {
+        assert!(transport.dialler.add(target.clone(), TargetSource::Requested));
+    }
+    failed(&transport, |failures| failures > 0).await;
+    let dialler = &transport.dialler;
+    dialler.inner.lock().targets.values_mut().for_each(|state| state.failures = 50);
+    failed(&transport, |failures| failures == 51).await;
+    transport
+}
+
+/// Waits until the failures of every target are as expected, for less than any backoff after fifty of
+/// them.
+async fn failed(transport: &Transport, is_expected: impl Fn(u32) -> bool) {
+    let counted = async {
+        while !transport.targets().iter().all(|target| is_expected(target.failures)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(BACKOFF_MAX / 3, counted).await.is_ok(), "{:?}", transport.targets());
+}
+
 #[tokio::test]
 async fn a_peer_advertised_again_is_dialled_without_backoff() {
-    let transport = bind(1, mpsc::channel(1).0);
-    let dialler = &transport.dialler;
-    let failures = async |is: u32| {
-        // Shorter than any backoff after fifty failures.
-        let counted = async {
-            while transport.targets()[0].failures != is {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        assert!(timeout(BACKOFF_MAX / 3, counted).await.is_ok(), "{is} failures");
-    };
     let nowhere: Target = "no-such-host.invalid:1".parse().unwrap();
-    assert!(dialler.add(nowhere.clone(), TargetSource::Requested));
-    failures(1).await;
-    dialler.inner.lock().targets.get_mut(&nowhere).unwrap().failures = 50;
-    failures(51).await;
-    assert!(dialler.add(nowhere, TargetSource::Hinted));
-    failures(1).await;
+    let transport = in_backoff(std::slice::from_ref(&nowhere)).await;
+    assert!(transport.dialler.add(nowhere, TargetSource::Hinted));
+    failed(&transport, |failures| (1..50).contains(&failures)).await;
+}
+
+#[tokio::test]
+async fn a_resume_ends_every_backoff() {
+    let nowhere = [1, 2].map(|port| format!("no-such-host.invalid:{port}").parse().unwrap());
+    let transport = in_backoff(&nowhere).await;
+    transport.resumed();
+    failed(&transport, |failures| (1..50).contains(&failures)).await;
 }
 
 #[tokio::test]
