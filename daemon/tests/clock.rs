@@ -244,6 +244,28 @@ fn after_a_resume_only_the_link_of_a_peer_that_does_not_answer_ends() {
     assert!(!daemon.log().contains(&format!("Lost the link to {}", alive.did())));
 }
 
+#[test]
+fn each_of_two_nodes_shows_the_others_clock_and_believes_its_own() {
+    let ahead = Shifted::new("");
+    ahead.shift(7200);
+    let daemon = ahead.start();
+    let right = House::quick();
+    let _rights = right.start_with(&["--peer", &daemon.peers()]);
+    let difference =
+        |house: &House| house.get(&["peer", "list"])["peers"][0]["clock_ahead_ms"].as_i64();
+    for (house, expected_ms) in [(&right, 7_200_000), (&ahead.house, -7_200_000)] {
+        let shown = until("a time of the peer", || difference(house));
+        assert!(shown.abs_diff(expected_ms) < 60_000, "{shown}");
+        assert_eq!(house.get(&["clock", "show"])["peers_apart"], 1);
+        assert_eq!(house.get(&["status"])["clock_doubt"], Value::Null);
+    }
+    let listed = right.icnctl(&["peer", "list"]).output().expect("run icnctl").stdout;
+    let listed = String::from_utf8(listed).expect("UTF-8");
+    assert!(listed.contains("  +2 h 0 min") || listed.contains("  +1 h 59 min"), "{listed}");
+    ahead.shift(0);
+    until("clocks in step", || (difference(&ahead.house)?.abs() < 60_000).then_some(()));
+}
+
 /// Sends a signal to a node.
 fn send(signal: &str, to: &Daemon) {
     let sent = Command::new("kill").args(["-s", signal, &to.id().to_string()]).status();

@@ -292,6 +292,7 @@ fn messages() -> Seeds {
         ("found", vec![Message::Found { tag: name, list: vec![genesis] }]),
         ("interests", vec![Message::Interests { more: false, list }]),
         ("roots", vec![Message::Roots(vec![(tag, Root([3; 16]))])]),
+        ("clock", vec![Message::Clock(6)]),
         ("ask", vec![Message::Ask(vec![Ask { tag, digests: Digests::default() }])]),
         ("heads", vec![heads(7)]),
         ("want", vec![Message::Want(vec![want(0)]), Message::Cease(0)]),

@@ -11,6 +11,7 @@
 mod accept;
 mod action;
 mod candidates;
+mod clock;
 mod codec;
 mod counter;
 mod digest;
@@ -227,6 +228,7 @@ impl Mesh {
             }
             Message::Find(tag) => self.receive_find(now_ms, id, tag),
             Message::Found { tag, list } => self.receive_found(state, now_ms, id, tag, list),
+            Message::Clock(wall_ms) => self.receive_clock(now_ms, id, wall_ms),
         }
     }
 

@@ -192,6 +192,6 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         Message::Proof(entries) => entries.0.header().topic == *topic,
         // These carry a handle that this member chose.
         Message::Entries { .. } | Message::Base { .. } => false,
-        Message::Find(_) | Message::Cease(_) | Message::Stop { .. } => false,
+        Message::Find(_) | Message::Cease(_) | Message::Stop { .. } | Message::Clock(_) => false,
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use icn_gossip::mesh::LinkId;
+use icn_gossip::mesh::{LinkId, Message};
 use icn_gossip::{
     Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Now, Position,
     TopicId, TopicSpec,
@@ -549,7 +549,11 @@ fn peers(script: &mut Script) {
             binding: [seed; 32],
             address: ([192, 168, 7, seed], 7700).into(),
         };
-        script.house.step(Inputs { events: vec![up], ..Inputs::default() });
+        let (kind, body) = Message::Clock(START_MS + 2 * 60 * 60 * 1000).encode();
+        let time = PeerEvent::Frame { link: LinkId(1), kind, body };
+        // The second peer has not sent its time.
+        let events = if number == 1 { vec![up, time] } else { vec![up] };
+        script.house.step(Inputs { events, ..Inputs::default() });
     }
     let remove = |seed| {
         let did = Keypair::from_seed([seed; 32]).did().to_string();

@@ -103,6 +103,7 @@ mod tests {
                 topics: None,
                 logs_from: None,
                 logs_to: None,
+                clock_ahead_ms: None,
             }
         };
         let shown = |count| linked_peers(&Peers { peers: (0..count).map(peer).collect() });

@@ -212,7 +212,14 @@ impl<D: Disk> Node<D> {
     pub(super) fn clocks(&self) -> Clock {
         let Now { wall_ms: wall, elapsed_ms: node } = self.clock.read(self.machine);
         let doubt = self.clock.doubt();
-        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back: self.held_back() }
+        let held_back = self.held_back();
+        let peers_apart = self.peers_apart();
+        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back, peers_apart }
+    }
+
+    fn peers_apart(&self) -> u64 {
+        let ahead = self.mesh.links().filter_map(|(_, link)| link.clock_ahead_ms);
+        ahead.filter(|ahead| ahead.unsigned_abs() > DRIFT_MAX_MS).count() as u64
     }
 
     /// Messages of this node that peers hold back.

@@ -95,6 +95,7 @@ fn without_key(did: &Did, state: PeerState) -> Peer {
         topics: None,
         logs_from: None,
         logs_to: None,
+        clock_ahead_ms: None,
     }
 }
 
@@ -127,6 +128,7 @@ impl<D: Disk> Node<D> {
             peer.topics = Some(link.shared.union(link.serves).count() as u64);
             peer.logs_from = Some(link.wants as u64);
             peer.logs_to = Some(link.cursors as u64);
+            peer.clock_ahead_ms = Some(link.clock_ahead_ms);
         }
         list
     }

@@ -32,6 +32,24 @@ pub(crate) fn doubt(doubt: ClockDoubt) -> String {
     )
 }
 
+/// Two clocks that differ by less are in step: a time needs a while to reach the other node.
+const IN_STEP_MS: u64 = 2000;
+
+/// How far the clock of a peer is ahead of this node's.
+pub(crate) fn ahead(ms: i64) -> String {
+    match ms.unsigned_abs() {
+        ..IN_STEP_MS => "in step".into(),
+        off if ms < 0 => format!("-{}", about(off)),
+        off => format!("+{}", about(off)),
+    }
+}
+
+/// How many peers have another time than this node, if any.
+pub(crate) fn apart(peers: u64) -> Option<String> {
+    let peers = (peers > 0).then(|| counted(peers, "peer"))?;
+    Some(format!("The clock of {peers} differs by more than a minute: icnctl peer list"))
+}
+
 /// A duration to the nearest second: both clocks are read one after the other.
 fn about(ms: u64) -> String {
     duration(ms.saturating_add(500) / 1000 * 1000)

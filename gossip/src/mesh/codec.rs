@@ -153,6 +153,10 @@ impl Message {
                 put_list(&mut out, list, |out, genesis| put_bytes(out, &genesis.encode()));
                 14
             }
+            Self::Clock(wall_ms) => {
+                put_varint(&mut out, *wall_ms);
+                16
+            }
         };
         (kind, out.into())
     }
@@ -194,6 +198,7 @@ impl Message {
             13 => reader.array().map(Tag).map(Self::Find),
             14 => Self::read_found(reader),
             15 => Self::read_held(reader),
+            16 => varint(reader).map(Self::Clock),
             _ => return None,
         })
     }

@@ -65,6 +65,9 @@ pub(super) struct Link {
     pub(super) checking_evidence: bool,
     /// The epoch of an entry of this node that the peer reports as ahead, how far, and when.
     pub(super) holds_back: Option<(u64, u64, u64)>,
+    /// The last wall time that the peer sent and when it arrived, and when this node sends its own again.
+    pub(super) clock: Option<(u64, u64)>,
+    pub(super) clock_due_ms: u64,
     /// Logs for which the peer was sent a dispute, and those for which it was sent a proof.
     pub(super) disputed: BTreeSet<LogKey>,
     pub(super) proved: BTreeSet<LogKey>,
@@ -243,6 +246,8 @@ impl Link {
             evidence: VecDeque::new(),
             checking_evidence: false,
             holds_back: None,
+            clock: None,
+            clock_due_ms: now_ms,
             disputed: BTreeSet::new(),
             proved: BTreeSet::new(),
             persisted_ms: None,

@@ -87,6 +87,8 @@ pub enum Message {
         /// [`FOUND_MAX`](crate::limits::FOUND_MAX).
         list: Vec<Genesis>,
     },
+    /// Carries the wall time of the sender, in ms since 1970.
+    Clock(u64),
 }
 
 /// A subscription, as a peer announces it.

@@ -168,6 +168,9 @@ impl Mesh {
         if link.in_flight >= IN_FLIGHT_BYTES_MAX {
             return None;
         }
+        if link.is_clock_due(self.now_ms) && link.outbound_budget.take(self.now_ms) {
+            return Some(link.next_clock(self.now_ms, self.wall_ms));
+        }
         if !link.wanting.outgoing.is_empty() {
             let count = link.wanting.outgoing.len().min(WANTS_PER_MESSAGE);
             return Some(Message::Want(link.wanting.outgoing.drain(..count).collect()));

@@ -41,6 +41,7 @@ impl Mesh {
             let topics = !link.wanting.asking.is_empty() || !link.serving.roots.is_empty();
             topics
                 || link.is_find_due()
+                || link.is_clock_due(now_ms)
                 || !link.serving.held.is_empty()
                 || !link.serving.unoffered.is_empty()
         };

@@ -22,6 +22,9 @@ pub struct LinkView<'a> {
     pub cursors: usize,
     /// Logs that this node receives from the peer.
     pub wants: usize,
+    /// How far the peer's wall clock is ahead of this node's, in ms. It is negative if this node's is ahead,
+    /// and `None` if it is unknown. The peer may send any time.
+    pub clock_ahead_ms: Option<i64>,
     /// Bytes of frames that were not yet handed to the network.
     pub in_flight: usize,
     /// Items of any kind kept in memory for the link.
@@ -38,6 +41,7 @@ impl Mesh {
                 serves: &link.serves,
                 cursors: link.serving.cursors.len(),
                 wants: link.wanting.wants.len(),
+                clock_ahead_ms: self.clock_ahead_ms(link),
                 in_flight: link.in_flight,
                 tracked_items: link.tracked_items(),
             };

@@ -69,6 +69,7 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(more, list)| Message::Interests { more, list }),
         vec(topic(), 0..3).prop_map(Message::Topics),
         tags().prop_map(Message::Find),
+        number().prop_map(Message::Clock),
         (tags(), any::<u64>(), number()).prop_map(|(tag, epoch, ahead_ms)| Message::Held {
             tag,
             epoch,
@@ -123,7 +124,7 @@ proptest! {
     #[test]
     fn every_decodable_message_has_one_encoding(
         message in message(),
-        kind in proptest::option::weighted(0.1, 0..16_u8),
+        kind in proptest::option::weighted(0.1, 0..17_u8),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
         change in 0..4_u8,

@@ -1,5 +1,6 @@
 //! The protocol as a value: one node, and a test that plays its peers.
 
+mod clock;
 mod closing;
 mod codec;
 mod forks;

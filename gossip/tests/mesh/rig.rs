@@ -299,7 +299,7 @@ impl Node {
         sent.retain(|message| match message {
             Message::Interests { list, .. } => !list.is_empty(),
             Message::Found { list, .. } => !list.is_empty(),
-            Message::Stop { .. } => false,
+            Message::Stop { .. } | Message::Clock(_) => false,
             _ => true,
         });
         sent

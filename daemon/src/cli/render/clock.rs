@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Show;
 use crate::control::reply::Clock;
-use crate::text::clock::{doubt, held_back};
+use crate::text::clock::{apart, doubt, held_back};
 use crate::text::moment;
 
 impl Show for Clock {
@@ -13,6 +13,9 @@ impl Show for Clock {
         writeln!(out, "  node's clock  {}", moment(self.node))?;
         if let Some(held) = self.held_back {
             writeln!(out, "{}", held_back(held))?;
+        }
+        if let Some(apart) = apart(self.peers_apart) {
+            writeln!(out, "{apart}")?;
         }
         match self.doubt {
             None => writeln!(out, "The wall clock is not in doubt."),

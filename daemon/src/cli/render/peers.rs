@@ -7,10 +7,12 @@ use crate::cli::documents::ShownPeers;
 use crate::cli::table::Table;
 use crate::control::reply::peers::PeerState;
 use crate::control::reply::{PeerAdded, PeerRemoved};
+use crate::text::clock::ahead;
 
 impl Show for ShownPeers {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut table = Table::new(&["DID", "STATE", "ADDRESS", "TOPICS", "LOGS IN", "LOGS OUT"]);
+        let titles = ["DID", "STATE", "ADDRESS", "TOPICS", "LOGS IN", "LOGS OUT", "CLOCK"];
+        let mut table = Table::new(&titles);
         for peer in &self.peers {
             let state = match peer.state {
                 PeerState::Known => "known",
@@ -20,7 +22,8 @@ impl Show for ShownPeers {
             let address = peer.address.clone().flatten().unwrap_or_else(|| "-".into());
             let count = |count: Option<u64>| count.map_or("-".into(), |count| count.to_string());
             let [topics, from, to] = [peer.topics, peer.logs_from, peer.logs_to].map(count);
-            table.row([peer.did.clone(), state.into(), address, topics, from, to]);
+            let clock = peer.clock_ahead_ms.flatten().map_or("-".into(), ahead);
+            table.row([peer.did.clone(), state.into(), address, topics, from, to, clock]);
         }
         if !table.is_empty() {
             return table.write(out);

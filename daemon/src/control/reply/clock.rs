@@ -16,6 +16,9 @@ pub struct Clock {
     pub doubt: Option<ClockDoubt>,
     /// Messages of this node that peers hold back; null if they hold back none.
     pub held_back: Option<HeldBack>,
+    /// How many connected peers have a wall clock that differs from this node's by more than a minute.
+    #[serde(default)]
+    pub peers_apart: u64,
 }
 
 /// Messages of this node that peers hold back, since their time is more than 10 min ahead.

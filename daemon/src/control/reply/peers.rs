@@ -39,6 +39,14 @@ pub struct Peer {
     /// How many logs the node serves to the peer; absent without a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs_to: Option<u64>,
+    /// How far the peer's wall clock is ahead of this node's, in ms; negative if this node's is ahead. It is
+    /// null until the peer has sent its time, which may be any, and absent without a link.
+    #[serde(
+        default,
+        deserialize_with = "null_is_present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub clock_ahead_ms: Option<Option<i64>>,
 }
 
 /// What a node has of a peer.
@@ -75,8 +83,8 @@ pub struct PeerRemoved {
     pub connected: bool,
 }
 
-fn null_is_present<'de, D: Deserializer<'de>>(
+fn null_is_present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     source: D,
-) -> Result<Option<Option<String>>, D::Error> {
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(source).map(Some)
 }
