@@ -42,6 +42,8 @@ pub struct Record<'a> {
 pub struct Recovery {
     /// The first LSN that is still in the log, 0 for none.
     pub first_lsn: u64,
+    /// When that record was appended: ms since 1970, 0 for none.
+    pub first_ms: u64,
     /// The last LSN of the log, also when its record was dropped since; 0 for none.
     pub last_lsn: u64,
     /// Records passed to the visitor.

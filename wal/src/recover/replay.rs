@@ -151,6 +151,7 @@ impl<D: Disk> Replay<'_, D> {
             };
             if self.scan.recovery.first_lsn == 0 {
                 self.scan.recovery.first_lsn = lsn;
+                self.scan.recovery.first_ms = header.time_ms;
             }
             if lsn > self.after {
                 *self.visited = Visited { last: Some(at), count: self.visited.count + 1 };

@@ -24,14 +24,14 @@ impl<D: Disk> Wal<D> {
     /// drop; nothing was dropped then. [`Error::Io`]; a file that could not be removed is no longer
     /// part of the log, and the next open removes it.
     pub fn drop_through(&self, lsn: Lsn) -> Result<u64, Error> {
-        if droppable(&self.kept.lock(), lsn) == 0 {
+        if droppable(&self.kept.lock(), lsn.get()) == 0 {
             return Ok(0);
         }
         let mut pool = self.pool.lock();
         let manifest_file = pool.manifest_for_drop(&self.disk).map_err(Error::into_no_space)?;
         let dropped: Vec<KeptSegment> = {
             let mut kept = self.kept.lock();
-            let count = droppable(&kept, lsn);
+            let count = droppable(&kept, lsn.get());
             let mut manifest = kept.manifest;
             manifest.oldest = kept.segments[count].number;
             if !planted("removed-before-the-manifest-says-so") {
@@ -46,6 +46,14 @@ impl<D: Disk> Wal<D> {
         }
         pool.restock_manifests(&self.disk)?;
         Ok(count)
+    }
+
+    /// The size of the segments that stay after a [drop](Self::drop_through) through `lsn`, in bytes.
+    /// 0 stands for no drop.
+    #[must_use]
+    pub fn bytes_after(&self, lsn: u64) -> u64 {
+        let kept = self.kept.lock();
+        kept.segments[droppable(&kept, lsn)..].iter().map(|kept| kept.bytes).sum()
     }
 
     /// Prepares the next segment unless one is prepared, so that no append has to.
@@ -127,7 +135,7 @@ impl<D: Disk> Wal<D> {
 }
 
 /// How many of the oldest segments hold no record after `lsn`; never the newest.
-fn droppable(kept: &KeptSegments, lsn: Lsn) -> usize {
+fn droppable(kept: &KeptSegments, lsn: u64) -> usize {
     let newest = kept.segments.len().saturating_sub(1);
-    kept.segments[..newest].iter().take_while(|kept| kept.last_lsn <= lsn.get()).count()
+    kept.segments[..newest].iter().take_while(|kept| kept.last_lsn <= lsn).count()
 }

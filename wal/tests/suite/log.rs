@@ -64,8 +64,12 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
     }
     let segments = wal.stats().segments;
     assert!(segments >= 4, "{segments}");
+    let stays = wal.bytes_after(60);
+    assert_eq!(wal.bytes_after(0), wal.stats().size_bytes);
+    assert!(stays < wal.bytes_after(0), "{stays}");
     let dropped = wal.drop_through(Lsn::new(60).expect("lsn")).expect("drop");
     assert!(dropped >= 2, "{dropped}");
+    assert_eq!(wal.stats().size_bytes, stays);
     drop(wal);
     assert!(matches!(open(dir.path(), ReplayFrom::Beginning), Err(Error::Missing { .. })));
     let (wal, _, records) =

@@ -24,7 +24,7 @@ fn log() -> SimDisk {
     for _ in 0..2 {
         let wal = open(&disk);
         for _ in 0..3 {
-            wal.commit(0, &["record"]).expect("commit");
+            wal.commit(7, &["record"]).expect("commit");
         }
     }
     let disk = disk.kill();
@@ -40,6 +40,7 @@ fn log() -> SimDisk {
 fn the_recovery_report_is_exact() {
     let wanted = Recovery {
         first_lsn: 1,
+        first_ms: 7,
         last_lsn: 5,
         replayed: 5,
         segments: 2,
@@ -65,8 +66,8 @@ fn segments_are_listed_with_exact_contents() {
         last_lsn: 3,
         records: 3,
         record_bytes: 3 * 6,
-        first_ms: 0,
-        last_ms: 0,
+        first_ms: 7,
+        last_ms: 7,
         bytes: SEGMENT_BYTES,
         used_bytes: 512 + 3 * frame,
         torn_bytes: 0,
