@@ -81,7 +81,7 @@ fn main() -> Measured<()> {
     // The peak is counted from here.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = resident("VmRSS:")?;
-    let image = store.image(1).ok_or("an empty state")?;
+    let image = store.image(1, 1).ok_or("an empty state")?;
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
     let start = std::time::Instant::now();
     let saved = store.compactor().save(image)?;

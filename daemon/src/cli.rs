@@ -296,7 +296,7 @@ fn from_files(directory: &Path, request: &Request) -> Reply {
         Request::Identity => Ok(describe::identity(&keyfile::read(directory)?.card).into()),
         Request::SnapshotList => {
             let retention = offline::config(directory)?.policy.retention;
-            let window = icn_snapshot::restore_window(&disk)?;
+            let window = describe::window(&icn_snapshot::restore_window(&disk, retention)?);
             Ok(describe::snapshots(&icn_snapshot::list(&disk, retention)?, window).into())
         }
         Request::Digest { lsn } => {

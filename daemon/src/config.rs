@@ -21,7 +21,10 @@ const FILE_NAME: &str = "icn.toml";
 /// The allowed range of `silence_seconds`.
 const SILENCE_SECONDS: RangeInclusive<u64> = 3..=600;
 
-const HOUR_MS: u64 = 60 * 60 * 1000;
+pub(crate) const HOUR_MS: u64 = 60 * 60 * 1000;
+
+/// The restore window takes at most one part in so many of its file system.
+const WINDOW_SHARE: u64 = 10;
 
 /// The flags of `icnd`.
 #[derive(Args, Clone, Debug, Default)]
@@ -132,9 +135,10 @@ impl Config {
         let SnapshotSection { interval_seconds, records, log_mib, keep, keep_hours, keep_mib } =
             file.snapshot;
         retention.keep = keep.unwrap_or(retention.keep);
-        retention.age_ms =
-            keep_hours.map_or(retention.age_ms, |hours| hours.saturating_mul(HOUR_MS));
-        retention.bytes = keep_mib.map_or(retention.bytes, |mib| mib.saturating_mul(1 << 20));
+        retention.window_ms =
+            keep_hours.map_or(retention.window_ms, |hours| hours.saturating_mul(HOUR_MS));
+        retention.window_bytes =
+            keep_mib.map_or_else(|| window_bytes(&data_dir), |mib| mib.saturating_mul(1 << 20));
         if retention.keep < Retention::KEEP_MIN {
             let why = format!(
                 "[snapshot] keep is {}; with fewer than {} a damaged one would leave none to start from",
@@ -180,6 +184,19 @@ impl Config {
             network: icn_net::network_id(network),
             policy: Policy { due, retention },
         })
+    }
+}
+
+/// What the restore window may take by default: a share of the file system that holds `directory`, or will
+/// hold it.
+fn window_bytes(directory: &Path) -> u64 {
+    let most = Retention::default().window_bytes;
+    let Ok(directory) = std::path::absolute(directory) else { return most };
+    // A new node has no directory yet.
+    let file_system = directory.ancestors().find_map(|path| rustix::fs::statvfs(path).ok());
+    match file_system.map_or(0, |found| found.f_frsize.saturating_mul(found.f_blocks)) {
+        0 => most,
+        bytes => (bytes / WINDOW_SHARE).min(most),
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod clock;
 pub(crate) mod status;
 pub(crate) mod topics;
+pub(crate) mod window;
 
 /// `1 record`, `2 records`.
 #[must_use]

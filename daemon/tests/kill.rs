@@ -150,5 +150,7 @@ fn fifty_kills_under_load_lose_and_repeat_no_message() {
     let verified = house.get(&["wal", "verify"]);
     assert_eq!(verified["last_lsn"], house.get(&["status"])["wal"]["last_lsn"]);
     let snapshots = house.get(&["snapshot", "list"]);
-    assert_eq!(snapshots["snapshots"].as_array().map(Vec::len), Some(3), "{snapshots}");
+    // The newest three, and the first one of the hour.
+    assert_eq!(snapshots["snapshots"].as_array().map(Vec::len), Some(4), "{snapshots}");
+    assert_eq!(snapshots["window"]["first"], 1, "{snapshots}");
 }

@@ -41,7 +41,7 @@ pub fn snapshot() -> (SimDisk, String) {
         for number in 0..40 {
             store.commit(1, number).expect("commit");
         }
-        let image = store.image(1).expect("an image");
+        let image = store.image(1, 1).expect("an image");
         store.compactor().save(image).expect("save");
         drop(store);
         disk.fork()

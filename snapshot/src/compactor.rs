@@ -12,6 +12,7 @@ use crate::image::Image;
 use crate::integrity::Integrity;
 use crate::machine::StateMachine;
 use crate::point_in_time::PointInTime;
+use crate::restore_window::RestoreWindow;
 use crate::retention::Decision;
 use crate::snapshot::Snapshot;
 use crate::snapshots::{Listing, Snapshots};
@@ -86,10 +87,12 @@ impl<D: Disk> Compactor<D> {
         self.listing.lock().snapshots.clone()
     }
 
-    /// The first LSN of the restore window. Never waits for the disk.
+    /// The restore window. Never waits for the disk.
     #[must_use]
-    pub fn window_start(&self) -> u64 {
-        self.listing.lock().window_start
+    pub fn window(&self) -> RestoreWindow {
+        let window = self.listing.lock().window;
+        let log = self.wal.stats();
+        window.with_log(log.last_lsn, log.size_bytes)
     }
 
     /// Reads a snapshot to its end, from the disk and not from the page cache, and decodes it. While records
@@ -137,7 +140,7 @@ impl<D: Disk> Compactor<D> {
     /// What [`prune`](Self::prune) would decide about each snapshot now, oldest first. Changes nothing.
     #[must_use]
     pub fn plan(&self) -> Vec<Decision> {
-        self.snapshots.lock().plan()
+        self.snapshots.lock().plan(&self.wal)
     }
 
     /// Retires the snapshots that the retention policy does not keep, and removes the files of those retired
@@ -189,9 +192,9 @@ impl<D: Disk> Compactor<D> {
             // A second copy, even where a snapshot holds the state already. Until the next snapshot every
             // recovery needs this state, and one damaged file must not make the store unrecoverable.
             _ => {
-                let first = self.window_start();
+                let first = self.window().first;
                 let last = past.lsn;
-                let image = past.into_image(present.created_ms);
+                let image = past.into_image(present.created_ms, present.ran_ms);
                 let outside = || Error::OutsideWindow { wanted: at, first, last };
                 self.save(image.ok_or_else(outside)?)?.id
             }

@@ -12,6 +12,7 @@ pub struct Image<S> {
     pub(crate) lsn: u64,
     pub(crate) timeline: u64,
     pub(crate) created_ms: u64,
+    pub(crate) ran_ms: u64,
     /// `None` while the last record may still be in flight: its time on the disk is that of the last record
     /// of its group.
     pub(crate) time_ms: Option<u64>,
@@ -31,6 +32,7 @@ impl<S> Image<S> {
             lsn: 0,
             timeline: 0,
             created_ms,
+            ran_ms: 0,
             time_ms: Some(0),
             origin: Origin::Imported,
             pinned: true,

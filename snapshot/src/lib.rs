@@ -70,8 +70,9 @@
 //! # Recovery
 //!
 //! A recovery reads the newest snapshot that can be used and applies every record after it. It passes over a
-//! damaged snapshot for an older one, which costs time and nothing else. For that, the log is kept back to
-//! the oldest of the three newest whole snapshots ([`Retention::keep`]), and all of it while there are fewer.
+//! damaged snapshot for an older one, which costs time and nothing else. For that, the log is kept back to the
+//! oldest of the three newest whole snapshots at least ([`Retention::keep`]). While there are fewer, all of it
+//! is kept.
 //!
 //! A snapshot of a newer version is refused ([`Error::Newer`]): falling back to an older one would hide it.
 //! [`Due`] bounds how long a replay takes, by the log bytes, records and time between two snapshots.
@@ -94,12 +95,22 @@
 //!
 //! # Retention and the restore window
 //!
-//! [`Retention`] keeps a number of the newest whole snapshots, and more of them within limits of age and
-//! size. The newest whole snapshot, a pinned one, and one that a RESTORE record in the log needs are never
-//! removed. [`Compactor::plan`] gives the reason for each.
+//! [`Retention`] keeps a number of the newest whole snapshots, and a restore window: by default a day of
+//! history. The newest whole snapshot, a pinned one, and one that a RESTORE record in the log needs are never
+//! removed. [`Compactor::plan`] gives the reason for each:
 //!
-//! The [restore window](restore_window) begins at the oldest snapshot kept by number and age. Every state
-//! from there on can be read with [`state_at`], by LSN, by time or by snapshot ([`PointInTime`]). That takes no
+//! | snapshot | kept |
+//! |---|---|
+//! | one of the newest [`keep`](Retention::keep) whole ones | always |
+//! | the newest that is at least [`window_ms`](Retention::window_ms) old | as the one that the window begins with; while there is none, the window begins as early as it can |
+//! | between these | at most one in each 24th of the window, to shorten replays; fewer with little room |
+//! | older than the window | no, unless it is pinned or a RESTORE record needs it |
+//!
+//! When the window, its log included, takes more than [`window_bytes`](Retention::window_bytes), it begins
+//! later. Age is the running time of the caller ([`Store::image`]), so neither a wall clock nor the number of
+//! snapshots shortens the window.
+//!
+//! Every state of the [restore window](restore_window) can be read with [`state_at`], by LSN, by time or by snapshot ([`PointInTime`]). That takes no
 //! lock and changes nothing, so it may run while another process owns the store. A pinned snapshot older than
 //! the window is a restore point: one state, for which no log is kept.
 //!
@@ -128,10 +139,11 @@
 //! # let dir = std::env::temp_dir().join(format!("icn-snapshot-back-{}", std::process::id()));
 //! # let (mut counter, _) = Store::<Counter, _>::open(&FsDisk::create(&dir)?, Policy::default())?;
 //! # let now_ms = 0;
+//! # let ran_ms = 0;
 //! # let random = 1;
 //! let (before, ()) = counter.commit(now_ms, 5)?;
 //! counter.commit(now_ms, 90)?; // a mistake
-//! if let Some(present) = counter.image(now_ms) {
+//! if let Some(present) = counter.image(now_ms, ran_ms) {
 //!     // On another thread, in a real program.
 //!     let target = counter.compactor().prepare_restore(PointInTime::Lsn(before), present)?;
 //!     let undo = target.undo(); // the snapshot with the 95
@@ -245,9 +257,9 @@ pub use origin::Origin;
 pub use point_in_time::PointInTime;
 pub use policy::{Due, Policy, Retention};
 pub use record::LogRecord;
-pub use restore_window::{RestoreWindow, restore_window};
+pub use restore_window::RestoreWindow;
 pub use retention::{Decision, RetentionReason};
 pub use snapshot::Snapshot;
-pub use snapshots::list;
+pub use snapshots::{list, restore_window};
 pub use state_at::{StateAt, state_at};
 pub use store::{Recovery, Store};

@@ -32,6 +32,10 @@ pub(crate) struct ManifestEntry {
     pub(crate) restored_at: u64,
     /// The LSN of the RESTORE record that this snapshot undoes, 0 for none.
     pub(crate) undoes: u64,
+    /// How long the caller had run when it was taken, over all its lives, in ms. 0 in an entry of a build
+    /// that did not measure it, and in one of a rebuilt list.
+    #[serde(default)]
+    pub(crate) ran_ms: u64,
 }
 
 impl ManifestEntry {
@@ -51,6 +55,9 @@ pub(crate) struct Manifest {
     pub(crate) entries: Vec<ManifestEntry>,
     /// LSN and generation of retired snapshots, whose files are removed in the next cycle.
     pub(crate) retired: Vec<(u64, u64)>,
+    /// Whether the restore window is shorter than it should be, since it had no room.
+    #[serde(default)]
+    pub(crate) is_shortened: bool,
 }
 
 impl Manifest {
@@ -98,4 +105,23 @@ fn decode(bytes: &[u8]) -> Option<Manifest> {
     let mut rest = bytes;
     let manifest = rmp_serde::from_read(&mut rest).ok()?;
     rest.is_empty().then_some(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_of_a_build_without_running_times_is_read() {
+        type OldEntry = (u64, u64, u64, u64, u64, u64, Integrity, Origin, bool, Labels, u64, u64);
+        let labels = Labels::default();
+        let entry: OldEntry =
+            (4, 2, 0, 10, 5, 6, Integrity::Whole, Origin::Taken, true, labels, 7, 8);
+        let old = (StoreId::default(), 3_u64, 1_u64, vec![entry], vec![(3_u64, 1_u64)]);
+        let bytes = rmp_serde::to_vec(&old).expect("msgpack");
+        let manifest = decode(&bytes).expect("a manifest");
+        assert_eq!((manifest.log_after, manifest.is_shortened), (1, false));
+        let entry = &manifest.entries[0];
+        assert_eq!((entry.lsn, entry.undoes, entry.ran_ms), (4, 8, 0));
+    }
 }

@@ -32,12 +32,12 @@ pub struct Retention {
     /// How many of the newest whole snapshots are always kept. Default 3; less than
     /// [`KEEP_MIN`](Self::KEEP_MIN) counts as [`KEEP_MIN`](Self::KEEP_MIN).
     pub keep: usize,
-    /// A snapshot above that number is kept while it is at most so many milliseconds older than the newest,
-    /// by the log's time. Default 0: none is kept.
-    pub age_ms: u64,
-    /// A snapshot above that number is kept while it and all newer ones together have at most so many bytes.
-    /// Default: no limit.
-    pub bytes: u64,
+    /// How far the restore window reaches back, in ms of the caller's running time. Default 24 h; with 0 it
+    /// holds the newest [`keep`](Self::keep) only.
+    pub window_ms: u64,
+    /// What the restore window may take, in bytes: its snapshots, and the log from the oldest of them on.
+    /// Default 10 GiB. Without room it shortens, to the newest [`keep`](Self::keep) at the least.
+    pub window_bytes: u64,
 }
 
 impl Retention {
@@ -51,6 +51,6 @@ impl Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { keep: 3, age_ms: 0, bytes: u64::MAX }
+        Self { keep: 3, window_ms: 24 * 60 * 60 * 1000, window_bytes: 10 << 30 }
     }
 }

@@ -1,7 +1,12 @@
-//! Which snapshots are kept, and why: the one place that decides it.
+//! Which snapshots and how much of the log are kept, and why: the one place that decides it.
+
+mod window;
 
 use std::fmt;
 
+use icn_wal::Lsn;
+
+use self::window::Window;
 use crate::id::SnapshotId;
 use crate::integrity::Integrity;
 use crate::manifest::{Manifest, ManifestEntry};
@@ -15,8 +20,10 @@ pub enum RetentionReason {
     Newest,
     /// Kept: one of the newest whole snapshots, so many of which are always kept.
     Floor(usize),
-    /// Kept: within the age limit and the size limit.
-    WithinLimits,
+    /// Kept: the restore window begins with it.
+    OpensWindow,
+    /// Kept: it shortens replays within the restore window.
+    ShortensReplays,
     /// Kept: pinned.
     Pinned,
     /// Kept: the log may be replayed over the RESTORE record at this LSN, which names the snapshot.
@@ -27,12 +34,12 @@ pub enum RetentionReason {
     Damaged,
     /// Kept: not verified yet.
     Unchecked,
-    /// Retired: enough newer snapshots are whole, and there is no age limit to keep more.
-    Superseded,
-    /// Retired: beyond the age limit.
-    TooOld,
-    /// Retired: together with the newer ones it is beyond the size limit.
-    OverSize,
+    /// Retired: another one, taken shortly before it, shortens the same replays.
+    Crowded,
+    /// Retired: older than the restore window.
+    BeforeWindow,
+    /// Retired: with it, the restore window would take more bytes than it may.
+    NoRoom,
     /// Retired: damaged, while enough snapshots are whole.
     Expendable,
     /// Retired: no restore needs the state that was saved for it.
@@ -45,13 +52,13 @@ impl RetentionReason {
     pub fn stays(self) -> bool {
         !matches!(
             self,
-            Self::Superseded | Self::TooOld | Self::OverSize | Self::Expendable | Self::NotNeeded
+            Self::Crowded | Self::BeforeWindow | Self::NoRoom | Self::Expendable | Self::NotNeeded
         )
     }
 
-    /// Whether the log is kept back to the snapshot.
+    /// Whether the snapshot is kept for the restore window, and takes some of its bytes.
     pub(crate) fn spans_the_window(self) -> bool {
-        matches!(self, Self::Newest | Self::Floor(_) | Self::WithinLimits)
+        matches!(self, Self::Newest | Self::Floor(_) | Self::OpensWindow | Self::ShortensReplays)
     }
 }
 
@@ -60,15 +67,16 @@ impl fmt::Display for RetentionReason {
         match self {
             Self::Newest => f.write_str("newest"),
             Self::Floor(keep) => write!(f, "one of the newest {keep}"),
-            Self::WithinLimits => f.write_str("young enough"),
+            Self::OpensWindow => f.write_str("the restore window begins with it"),
+            Self::ShortensReplays => f.write_str("shortens replays in the restore window"),
             Self::Pinned => f.write_str("pinned"),
             Self::RestoredAt(lsn) => write!(f, "the restore at #{lsn} needs it"),
             Self::Undoes(lsn) => write!(f, "undoes the restore at #{lsn}"),
             Self::Damaged => f.write_str("damaged, kept to be looked at"),
             Self::Unchecked => f.write_str("not checked yet"),
-            Self::Superseded => f.write_str("newer ones have taken its place"),
-            Self::TooOld => f.write_str("older than the age limit"),
-            Self::OverSize => f.write_str("beyond the size limit"),
+            Self::Crowded => f.write_str("one taken shortly before it stays"),
+            Self::BeforeWindow => f.write_str("older than the restore window"),
+            Self::NoRoom => f.write_str("the restore window has no room for it"),
             Self::Expendable => f.write_str("damaged, and there are whole ones enough"),
             Self::NotNeeded => f.write_str("no restore needs it any more"),
         }
@@ -86,53 +94,47 @@ pub struct Decision {
     pub reason: RetentionReason,
 }
 
-/// Decides about each snapshot, in the order of the list.
-pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> {
+/// What is kept.
+pub(crate) struct Plan {
+    /// The decision about each snapshot, in the order of the list.
+    pub(crate) decisions: Vec<Decision>,
+    /// The LSN up to which no state of the restore window needs the log. `None` while all of it is needed.
+    pub(crate) log_after: Option<Lsn>,
+    /// Whether the restore window is shorter than it should be, since it had no room.
+    pub(crate) is_shortened: bool,
+}
+
+/// Decides what is kept. `log_bytes` gives the size of the log after an LSN.
+pub(crate) fn plan(
+    manifest: &Manifest,
+    retention: &Retention,
+    log_bytes: impl Fn(u64) -> u64,
+) -> Plan {
     let entries = &manifest.entries;
     let keep = retention.floor();
-    let counts = |entry: &&ManifestEntry| {
-        entry.integrity == Integrity::Whole && entry.origin == Origin::Taken
-    };
-    let whole = entries.iter().filter(counts).count();
-    let newest_ms = entries.iter().filter(counts).map(|entry| entry.time_ms).max().unwrap_or(0);
+    let whole: Vec<&ManifestEntry> = entries.iter().filter(|entry| counts(entry)).collect();
+    let (above, floor) = whole.split_at(whole.len().saturating_sub(keep));
+    let window = Window::plan(retention, above, floor, manifest.log_after, log_bytes);
+    let enough = floor.len() == keep;
     let last_restore = entries.iter().map(|entry| entry.undoes).max().unwrap_or(0);
 
-    let mut rank = 0;
-    let mut bytes = 0_u64;
-    let mut full = false;
-    let mut by_rules: Vec<RetentionReason> = Vec::with_capacity(entries.len());
-    for entry in entries.iter().rev() {
-        by_rules.push(if !counts(&entry) {
-            match (entry.integrity, entry.origin) {
-                (Integrity::Damaged, _) if whole < keep => RetentionReason::Damaged,
-                (Integrity::Damaged, _) => RetentionReason::Expendable,
-                (Integrity::Unchecked, _) => RetentionReason::Unchecked,
-                (Integrity::Whole, _) => RetentionReason::NotNeeded,
+    let floor_reasons = (1..=floor.len()).rev().map(|rank| match rank {
+        1 => RetentionReason::Newest,
+        _ => RetentionReason::Floor(keep),
+    });
+    let mut whole_reasons = window.reasons.into_iter().chain(floor_reasons);
+    let mut decide = |entry: &ManifestEntry| {
+        let by_rules = match (entry.integrity, entry.origin) {
+            (Integrity::Damaged, _) if !enough => RetentionReason::Damaged,
+            (Integrity::Damaged, _) => RetentionReason::Expendable,
+            (Integrity::Unchecked, _) => RetentionReason::Unchecked,
+            (Integrity::Whole, Origin::Taken) => {
+                whole_reasons.next().unwrap_or(RetentionReason::Newest)
             }
-        } else {
-            rank += 1;
-            bytes = bytes.saturating_add(entry.bytes);
-            if rank == 1 {
-                RetentionReason::Newest
-            } else if rank <= keep {
-                RetentionReason::Floor(keep)
-            } else if retention.age_ms == 0 {
-                RetentionReason::Superseded
-            } else if newest_ms.saturating_sub(entry.time_ms) > retention.age_ms {
-                RetentionReason::TooOld
-            } else {
-                // Once a snapshot exceeds the size, all older ones are retired too, however small: keeping
-                // one would leave a hole in the window.
-                full |= bytes > retention.bytes;
-                if full { RetentionReason::OverSize } else { RetentionReason::WithinLimits }
-            }
-        });
-    }
-    by_rules.reverse();
-
-    let decide = |(entry, reason): (&ManifestEntry, RetentionReason)| {
-        let reason = if reason.spans_the_window() {
-            reason
+            (Integrity::Whole, _) => RetentionReason::NotNeeded,
+        };
+        let reason = if by_rules.spans_the_window() {
+            by_rules
         } else if manifest.may_replay(entry.restored_at) {
             RetentionReason::RestoredAt(entry.restored_at)
         } else if entry.undoes > 0 && entry.undoes == last_restore {
@@ -140,11 +142,25 @@ pub(crate) fn plan(manifest: &Manifest, retention: &Retention) -> Vec<Decision> 
         } else if entry.pinned {
             RetentionReason::Pinned
         } else {
-            reason
+            by_rules
         };
         Decision { id: entry.id(), bytes: entry.bytes, reason }
     };
-    entries.iter().zip(by_rules).map(decide).collect()
+    // Only the log can rebuild a damaged snapshot that a RESTORE record in the window names.
+    let irreplaceable = |entry: &ManifestEntry| {
+        entry.integrity == Integrity::Damaged && entry.restored_at > window.first
+    };
+    let may_go = enough && !entries.iter().any(irreplaceable);
+    Plan {
+        decisions: entries.iter().map(&mut decide).collect(),
+        log_after: Lsn::new(window.first).filter(|_| may_go),
+        is_shortened: window.is_shortened.filter(|_| enough).unwrap_or(manifest.is_shortened),
+    }
+}
+
+/// Whether a snapshot counts towards the floor, and may open the restore window.
+fn counts(entry: &ManifestEntry) -> bool {
+    entry.integrity == Integrity::Whole && entry.origin == Origin::Taken
 }
 
 #[cfg(test)]
@@ -158,23 +174,24 @@ mod tests {
         retention: &Retention,
     ) -> Vec<RetentionReason> {
         let mut manifest = Manifest::default();
-        for (lsn, &(time_ms, integrity, origin)) in (1..).zip(entries) {
+        for (lsn, &(ran_ms, integrity, origin)) in (1..).zip(entries) {
             manifest.insert(ManifestEntry {
                 lsn,
                 generation: lsn,
                 timeline: 0,
                 bytes: 10,
                 created_ms: 0,
-                time_ms,
+                time_ms: 0,
                 integrity,
                 origin,
                 pinned: false,
                 labels: Labels::default(),
                 restored_at: 0,
                 undoes: 0,
+                ran_ms,
             });
         }
-        plan(&manifest, retention).iter().map(|decision| decision.reason).collect()
+        plan(&manifest, retention, |_| 0).decisions.iter().map(|decision| decision.reason).collect()
     }
 
     #[test]
@@ -205,15 +222,5 @@ mod tests {
         let expected =
             [RetentionReason::Newest, RetentionReason::Unchecked, not_needed, not_needed];
         assert_eq!(reasons(&entries, &Retention::default()), expected);
-    }
-
-    #[test]
-    fn a_snapshot_exactly_as_old_as_the_limit_is_kept() {
-        let retention = Retention { keep: 2, age_ms: 100, bytes: u64::MAX };
-        let entries = [799, 800, 801, 850, 900].map(|time| (time, Integrity::Whole, Origin::Taken));
-        let young = RetentionReason::WithinLimits;
-        let floor = RetentionReason::Floor(2);
-        let expected = [RetentionReason::TooOld, young, young, floor, RetentionReason::Newest];
-        assert_eq!(reasons(&entries, &retention), expected);
     }
 }

@@ -3,10 +3,11 @@
 mod reader;
 mod rebuild;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use icn_wal::disk::Disk;
-use icn_wal::{Lsn, StoreId, Wal};
+use icn_wal::{Lsn, ReplayFrom, StoreId, Wal};
 use parking_lot::Mutex;
 
 pub(crate) use self::reader::SnapshotReader;
@@ -15,11 +16,13 @@ use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded};
 use crate::id::SnapshotId;
 use crate::integrity::Integrity;
+use crate::log_directory::log_directory;
 use crate::machine::StateMachine;
 use crate::manifest::{Manifest, ManifestEntry};
 use crate::origin::Origin;
 use crate::policy::Retention;
-use crate::retention::{Decision, RetentionReason, plan};
+use crate::restore_window::RestoreWindow;
+use crate::retention::{Decision, Plan, RetentionReason, plan};
 use crate::snapshot::Snapshot;
 use crate::unpublished::Unpublished;
 
@@ -35,11 +38,25 @@ pub fn list<D: Disk>(disk: &D, retention: Retention) -> Result<Vec<Snapshot>, Er
     Ok(Snapshots::open(disk, retention)?.list())
 }
 
+/// The restore window of the store on `disk`, kept by this policy. Takes no lock and changes nothing.
+///
+/// # Errors
+/// Those of [`icn_wal::read`]; [`Error::Io`] when the snapshot directory cannot be read.
+pub fn restore_window<D: Disk>(disk: &D, retention: Retention) -> Result<RestoreWindow, Error> {
+    let mut snapshots = Snapshots::open(disk, retention)?;
+    let every = |_: icn_wal::Record<'_>| ControlFlow::Continue(());
+    let log = icn_wal::read(&log_directory(disk)?, ReplayFrom::Oldest, every)?;
+    snapshots.set_first_ms(log.first_ms);
+    Ok(snapshots.window().with_log(log.last_lsn, log.bytes))
+}
+
 /// The snapshot directory and its manifest.
 pub(crate) struct Snapshots<D: Disk> {
     disk: D,
     manifest: Manifest,
     retention: Retention,
+    /// The time of the first record in the log, ms since 1970, 0 for none.
+    first_ms: u64,
     listing: Arc<Mutex<Listing>>,
 }
 
@@ -52,7 +69,7 @@ impl<D: Disk> Snapshots<D> {
             Some(manifest) => manifest,
             None => rebuild(&disk)?,
         };
-        Ok(Self { disk, manifest, retention, listing: Arc::default() })
+        Ok(Self { disk, manifest, retention, first_ms: 0, listing: Arc::default() })
     }
 
     /// Removes unfinished and unlisted files, which a crash leaves. Writes the manifest only if it changes.
@@ -92,13 +109,41 @@ impl<D: Disk> Snapshots<D> {
 
     /// The first LSN of the restore window.
     pub(crate) fn window_start(&self) -> u64 {
-        let log_after = self.manifest.log_after;
-        if log_after == 0 {
-            return 1;
+        match (self.manifest.log_after, self.window_opener()) {
+            (0, _) => 1,
+            (_, Some(entry)) => entry.lsn,
+            (log_after, None) => log_after + 1,
         }
+    }
+
+    /// The oldest usable snapshot that the log continues.
+    fn window_opener(&self) -> Option<&ManifestEntry> {
         let usable = self.newest_first().filter(|entry| entry.integrity != Integrity::Damaged);
-        let lsns = usable.map(|entry| entry.lsn).filter(|lsn| *lsn >= log_after);
-        lsns.min().unwrap_or(log_after + 1)
+        usable.take_while(|entry| entry.lsn >= self.manifest.log_after).last()
+    }
+
+    /// The time of the first record in the log.
+    pub(crate) fn set_first_ms(&mut self, first_ms: u64) {
+        self.first_ms = first_ms;
+        self.update_listing();
+    }
+
+    /// The restore window without the log.
+    pub(crate) fn window(&self) -> RestoreWindow {
+        let first_ms = match (self.manifest.log_after, self.window_opener()) {
+            (0, _) | (_, None) => self.first_ms,
+            (_, Some(entry)) => entry.time_ms,
+        };
+        let kept = self.reasons().into_iter().filter(|kept| kept.reason.spans_the_window());
+        RestoreWindow {
+            first: self.window_start(),
+            last: 0,
+            first_ms,
+            bytes: kept.map(|kept| kept.bytes).sum(),
+            bytes_max: self.retention.window_bytes,
+            wanted_ms: self.retention.window_ms,
+            is_shortened: self.manifest.is_shortened,
+        }
     }
 
     /// A reader of these snapshots for any thread, which needs no lock.
@@ -156,7 +201,7 @@ impl<D: Disk> Snapshots<D> {
         unpublished: Unpublished,
         wal: &Wal<D>,
     ) -> Result<Snapshot, Error> {
-        let Unpublished { name: temporary, header, bytes, pinned, labels } = unpublished;
+        let Unpublished { name: temporary, header, bytes, ran_ms, pinned, labels } = unpublished;
         let Header { id, timeline, created_ms, time_ms, origin, .. } = header;
         let name = id.file_name();
         self.disk.rename(&temporary, &name).on("rename", self.disk.describe(&temporary))?;
@@ -176,25 +221,32 @@ impl<D: Disk> Snapshots<D> {
             labels,
             restored_at,
             undoes: 0,
+            ran_ms,
         });
         self.apply_retention(wal)?;
         self.list().into_iter().find(|kept| kept.id == id).ok_or(Error::NoSuchSnapshot { id })
     }
 
     /// The decision about each snapshot, oldest first. Changes nothing.
-    pub(crate) fn plan(&self) -> Vec<Decision> {
-        plan(&self.manifest, &self.retention)
+    pub(crate) fn plan(&self, wal: &Wal<D>) -> Vec<Decision> {
+        plan(&self.manifest, &self.retention, |lsn| wal.bytes_after(lsn)).decisions
+    }
+
+    /// The decisions without regard to the log's size: one that does not fit was retired before.
+    fn reasons(&self) -> Vec<Decision> {
+        plan(&self.manifest, &self.retention, |_| 0).decisions
     }
 
     /// Retires snapshots as decided, removes the files of those retired before, and drops log. Returns the
     /// decisions.
     pub(crate) fn apply_retention(&mut self, wal: &Wal<D>) -> Result<Vec<Decision>, Error> {
-        let decisions = self.plan();
+        let Plan { decisions, log_after, is_shortened } =
+            plan(&self.manifest, &self.retention, |lsn| wal.bytes_after(lsn));
         let retired = std::mem::take(&mut self.manifest.retired);
         for decision in decisions.iter().filter(|decision| !decision.reason.stays()) {
             self.manifest.retire(decision.id);
         }
-        let log_after = self.log_after(&decisions);
+        self.manifest.is_shortened = is_shortened;
         self.manifest.log_after = self.manifest.log_after.max(log_after.map_or(0, Lsn::get));
         self.write()?;
         for (lsn, generation) in retired {
@@ -205,20 +257,6 @@ impl<D: Disk> Snapshots<D> {
             wal.drop_through(lsn)?;
         }
         Ok(decisions)
-    }
-
-    /// The LSN up to which the log may be dropped: every snapshot of the window covers it. `None` while too
-    /// few snapshots are whole, or while only the log can rebuild a damaged one that a RESTORE record names.
-    fn log_after(&self, decisions: &[Decision]) -> Option<Lsn> {
-        let mut window = decisions.iter().filter(|decision| decision.reason.spans_the_window());
-        let oldest = window.next()?;
-        let enough = 1 + window.count() >= self.retention.floor();
-        let oldest = oldest.id.lsn;
-        let irreplaceable = |entry: &ManifestEntry| {
-            entry.integrity == Integrity::Damaged && entry.restored_at > oldest
-        };
-        let may_go = enough && !self.manifest.entries.iter().any(irreplaceable);
-        if may_go { Lsn::new(oldest) } else { None }
     }
 
     /// All snapshots, oldest first.
@@ -235,7 +273,7 @@ impl<D: Disk> Snapshots<D> {
             labels: entry.labels.clone(),
             kept_because: decision.reason,
         };
-        self.manifest.entries.iter().zip(self.plan()).map(describe).collect()
+        self.manifest.entries.iter().zip(self.reasons()).map(describe).collect()
     }
 
     /// Holds `id` and every other snapshot of its state for as long as the log may be replayed over the
@@ -278,7 +316,7 @@ impl<D: Disk> Snapshots<D> {
     /// Retires `id`, or returns [`Error::Needed`].
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
         let entry = self.manifest.get(id).ok_or(Error::NoSuchSnapshot { id })?;
-        let decisions = self.plan();
+        let decisions = self.reasons();
         let newest =
             |decision: &Decision| decision.id == id && decision.reason == RetentionReason::Newest;
         let why = if decisions.iter().any(newest) {
@@ -301,7 +339,7 @@ impl<D: Disk> Snapshots<D> {
     }
 
     fn update_listing(&self) {
-        let listing = Listing { snapshots: self.list(), window_start: self.window_start() };
+        let listing = Listing { snapshots: self.list(), window: self.window() };
         *self.listing.lock() = listing;
     }
 
@@ -329,5 +367,5 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) snapshots: Vec<Snapshot>,
-    pub(crate) window_start: u64,
+    pub(crate) window: RestoreWindow,
 }

@@ -37,12 +37,13 @@ pub struct StateAt<S> {
 
 impl<S> StateAt<S> {
     /// An image to save as the target of a restore; `None` for the empty state.
-    pub(crate) fn into_image(self, created_ms: u64) -> Option<Image<S>> {
+    pub(crate) fn into_image(self, created_ms: u64, ran_ms: u64) -> Option<Image<S>> {
         Some(Image {
             lsn: Lsn::new(self.lsn)?.get(),
             state: self.state,
             timeline: self.timeline,
             created_ms,
+            ran_ms,
             time_ms: Some(self.time_ms),
             origin: Origin::Target,
             pinned: false,

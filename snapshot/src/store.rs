@@ -95,6 +95,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         };
         replay.check_store(wal.store())?;
         snapshots.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
+        snapshots.set_first_ms(found.first_ms);
         for (id, error) in &passed_over {
             // After an I/O error the snapshot may still be whole.
             if matches!(error, Error::Unusable { .. }) {
@@ -177,7 +178,10 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     }
 
     /// Takes an image of the present state, at the cost of one clone; `None` before the first record.
-    pub fn image(&mut self, now_ms: u64) -> Option<Image<S>> {
+    ///
+    /// `now_ms`, by the wall clock, is for people. `ran_ms` is how long the caller has run, over all its
+    /// lives. The restore window is measured in it: it must be durable and never go back.
+    pub fn image(&mut self, now_ms: u64, ran_ms: u64) -> Option<Image<S>> {
         let lsn = Lsn::new(self.lsn)?.get();
         Some(Image {
             save_guard: Some(self.backlog.image()),
@@ -185,6 +189,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             lsn,
             timeline: self.timeline,
             created_ms: now_ms,
+            ran_ms,
             time_ms: None,
             origin: Origin::Taken,
             pinned: false,
@@ -240,6 +245,9 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
 
     fn append(&mut self, time_ms: u64) -> Result<Lsn, Error> {
         let lsn = *self.wal.append(time_ms, std::slice::from_ref(&self.buffer))?.end();
+        if lsn == Lsn::FIRST {
+            self.compactor.snapshots.lock().set_first_ms(time_ms);
+        }
         self.lsn = lsn.get();
         self.backlog.growth.add(self.buffer.len());
         Ok(lsn)
@@ -279,14 +287,14 @@ mod tests {
         let disk = SimDisk::new(1);
         let (mut store, _) = Store::<Nothing, _>::open(&disk, Policy::default()).expect("open");
         store.commit(1, ()).expect("commit");
-        let image = store.image(1).expect("an image");
+        let image = store.image(1, 1).expect("an image");
         let compactor = store.compactor().clone();
         let id = compactor.save(image).expect("save").id;
         // As while a snapshot is published on a slow disk.
         let lock = compactor.snapshots.lock();
         let (sender, receiver) = channel();
         let reader = compactor.clone();
-        let thread = thread::spawn(move || sender.send((reader.list(), reader.window_start())));
+        let thread = thread::spawn(move || sender.send((reader.list(), reader.window().first)));
         let (listed, start) = receiver.recv_timeout(Duration::from_secs(30)).expect("an answer");
         assert_eq!(listed[0].id, id);
         assert_eq!(start, 1);

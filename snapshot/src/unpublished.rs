@@ -16,6 +16,7 @@ pub(crate) struct Unpublished {
     pub(crate) name: String,
     pub(crate) header: Header,
     pub(crate) bytes: u64,
+    pub(crate) ran_ms: u64,
     pub(crate) pinned: bool,
     pub(crate) labels: Labels,
 }
@@ -32,7 +33,7 @@ impl Unpublished {
         pause: &mut dyn FnMut(),
     ) -> Result<Self, Error> {
         let id = SnapshotId { lsn: image.lsn, generation };
-        let Image { state, timeline, created_ms, origin, pinned, labels, .. } = image;
+        let Image { state, timeline, created_ms, ran_ms, origin, pinned, labels, .. } = image;
         let header = Header { store, id, timeline, created_ms, time_ms, origin };
         let name = format!("{}.tmp", id.file_name());
         let describe = || disk.describe(&name);
@@ -44,6 +45,6 @@ impl Unpublished {
             let why = "the header read back differs from the one written".into();
             return Err(Error::Unusable { file: describe(), why });
         }
-        Ok(Self { name, header, bytes, pinned, labels })
+        Ok(Self { name, header, bytes, ran_ms, pinned, labels })
     }
 }

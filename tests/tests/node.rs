@@ -15,7 +15,7 @@ use serde_json::json;
 /// Small limits, so that a short run takes several snapshots.
 const POLICY: Policy = Policy {
     due: Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX },
-    retention: Retention { keep: 3, age_ms: 0, bytes: u64::MAX },
+    retention: Retention { keep: 3, window_ms: 0, window_bytes: u64::MAX },
 };
 
 fn publish(text: &str) -> Request {
@@ -275,7 +275,7 @@ fn a_snapshot_requested_during_another_is_written_after_it() {
 fn the_scrub_reads_snapshots_in_turn_and_replaces_a_damaged_one() {
     const HOUR_MS: u64 = 60 * 60 * 1000;
     let disk = SimDisk::new(1);
-    let mut sim = SimNode::open(&disk, Policy::default(), 1).expect("open");
+    let mut sim = SimNode::open(&disk, Policy { due: Due::default(), ..POLICY }, 1).expect("open");
     for name in ["a", "b", "c"] {
         let create = json!({ "cmd": "topic_create", "name": name });
         sim.ask(request(create)).expect("a topic");

@@ -12,12 +12,14 @@ use super::Node;
 use crate::control::reply::check::{Check, Level};
 use crate::limits::{self, Limit};
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
+use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 10] = [
+pub const CHECKS: [&str; 11] = [
     "log",
     "snapshot",
+    "window",
     "topics",
     "room",
     "waiting",
@@ -68,6 +70,7 @@ impl<D: Disk> Node<D> {
         let outcomes: [Outcome; CHECKS.len()] = [
             self.check_log(),
             self.check_snapshot(),
+            self.check_window(),
             self.check_topics(),
             self.check_room(),
             self.check_waiting(),
@@ -104,6 +107,13 @@ impl<D: Disk> Node<D> {
             warn(format!("{damaged} damaged; others replace them: icnctl snapshot list"))
         } else {
             Ok("the newest snapshot is recent enough".into())
+        }
+    }
+
+    fn check_window(&self) -> Outcome {
+        match window_warning(&self.window()) {
+            None => Ok("the restore window has room".into()),
+            Some(warning) => warn(warning),
         }
     }
 

@@ -227,6 +227,11 @@ impl<D: Disk> Node<D> {
         let held = self.mesh.held_back(self.state(), self.clock.read(self.machine))?;
         Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
     }
+
+    /// How long the node has run, in ms.
+    pub fn ran_ms(&self) -> u64 {
+        self.machine.elapsed_ms.saturating_sub(self.clock.start_elapsed_ms)
+    }
 }
 
 /// Whether a node may have been down for so long without a confirmation.

@@ -7,6 +7,7 @@ use icn_gossip::{
 use icn_snapshot::{Decision, Integrity, Origin, RestoreWindow, Snapshot, digest};
 
 use super::machine::Machine;
+use crate::config::HOUR_MS;
 use crate::control::reply;
 use crate::control::reply::brief::{AccessBrief, TopicBrief};
 use crate::control::reply::entries::{Entry, Epoch, Payload};
@@ -174,15 +175,20 @@ pub fn snapshot(snapshot: &Snapshot) -> reply::Snapshot {
     }
 }
 
-pub(crate) fn snapshots(snapshots: &[Snapshot], restorable: RestoreWindow) -> reply::Snapshots {
-    reply::Snapshots {
-        snapshots: snapshots.iter().map(snapshot).collect(),
-        window: window(restorable),
-    }
+pub(crate) fn snapshots(snapshots: &[Snapshot], window: kept::Window) -> reply::Snapshots {
+    reply::Snapshots { snapshots: snapshots.iter().map(snapshot).collect(), window }
 }
 
-pub(crate) fn window(RestoreWindow { first, last }: RestoreWindow) -> kept::Window {
-    kept::Window { first, last }
+pub(crate) fn window(window: &RestoreWindow) -> kept::Window {
+    kept::Window {
+        first: window.first,
+        last: window.last,
+        since: window.first_ms,
+        hours_wanted: window.wanted_ms / HOUR_MS,
+        bytes: window.bytes,
+        bytes_max: window.bytes_max,
+        shortened: window.is_shortened,
+    }
 }
 
 pub(crate) fn plan(plan: &[Decision]) -> reply::Plan {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use icn_gossip::{Did, Reject, State};
-use icn_snapshot::{Integrity, RestoreWindow};
+use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
 
 use super::{Node, describe};
 use crate::control::codes;
 use crate::control::reply::entries::Arrival;
 use crate::control::reply::peers::{Peer, PeerState};
+use crate::control::reply::snapshots::Window;
 use crate::control::reply::status::{
     GossipStatus, LastStart, LogStatus, NodeState, NodeStatus, PeerStatus, SnapshotStatus,
 };
@@ -134,8 +135,8 @@ impl<D: Disk> Node<D> {
     }
 
     /// The restore window.
-    fn window(&self) -> RestoreWindow {
-        RestoreWindow { first: self.store.compactor().window_start(), last: self.store.lsn() }
+    pub fn window(&self) -> Window {
+        describe::window(&self.store.compactor().window())
     }
 
     fn status(&self) -> Status {
@@ -197,7 +198,7 @@ impl<D: Disk> Node<D> {
             created: newest.map(|snapshot| snapshot.created_ms),
             kept: snapshots.len() as u64,
             damaged: damaged.count() as u64,
-            window: describe::window(self.window()),
+            window: self.window(),
         }
     }
 }

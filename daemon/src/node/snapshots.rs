@@ -83,7 +83,8 @@ impl<D: Disk> Node<D> {
 
     pub(super) fn draft(&mut self, now: Now) -> Option<Box<Draft>> {
         let counts = self.state().counts();
-        self.store.image(now.wall_ms).map(|image| Box::new(Draft { image, counts }))
+        let ran_ms = self.ran_ms();
+        self.store.image(now.wall_ms, ran_ms).map(|image| Box::new(Draft { image, counts }))
     }
 
     /// Reports the outcome of an [`Effect::Save`](super::Effect::Save), with the reason of a failure. A
@@ -134,7 +135,8 @@ impl<D: Disk> Node<D> {
             }
             Request::SnapshotRestore { to } => {
                 let at = to.at()?;
-                let present = self.store.image(now.wall_ms).ok_or(Reject::Identity)?;
+                let ran_ms = self.ran_ms();
+                let present = self.store.image(now.wall_ms, ran_ms).ok_or(Reject::Identity)?;
                 Work::Restore(at, Box::new(present))
             }
             Request::SnapshotImport { path, dry_run, formerly } => {

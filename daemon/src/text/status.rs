@@ -1,6 +1,6 @@
 //! The rows of `icnctl status` and of the first page.
 
-use super::{bytes, counted, duration};
+use super::{bytes, counted, duration, window};
 use crate::control::reply::Status;
 
 /// Names and texts, in order.
@@ -32,6 +32,7 @@ pub(crate) fn rows(status: &Status, now_ms: u64) -> Vec<(&'static str, String)> 
             ),
         ),
         ("Snapshot", snapshot(status, now_ms)),
+        ("Window", window::reach(&status.snapshot.window, now_ms)),
         ("Last start", last_start(status)),
         ("Peers", counted(status.peers.known, "key")),
     ]

@@ -32,7 +32,7 @@ pub(crate) fn print_resident(keys: u32) -> BoxResult<()> {
     // The peak is counted from here.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let before = resident("VmRSS:")?;
-    let image = store.image(0).ok_or("an empty state")?;
+    let image = store.image(0, 0).ok_or("an empty state")?;
     store.compactor().save(image)?;
     let peak = resident("VmHWM:")?;
     writeln!(std::io::stdout(), "{} {}", before - empty, peak - before)?;

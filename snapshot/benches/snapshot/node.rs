@@ -90,7 +90,7 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
     for round in 0..ROUNDS {
         let (lsn, ()) = store.commit(0, round)?;
         store.wal().wait(lsn)?;
-        let image = store.image(0).ok_or("an empty state")?;
+        let image = store.image(0, 0).ok_or("an empty state")?;
         let start = clock();
         bytes = store.compactor().save(image)?.bytes;
         saves.push(millis(start.elapsed()));

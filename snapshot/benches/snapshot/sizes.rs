@@ -27,7 +27,7 @@ pub(crate) fn print(out: &mut impl Write, directory: &Path) -> BoxResult<()> {
             let (lsn, ()) = store.commit(0, Change::Put(key(round), value(u64::from(round))))?;
             store.wal().wait(lsn)?;
             let start = clock();
-            let image = store.image(0).ok_or("an empty state")?;
+            let image = store.image(0, 0).ok_or("an empty state")?;
             images.push(millis(start.elapsed()) * 1000.0);
             let start = clock();
             bytes = store.compactor().save(image)?.bytes;

@@ -117,7 +117,7 @@ fn with_snapshots(store: &mut Store<Accounts, FsDisk>, keys: u32, batch: u32) ->
         let saving = scope.spawn(move || save(&compactor, &receive));
         let latencies = commits(store, keys, batch, |store| {
             // The cost of the image counts as part of the commit that it delays.
-            if let Some(image) = store.image(0) {
+            if let Some(image) = store.image(0, 0) {
                 let _ = send.try_send(image);
             }
         });

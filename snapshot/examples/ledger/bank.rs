@@ -60,7 +60,8 @@ impl Bank {
         if busy || !self.store.snapshot_due(now_ms, elapsed_ms) {
             return;
         }
-        if let Some(image) = self.store.image(now_ms) {
+        // Earlier lives are not counted here, so history stays for longer than it has to.
+        if let Some(image) = self.store.image(now_ms, elapsed_ms) {
             let compactor = self.store.compactor().clone();
             self.saving = Some(thread::spawn(move || {
                 // Nothing is lost: the log is kept until enough snapshots cover it.

@@ -37,6 +37,7 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
             labels: Labels::default(),
             restored_at: 0,
             undoes: 0,
+            ran_ms: 0,
         });
     }
     let newest = manifest.entries.last().map_or(0, |entry| entry.lsn);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use icn_snapshot::{Error, PointInTime, Policy, Recovery, SnapshotId, StateMachine, Store};
+use icn_snapshot::{
+    Due, Error, PointInTime, Policy, Recovery, Retention, SnapshotId, StateMachine, Store,
+};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 use serde::{Deserialize, Serialize};
@@ -41,18 +43,27 @@ impl StateMachine for Map {
     }
 }
 
+/// Keeps the newest three only, so that a few saves drop the log before them.
+pub(crate) const FLOOR_ONLY: Retention =
+    Retention { keep: 3, window_ms: 0, window_bytes: u64::MAX };
+
 pub(crate) fn open(disk: &SimDisk) -> Result<(Store<Map, SimDisk>, Recovery), Error> {
-    Store::open(disk, Policy::default())
+    Store::open(disk, Policy { due: Due::default(), retention: FLOOR_ONLY })
 }
 
 pub(crate) fn save(store: &mut Store<Map, SimDisk>) -> SnapshotId {
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     store.compactor().save(image).expect("save").id
 }
 
 pub(crate) fn put(store: &mut Store<Map, SimDisk>, key: u8, value: u32) {
     let (lsn, _) = store.commit(1, (key, value)).expect("commit");
     store.wal().wait(lsn).expect("wait");
+}
+
+pub(crate) fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
+    let (lsn, _) = store.commit(time_ms, (1, 1)).expect("commit");
+    store.wal().wait(lsn).expect("durable");
 }
 
 /// Restores the state at `at` as an operator does. Returns the LSN of the RESTORE record.
@@ -62,7 +73,7 @@ pub(crate) fn restore(
     branch: u64,
 ) -> Result<Lsn, Error> {
     let compactor = store.compactor().clone();
-    let present = store.image(5).expect("something is committed");
+    let present = store.image(5, 5).expect("something is committed");
     let target = compactor.prepare_restore(at, present)?;
     store.restore(1, target, branch)
 }

@@ -17,12 +17,12 @@ fn a_snapshot_is_due_counting_from_the_last_saved_one() {
     let mut store = open(&disk);
     (0..2).for_each(|key| put(&mut store, key, 1));
     assert!(store.changed() && !store.snapshot_due(1, 1));
-    drop(store.image(5));
+    drop(store.image(5, 5));
     assert!(store.changed(), "no snapshot holds a dropped image");
     put(&mut store, 2, 1);
     assert!(store.snapshot_due(1, 1), "it is the third record since the last saved snapshot");
 
-    let image = store.image(5).expect("an image");
+    let image = store.image(5, 5).expect("an image");
     assert!(!store.changed() && !store.snapshot_due(5000, 5000), "the save is in flight");
     disk.set_faults(Faults { sync_error_at: Some(disk.syncs() + 1), ..Faults::default() });
     let failed = store.compactor().save(image);
@@ -30,7 +30,7 @@ fn a_snapshot_is_due_counting_from_the_last_saved_one() {
     disk.set_faults(Faults::default());
     assert!(store.changed() && store.snapshot_due(1, 1));
 
-    let present = store.image(5).expect("an image");
+    let present = store.image(5, 5).expect("an image");
     let beyond = PointInTime::Lsn(Lsn::new(400).expect("a number"));
     let failed = store.compactor().prepare_restore(beyond, present);
     assert!(matches!(failed, Err(Error::OutsideWindow { .. })), "{failed:?}");
@@ -51,18 +51,18 @@ fn a_dropped_image_leaves_the_age_of_its_first_record_due() {
     let mut store = open(&SimDisk::new(1));
     put(&mut store, 1, 1);
     assert!(!store.snapshot_due(1, 1), "the age counts from here");
-    let image = store.image(5).expect("an image");
+    let image = store.image(5, 5).expect("an image");
     put(&mut store, 2, 2);
     assert!(!store.snapshot_due(1000, 1000));
     drop(image);
     assert!(store.snapshot_due(1001, 1001), "the first record was seen at 1");
-    drop(store.image(5));
-    let target = store.image(5).and_then(|present| {
+    drop(store.image(5, 5));
+    let target = store.image(5, 5).and_then(|present| {
         let at = PointInTime::Lsn(Lsn::new(1)?);
         store.compactor().prepare_restore(at, present).ok()
     });
     store.restore(1, target.expect("a target"), 1).expect("a restore");
-    drop(store.image(5));
+    drop(store.image(5, 5));
     assert!(store.snapshot_due(1, 1), "every replay needs the snapshot of the restored state");
     save(&mut store);
     assert!(!store.snapshot_due(1, 1));

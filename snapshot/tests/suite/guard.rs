@@ -77,7 +77,7 @@ fn locked_after(then: impl FnOnce(&mut Store<Doors, SimDisk>)) -> (SimDisk, Snap
     lock(&mut store, 3);
     then(&mut store);
     lock(&mut store, 5);
-    let image = store.image(1).expect("an image");
+    let image = store.image(1, 1).expect("an image");
     let id = store.compactor().save(image).expect("save").id;
     drop(store);
     (disk.kill(), id)
@@ -94,12 +94,12 @@ fn a_state_weaker_than_its_summary_is_reported_and_never_restored() {
     let compactor = store.compactor().clone();
     let verified = compactor.verify::<Doors>(id);
     assert!(matches!(&verified, Err(Error::Unusable { why, .. }) if why.contains("3 is open")));
-    let present = store.image(1).expect("an image");
+    let present = store.image(1, 1).expect("an image");
     let target = compactor.prepare_restore(PointInTime::Snapshot(id), present);
     assert!(matches!(target, Err(Error::Unusable { .. })), "{:?}", target.err());
     // Such a build does not write a snapshot either: it would hide the loss.
     lock(&mut store, 7);
-    let image = store.image(1).expect("an image");
+    let image = store.image(1, 1).expect("an image");
     assert!(matches!(compactor.save(image), Err(Error::Unusable { .. })));
     drop((store, compactor));
 
@@ -139,7 +139,7 @@ fn damage_state(disk: &SimDisk, id: SnapshotId) {
 #[test]
 fn the_summary_of_a_damaged_snapshot_reveals_it_in_a_replay_from_an_older_one() {
     let (disk, id) = locked_after(|store| {
-        let image = store.image(1).expect("an image");
+        let image = store.image(1, 1).expect("an image");
         store.compactor().save(image).expect("save");
     });
     damage_state(&disk, id);
@@ -237,7 +237,7 @@ fn live<S: StateMachine<Mutation = u8>>(disk: &SimDisk, ones: &[u8]) -> S {
     for one in ones {
         store.commit(1, *one).expect("commit");
     }
-    let image = store.image(1).expect("an image");
+    let image = store.image(1, 1).expect("an image");
     store.compactor().save(image).expect("save");
     // One more record, which only the log holds.
     let (lsn, _) = store.commit(1, 9).expect("commit");
@@ -262,7 +262,7 @@ fn a_state_of_any_older_schema_is_migrated_step_by_step_and_replaced() {
             store.compactor().verify::<Third>(snapshot.id).expect("it can be migrated");
         }
         assert_eq!(kept.len(), 1);
-        let image = store.image(1).expect("an image");
+        let image = store.image(1, 1).expect("an image");
         store.compactor().save(image).expect("save");
         drop(store);
         // An older build refuses the new snapshot.
@@ -286,7 +286,7 @@ fn power_loss_at_every_operation_of_a_migration_loses_nothing() {
         });
         let migrate = || {
             let (mut store, _) = Store::<Third, _>::open(&disk, Policy::default())?;
-            let image = store.image(1).expect("an image");
+            let image = store.image(1, 1).expect("an image");
             store.compactor().save(image)?;
             store.close()
         };
@@ -344,10 +344,10 @@ fn a_summary_has_any_length_up_to_16_mib() {
     // With the four bytes of the length before it, some summaries fill their chunks to the last byte.
     for bytes in [0, 1, CHUNK - 5, CHUNK - 4, CHUNK - 3, 3 * CHUNK - 4, 16 * CHUNK] {
         store.commit(1, bytes).expect("commit");
-        let image = store.image(1).expect("an image");
+        let image = store.image(1, 1).expect("an image");
         store.compactor().save(image).expect("save");
     }
     store.commit(1, 16 * CHUNK + 1).expect("commit");
-    let image = store.image(1).expect("an image");
+    let image = store.image(1, 1).expect("an image");
     assert!(matches!(store.compactor().save(image), Err(Error::Io { .. })));
 }

@@ -8,3 +8,4 @@ mod recovery;
 mod retention;
 mod snapshots;
 mod verify;
+mod window;

@@ -83,7 +83,7 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
                 }
             }
             Step::Snapshot => {
-                if let Some(image) = store.image(9) {
+                if let Some(image) = store.image(9, 9) {
                     store.compactor().save(image)?;
                     model.acknowledged = model.states.len() - 1;
                 }
@@ -97,7 +97,7 @@ fn live(disk: &mut SimDisk, steps: &[Step], model: &mut Model) -> Result<(), Err
             }
             Step::Back(records) => {
                 let to = store.lsn().saturating_sub(*records);
-                if to >= store.compactor().window_start()
+                if to >= store.compactor().window().first
                     && let Some(lsn) = Lsn::new(to)
                 {
                     restore(&mut store, PointInTime::Lsn(lsn), 3)?;
@@ -213,7 +213,7 @@ fn power_loss_at_every_operation_of_create_prune_delete_and_restore() {
             let (store, _) = open(&image).expect("recovers");
             model.check(&store);
             let compactor = store.compactor();
-            for lsn in compactor.window_start()..=store.lsn() {
+            for lsn in compactor.window().first..=store.lsn() {
                 let at = PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"));
                 let past = state_at::<Map, _>(&image, at).expect("in the window");
                 assert!(model.states.contains(&past.state), "LSN {lsn} of power loss at {power}");
@@ -451,7 +451,7 @@ fn a_disk_that_fills_during_a_save_is_reported_full_and_nothing_is_marked_damage
     store.commit(1, ()).expect("commit");
     for room in [0, 200, 1 << 20] {
         disk.set_faults(Faults { room: Some(room), ..Faults::default() });
-        let image = store.image(5).expect("something is committed");
+        let image = store.image(5, 5).expect("something is committed");
         match store.compactor().save(image) {
             Err(Error::Io { source, .. }) => {
                 assert_eq!(source.kind(), std::io::ErrorKind::StorageFull, "{room}");
@@ -460,7 +460,7 @@ fn a_disk_that_fills_during_a_save_is_reported_full_and_nothing_is_marked_damage
         }
     }
     disk.set_faults(Faults::default());
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     store.compactor().save(image).expect("save");
 }
 
@@ -469,7 +469,7 @@ fn damage_anywhere_in_a_large_snapshot_is_detected_while_it_is_loaded() {
     let disk = SimDisk::new(9);
     let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     let id = store.compactor().save(image).expect("save").id;
     let load = || state_at::<Large, _>(&disk, PointInTime::Snapshot(id)).map(|past| past.state);
     assert_eq!(&load().expect("whole"), store.state());
@@ -500,7 +500,7 @@ fn a_snapshot_that_fails_to_read_once_is_not_marked_damaged() {
     let disk = SimDisk::new(10);
     let (mut store, _) = Store::<Large, _>::open(&disk, Policy::default()).expect("open");
     store.commit(1, ()).expect("commit");
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     let id = store.compactor().save(image).expect("save").id;
     let compactor = store.compactor().clone();
     let failing_at = |reading: u64, read: &dyn Fn() -> Result<(), Error>| {

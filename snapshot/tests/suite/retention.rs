@@ -10,7 +10,7 @@ use icn_wal::disk::{Disk, SimDisk};
 use icn_wal::{Lsn, ReplayFrom};
 use proptest::prelude::*;
 
-use crate::common::{Map, open, put, restore, save};
+use crate::common::{Map, open, put, put_at, restore, save};
 
 fn lsn(lsn: u64) -> PointInTime {
     PointInTime::Lsn(Lsn::new(lsn).expect("an LSN"))
@@ -27,7 +27,7 @@ impl History {
 
     /// Every state in the restore window reads as it was, by LSN and by time.
     fn check(&self, disk: &SimDisk, store: &Store<Map, SimDisk>) {
-        let first = store.compactor().window_start();
+        let first = store.compactor().window().first;
         let mut times = Vec::new();
         let log = disk.subdir("wal").expect("the log");
         icn_wal::read(&log, ReplayFrom::Oldest, |record| {
@@ -81,8 +81,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn retention() -> impl Strategy<Value = Retention> {
-    (2..5usize, prop_oneof![Just(0), 1..300u64], prop_oneof![Just(u64::MAX), 300..2000u64])
-        .prop_map(|(keep, age_ms, bytes)| Retention { keep, age_ms, bytes })
+    let window_bytes = prop_oneof![Just(u64::MAX), 1u64 << 20..1 << 22];
+    (2..5usize, prop_oneof![Just(0), 1..300u64], window_bytes)
+        .prop_map(|(keep, window_ms, window_bytes)| Retention { keep, window_ms, window_bytes })
 }
 
 /// Damages one snapshot, but never the last one to fall back to.
@@ -91,7 +92,7 @@ fn damage(disk: &SimDisk, store: &Store<Map, SimDisk>, index: usize) {
     let window = kept.iter().filter(|kept| {
         matches!(
             kept.kept_because,
-            RetentionReason::Newest | RetentionReason::Floor(_) | RetentionReason::WithinLimits
+            RetentionReason::Newest | RetentionReason::Floor(_) | RetentionReason::OpensWindow
         )
     });
     let Some(one) = kept.get(index).filter(|_| window.count() >= 2) else { return };
@@ -122,17 +123,19 @@ proptest! {
         let (mut store, _) = Store::<Map, _>::open(&disk, policy).expect("open");
         let mut history = History::default();
         let mut clock = 1000;
+        let mut ran_ms = 0;
         for step in steps {
             let kept = store.compactor().list();
             let nth = |index: usize| kept.get(index).map(|kept| kept.id);
             match step {
                 Step::Put(key, value, ms) => {
                     clock = clock + ms - 100;
+                    ran_ms += ms;
                     store.commit(clock, (key, value)).expect("commit");
                     history.note(&store);
                 }
                 Step::Save(pin) => {
-                    if let Some(mut image) = store.image(1) {
+                    if let Some(mut image) = store.image(1, ran_ms) {
                         if pin { image.pin(); }
                         store.compactor().save(image).expect("save");
                     }
@@ -198,42 +201,6 @@ fn reasons(store: &Store<Map, SimDisk>) -> Vec<RetentionReason> {
     store.compactor().list().into_iter().map(|kept| kept.kept_because).collect()
 }
 
-fn with(disk: &SimDisk, retention: Retention) -> Store<Map, SimDisk> {
-    Store::open(disk, Policy { due: Due::default(), retention }).expect("open").0
-}
-
-fn put_at(store: &mut Store<Map, SimDisk>, time_ms: u64) {
-    let (lsn, _) = store.commit(time_ms, (1, 1)).expect("commit");
-    store.wal().wait(lsn).expect("durable");
-}
-
-#[test]
-fn age_and_size_limits_apply_above_the_floor_only() {
-    let disk = SimDisk::new(1);
-    let retention = Retention { keep: 2, age_ms: 100, bytes: u64::MAX };
-    let mut store = with(&disk, retention);
-    for time_ms in [1000, 1050, 1090, 1100, 1120] {
-        put_at(&mut store, time_ms);
-        save(&mut store);
-    }
-    let young = RetentionReason::WithinLimits;
-    let floor = RetentionReason::Floor(2);
-    // The first one, 120 ms older than the newest, is retired.
-    assert_eq!(reasons(&store), [young, young, floor, RetentionReason::Newest]);
-    let bytes = store.compactor().list()[1..].iter().map(|kept| kept.bytes).sum();
-    drop(store);
-    let mut store = with(&disk.kill(), Retention { bytes, ..retention });
-    let plan: Vec<_> = store.compactor().plan().iter().map(|verdict| verdict.reason).collect();
-    assert_eq!(plan, [RetentionReason::OverSize, young, floor, RetentionReason::Newest]);
-    assert_eq!(reasons(&store).len(), 4, "a plan changes nothing");
-    store.compactor().prune().expect("prune");
-    assert_eq!(reasons(&store), [young, floor, RetentionReason::Newest]);
-    // After a year without a snapshot all old ones are beyond the age limit, and the floor is kept.
-    put_at(&mut store, 1120 + 365 * 24 * 3_600_000);
-    save(&mut store);
-    assert_eq!(reasons(&store), [floor, RetentionReason::Newest]);
-}
-
 #[test]
 fn a_clock_that_jumps_back_reorders_nothing() {
     let disk = SimDisk::new(2);
@@ -256,7 +223,7 @@ fn a_pinned_snapshot_is_kept_and_no_log_is_kept_for_it() {
     let disk = SimDisk::new(3);
     let (mut store, _) = open(&disk).expect("open");
     put(&mut store, 1, 1);
-    let mut image = store.image(1).expect("an image");
+    let mut image = store.image(1, 1).expect("an image");
     image.pin();
     image.labels().set("why", "before the upgrade").expect("a label");
     let pinned = store.compactor().save(image).expect("save").id;
@@ -272,7 +239,7 @@ fn a_pinned_snapshot_is_kept_and_no_log_is_kept_for_it() {
         Err(Error::Needed { why: "it is pinned", .. })
     ));
     let compactor = store.compactor().clone();
-    assert_eq!(compactor.window_start(), compactor.list()[1].id.lsn);
+    assert_eq!(compactor.window().first, compactor.list()[1].id.lsn);
     let isolated =
         compactor.state_at::<Map>(PointInTime::Snapshot(pinned)).expect("a restore point");
     assert_eq!(isolated.state, state);
@@ -320,11 +287,11 @@ fn the_target_of_a_restore_does_not_count_towards_the_floor() {
             save(&mut store);
         }
     }
-    assert_eq!(store.compactor().window_start(), 6);
+    assert_eq!(store.compactor().window().first, 6);
     restore(&mut store, lsn(7), 1).expect("restore");
     assert_eq!(store.state().values, states[7].values);
     // The snapshot of the present counts, and that of #7 does not.
-    let start = store.compactor().window_start();
+    let start = store.compactor().window().first;
     assert_eq!(start, 9);
     for at in start..=12 {
         let past = state_at::<Map, _>(&disk, lsn(at)).expect("in the window");

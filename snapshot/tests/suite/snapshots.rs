@@ -134,12 +134,12 @@ fn the_window_begins_with_the_log_when_every_snapshot_in_it_is_damaged() {
         put(&mut store, round, 2);
         save(&mut store);
     }
-    assert_eq!(store.compactor().window_start(), 2);
+    assert_eq!(store.compactor().window().first, 2);
     let ids: Vec<_> = store.compactor().list().iter().map(|kept| kept.id).collect();
     for (id, start) in ids.iter().zip([4, 6, 3]) {
         damage(&disk, *id);
         store.compactor().verify::<Map>(*id).expect_err("damaged");
-        assert_eq!(store.compactor().window_start(), start, "{id}");
+        assert_eq!(store.compactor().window().first, start, "{id}");
     }
 }
 
@@ -185,7 +185,7 @@ fn preparing_a_restore_never_retires_the_snapshot_it_starts_from() {
         saved.push(save(&mut store));
     }
     put(&mut store, 9, 9);
-    let present = store.image(5).expect("an image");
+    let present = store.image(5, 5).expect("an image");
     let _target = store
         .compactor()
         .prepare_restore(PointInTime::Snapshot(saved[0]), present)
@@ -201,7 +201,7 @@ fn commits_between_preparing_and_restoring_keep_the_target_held() {
     let disk = SimDisk::new(8);
     let (mut store, _) = open(&disk).expect("open");
     (1..=4).for_each(|value| put(&mut store, 1, value));
-    let present = store.image(5).expect("an image");
+    let present = store.image(5, 5).expect("an image");
     let target = store.compactor().prepare_restore(at(2), present).expect("a target");
     put(&mut store, 2, 1);
     save(&mut store);
@@ -233,10 +233,10 @@ fn no_log_is_dropped_that_alone_can_rebuild_a_restored_state() {
     save(&mut store);
     put(&mut store, 1, 5);
     save(&mut store);
-    assert_eq!(store.compactor().window_start(), 1, "the oldest of three precedes the restore");
+    assert_eq!(store.compactor().window().first, 1, "the oldest of three precedes the restore");
     put(&mut store, 1, 6);
     save(&mut store);
-    assert_eq!(store.compactor().window_start(), 4, "the oldest of three follows the restore");
+    assert_eq!(store.compactor().window().first, 4, "the oldest of three follows the restore");
 }
 
 #[test]

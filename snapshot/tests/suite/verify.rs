@@ -84,10 +84,10 @@ fn a_state_that_cannot_be_read_is_never_published<S: StateMachine<Mutation = (u8
     for key in 0..200 {
         store.commit(1, (key, false)).expect("commit");
     }
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     let whole = store.compactor().save(image).expect("save").id;
     store.commit(1, (100, true)).expect("commit");
-    let image = store.image(5).expect("something is committed");
+    let image = store.image(5, 5).expect("something is committed");
     let saved = store.compactor().save(image);
     assert!(matches!(saved, Err(Error::Unusable { .. })), "{saved:?}");
     let kept: Vec<_> = store.compactor().list().iter().map(|kept| kept.id).collect();

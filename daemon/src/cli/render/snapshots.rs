@@ -8,7 +8,8 @@ use crate::cli::table::Table;
 use crate::clock::now_ms;
 use crate::control::reply::snapshots::{Integrity, Origin};
 use crate::control::reply::{Deleted, Pinned, Restored, Snapshot, Snapshots, Verified};
-use crate::text::{bytes, counted, duration, moment, printable};
+use crate::failure::sentence;
+use crate::text::{bytes, counted, duration, moment, printable, window};
 
 impl Show for Taken {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
@@ -51,6 +52,15 @@ impl Show for Snapshots {
             "Every state from #{} to #{} can be restored: icnctl snapshot restore --lsn N",
             self.window.first, self.window.last
         )?;
+        writeln!(
+            out,
+            "{}. {}",
+            window::reach(&self.window, now_ms()),
+            window::limits(&self.window)
+        )?;
+        if let Some(warning) = window::warning(&self.window) {
+            writeln!(out, "{}", sentence(&warning))?;
+        }
         let any = |check| self.snapshots.iter().any(|snapshot| snapshot.check == check);
         if any(Integrity::Damaged) {
             writeln!(

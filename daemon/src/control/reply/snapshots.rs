@@ -70,12 +70,22 @@ pub struct Snapshots {
 }
 
 /// The LSNs whose states can be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// The first one.
     pub first: u64,
     /// The last one.
     pub last: u64,
+    /// The time of the first one: ms since 1970; 0 without a record.
+    pub since: u64,
+    /// How far the window should reach back, in hours that the node has run; 0 for the newest snapshots only.
+    pub hours_wanted: u64,
+    /// What the window takes, in bytes: its snapshots and the log.
+    pub bytes: u64,
+    /// What the window may take before it shortens, in bytes.
+    pub bytes_max: u64,
+    /// Whether the window is shorter than it should be, since it had no room.
+    pub shortened: bool,
 }
 
 /// A snapshot is whole.

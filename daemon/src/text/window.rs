@@ -1,0 +1,67 @@
+//! How far back a node can go, in words.
+
+use super::{bytes, duration, moment};
+use crate::control::reply::snapshots::Window;
+use crate::limits::WARN_PERCENT;
+
+/// How the window becomes longer.
+const KEEP_MORE: &str = "Keep more: [snapshot] keep_hours, keep_mib in icn.toml";
+
+/// How far back the node can go.
+#[must_use]
+pub(crate) fn reach(window: &Window, now_ms: u64) -> String {
+    let Window { first, since, .. } = window;
+    let ago = duration(now_ms.saturating_sub(*since));
+    format!("You can go back to {} ({ago} ago, #{first})", moment(*since))
+}
+
+/// What the window takes, and what shortens it.
+#[must_use]
+pub(crate) fn limits(window: &Window) -> String {
+    let Window { hours_wanted, bytes: taken, bytes_max, .. } = *window;
+    let taken = bytes(taken);
+    if hours_wanted == 0 {
+        return format!("It takes {taken}, for the newest snapshots only. {KEEP_MORE}");
+    }
+    let room = bytes(bytes_max);
+    format!(
+        "It takes {taken} of {room}; above that it shortens. What is older than {hours_wanted} h of \
+         running time goes as well. {KEEP_MORE}"
+    )
+}
+
+/// That the window is, or will soon be, shorter than it should be, and what to do; `None` while it is well.
+#[must_use]
+pub(crate) fn warning(window: &Window) -> Option<String> {
+    let Window { hours_wanted, bytes: taken, bytes_max, shortened, .. } = *window;
+    let is_near = taken >= bytes_max / 100 * WARN_PERCENT;
+    if hours_wanted == 0 || !(shortened || is_near) {
+        return None;
+    }
+    let (takes, room) = (bytes(taken), bytes(bytes_max));
+    let what = if shortened {
+        format!(
+            "was shortened to less than {hours_wanted} h, since it may take {room} and takes {takes}"
+        )
+    } else {
+        format!("takes {takes} of {room}; above that it shortens")
+    };
+    Some(format!("the restore window {what}. {KEEP_MORE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_reported_from_80_percent_on_and_once_it_was_shortened() {
+        let window = Window { hours_wanted: 24, bytes: 799, bytes_max: 1000, ..Window::default() };
+        assert_eq!(warning(&window), None);
+        let near = warning(&Window { bytes: 800, ..window }).expect("near its limit");
+        assert!(near.contains("takes 800 B of 1000 B") && near.contains("keep_mib"), "{near}");
+        let short = warning(&Window { shortened: true, ..window }).expect("shortened");
+        assert!(short.contains("shortened to less than 24 h"), "{short}");
+        // Without hours there is nothing that shortens.
+        assert_eq!(warning(&Window { hours_wanted: 0, bytes: 999, ..window }), None);
+    }
+}

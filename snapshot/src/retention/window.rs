@@ -1,0 +1,245 @@
+//! The restore window as it is planned: where it begins, and which snapshots shorten replays within it.
+
+use super::RetentionReason;
+use crate::manifest::ManifestEntry;
+use crate::policy::Retention;
+
+/// The most snapshots that shorten replays, evenly spaced over the window.
+const SPACED_MAX: u64 = 24;
+
+/// How many times wider the spacing becomes when there is little room.
+const WIDENINGS: [u64; 4] = [1, 2, 4, 8];
+
+/// The plan of the restore window.
+pub(super) struct Window {
+    /// One reason for each snapshot above the floor, in order.
+    pub(super) reasons: Vec<RetentionReason>,
+    /// The LSN of the snapshot that the window begins with, 0 for the beginning of the log.
+    pub(super) first: u64,
+    /// Whether the window should begin earlier and has no room to. `None`: it begins as early as it can, and
+    /// an earlier plan may have shortened it.
+    pub(super) is_shortened: Option<bool>,
+}
+
+impl Window {
+    /// Plans the window over the whole snapshots: those in `above` may go, those in `floor` stay. Both are in
+    /// order. The log begins after `log_after`, and `log_bytes` gives its size after an LSN.
+    ///
+    /// The window begins with the newest snapshot that is old enough, or as early as it can. Without room it
+    /// begins later, at the floor at the latest.
+    pub(super) fn plan(
+        retention: &Retention,
+        above: &[&ManifestEntry],
+        floor: &[&ManifestEntry],
+        log_after: u64,
+        log_bytes: impl Fn(u64) -> u64,
+    ) -> Self {
+        // Without the log behind it, an older snapshot is a restore point only.
+        let before = above.partition_point(|entry| entry.lsn < log_after);
+        let starts: Vec<_> = above[before..].iter().chain(floor.first()).copied().collect();
+        let Some(last) = starts.len().checked_sub(1) else {
+            return Self { reasons: Vec::new(), first: log_after, is_shortened: None };
+        };
+        let newest_ms = floor.last().map_or(0, |entry| entry.ran_ms);
+        let is_old =
+            |entry: &&ManifestEntry| newest_ms.saturating_sub(entry.ran_ms) >= retention.window_ms;
+        let old_enough = starts.iter().rposition(is_old);
+        // `None` is the beginning of the log.
+        let wanted = old_enough.or((log_after > 0).then_some(0));
+
+        let floor_bytes: u64 = floor.iter().map(|entry| entry.bytes).sum();
+        let spaced = WIDENINGS.map(|widening| Spaced::new(retention, widening, &starts[..last]));
+        let takes = |start: Option<usize>, spaced: &Spaced| {
+            let (lsn, bytes, next) = match start {
+                None => (0, 0, 0),
+                Some(at) if at == last => (starts[at].lsn, 0, last),
+                Some(at) => (starts[at].lsn, starts[at].bytes, at + 1),
+            };
+            floor_bytes + bytes + spaced.bytes_from[next] + log_bytes(lsn)
+        };
+        let [.., widest] = &spaced;
+        let mut start = wanted;
+        while start != Some(last) && takes(start, widest) > retention.window_bytes {
+            start = Some(start.map_or(0, |at| at + 1));
+        }
+        // The last quarter is left to the log. Otherwise spare snapshots would look like a lack of room.
+        let roomy = retention.window_bytes / 4 * 3;
+        let spaced = spaced.iter().find(|spaced| takes(start, spaced) <= roomy).unwrap_or(widest);
+
+        // An index without a start, that of a restore point, is less than every index with one.
+        let reason = |at: usize| match at.checked_sub(before) {
+            at if at < wanted => RetentionReason::BeforeWindow,
+            at if at < start => RetentionReason::NoRoom,
+            at if at == start => RetentionReason::OpensWindow,
+            Some(at) if spaced.is_first[at] => RetentionReason::ShortensReplays,
+            _ => RetentionReason::Crowded,
+        };
+        Self {
+            reasons: (0..above.len()).map(reason).collect(),
+            first: start.map_or(0, |at| starts[at].lsn),
+            is_shortened: match (start == wanted, old_enough) {
+                (false, _) => Some(true),
+                (true, None) if log_after > 0 => None,
+                (true, _) => Some(false),
+            },
+        }
+    }
+}
+
+/// The snapshots that stay at one spacing: the oldest of each span of running time, so that the choice
+/// never changes. A wider spacing chooses among those of a narrower one.
+struct Spaced {
+    is_first: Vec<bool>,
+    /// The size of those from an index on, in bytes.
+    bytes_from: Vec<u64>,
+}
+
+impl Spaced {
+    fn new(retention: &Retention, widening: u64, snapshots: &[&ManifestEntry]) -> Self {
+        let span_ms = (retention.window_ms / SPACED_MAX).saturating_mul(widening).max(1);
+        let span = |at: usize| snapshots[at].ran_ms / span_ms;
+        let is_first: Vec<bool> =
+            (0..snapshots.len()).map(|at| at == 0 || span(at - 1) != span(at)).collect();
+        let mut bytes_from = vec![0; snapshots.len() + 1];
+        for at in (0..snapshots.len()).rev() {
+            let bytes = if is_first[at] { snapshots[at].bytes } else { 0 };
+            bytes_from[at] = bytes_from[at + 1] + bytes;
+        }
+        Self { is_first, bytes_from }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::integrity::Integrity;
+    use crate::labels::Labels;
+    use crate::origin::Origin;
+
+    const DAY: Retention = Retention { keep: 2, window_ms: 24, window_bytes: u64::MAX };
+
+    /// Snapshots of 10 bytes after each LSN, taken at these running times.
+    fn entries(ran_ms: &[u64]) -> Vec<ManifestEntry> {
+        let entry = |(lsn, &ran_ms): (u64, &u64)| ManifestEntry {
+            lsn,
+            generation: lsn,
+            timeline: 0,
+            bytes: 10,
+            created_ms: 0,
+            time_ms: 0,
+            integrity: Integrity::Whole,
+            origin: Origin::Taken,
+            pinned: false,
+            labels: Labels::default(),
+            restored_at: 0,
+            undoes: 0,
+            ran_ms,
+        };
+        (1..).zip(ran_ms).map(entry).collect()
+    }
+
+    /// The plan for a log of 100 bytes a record.
+    fn planned(ran_ms: &[u64], log_after: u64, retention: &Retention) -> Window {
+        let entries = entries(ran_ms);
+        let entries: Vec<_> = entries.iter().collect();
+        let last = entries.len() as u64;
+        let (above, floor) = entries.split_at(entries.len() - retention.keep);
+        Window::plan(retention, above, floor, log_after, |lsn| 100 * (last - lsn))
+    }
+
+    /// One letter for each reason.
+    fn letters(window: &Window) -> String {
+        let letter = |reason: &RetentionReason| match reason {
+            RetentionReason::OpensWindow => 'O',
+            RetentionReason::ShortensReplays => 's',
+            RetentionReason::Crowded => 'c',
+            RetentionReason::BeforeWindow => 'b',
+            RetentionReason::NoRoom => 'n',
+            other => panic!("{other}"),
+        };
+        window.reasons.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn the_window_begins_with_the_newest_snapshot_that_is_old_enough() {
+        for (ran_ms, log_after, reasons, first) in [
+            // While none is old enough, it begins with the log, or with the oldest that has a log.
+            (&[0, 1, 23, 23][..], 0, "ss", 0),
+            (&[0, 1, 23, 23], 1, "Os", 1),
+            (&[0, 1, 23, 23], 2, "bO", 2),
+            (&[0, 1, 2, 24, 24], 0, "Oss", 1),
+            (&[0, 1, 2, 25, 26], 1, "bbO", 3),
+            // The floor is always a part of it.
+            (&[0, 1, 50, 99], 1, "bb", 3),
+            (&[0, 1, 99, 99], 1, "bO", 2),
+            (&[0, 1, 2, 99], 1, "bb", 3),
+            (&[0, 1], 0, "", 0),
+        ] {
+            let window = planned(ran_ms, log_after, &DAY);
+            assert_eq!((letters(&window).as_str(), window.first), (reasons, first), "{ran_ms:?}");
+            assert_ne!(window.is_shortened, Some(true));
+        }
+        let floor_only = planned(&[0, 1, 2, 2], 0, &Retention { window_ms: 0, ..DAY });
+        assert_eq!((letters(&floor_only).as_str(), floor_only.first), ("bb", 3));
+    }
+
+    #[test]
+    fn one_snapshot_of_each_span_stays_and_wider_spans_go_before_the_window_shortens() {
+        let ran_ms = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10];
+        // The log takes 1300 bytes, the floor 20 and the opener 10.
+        for (window_bytes, reasons, first) in [
+            (u64::MAX, "Oscsssssssss", 1),
+            (1908, "Oscsssssssss", 1),
+            (1907, "Occscscscscs", 1),
+            (1839, "Occccscccscc", 1),
+            (1340, "Occccccccscc", 1),
+            (1339, "nOcccccccscc", 2),
+            (0, "nnnnnnnnnnnn", 13),
+        ] {
+            let window = planned(&ran_ms, 1, &Retention { window_bytes, ..DAY });
+            assert_eq!(
+                (letters(&window).as_str(), window.first),
+                (reasons, first),
+                "{window_bytes}"
+            );
+            assert_eq!(window.is_shortened == Some(true), first > 1, "{window_bytes}");
+        }
+        let from_the_beginning = planned(&ran_ms, 0, &Retention { window_bytes: 1339, ..DAY });
+        assert_eq!(from_the_beginning.first, 2, "the beginning of the log has no room either");
+    }
+
+    proptest! {
+        #[test]
+        fn a_save_moves_the_window_by_no_more_than_the_time_that_has_passed(
+            steps in prop::collection::vec(0..9u64, 2..200),
+            keep in 2..5usize,
+        ) {
+            let retention = Retention { keep, ..DAY };
+            let mut kept: Vec<ManifestEntry> = Vec::new();
+            let mut taken = Vec::new();
+            let (mut ran_ms, mut log_after) = (0, 0);
+            for (lsn, step) in (1..).zip(steps) {
+                // Most snapshots are taken at once, as by an operator.
+                ran_ms += step.saturating_sub(5);
+                taken.push((lsn, ran_ms));
+                let [mut entry] = entries(&[ran_ms]).try_into().expect("one");
+                (entry.lsn, entry.generation) = (lsn, lsn);
+                kept.push(entry);
+                let all: Vec<_> = kept.iter().collect();
+                let (above, floor) = all.split_at(all.len().saturating_sub(keep));
+                let window = Window::plan(&retention, above, floor, log_after, |_| 0);
+                for (lsn, taken_ms) in &taken {
+                    let is_in = *lsn >= window.first;
+                    prop_assert!(is_in || ran_ms - taken_ms >= retention.window_ms, "#{lsn}");
+                }
+                let mut reasons = window.reasons.into_iter();
+                kept.retain(|_| reasons.next().is_none_or(RetentionReason::stays));
+                log_after = window.first;
+                prop_assert!(kept.len() <= 1 + 25 + keep, "{} are kept", kept.len());
+                prop_assert!(log_after == 0 || kept.iter().any(|entry| entry.lsn == log_after));
+            }
+        }
+    }
+}
