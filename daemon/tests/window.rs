@@ -2,19 +2,8 @@
 
 mod harness;
 
-use harness::{Daemon, House, until};
-use serde_json::Value;
-
-/// The check of the health by name: its level and its text.
-fn check(daemon: &Daemon, name: &str) -> (String, String) {
-    let (_, body) = daemon.http("/healthz", "localhost");
-    let json = &body[body.find('{').expect("JSON")..];
-    let health: Value = serde_json::from_str(json.trim()).expect("JSON");
-    let checks = health["checks"].as_array().expect("checks");
-    let found = checks.iter().find(|check| check["name"] == name).expect("a check");
-    let text = |key: &str| found[key].as_str().expect("text").to_owned();
-    (text("level"), text("text"))
-}
+use harness::House;
+use harness::checks::Watched;
 
 fn shown(house: &House, arguments: &[&str]) -> String {
     let output = house.icnctl(arguments).output().expect("run icnctl");
@@ -53,10 +42,10 @@ fn snapshots_by_hand_stops_and_kills_do_not_shorten_the_window() {
     }
     check_window();
     daemon.kill();
-    let daemon = house.start();
+    let _daemon = house.start();
     check_window();
-    assert_eq!(check(&daemon, "window").0, "ok");
     let text = shown(&house, &["snapshot", "list"]);
+    assert!(!shown(&house, &["status"]).contains("! window"));
     assert!(text.contains("You can go back to 20") && text.contains(" ago, #1)"), "{text}");
     assert!(text.contains("above that it shortens") && text.contains("keep_hours"), "{text}");
     let restore = ["snapshot", "restore", "--lsn", &early.to_string(), "--yes"];
@@ -71,32 +60,25 @@ fn a_window_that_has_no_room_shortens_and_health_status_and_log_say_so() {
     let mut daemon = house.start();
     house.create("a", &[]);
     let early = house.get(&["gossip", "publish", "a", "early"])["lsn"].as_u64().expect("an LSN");
-    assert_eq!(check(&daemon, "window").0, "ok");
     let line = format!("{}\n", "x".repeat(1000));
     // The segments of the log have 1, 2 and 4 MiB.
     assert!(house.publish_lines("a", &line.repeat(3500)).status.success());
-    let near =
-        until("a warning", || Some(check(&daemon, "window")).filter(|(level, _)| level == "warn"));
-    assert!(near.1.contains("of 6.0 MiB; above that it shortens"), "{near:?}");
+    Watched { house: &house, daemon: &daemon, name: "window" }
+        .warns("of 6.0 MiB; above that it shortens");
     assert_eq!(house.get(&["state", "digest", "--lsn", &early.to_string()])["lsn"], early);
     for _ in 0..4 {
         house.get(&["snapshot", "create"]);
     }
-    let window = house.get(&["snapshot", "list"])["window"].take();
-    assert_eq!(window["shortened"], true, "{window}");
-    assert!(window["first"].as_u64() > Some(early), "{window}");
+    let listed = house.get(&["snapshot", "list"])["window"].take();
+    assert_eq!(listed["shortened"], true, "{listed}");
+    assert!(listed["first"].as_u64() > Some(early), "{listed}");
     let outside = house.fails(&["snapshot", "restore", "--lsn", &early.to_string(), "--yes"]);
     assert_eq!(outside, (21, "ICN-E0214".into()));
     let said = "was shortened to less than 24 h, since it may take 6.0 MiB";
-    until("the health", || check(&daemon, "window").1.contains(said).then_some(()));
-    for shows in [&["status"][..], &["snapshot", "list"]] {
-        let text = shown(&house, shows);
-        assert!(text.contains(said) && text.contains("keep_mib in icn.toml"), "{text}");
-    }
-    let logged = |daemon: &Daemon| daemon.log().matches("The restore window ").count();
-    assert_eq!(logged(&daemon), 1, "{}", daemon.log());
+    Watched { house: &house, daemon: &daemon, name: "window" }.warns(said);
+    let text = shown(&house, &["snapshot", "list"]);
+    assert!(text.contains(said) && text.contains("keep_mib in icn.toml"), "{text}");
     assert_eq!(daemon.stop("TERM"), Some(0));
     let daemon = house.start();
-    until("the log after the restart", || daemon.log().contains(said).then_some(()));
-    assert_eq!(logged(&daemon), 1, "{}", daemon.log());
+    Watched { house: &house, daemon: &daemon, name: "window" }.warns(said);
 }

@@ -99,7 +99,7 @@ impl Health {
         self.phase() == Phase::Ready && since > HANGS_AFTER_MS
     }
 
-    /// All checks; none before the first turn.
+    /// All checks; none before recovery has ended.
     #[must_use]
     pub(crate) fn checks(&self, elapsed_ms: u64) -> Vec<Check> {
         let mut checks: Vec<Check> =

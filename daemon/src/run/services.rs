@@ -83,6 +83,8 @@ impl Services {
                 let _ = failed.send(failure.clone());
             }
         };
+        // Health has its checks before the node is ready.
+        gauges.health.turned(clock::elapsed_ms(), node.checks());
         let shell = Shell::start(node, gauges, Arc::new(transport.clone()), poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {

@@ -37,19 +37,14 @@ pub(super) fn run<D: Disk>(
                 let saved = gauges.meter.save(&counts, || compactor.save(image));
                 let outcome = saved.as_ref().map(drop).map_err(|failure| failure.message.clone());
                 node.lock().saved(clock::now(), outcome);
-                match &saved {
-                    Ok((snapshot, took)) => tracing::info!(
+                // A failed save is a check of the node, which the log reports once.
+                if let Ok((snapshot, took)) = &saved {
+                    tracing::info!(
                         "State snapshot {} saved in {:.3}s ({} bytes)",
                         snapshot.id,
                         took.as_secs_f64(),
                         snapshot.bytes
-                    ),
-                    Err(error) => {
-                        tracing::error!(
-                            "Cannot save a snapshot; the log keeps every record: {}",
-                            error.message
-                        );
-                    }
+                    );
                 }
                 if let Some(reply_to) = reply_to {
                     let reply = saved.map(|(snapshot, _)| describe::snapshot(&snapshot).into());
