@@ -41,5 +41,5 @@ fn read_ms(clock: ClockId) -> u64 {
 /// Both clocks.
 #[must_use]
 pub fn now() -> Now {
-    Now { wall_ms: now_ms(), elapsed_ms: elapsed_ms() }
+    Now::of_machine(now_ms(), elapsed_ms())
 }

@@ -209,7 +209,7 @@ impl<D: Disk> Node<D> {
     fn tick<T>(&mut self, now: Now, turn: &mut Turn<T>) {
         let state = self.state();
         // While the wall clock is in doubt, nothing expires by age; bytes and counts go on.
-        let age_ms = if self.clock.doubt().is_some() { 0 } else { now.elapsed_ms };
+        let age_ms = if self.clock.doubt().is_some() { 0 } else { now.node_ms };
         let due: Vec<_> =
             state.topics().filter_map(|(id, _)| Some((*id, state.prunable(id, age_ms)?))).collect();
         for (topic, through) in due {

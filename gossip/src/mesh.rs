@@ -91,8 +91,10 @@ pub struct Mesh {
     round_ms: u64,
     round: usize,
     ticked_ms: u64,
-    /// The last wall-clock time, and the elapsed time, which never goes back.
+    /// The last reading of the clocks: the wall clock, the node's clock, by which ages count, and the
+    /// elapsed time.
     wall_ms: u64,
+    node_ms: u64,
     now_ms: u64,
     counts: [u64; Counter::ALL.len()],
 }

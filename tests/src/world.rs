@@ -298,7 +298,7 @@ impl World {
     /// The clocks of a member: only its wall clock is wrong.
     fn clock(&self, index: usize) -> Now {
         let wall_ms = self.now_ms.saturating_add_signed(self.members[index].skew_ms);
-        Now { wall_ms, elapsed_ms: self.now_ms }
+        Now::of_machine(wall_ms, self.now_ms)
     }
 }
 

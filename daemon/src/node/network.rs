@@ -117,9 +117,7 @@ impl<D: Disk> Node<D> {
     fn append_remote(&mut self, now: Now, entry: Entry, after_gap: bool) {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
-        // A wall clock that is behind, as without a battery, makes no right time early.
-        let latest_ms = now.wall_ms.max(now.elapsed_ms);
-        if time_ms > latest_ms + FUTURE_MS_MAX {
+        if time_ms > now.latest_ms() + FUTURE_MS_MAX {
             self.mesh.refused(now, key, PauseReason::Future { time_ms });
             return;
         }
@@ -129,7 +127,7 @@ impl<D: Disk> Node<D> {
         } else {
             self.state().admit(&entry)
         };
-        let received_ms = now.elapsed_ms;
+        let received_ms = now.node_ms;
         let mutation = match admitted {
             Ok(Relation::Duplicate) => return self.mesh.duplicate(),
             Ok(_) if jumps => Mutation::AppendAfterGap { entry, received_ms },

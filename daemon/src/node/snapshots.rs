@@ -73,7 +73,7 @@ impl<D: Disk> Node<D> {
     /// Takes a snapshot at the next tick, in place of one that was found damaged. Meanwhile the log and the
     /// other snapshots replace it.
     pub fn found_damage(&mut self, machine: Now) {
-        self.retry_ms = Some(self.clock.read(machine).elapsed_ms);
+        self.retry_ms = Some(machine.elapsed_ms);
     }
 
     /// The last image before an orderly stop, if the state has changed since the previous one.
@@ -90,10 +90,9 @@ impl<D: Disk> Node<D> {
     /// Reports the outcome of an [`Effect::Save`](super::Effect::Save), with the reason of a failure. A
     /// failed snapshot is tried again after a pause.
     pub fn saved(&mut self, machine: Now, outcome: Result<(), String>) {
-        let now = self.clock.read(machine);
         self.saves = self.saves.saturating_sub(1);
         self.save_failure = outcome.err();
-        self.retry_ms = self.save_failure.as_ref().map(|_| now.elapsed_ms + RETRY_MS);
+        self.retry_ms = self.save_failure.as_ref().map(|_| machine.elapsed_ms + RETRY_MS);
     }
 
     pub(super) fn snapshot_create(

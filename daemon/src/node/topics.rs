@@ -61,7 +61,7 @@ impl<D: Disk> Node<D> {
         // An entry that would be rejected is refused before it reaches the log.
         self.state().admit(&entry)?;
         let (lsn, outcome) =
-            self.commit(now, Mutation::Append { entry, received_ms: now.elapsed_ms })?;
+            self.commit(now, Mutation::Append { entry, received_ms: now.node_ms })?;
         match outcome {
             Outcome::Appended { seq, arrival } => {
                 let topic = describe.then(|| describe::brief(self.state(), &id)).flatten();

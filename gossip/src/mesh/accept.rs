@@ -87,7 +87,7 @@ impl Mesh {
 
     /// An entry was refused: its log is paused for a while and keeps its head.
     pub fn refused(&mut self, now: Now, key: LogKey, refusal: PauseReason) {
-        let latest_ms = now.wall_ms.max(now.elapsed_ms);
+        let latest_ms = now.latest_ms();
         let now_ms = self.advance_clock(now);
         let pause = self.paused.entry(key).or_default();
         pause.begin(now_ms);

@@ -64,6 +64,7 @@ impl Mesh {
     /// Takes a reading of the clocks, and returns the elapsed time, which all timers use.
     pub(super) fn advance_clock(&mut self, now: Now) -> u64 {
         self.wall_ms = now.wall_ms;
+        self.node_ms = now.node_ms;
         self.now_ms = self.now_ms.max(now.elapsed_ms);
         self.now_ms
     }

@@ -130,9 +130,10 @@ pub(crate) fn interest(link: u64, topic: &TopicId) -> Message {
 pub(crate) struct Node {
     pub(crate) state: State,
     pub(crate) mesh: Mesh,
-    /// The wall clock, and the elapsed time.
+    /// The wall clock, the elapsed time, and the node's clock.
     pub(crate) now_ms: u64,
     pub(crate) elapsed_ms: u64,
+    pub(crate) node_ms: u64,
     pub(crate) sent: Vec<(u64, Message)>,
     pub(crate) closed: Vec<(u64, &'static str)>,
     /// While set, batches stay in `unchecked`.
@@ -151,6 +152,7 @@ impl Node {
             mesh: Mesh::new(),
             now_ms: 1_000_000,
             elapsed_ms: 1_000_000,
+            node_ms: 1_000_000,
             sent: Vec::new(),
             closed: Vec::new(),
             slow: false,
@@ -202,15 +204,16 @@ impl Node {
         self.receive(link, Message::Roots(vec![(tag(link, topic), root(link))]));
     }
 
-    /// Lets time pass by both clocks, without a tick.
+    /// Lets time pass by all clocks, without a tick.
     pub(crate) fn wait(&mut self, ms: u64) {
         self.now_ms += ms;
         self.elapsed_ms += ms;
+        self.node_ms += ms;
     }
 
-    /// Both clocks.
+    /// All clocks.
     pub(crate) fn now(&self) -> Now {
-        Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms }
+        Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms, node_ms: self.node_ms }
     }
 
     pub(crate) fn down(&mut self, link: u64) {
@@ -259,7 +262,7 @@ impl Node {
         }
         log.push(text);
         let entry = log.entries.pop().expect("an entry");
-        self.commit(Mutation::Append { entry: entry.clone(), received_ms: self.now_ms });
+        self.commit(Mutation::Append { entry: entry.clone(), received_ms: self.node_ms });
         self.work();
         entry
     }
@@ -341,14 +344,14 @@ impl Node {
                 | Mutation::Unsubscribe { by: Provenance::Local, .. }
         );
         let outcome = self.state.apply(self.lsn, mutation);
+        let now = self.now();
         let state = &self.state;
-        let now_ms = Now { wall_ms: self.now_ms, elapsed_ms: self.elapsed_ms };
         match (key, &outcome) {
             (Some(key), Outcome::Appended { .. }) => self.mesh.appended(state, key),
             (Some(key), Outcome::Rejected(Reject::Equivocation)) => {
-                self.mesh.frozen(state, now_ms, key);
+                self.mesh.frozen(state, now, key);
             }
-            (Some(key), Outcome::Done) if freeze => self.mesh.frozen(state, now_ms, key),
+            (Some(key), Outcome::Done) if freeze => self.mesh.frozen(state, now, key),
             _ if topics => self.mesh.rights_changed(),
             _ if interests => self.mesh.interests_changed(),
             _ if epoch => self.mesh.epoch_begun(),
@@ -380,9 +383,9 @@ impl Node {
     fn admit(&mut self, entry: Entry, after_gap: bool) {
         let key = LogKey::of(&entry);
         let time_ms = entry.header().time_ms;
-        let received_ms = self.now_ms;
+        let received_ms = self.node_ms;
         let now = self.now();
-        if time_ms > received_ms + FUTURE_MS_MAX {
+        if time_ms > now.latest_ms() + FUTURE_MS_MAX {
             return self.mesh.refused(now, key, PauseReason::Future { time_ms });
         }
         let skips_gap = after_gap && entry.header().seq > self.state.head(&key).head + 1;

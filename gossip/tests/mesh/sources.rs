@@ -329,6 +329,29 @@ fn a_clock_set_back_stops_no_timer() {
 }
 
 #[test]
+fn a_clock_of_the_node_that_advances_at_once_fires_no_timer_and_ends_no_pause() {
+    let (mut node, topic) = public();
+    node.up_with(1, 2, &topic);
+    let mut early = Log::new(2, topic, 1);
+    early.time_ms = node.now_ms + 100 * 24 * 60 * 60 * 1000;
+    early.push("early");
+    node.receive(1, early.heads(1));
+    let want = node.wants(1, &early.key).expect("a want");
+    node.receive(1, early.send(want.handle, 1));
+    node.receive(1, stop(want.handle, StopReason::Ceased));
+    node.receive(1, early.heads(1));
+    node.advance(1000);
+    node.take_sent(1);
+    // The time that the node was down, which its operator confirms.
+    node.node_ms += 42 * 24 * 60 * 60 * 1000;
+    node.advance(500);
+    assert_eq!(node.take_sent(1), [], "neither a round nor the paused log is due");
+    node.advance(600_000);
+    let wants = |message: &Message| matches!(message, Message::Want(_));
+    assert!(node.take_sent(1).iter().any(wants), "the pause is over");
+}
+
+#[test]
 fn heads_are_announced_again_after_a_renewed_subscription() {
     let (mut node, log, first) = wanting(4, &["one"]);
     let topic = log.key.topic;

@@ -1,0 +1,171 @@
+//! The clock of a node under wall clocks that are moved, wrong, or put right.
+
+use icn_wal::disk::SimDisk;
+
+use super::*;
+use crate::control::request::Request;
+use crate::node::{Effect, Inputs, Output, simulated};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const WALL_MS: u64 = 20_000 * DAY_MS;
+
+/// Both clocks after so many ms of running, with the wall clock moved by `moved_ms`.
+fn at(run_ms: u64, moved_ms: i64) -> Now {
+    let wall_ms = (WALL_MS + run_ms).saturating_add_signed(moved_ms);
+    Now::of_machine(wall_ms, 500 + run_ms)
+}
+
+fn days(days: i64) -> i64 {
+    days * to_i64(DAY_MS)
+}
+
+/// The clock of a new node that starts at 0.
+fn new_node() -> NodeClock {
+    NodeClock::start(at(0, 0), None, None, 1)
+}
+
+#[test]
+fn a_moved_wall_clock_moves_nothing_and_is_in_doubt_until_it_is_back_or_confirmed() {
+    let mut clock = new_node();
+    assert_eq!(clock.read(at(0, 0)).node_ms, WALL_MS);
+    for moved in [days(40), -days(40), 61_000, -61_000] {
+        clock.observe(at(1000, moved));
+        assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(moved)));
+        assert_eq!(clock.read(at(1000, moved)).node_ms, WALL_MS + 1000);
+        // A stamp keeps to the wall clock that was trusted.
+        let stamp = ClockStamp { node_ms: WALL_MS + 1000, wall_ms: WALL_MS + 1000 };
+        assert_eq!(clock.stamp(at(1000, moved)), stamp);
+        clock.observe(at(2000, 0));
+        assert_eq!(clock.doubt(), None);
+    }
+    let confirmed = clock.confirmed(at(3000, days(3)));
+    assert_eq!(confirmed.doubt(), None);
+    let mut later = confirmed;
+    later.observe(at(DAY_MS, days(3)));
+    assert_eq!(later.doubt(), None);
+}
+
+#[test]
+fn a_slewed_wall_clock_is_followed_and_one_that_runs_away_is_in_doubt() {
+    for (ms_per_minute, is_doubtful) in [(5000, false), (-5000, false), (20_000, true)] {
+        let mut clock = new_node();
+        for minute in 1..60 {
+            clock.observe(at(60_000 * minute, ms_per_minute * to_i64(minute)));
+        }
+        assert_eq!(clock.doubt().is_some(), is_doubtful, "{ms_per_minute}");
+    }
+}
+
+#[test]
+fn a_plausible_time_between_runs_counts_and_any_other_waits_to_be_confirmed() {
+    let stamp = ClockStamp { node_ms: WALL_MS - 5, wall_ms: WALL_MS };
+    for (down, counted) in [(0, 0), (days(7), days(7)), (-50_000, 0)] {
+        let clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
+        assert_eq!(clock.doubt(), None, "{down}");
+        let expected = stamp.node_ms.saturating_add_signed(counted);
+        assert_eq!(clock.read(at(0, down)).node_ms, expected);
+    }
+    for down in [days(8), -days(1), days(3650)] {
+        let mut clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
+        assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
+        assert_eq!(clock.read(at(0, down)).node_ms, stamp.node_ms);
+        // A stamp in doubt leaves the question to the next start.
+        let again = NodeClock::start(at(5000, down), Some(clock.stamp(at(5000, down))), None, 1);
+        assert_eq!(again.doubt(), Some(ClockDoubt::Down(down)));
+        let confirmed = clock.confirmed(at(0, down));
+        assert_eq!(confirmed.doubt(), None);
+        let counted = stamp.node_ms.saturating_add_signed(down.max(0));
+        assert_eq!(confirmed.read(at(0, down)).node_ms, counted);
+        // The wall clock is put right while the node runs.
+        clock.observe(at(1000, days(2)));
+        assert_eq!(clock.doubt(), None);
+        assert_eq!(clock.read(at(1000, days(2))).node_ms, stamp.node_ms + 2 * DAY_MS + 1000);
+    }
+}
+
+#[test]
+fn a_confirmed_clock_advances_by_the_time_between_runs_and_fires_no_timer() {
+    let disk = SimDisk::new(1);
+    drop(simulated::node_at(&disk, at(0, 0)));
+    let late = |run_ms| at(run_ms, days(42));
+    let mut node = simulated::node_at(&disk.kill(), late(0));
+    let mut step = |now, line: &str| {
+        let request = Request::from_line(line.as_bytes()).expect("request");
+        let inputs = Inputs { tick: true, ..Inputs::requests(vec![((), request)]) };
+        let mut due = 0;
+        for Output { effect, .. } in node.step(now, inputs).outputs {
+            match effect {
+                Effect::Save(draft, _) => {
+                    node.store().compactor().save(draft.image).expect("a snapshot");
+                    node.saved(now, Ok(()));
+                }
+                Effect::Reply(..) => {}
+                other => panic!("{other:?}"),
+            }
+            due += 1;
+        }
+        (node.clocks(), due)
+    };
+    let (before, created) = step(late(1000), r#"{"v":1,"cmd":"snapshot_create"}"#);
+    assert_eq!((before.doubt, created), (Some(ClockDoubt::Down(days(42))), 1));
+    step(late(1500), r#"{"v":1,"cmd":"clock_confirm"}"#);
+    let (after, due) = step(late(2000), r#"{"v":1,"cmd":"clock_show"}"#);
+    assert_eq!(after.node - before.node, 42 * DAY_MS + 1000);
+    assert_eq!((after.doubt, due), (None, 1), "the reply, and neither a snapshot nor a scrub");
+}
+
+#[test]
+fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_was_down() {
+    let stamp = ClockStamp { node_ms: WALL_MS, wall_ms: WALL_MS };
+    // Without a battery, the machine starts with the time of its last stop.
+    let mut clock = NodeClock::start(at(0, 0), Some(stamp), None, 1);
+    assert_eq!(clock.doubt(), None);
+    clock.observe(at(5000, days(3)));
+    assert_eq!(clock.doubt(), None);
+    assert_eq!(clock.read(at(5000, days(3))).node_ms, WALL_MS + 3 * DAY_MS + 5000);
+    clock.observe(at(SETTLES_MS + 1, days(5)));
+    assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(days(2))), "too late for that");
+}
+
+#[test]
+fn a_node_without_a_stamp_starts_at_its_last_entry_and_believes_no_far_wall_clock() {
+    for (last, down, node, is_doubtful) in [
+        (WALL_MS, days(1), WALL_MS + DAY_MS, false),
+        (WALL_MS, days(40), WALL_MS, true),
+        // The last entry was written with a clock that was ahead, or the present one is behind.
+        (WALL_MS + 3650 * DAY_MS, 0, WALL_MS, true),
+    ] {
+        let clock = NodeClock::start(at(0, down), None, Some(last), 1);
+        assert_eq!(clock.read(at(0, down)).node_ms, node, "{last} {down}");
+        assert_eq!(clock.doubt().is_some(), is_doubtful, "{last} {down}");
+    }
+}
+
+#[test]
+fn a_clock_is_stamped_hourly_after_records_and_rarely_without() {
+    let mut clock = new_node();
+    assert!(!clock.is_stamp_due(at(STAMP_MS, 0), 1), "nothing was recorded");
+    assert!(!clock.is_stamp_due(at(STAMP_MS - 1, 0), 2), "too early");
+    assert!(clock.is_stamp_due(at(STAMP_MS, 0), 2));
+    clock.stamped(at(STAMP_MS, 0), 3);
+    assert!(!clock.is_stamp_due(at(STAMP_MS * 2, 0), 3), "the stamp is the last record");
+    assert!(clock.is_stamp_due(at(STAMP_MS * 2, 0), 4));
+    assert!(clock.is_stamp_due(at(STAMP_MS + STAMP_IDLE_MS, 0), 3));
+}
+
+#[test]
+fn while_the_wall_clock_is_in_doubt_no_entry_expires_by_age() {
+    let mut node = simulated::node(&SimDisk::new(1));
+    let mut step = |now: Now, lines: &[&str]| {
+        let request = |line: &&str| ((), Request::from_line(line.as_bytes()).expect("request"));
+        let requests = lines.iter().map(request).collect();
+        drop(node.step(now, Inputs { requests, tick: true, ..Inputs::default() }));
+        node.state().counts().entries
+    };
+    let create = r#"{"v":1,"cmd":"topic_create","name":"a","retention_days":1}"#;
+    let publish = r#"{"v":1,"cmd":"publish","topic":"a","text":"one"}"#;
+    assert_eq!(step(Now::at(1), &[create, publish]), 1);
+    let moved = Now::of_machine(40 * DAY_MS, 2 * DAY_MS);
+    assert_eq!(step(moved, &[]), 1, "its day is over, and the wall clock was set");
+    assert_eq!(step(Now::at(2 * DAY_MS), &[]), 0, "the wall clock is right again");
+}
