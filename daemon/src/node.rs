@@ -40,7 +40,7 @@ pub use turn::{Effect, Inputs, Output, Turn};
 
 use icn_gossip::mesh::Mesh;
 use icn_gossip::{
-    ClockStamp, Did, KeyCard, Keypair, Mutation, NodeId, Now, Outcome, Provenance, Reject, State,
+    Did, KeyCard, Keypair, Mutation, NodeId, Now, Outcome, Provenance, Reject, State,
 };
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
@@ -127,13 +127,15 @@ impl<D: Disk> Node<D> {
         let guard = Guard::new(&recovery.weaker);
         let Identity { keypair, card, network } = identity;
         let epoch = rng.next();
-        let ours = store.state().0.node();
+        let state = &store.state().0;
+        let ours = state.node();
         let did = keypair.did();
+        let mut clock = NodeClock::start(now, state.clock(), state.last_received_ms(), store.lsn());
         if ours.is_none() {
-            let clock = Some(ClockStamp { node_ms: now.wall_ms, wall_ms: now.wall_ms });
-            let init = Mutation::Init { did, network, epoch, clock };
+            let init = Mutation::Init { did, network, epoch, clock: Some(clock.stamp(now)) };
             let (lsn, _) = store.commit(now.wall_ms, init)?;
             store.wal().wait(lsn)?;
+            clock.stamped(now, lsn.get());
         } else if ours.is_some_and(|node| node.did != did || node.network != network) {
             return Err(Failure::new(
                 codes::WRONG_KEY,
@@ -144,11 +146,6 @@ impl<D: Disk> Node<D> {
         if ours.is_none() {
             mesh.epoch_begun();
         }
-        let state = &store.state().0;
-        let last_run = state.clock().filter(|_| ours.is_some());
-        let clock = NodeClock::start(now, last_run, state.last_received_ms(), store.lsn());
-        let machine = now;
-        let now = clock.read(machine);
         mesh.set_closed(guard.closed().clone());
         Ok(Self {
             store,
@@ -166,7 +163,7 @@ impl<D: Disk> Node<D> {
             lists: Lists::default(),
             mesh,
             clock,
-            machine,
+            machine: now,
             named: BTreeSet::new(),
             pending: PendingNotifications::default(),
         })

@@ -10,4 +10,7 @@ pub struct ClockStamp {
     pub node_ms: u64,
     /// The wall clock, in ms since 1970.
     pub wall_ms: u64,
+    /// How long the node has run over all its lives, in ms. It never goes back; 0 in stamps of older builds.
+    #[serde(default)]
+    pub ran_ms: u64,
 }

@@ -188,7 +188,7 @@ pub(crate) fn sample() -> State {
         cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
         Mutation::DeleteTopic(gone),
-        Mutation::StampClock(ClockStamp { node_ms: 1 << 40, wall_ms: 1 << 41 }),
+        Mutation::StampClock(ClockStamp { node_ms: 1 << 40, wall_ms: 1 << 41, ran_ms: 1 << 39 }),
         subscription("coop:ledger", Provenance::Local),
         subscription("coop:ledger", Provenance::Peer(ana)),
         subscription(&news.to_string(), Provenance::Peer(ben)),

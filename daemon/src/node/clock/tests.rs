@@ -19,6 +19,10 @@ fn days(days: i64) -> i64 {
     days * to_i64(DAY_MS)
 }
 
+fn stamp(node_ms: u64, wall_ms: u64) -> ClockStamp {
+    ClockStamp { node_ms, wall_ms, ran_ms: 0 }
+}
+
 /// The clock of a new node that starts at 0.
 fn new_node() -> NodeClock {
     NodeClock::start(at(0, 0), None, None, 1)
@@ -33,7 +37,7 @@ fn a_moved_wall_clock_moves_nothing_and_is_in_doubt_until_it_is_back_or_confirme
         assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(moved)));
         assert_eq!(clock.read(at(1000, moved)).node_ms, WALL_MS + 1000);
         // A stamp keeps to the wall clock that was trusted.
-        let stamp = ClockStamp { node_ms: WALL_MS + 1000, wall_ms: WALL_MS + 1000 };
+        let stamp = ClockStamp { ran_ms: 1000, ..stamp(WALL_MS + 1000, WALL_MS + 1000) };
         assert_eq!(clock.stamp(at(1000, moved)), stamp);
         clock.observe(at(2000, 0));
         assert_eq!(clock.doubt(), None);
@@ -58,7 +62,7 @@ fn a_slewed_wall_clock_is_followed_and_one_that_runs_away_is_in_doubt() {
 
 #[test]
 fn a_plausible_time_between_runs_counts_and_any_other_waits_to_be_confirmed() {
-    let stamp = ClockStamp { node_ms: WALL_MS - 5, wall_ms: WALL_MS };
+    let stamp = stamp(WALL_MS - 5, WALL_MS);
     for (down, counted) in [(0, 0), (days(7), days(7)), (-50_000, 0)] {
         let clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
         assert_eq!(clock.doubt(), None, "{down}");
@@ -116,7 +120,7 @@ fn a_confirmed_clock_advances_by_the_time_between_runs_and_fires_no_timer() {
 
 #[test]
 fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_was_down() {
-    let stamp = ClockStamp { node_ms: WALL_MS, wall_ms: WALL_MS };
+    let stamp = stamp(WALL_MS, WALL_MS);
     // Without a battery, the machine starts with the time of its last stop.
     let mut clock = NodeClock::start(at(0, 0), Some(stamp), None, 1);
     assert_eq!(clock.doubt(), None);
@@ -151,6 +155,25 @@ fn a_clock_is_stamped_hourly_after_records_and_rarely_without() {
     assert!(!clock.is_stamp_due(at(STAMP_MS * 2, 0), 3), "the stamp is the last record");
     assert!(clock.is_stamp_due(at(STAMP_MS * 2, 0), 4));
     assert!(clock.is_stamp_due(at(STAMP_MS + STAMP_IDLE_MS, 0), 3));
+}
+
+#[test]
+fn a_node_counts_how_long_it_has_run_over_all_its_lives() {
+    let disk = SimDisk::new(1);
+    let mut node = simulated::node_at(&disk, at(0, 0));
+    let run = |node: &mut Node<SimDisk>, now| {
+        drop(node.step::<()>(now, Inputs::tick()));
+        node.ran_ms()
+    };
+    simulated::apply(&mut node, at(0, 0), Mutation::BeginEpoch(1));
+    assert_eq!(run(&mut node, at(2 * STAMP_MS, 0)), 2 * STAMP_MS);
+    assert_eq!(run(&mut node, at(2 * STAMP_MS + 7, 0)), 2 * STAMP_MS + 7);
+    node.close().expect("a stop");
+    // The time between two runs does not count, nor does the end of a run without a stamp.
+    let later = at(9 * STAMP_MS, 0);
+    let mut node = simulated::node_at(&disk.kill(), later);
+    assert_eq!(run(&mut node, later), 2 * STAMP_MS);
+    assert_eq!(run(&mut node, at(9 * STAMP_MS + 5, days(40))), 2 * STAMP_MS + 5);
 }
 
 #[test]
