@@ -1,8 +1,8 @@
-//! The one place that reads clocks: the wall clock, and the time that has passed.
+//! The one place that reads clocks: the wall clock, the time that has passed, and since which boot.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use icn_gossip::Now;
+use icn_gossip::{BootId, Now};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Wall-clock time in ms since 1970, 0 for a clock before that. It may jump: no order and no deadline
@@ -36,6 +36,12 @@ fn read_ms(clock: ClockId) -> u64 {
     let since = clock_gettime(clock);
     let seconds = u64::try_from(since.tv_sec).unwrap_or(0);
     seconds * 1000 + u64::try_from(since.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// The present boot of the machine, in which [`elapsed_ms`] counts; `None` if the kernel names none.
+#[must_use]
+pub fn boot() -> Option<BootId> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().parse().ok()
 }
 
 /// Both clocks.

@@ -21,6 +21,7 @@ mod query;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod snapshots;
+mod time;
 mod topics;
 mod turn;
 pub mod work;
@@ -28,7 +29,7 @@ pub mod work;
 use std::collections::BTreeSet;
 
 use checks::Lists;
-use clock::NodeClock;
+use clock::{LastRun, NodeClock};
 
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
@@ -40,7 +41,7 @@ pub use turn::{Effect, Inputs, Output, Turn};
 
 use icn_gossip::mesh::Mesh;
 use icn_gossip::{
-    Did, KeyCard, Keypair, Mutation, NodeId, Now, Outcome, Provenance, Reject, State,
+    BootId, Did, KeyCard, Keypair, Mutation, NodeId, Now, Outcome, Provenance, Reject, State,
 };
 use icn_snapshot::{Policy, Recovery, SnapshotId, Store};
 use icn_wal::disk::Disk;
@@ -97,7 +98,8 @@ pub struct Identity {
 }
 
 impl<D: Disk> Node<D> {
-    /// Recovers the node on `disk`; creates one if the disk is empty.
+    /// Recovers the node on `disk`; creates one if the disk is empty. In one `boot` of the machine, the time
+    /// between two runs is known without a wall clock; `None` if the boot is unknown.
     ///
     /// # Errors
     /// Those of [`Store::open`]; `ICN-E0102` when the store belongs to another identity or network.
@@ -107,8 +109,9 @@ impl<D: Disk> Node<D> {
         identity: Identity,
         rng: Box<dyn Rng>,
         now: Now,
+        boot: Option<BootId>,
     ) -> Result<Self, Failure> {
-        Self::open_watched(disk, policy, identity, rng, now, |_| {})
+        Self::open_watched(disk, policy, identity, rng, now, boot, |_| {})
     }
 
     /// As [`open`](Self::open); calls `watch` now and then with the number of replayed records.
@@ -121,6 +124,7 @@ impl<D: Disk> Node<D> {
         identity: Identity,
         mut rng: Box<dyn Rng>,
         now: Now,
+        boot: Option<BootId>,
         watch: impl FnMut(u64),
     ) -> Result<Self, Failure> {
         let (mut store, recovery) = Store::<Machine, D>::open_watched(disk, policy, watch)?;
@@ -130,7 +134,12 @@ impl<D: Disk> Node<D> {
         let state = &store.state().0;
         let ours = state.node();
         let did = keypair.did();
-        let mut clock = NodeClock::start(now, state.clock(), state.last_received_ms(), store.lsn());
+        let last = LastRun {
+            stamp: state.clock(),
+            received_ms: state.last_received_ms(),
+            lsn: store.lsn(),
+        };
+        let mut clock = NodeClock::start(now, boot, last);
         if ours.is_none() {
             let init = Mutation::Init { did, network, epoch, clock: Some(clock.stamp(now)) };
             let (lsn, _) = store.commit(now.wall_ms, init)?;
@@ -156,7 +165,7 @@ impl<D: Disk> Node<D> {
             saves: 0,
             retry_ms: None,
             save_failure: None,
-            newest: NewestSnapshot::new(policy.due.age_ms, machine),
+            newest: NewestSnapshot::new(policy.due.age_ms, now),
             scrubbed: None,
             scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,

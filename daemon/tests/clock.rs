@@ -52,6 +52,12 @@ impl Shifted {
         self.write("suspend", seconds);
     }
 
+    /// Lets the next start be in another boot of the machine.
+    fn boot(&self, digit: char) {
+        let id = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\n".replace('x', &digit.to_string());
+        std::fs::write(self.file("boot"), id).expect("write");
+    }
+
     fn start(&self) -> Daemon {
         self.start_with(&[])
     }
@@ -60,7 +66,7 @@ impl Shifted {
         let spawn = |mut command: Command| {
             command.env("LD_PRELOAD", &self.shim);
             command.env("SHIFT_FILE", self.file("shift")).env("SUSPEND_FILE", self.file("suspend"));
-            command.spawn()
+            command.env("BOOT_FILE", self.file("boot")).spawn()
         };
         self.house.start_by(spawn, &[&["--listen", "127.0.0.1:0", "--no-mdns"], more].concat())
     }
@@ -142,7 +148,8 @@ fn a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart() {
     node.wait_for_doubt(true);
     assert_eq!(node.entries(), 100);
     daemon.kill();
-    for _ in 0..2 {
+    for digit in ['a', 'b'] {
+        node.boot(digit);
         daemon = node.start();
         assert_eq!(node.doubt()["kind"], "down");
         node.publish(1);
@@ -165,6 +172,34 @@ fn a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart() {
 }
 
 #[test]
+fn a_clock_moved_in_a_boot_stays_in_doubt_over_restarts_until_it_is_put_back() {
+    let node = Shifted::new("");
+    let mut daemon = node.start();
+    node.house.get(&["topic", "create", "a", "--retention-days", "1"]);
+    node.publish(10);
+    node.shift(3 * DAY);
+    node.wait_for_doubt(true);
+    daemon.kill();
+    // Less than 7 days, which would be believed of a machine that was off.
+    for days in [3, -2, 5] {
+        node.shift(days * DAY);
+        daemon = node.start();
+        let doubt = node.doubt();
+        assert_eq!(doubt["kind"], "moved");
+        let off = doubt["ms"].as_i64().expect("a number") - days * DAY * 1000;
+        assert!(off.abs() < 1000, "{doubt}");
+        until("a tick", || health(&daemon).contains("icnctl clock confirm").then_some(()));
+        assert_eq!(node.entries(), 10);
+        daemon.kill();
+    }
+    daemon = node.start();
+    node.shift(0);
+    node.wait_for_doubt(false);
+    assert_eq!(node.entries(), 10);
+    drop(daemon);
+}
+
+#[test]
 fn a_confirmed_clock_counts_the_time_that_the_node_was_down() {
     let node = Shifted::new("");
     let daemon = node.start();
@@ -172,6 +207,7 @@ fn a_confirmed_clock_counts_the_time_that_the_node_was_down() {
     node.publish(10);
     daemon.kill();
     node.shift(40 * DAY);
+    node.boot('a');
     let daemon = node.start();
     assert_eq!(node.doubt()["kind"], "down");
     assert_eq!(node.entries(), 10);
@@ -185,6 +221,7 @@ fn a_confirmed_clock_counts_the_time_that_the_node_was_down() {
     // A few days without the node need no operator.
     daemon.kill();
     node.shift(45 * DAY);
+    node.boot('b');
     let _daemon = node.start();
     assert_eq!(node.doubt(), Value::Null);
     assert_eq!(node.entries(), 1);

@@ -1,8 +1,11 @@
 /* Moves the clocks of one process, as files of seconds say: SHIFT_FILE moves the wall clock, and
-   SUSPEND_FILE all clocks that count the time for which a machine is suspended. */
+   SUSPEND_FILE all clocks that count the time for which a machine is suspended. The file that BOOT_FILE
+   names, if there is one, replaces the id of the machine's boot. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -51,3 +54,22 @@ time_t time(time_t *out)
         *out = now.tv_sec;
     return now.tv_sec;
 }
+
+static int open_at(const char *path, int flags, mode_t mode)
+{
+    const char *boot = getenv("BOOT_FILE");
+    if (boot && !strcmp(path, "/proc/sys/kernel/random/boot_id") && !access(boot, R_OK))
+        path = boot;
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+    va_end(rest);
+    return open_at(path, flags, mode);
+}
+
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));

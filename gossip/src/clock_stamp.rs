@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::boot::Boot;
+
 /// A reading of the node's clock together with the wall clock, by which the next start continues it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,4 +15,8 @@ pub struct ClockStamp {
     /// How long the node has run over all its lives, in ms. It never goes back; 0 in stamps of older builds.
     #[serde(default)]
     pub ran_ms: u64,
+    /// The machine's boot; without it, only the wall clock shows how long ago the stamp was. It is `None` in
+    /// stamps of older builds, and while it is unknown for how long the node was down.
+    #[serde(default)]
+    pub boot: Option<Boot>,
 }

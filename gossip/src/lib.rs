@@ -15,6 +15,7 @@
 //! Invariant: a [`Keypair`] cannot be serialised.
 
 mod access;
+mod boot;
 mod bytes;
 mod card;
 mod clock_stamp;
@@ -34,6 +35,7 @@ mod topic;
 mod topic_ref;
 
 pub use access::{Access, AccessBytes, AccessSummary, Policy, View};
+pub use boot::{BadBootId, Boot, BootId};
 pub use card::{BadCard, CARD_BYTES, KeyCard};
 pub use clock_stamp::ClockStamp;
 pub use did::{BadSignature, Did, DidError};

@@ -38,7 +38,8 @@ impl SimNode {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: [9; 32] };
-        let node = Node::open(disk, policy, identity, Box::new(TestRng::new(seed)), Now::at(1))?;
+        let node =
+            Node::open(disk, policy, identity, Box::new(TestRng::new(seed)), Now::at(1), None)?;
         Ok(Self { node, now_ms: 1 })
     }
 

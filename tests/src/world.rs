@@ -178,7 +178,7 @@ impl World {
         let card = KeyCard::sign(&keypair, [member.seed; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
         let chance = Box::new(TestRng::new(self.rng.next()));
-        let node = Node::open(&member.disk, Policy::default(), identity, chance, now);
+        let node = Node::open(&member.disk, Policy::default(), identity, chance, now, None);
         member.node = Some(node.unwrap_or_else(|failure| panic!("node {index}: {failure:?}")));
         let start = member.starts;
         self.after(1, Event::Tick { to: index, start });

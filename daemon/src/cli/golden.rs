@@ -121,8 +121,14 @@ impl House {
         let keypair = Keypair::from_seed([7; 32]);
         let card = KeyCard::sign(&keypair, [8; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
-        let node =
-            Node::open(&disk, Policy::default(), identity, Box::new(Counted(0)), Now::at(START_MS));
+        let node = Node::open(
+            &disk,
+            Policy::default(),
+            identity,
+            Box::new(Counted(0)),
+            Now::at(START_MS),
+            None,
+        );
         let node = Arc::new(Mutex::new(node.expect("a node")));
         let now_ms = Arc::new(AtomicU64::new(START_MS));
         let (arrived, arrivals) = watch::channel(Arrivals::default());

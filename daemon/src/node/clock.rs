@@ -1,15 +1,12 @@
 //! The node's clock: the time that has passed, also over restarts, which no wrong wall clock moves.
 //!
-//! While the process runs, the node's clock follows the elapsed time of the machine. Over a restart it
-//! advances by the difference of the wall clock, if that is plausible. Everything that expires by age uses
-//! it. Invariant: it never goes back.
+//! The node's clock follows the elapsed time of the machine, also over a restart within one boot. Over
+//! another boot it advances by the difference of the wall clock, if that is plausible. Everything that
+//! expires by age uses it. Invariant: it never goes back.
 
-use icn_gossip::{ClockStamp, Mutation, Now};
-use icn_wal::disk::Disk;
+use icn_gossip::{Boot, BootId, ClockStamp, Now};
 
-use super::Node;
-use crate::control::reply::clock::{ClockDoubt, HeldBack};
-use crate::control::reply::{Clock, Reply};
+use crate::control::reply::clock::ClockDoubt;
 use crate::limits::{DOWN_MAX_MS, DRIFT_MAX_MS};
 
 /// The least time between two stamps after records, and the longest without any.
@@ -20,8 +17,14 @@ const STAMP_IDLE_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 /// without a battery gets the time over the network.
 const SETTLES_MS: u64 = 10 * 60 * 1000;
 
+/// How long after a start a stamp names another boot: before, the wall clock may still be set.
+const BOOT_STAMP_MS: u64 = SETTLES_MS;
+
 /// A wall clock that is slewed gains or loses at most this part of the time that passes.
 const SLEW: i64 = 10;
+
+/// Between two runs, a wall clock may be corrected by this part of the time in addition.
+const DRIFT_PARTS: u64 = 1000;
 
 /// The clock of a node.
 #[derive(Clone, Copy, Debug)]
@@ -38,43 +41,72 @@ pub(super) struct NodeClock {
     wall_offset_ms: Option<i64>,
     /// The elapsed time of the machine when the wall clock was last compared.
     compared_ms: u64,
-    /// The last stamp of an earlier run.
+    /// The boot of the machine, if it is known.
+    boot: Option<BootId>,
+    /// The stamp of a run before, if only the wall clock shows how long ago it was.
     last_run: Option<ClockStamp>,
     doubt: Option<ClockDoubt>,
-    /// The last LSN when the clock was stamped, and the elapsed time of the machine then.
-    stamped: (u64, u64),
+    last_stamp: LastStamp,
+}
+
+/// The last stamp: the LSN, the elapsed time of the machine then, and the boot that it names.
+#[derive(Clone, Copy, Debug)]
+struct LastStamp {
+    lsn: u64,
+    elapsed_ms: u64,
+    boot: Option<BootId>,
+}
+
+/// The last moment that is known of the runs before.
+#[derive(Clone, Copy)]
+pub(super) struct LastRun {
+    /// The last stamp.
+    pub(super) stamp: Option<ClockStamp>,
+    /// When the last entry was received, by the node's clock in ms.
+    pub(super) received_ms: Option<u64>,
+    /// The last LSN.
+    pub(super) lsn: u64,
 }
 
 impl NodeClock {
-    /// The clock of a node that starts now after the LSN `lsn`. `last_run` is the stamp of an earlier run,
-    /// and `last_ms` the time of the last entry, by the node's clock; `None` for a new node. A node without
-    /// a stamp took its times from the wall clock.
-    pub(super) fn start(
-        now: Now,
-        last_run: Option<ClockStamp>,
-        last_ms: Option<u64>,
-        lsn: u64,
-    ) -> Self {
-        let unstamped =
-            |last: u64| ClockStamp { node_ms: last.min(now.wall_ms), wall_ms: last, ran_ms: 0 };
-        let is_stamped = last_run.is_some();
-        let last_run = last_run.or_else(|| last_ms.map(unstamped));
-        let start_ms = match last_run {
-            None => now.wall_ms,
-            Some(stamp) if is_stamped => stamp.node_ms.max(last_ms.unwrap_or(0)),
-            Some(stamp) => stamp.node_ms,
-        };
+    /// The clock of a node that starts now, in this boot of the machine. Without a stamp and an entry, the
+    /// node is new. A node with an entry alone took its times from the wall clock.
+    pub(super) fn start(now: Now, boot: Option<BootId>, last: LastRun) -> Self {
+        let LastRun { stamp, received_ms, lsn } = last;
+        let stamped_boot = stamp.and_then(|stamp| stamp.boot);
+        let since_ms = stamped_boot
+            .filter(|stamped| boot == Some(stamped.id))
+            .and_then(|stamped| now.elapsed_ms.checked_sub(stamped.elapsed_ms));
         let mut clock = Self {
-            start_ms,
-            start_ran_ms: last_run.map_or(0, |stamp| stamp.ran_ms),
+            start_ms: now.wall_ms,
+            start_ran_ms: stamp.map_or(0, |stamp| stamp.ran_ms),
             start_elapsed_ms: now.elapsed_ms,
             added_ms: 0,
-            wall_offset_ms: last_run.is_none().then(|| offset_ms(now)),
+            wall_offset_ms: Some(offset_ms(now)),
             compared_ms: now.elapsed_ms,
-            last_run,
+            boot,
+            last_run: None,
             doubt: None,
-            stamped: (lsn, now.elapsed_ms),
+            last_stamp: LastStamp {
+                lsn,
+                elapsed_ms: now.elapsed_ms,
+                boot: stamped_boot.map(|stamped| stamped.id),
+            },
         };
+        if let (Some(stamp), Some(since_ms)) = (stamp, since_ms) {
+            clock.start_ms = stamp.node_ms.saturating_add(since_ms);
+            let expected_ms = stamp.wall_ms.saturating_add(since_ms);
+            if now.wall_ms.abs_diff(expected_ms) > DRIFT_MAX_MS + since_ms / DRIFT_PARTS {
+                clock.wall_offset_ms = Some(to_i64(expected_ms) - to_i64(now.elapsed_ms));
+            }
+        } else if let Some(stamp) = stamp
+            .map(|stamp| advanced(stamp, received_ms))
+            .or_else(|| received_ms.map(|received_ms| unstamped(received_ms, now)))
+        {
+            clock.start_ms = stamp.node_ms;
+            clock.wall_offset_ms = None;
+            clock.last_run = Some(stamp);
+        }
         clock.observe(now);
         clock
     }
@@ -145,6 +177,7 @@ impl NodeClock {
             (None, Some(stamp)) => self.accept(now, self.down_ms(now, stamp)),
             _ => self.wall_offset_ms = Some(offset_ms(now)),
         }
+        self.last_run = None;
         self.doubt = None;
         self
     }
@@ -152,26 +185,46 @@ impl NodeClock {
     /// A stamp of this moment. It pairs the node's clock with the wall clock as it was last trusted: the next
     /// start must not believe one in doubt.
     pub(super) fn stamp(&self, now: Now) -> ClockStamp {
+        let boot = self.boot_to_stamp().map(|id| Boot { id, elapsed_ms: now.elapsed_ms });
+        let node_ms = self.read(now).node_ms;
+        ClockStamp { node_ms, wall_ms: self.trusted_ms(now), ran_ms: self.ran_ms(now), boot }
+    }
+
+    /// The wall clock as it was last trusted, and the time that has passed since, in ms.
+    fn trusted_ms(&self, now: Now) -> u64 {
         let wall_ms = match (self.wall_offset_ms, self.last_run) {
             (None, Some(stamp)) => {
                 to_i64(stamp.wall_ms) + self.run_ms_since(self.start_elapsed_ms, now)
             }
             (offset, _) => to_i64(now.elapsed_ms) + offset.unwrap_or(0),
         };
-        let wall_ms = u64::try_from(wall_ms).unwrap_or(0);
-        ClockStamp { node_ms: self.read(now).node_ms, wall_ms, ran_ms: self.ran_ms(now) }
+        u64::try_from(wall_ms).unwrap_or(0)
     }
 
-    /// Whether a stamp is due: after records now and then, and without records rarely.
+    /// The boot that a stamp names. While it is unknown for how long the node was down it names none, which
+    /// leaves the question to the next start.
+    fn boot_to_stamp(&self) -> Option<BootId> {
+        self.boot.filter(|_| self.wall_offset_ms.is_some())
+    }
+
+    /// Whether a stamp is due: after records now and then, without records rarely, and in every boot.
     pub(super) fn is_stamp_due(&self, now: Now, lsn: u64) -> bool {
-        let (stamped_lsn, stamped_ms) = self.stamped;
-        let pause_ms = if lsn == stamped_lsn { STAMP_IDLE_MS } else { STAMP_MS };
-        now.elapsed_ms >= stamped_ms.saturating_add(pause_ms)
+        let is_idle = lsn == self.last_stamp.lsn;
+        let boot = self.boot_to_stamp();
+        let pause_ms = if boot.is_some() && boot != self.last_stamp.boot {
+            BOOT_STAMP_MS
+        } else if is_idle {
+            STAMP_IDLE_MS
+        } else {
+            STAMP_MS
+        };
+        now.elapsed_ms >= self.last_stamp.elapsed_ms.saturating_add(pause_ms)
     }
 
     /// The clock was stamped with the record of this LSN.
     pub(super) fn stamped(&mut self, now: Now, lsn: u64) {
-        self.stamped = (lsn, now.elapsed_ms);
+        let boot = self.boot_to_stamp();
+        self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot };
     }
 
     /// The time since the last run as the wall clock shows it, in ms.
@@ -190,62 +243,20 @@ impl NodeClock {
     }
 }
 
-impl<D: Disk> Node<D> {
-    /// Why the wall clock is in doubt, if it is.
-    pub fn clock_doubt(&self) -> Option<ClockDoubt> {
-        self.clock.doubt()
+/// A stamp at the time of an entry that was received after it: both clocks had advanced alike.
+fn advanced(stamp: ClockStamp, received_ms: Option<u64>) -> ClockStamp {
+    let since_ms = received_ms.unwrap_or(0).saturating_sub(stamp.node_ms);
+    ClockStamp {
+        node_ms: stamp.node_ms + since_ms,
+        wall_ms: stamp.wall_ms.saturating_add(since_ms),
+        ..stamp
     }
+}
 
-    /// Stamps the clock if that is due. Without room it is stamped later.
-    pub(super) fn stamp_clock(&mut self, now: Now) {
-        let is_first = self.state().clock().is_none() && self.clock.doubt().is_none();
-        if is_first || self.clock.is_stamp_due(self.machine, self.store.lsn()) {
-            let stamp = self.clock.stamp(self.machine);
-            if let Ok((lsn, _)) = self.commit(now, Mutation::StampClock(stamp)) {
-                self.clock.stamped(self.machine, lsn);
-            }
-        }
-    }
-
-    /// The operator says that the wall clock is right; the next start relies on it.
-    pub(super) fn clock_confirm(&mut self, now: Now) -> Reply {
-        let confirmed = self.clock.confirmed(self.machine);
-        let stamp = confirmed.stamp(self.machine);
-        let (lsn, _) = self.commit(now, Mutation::StampClock(stamp))?;
-        self.clock = confirmed;
-        self.clock.stamped(self.machine, lsn);
-        Ok(self.clocks().into())
-    }
-
-    pub(super) fn clocks(&self) -> Clock {
-        let Now { wall_ms: wall, node_ms: node, .. } = self.clock.read(self.machine);
-        let doubt = self.clock.doubt();
-        let held_back = self.held_back();
-        let peers_apart = self.peers_apart();
-        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back, peers_apart }
-    }
-
-    fn peers_apart(&self) -> u64 {
-        let ahead = self.mesh.links().filter_map(|(_, link)| link.clock_ahead_ms);
-        ahead.filter(|ahead| ahead.unsigned_abs() > DRIFT_MAX_MS).count() as u64
-    }
-
-    /// How long the node has run over all its lives at this turn, in ms. It never goes back while the node
-    /// runs. A crash loses what ran since the last stamp: up to an hour with records, 3 days without any.
-    pub fn ran_ms(&self) -> u64 {
-        self.clock.ran_ms(self.machine)
-    }
-
-    /// Messages of this node that peers hold back.
-    pub fn held_back(&self) -> Option<HeldBack> {
-        let held = self.mesh.held_back(self.state(), self.clock.read(self.machine))?;
-        Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
-    }
-
-    /// How long the node has run, in ms.
-    pub fn ran_ms(&self) -> u64 {
-        self.machine.elapsed_ms.saturating_sub(self.clock.start_elapsed_ms)
-    }
+/// In place of a stamp: the last entry of an older build, whose times are those of its wall clock.
+fn unstamped(received_ms: u64, now: Now) -> ClockStamp {
+    let node_ms = received_ms.min(now.wall_ms);
+    ClockStamp { node_ms, wall_ms: received_ms, ran_ms: 0, boot: None }
 }
 
 /// Whether a node may have been down for so long without a confirmation.

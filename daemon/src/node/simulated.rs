@@ -1,6 +1,6 @@
 //! A node on a simulated disk, for tests.
 
-use icn_gossip::{KeyCard, Keypair, Mutation, Now};
+use icn_gossip::{BootId, KeyCard, Keypair, Mutation, Now};
 use icn_snapshot::Policy;
 use icn_wal::disk::{Disk, SimDisk};
 
@@ -16,15 +16,15 @@ impl Rng for Constant {
 
 /// A new node on `disk`.
 pub(crate) fn node(disk: &SimDisk) -> Node<SimDisk> {
-    node_at(disk, Now::at(1))
+    node_at(disk, Now::at(1), None)
 }
 
-/// The node on `disk`, which starts at this reading of the machine's clocks.
-pub(crate) fn node_at(disk: &SimDisk, now: Now) -> Node<SimDisk> {
+/// The node on `disk`, which starts at this reading of the machine's clocks in this boot.
+pub(crate) fn node_at(disk: &SimDisk, now: Now, boot: Option<BootId>) -> Node<SimDisk> {
     let keypair = Keypair::from_seed([7; 32]);
     let card = KeyCard::sign(&keypair, [8; 32], 1);
     let identity = Identity { keypair, card, network: [9; 32] };
-    Node::open(disk, Policy::default(), identity, Box::new(Constant), now).expect("a node")
+    Node::open(disk, Policy::default(), identity, Box::new(Constant), now, boot).expect("a node")
 }
 
 /// Commits a mutation that no request makes.

@@ -46,7 +46,8 @@ pub(crate) fn recover(
     let disk = directory.disk();
     let policy = config.policy;
     let rng = Box::new(SystemRng);
-    let node = Node::open_watched(disk, policy, identity, rng, clock::now(), watcher)?;
+    let node =
+        Node::open_watched(disk, policy, identity, rng, clock::now(), clock::boot(), watcher)?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();

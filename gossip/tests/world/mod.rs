@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use icn_gossip::{
-    Access, AccessBytes, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome,
-    Position, Provenance, State, TopicId, TopicSpec,
+    Access, AccessBytes, Boot, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation,
+    Outcome, Position, Provenance, State, TopicId, TopicSpec,
 };
 
 pub(crate) const NETWORK: [u8; 32] = [1; 32];
@@ -182,13 +182,20 @@ pub(crate) fn sample() -> State {
         |topic: &str, by| Mutation::Subscribe { topic: topic.into(), by, time_ms: 1 << 40 };
     let cursor =
         |topic, name: &str, arrival| Mutation::MoveCursor { topic, name: name.into(), arrival };
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e".parse().expect("a boot");
+    let boot = Some(Boot { id, elapsed_ms: 1 << 30 });
     let mutations = [
         cursor(news, "billing", 2),
         cursor(ledger, "billing", 1),
         cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
         Mutation::DeleteTopic(gone),
-        Mutation::StampClock(ClockStamp { node_ms: 1 << 40, wall_ms: 1 << 41, ran_ms: 1 << 39 }),
+        Mutation::StampClock(ClockStamp {
+            node_ms: 1 << 40,
+            wall_ms: 1 << 41,
+            ran_ms: 1 << 39,
+            boot,
+        }),
         subscription("coop:ledger", Provenance::Local),
         subscription("coop:ledger", Provenance::Peer(ana)),
         subscription(&news.to_string(), Provenance::Peer(ben)),

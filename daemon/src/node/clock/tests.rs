@@ -1,10 +1,11 @@
 //! The clock of a node under wall clocks that are moved, wrong, or put right.
 
+use icn_gossip::Mutation;
 use icn_wal::disk::SimDisk;
 
 use super::*;
 use crate::control::request::Request;
-use crate::node::{Effect, Inputs, Output, simulated};
+use crate::node::{Effect, Inputs, Node, Output, simulated};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const WALL_MS: u64 = 20_000 * DAY_MS;
@@ -20,12 +21,25 @@ fn days(days: i64) -> i64 {
 }
 
 fn stamp(node_ms: u64, wall_ms: u64) -> ClockStamp {
-    ClockStamp { node_ms, wall_ms, ran_ms: 0 }
+    ClockStamp { node_ms, wall_ms, ran_ms: 0, boot: None }
 }
 
-/// The clock of a new node that starts at 0.
+fn boot(digit: char) -> Option<BootId> {
+    let text = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx".replace('x', &digit.to_string());
+    Some(text.parse().expect("a boot"))
+}
+
+/// The clock of a node that starts after a stamp in another boot.
+fn after(stamp: ClockStamp, now: Now) -> NodeClock {
+    NodeClock::start(now, boot('b'), LastRun { stamp: Some(stamp), received_ms: None, lsn: 1 })
+}
+
+/// The clock of a new node that starts at 0 in boot a.
 fn new_node() -> NodeClock {
-    NodeClock::start(at(0, 0), None, None, 1)
+    let last = LastRun { stamp: None, received_ms: None, lsn: 0 };
+    let mut clock = NodeClock::start(at(0, 0), boot('a'), last);
+    clock.stamped(at(0, 0), 1);
+    clock
 }
 
 #[test]
@@ -37,8 +51,8 @@ fn a_moved_wall_clock_moves_nothing_and_is_in_doubt_until_it_is_back_or_confirme
         assert_eq!(clock.doubt(), Some(ClockDoubt::Moved(moved)));
         assert_eq!(clock.read(at(1000, moved)).node_ms, WALL_MS + 1000);
         // A stamp keeps to the wall clock that was trusted.
-        let stamp = ClockStamp { ran_ms: 1000, ..stamp(WALL_MS + 1000, WALL_MS + 1000) };
-        assert_eq!(clock.stamp(at(1000, moved)), stamp);
+        let stamp = clock.stamp(at(1000, moved));
+        assert_eq!((stamp.node_ms, stamp.wall_ms), (WALL_MS + 1000, WALL_MS + 1000));
         clock.observe(at(2000, 0));
         assert_eq!(clock.doubt(), None);
     }
@@ -64,17 +78,17 @@ fn a_slewed_wall_clock_is_followed_and_one_that_runs_away_is_in_doubt() {
 fn a_plausible_time_between_runs_counts_and_any_other_waits_to_be_confirmed() {
     let stamp = stamp(WALL_MS - 5, WALL_MS);
     for (down, counted) in [(0, 0), (days(7), days(7)), (-50_000, 0)] {
-        let clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
+        let clock = after(stamp, at(0, down));
         assert_eq!(clock.doubt(), None, "{down}");
         let expected = stamp.node_ms.saturating_add_signed(counted);
         assert_eq!(clock.read(at(0, down)).node_ms, expected);
     }
     for down in [days(8), -days(1), days(3650)] {
-        let mut clock = NodeClock::start(at(0, down), Some(stamp), None, 1);
+        let mut clock = after(stamp, at(0, down));
         assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
         assert_eq!(clock.read(at(0, down)).node_ms, stamp.node_ms);
         // A stamp in doubt leaves the question to the next start.
-        let again = NodeClock::start(at(5000, down), Some(clock.stamp(at(5000, down))), None, 1);
+        let again = after(clock.stamp(at(5000, down)), at(5000, down));
         assert_eq!(again.doubt(), Some(ClockDoubt::Down(down)));
         let confirmed = clock.confirmed(at(0, down));
         assert_eq!(confirmed.doubt(), None);
@@ -90,9 +104,9 @@ fn a_plausible_time_between_runs_counts_and_any_other_waits_to_be_confirmed() {
 #[test]
 fn a_confirmed_clock_advances_by_the_time_between_runs_and_fires_no_timer() {
     let disk = SimDisk::new(1);
-    drop(simulated::node_at(&disk, at(0, 0)));
+    drop(simulated::node_at(&disk, at(0, 0), None));
     let late = |run_ms| at(run_ms, days(42));
-    let mut node = simulated::node_at(&disk.kill(), late(0));
+    let mut node = simulated::node_at(&disk.kill(), late(0), None);
     let mut step = |now, line: &str| {
         let request = Request::from_line(line.as_bytes()).expect("request");
         let inputs = Inputs { tick: true, ..Inputs::requests(vec![((), request)]) };
@@ -119,10 +133,75 @@ fn a_confirmed_clock_advances_by_the_time_between_runs_and_fires_no_timer() {
 }
 
 #[test]
+fn within_a_boot_the_time_between_runs_is_exact_and_a_moved_wall_clock_stays_in_doubt() {
+    let stamp = new_node().stamp(at(1000, 0));
+    let again = |stamp, boot, now| {
+        NodeClock::start(now, boot, LastRun { stamp: Some(stamp), received_ms: None, lsn: 1 })
+    };
+    let later = 3 * DAY_MS;
+    for moved in [0, days(3), -days(3), 400_000, 61_000] {
+        let is_moved = moved.unsigned_abs() > 300_000;
+        let doubt = is_moved.then_some(ClockDoubt::Moved(moved));
+        let mut clock = again(stamp, boot('a'), at(later, moved));
+        assert_eq!(clock.doubt(), doubt, "{moved}");
+        assert_eq!(clock.read(at(later, moved)).node_ms, WALL_MS + later, "{moved}");
+        // So it is after another start, until the wall clock is put back.
+        let now = at(later + 1000, moved);
+        assert_eq!(again(clock.stamp(now), boot('a'), now).doubt(), doubt, "{moved}");
+        if is_moved {
+            clock.observe(at(later + 2000, 0));
+            assert_eq!(clock.doubt(), None);
+        }
+        assert_eq!(clock.confirmed(at(later + 3000, moved)).doubt(), None);
+    }
+    // In another boot, only the wall clock shows how long the node was down.
+    for (boot, now) in [
+        (boot('b'), at(later, days(2))),
+        (None, at(later, days(2))),
+        (boot('a'), Now { elapsed_ms: 3, ..at(later, days(2)) }),
+    ] {
+        let clock = again(stamp, boot, now);
+        assert_eq!(clock.doubt(), None);
+        assert_eq!(clock.read(now).node_ms, now.wall_ms);
+    }
+    let unknown = ClockStamp { boot: None, ..stamp };
+    assert_eq!(
+        again(unknown, boot('a'), at(later, days(9))).doubt(),
+        Some(ClockDoubt::Down(days(12) - 1000))
+    );
+}
+
+#[test]
+fn an_entry_after_the_stamp_adds_no_time_that_has_passed_before_it() {
+    for received_ms in [WALL_MS, WALL_MS + 1000, WALL_MS + DAY_MS] {
+        let stamp = Some(stamp(WALL_MS, WALL_MS));
+        let last = LastRun { stamp, received_ms: Some(received_ms), lsn: 2 };
+        let clock = NodeClock::start(at(DAY_MS, 0), boot('b'), last);
+        assert_eq!(clock.doubt(), None);
+        assert_eq!(clock.read(at(DAY_MS, 0)).node_ms, WALL_MS + DAY_MS, "{received_ms}");
+    }
+}
+
+#[test]
+fn every_boot_is_stamped_once_the_wall_clock_has_settled() {
+    let far = stamp(WALL_MS, WALL_MS);
+    let mut clock = after(far, at(0, 0));
+    assert!(!clock.is_stamp_due(at(SETTLES_MS - 1, 0), 1), "the network may still set it");
+    assert!(clock.is_stamp_due(at(SETTLES_MS, 0), 1));
+    let named = clock.stamp(at(7, 0)).boot.expect("a boot");
+    assert_eq!((Some(named.id), named.elapsed_ms), (boot('b'), 507));
+    clock.stamped(at(SETTLES_MS, 0), 2);
+    assert!(!clock.is_stamp_due(at(DAY_MS, 0), 2));
+    let doubtful = after(far, at(0, days(40)));
+    assert!(!doubtful.is_stamp_due(at(DAY_MS, days(40)), 1));
+    assert_eq!(doubtful.stamp(at(DAY_MS, days(40))).boot, None, "the next start asks again");
+}
+
+#[test]
 fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_was_down() {
     let stamp = stamp(WALL_MS, WALL_MS);
     // Without a battery, the machine starts with the time of its last stop.
-    let mut clock = NodeClock::start(at(0, 0), Some(stamp), None, 1);
+    let mut clock = after(stamp, at(0, 0));
     assert_eq!(clock.doubt(), None);
     clock.observe(at(5000, days(3)));
     assert_eq!(clock.doubt(), None);
@@ -139,7 +218,11 @@ fn a_node_without_a_stamp_starts_at_its_last_entry_and_believes_no_far_wall_cloc
         // The last entry was written with a clock that was ahead, or the present one is behind.
         (WALL_MS + 3650 * DAY_MS, 0, WALL_MS, true),
     ] {
-        let clock = NodeClock::start(at(0, down), None, Some(last), 1);
+        let clock = NodeClock::start(
+            at(0, down),
+            boot('b'),
+            LastRun { stamp: None, received_ms: Some(last), lsn: 1 },
+        );
         assert_eq!(clock.read(at(0, down)).node_ms, node, "{last} {down}");
         assert_eq!(clock.doubt().is_some(), is_doubtful, "{last} {down}");
     }
@@ -160,7 +243,7 @@ fn a_clock_is_stamped_hourly_after_records_and_rarely_without() {
 #[test]
 fn a_node_counts_how_long_it_has_run_over_all_its_lives() {
     let disk = SimDisk::new(1);
-    let mut node = simulated::node_at(&disk, at(0, 0));
+    let mut node = simulated::node_at(&disk, at(0, 0), None);
     let run = |node: &mut Node<SimDisk>, now| {
         drop(node.step::<()>(now, Inputs::tick()));
         node.ran_ms()
@@ -171,7 +254,7 @@ fn a_node_counts_how_long_it_has_run_over_all_its_lives() {
     node.close().expect("a stop");
     // The time between two runs does not count, nor does the end of a run without a stamp.
     let later = at(9 * STAMP_MS, 0);
-    let mut node = simulated::node_at(&disk.kill(), later);
+    let mut node = simulated::node_at(&disk.kill(), later, None);
     assert_eq!(run(&mut node, later), 2 * STAMP_MS);
     assert_eq!(run(&mut node, at(9 * STAMP_MS + 5, days(40))), 2 * STAMP_MS + 5);
 }
