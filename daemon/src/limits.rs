@@ -2,6 +2,7 @@
 //!
 //! Invariant: each limit refuses with a word, has a way out, and a test that crosses it.
 
+use icn_gossip::ClockStamp;
 use icn_gossip::limits::{
     CURSORS_MAX, FUTURE_MS_MAX, INTERESTS_MAX, LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX,
     NODE_BYTES_MAX, PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, PENDING_MAX, RETENTION_MS_DEFAULT,
@@ -15,9 +16,6 @@ use crate::control::request::LINE_BYTES_MAX;
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.
 pub const DRIFT_MAX_MS: u64 = 60_000;
-
-/// The longest time between two runs that needs no confirmation: 7 days.
-pub const DOWN_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Snapshots in progress or waiting; each holds an image in memory.
 pub const SAVES_MAX: u32 = 2;
@@ -121,7 +119,8 @@ limits! {
         "It is in doubt, and no message expires by age.", "check `clock`",
         "Set it right, or icnctl clock confirm",
         ("daemon/tests/clock.rs", "a_clock_set_back_stops_no_snapshot_and_health_says_so");
-    DOWN: "How long a node may be down before its wall clock is in doubt", DOWN_MAX_MS, Ms,
+    DOWN: "How long a node may be down before its wall clock is in doubt; less after a short run",
+        ClockStamp::ROOM_MS_MAX, Ms,
         "It is in doubt, and no message expires by age.", "check `clock`",
         "Set it right, or icnctl clock confirm",
         ("daemon/tests/clock.rs", "a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart");

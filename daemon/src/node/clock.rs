@@ -4,10 +4,13 @@
 //! another boot it advances by the difference of the wall clock, if that is plausible. Everything that
 //! expires by age uses it. Invariant: it never goes back.
 
+mod room;
+
 use icn_gossip::{Boot, BootId, ClockStamp, Now};
 
+use self::room::Room;
 use crate::control::reply::clock::ClockDoubt;
-use crate::limits::{DOWN_MAX_MS, DRIFT_MAX_MS};
+use crate::limits::DRIFT_MAX_MS;
 
 /// The least time between two stamps after records, and the longest without any.
 const STAMP_MS: u64 = 60 * 60 * 1000;
@@ -36,6 +39,8 @@ pub(super) struct NodeClock {
     /// What the clock is ahead of the elapsed time since the start, in addition: time between two runs
     /// that became plausible later.
     added_ms: u64,
+    /// How much more the wall clock may add in this boot.
+    room: Room,
     /// The wall clock minus the elapsed time, when the wall clock was last plausible; `None` while the
     /// time since the last run is in doubt.
     wall_offset_ms: Option<i64>,
@@ -49,12 +54,14 @@ pub(super) struct NodeClock {
     last_stamp: LastStamp,
 }
 
-/// The last stamp: the LSN, the elapsed time of the machine then, and the boot that it names.
+/// The last stamp: the LSN, the elapsed time of the machine then, the boot that it names, and whether all
+/// room was there.
 #[derive(Clone, Copy, Debug)]
 struct LastStamp {
     lsn: u64,
     elapsed_ms: u64,
     boot: Option<BootId>,
+    has_whole_room: bool,
 }
 
 /// The last moment that is known of the runs before.
@@ -82,6 +89,7 @@ impl NodeClock {
             start_ran_ms: stamp.map_or(0, |stamp| stamp.ran_ms),
             start_elapsed_ms: now.elapsed_ms,
             added_ms: 0,
+            room: Room::new(stamp.map_or(ClockStamp::ROOM_MS_MAX, |stamp| stamp.room_ms), now),
             wall_offset_ms: Some(offset_ms(now)),
             compared_ms: now.elapsed_ms,
             boot,
@@ -91,6 +99,7 @@ impl NodeClock {
                 lsn,
                 elapsed_ms: now.elapsed_ms,
                 boot: stamped_boot.map(|stamped| stamped.id),
+                has_whole_room: stamp.is_none_or(|stamp| stamp.room_ms >= ClockStamp::ROOM_MS_MAX),
             },
         };
         if let (Some(stamp), Some(since_ms)) = (stamp, since_ms) {
@@ -104,6 +113,7 @@ impl NodeClock {
             .or_else(|| received_ms.map(|received_ms| unstamped(received_ms, now)))
         {
             clock.start_ms = stamp.node_ms;
+            clock.room = Room::new(stamp.room_ms, now);
             clock.wall_offset_ms = None;
             clock.last_run = Some(stamp);
         }
@@ -141,8 +151,8 @@ impl NodeClock {
             }
             (None, Some(stamp)) => {
                 let down = self.down_ms(now, stamp);
-                if is_plausible(down) {
-                    self.accept(now, down);
+                if self.is_plausible(now, down) {
+                    self.believe(now, down);
                     None
                 } else {
                     Some(ClockDoubt::Down(down))
@@ -158,12 +168,24 @@ impl NodeClock {
         let Some(stamp) = self.last_run else { return false };
         let down = self.down_ms(now, stamp);
         let is_soon = self.run_ms_since(self.start_elapsed_ms, now) <= to_i64(SETTLES_MS);
-        if !is_soon || !is_plausible(down) {
+        if !is_soon || !self.is_plausible(now, down) {
             return false;
         }
-        self.added_ms = self.added_ms.max(u64::try_from(down).unwrap_or(0));
-        self.wall_offset_ms = Some(offset_ms(now));
+        self.believe(now, down);
         true
+    }
+
+    /// Whether the node may have been down for so long without a confirmation.
+    fn is_plausible(&self, now: Now, down_ms: i64) -> bool {
+        let most_ms = self.added_ms.saturating_add(self.room.ms(now));
+        (-to_i64(DRIFT_MAX_MS)..=to_i64(most_ms)).contains(&down_ms)
+    }
+
+    /// Counts the time that the node was down as the wall clock shows it, which takes room.
+    fn believe(&mut self, now: Now, down_ms: i64) {
+        let before_ms = self.added_ms;
+        self.accept(now, down_ms);
+        self.room = self.room.without(self.added_ms - before_ms, now);
     }
 
     /// Why the wall clock is in doubt, if it is.
@@ -187,7 +209,13 @@ impl NodeClock {
     pub(super) fn stamp(&self, now: Now) -> ClockStamp {
         let boot = self.boot_to_stamp().map(|id| Boot { id, elapsed_ms: now.elapsed_ms });
         let node_ms = self.read(now).node_ms;
-        ClockStamp { node_ms, wall_ms: self.trusted_ms(now), ran_ms: self.ran_ms(now), boot }
+        ClockStamp {
+            node_ms,
+            wall_ms: self.trusted_ms(now),
+            ran_ms: self.ran_ms(now),
+            boot,
+            room_ms: self.room.ms(now),
+        }
     }
 
     /// The wall clock as it was last trusted, and the time that has passed since, in ms.
@@ -207,13 +235,14 @@ impl NodeClock {
         self.boot.filter(|_| self.wall_offset_ms.is_some())
     }
 
-    /// Whether a stamp is due: after records now and then, without records rarely, and in every boot.
+    /// Whether a stamp is due: after records now and then, without records rarely, and in every boot. Room
+    /// that has grown outlives the boot only in a stamp.
     pub(super) fn is_stamp_due(&self, now: Now, lsn: u64) -> bool {
         let is_idle = lsn == self.last_stamp.lsn;
         let boot = self.boot_to_stamp();
         let pause_ms = if boot.is_some() && boot != self.last_stamp.boot {
             BOOT_STAMP_MS
-        } else if is_idle {
+        } else if is_idle && self.last_stamp.has_whole_room {
             STAMP_IDLE_MS
         } else {
             STAMP_MS
@@ -224,7 +253,8 @@ impl NodeClock {
     /// The clock was stamped with the record of this LSN.
     pub(super) fn stamped(&mut self, now: Now, lsn: u64) {
         let boot = self.boot_to_stamp();
-        self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot };
+        let has_whole_room = self.room.ms(now) == ClockStamp::ROOM_MS_MAX;
+        self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot, has_whole_room };
     }
 
     /// The time since the last run as the wall clock shows it, in ms.
@@ -238,17 +268,19 @@ impl NodeClock {
     }
 
     fn accept(&mut self, now: Now, down_ms: i64) {
-        self.added_ms = self.added_ms.saturating_add(u64::try_from(down_ms).unwrap_or(0));
+        self.added_ms = self.added_ms.max(u64::try_from(down_ms).unwrap_or(0));
         self.wall_offset_ms = Some(offset_ms(now));
     }
 }
 
-/// A stamp at the time of an entry that was received after it: both clocks had advanced alike.
+/// A stamp at the time of an entry that was received after it: both clocks had advanced alike. The wall
+/// clock may have added that time, so it takes room.
 fn advanced(stamp: ClockStamp, received_ms: Option<u64>) -> ClockStamp {
     let since_ms = received_ms.unwrap_or(0).saturating_sub(stamp.node_ms);
     ClockStamp {
         node_ms: stamp.node_ms + since_ms,
         wall_ms: stamp.wall_ms.saturating_add(since_ms),
+        room_ms: stamp.room_ms.saturating_sub(since_ms),
         ..stamp
     }
 }
@@ -256,12 +288,8 @@ fn advanced(stamp: ClockStamp, received_ms: Option<u64>) -> ClockStamp {
 /// In place of a stamp: the last entry of an older build, whose times are those of its wall clock.
 fn unstamped(received_ms: u64, now: Now) -> ClockStamp {
     let node_ms = received_ms.min(now.wall_ms);
-    ClockStamp { node_ms, wall_ms: received_ms, ran_ms: 0, boot: None }
-}
-
-/// Whether a node may have been down for so long without a confirmation.
-fn is_plausible(down_ms: i64) -> bool {
-    (-to_i64(DRIFT_MAX_MS)..=to_i64(DOWN_MAX_MS)).contains(&down_ms)
+    let room_ms = ClockStamp::ROOM_MS_MAX;
+    ClockStamp { node_ms, wall_ms: received_ms, ran_ms: 0, boot: None, room_ms }
 }
 
 fn offset_ms(now: Now) -> i64 {

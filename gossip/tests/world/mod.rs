@@ -194,6 +194,7 @@ pub(crate) fn sample() -> State {
             node_ms: 1 << 40,
             wall_ms: 1 << 41,
             ran_ms: 1 << 39,
+            room_ms: 1 << 28,
             boot,
         }),
         subscription("coop:ledger", Provenance::Local),

@@ -21,7 +21,7 @@ fn days(days: i64) -> i64 {
 }
 
 fn stamp(node_ms: u64, wall_ms: u64) -> ClockStamp {
-    ClockStamp { node_ms, wall_ms, ran_ms: 0, boot: None }
+    ClockStamp { node_ms, wall_ms, ran_ms: 0, boot: None, room_ms: ClockStamp::ROOM_MS_MAX }
 }
 
 fn boot(digit: char) -> Option<BootId> {
@@ -169,6 +169,64 @@ fn within_a_boot_the_time_between_runs_is_exact_and_a_moved_wall_clock_stays_in_
         again(unknown, boot('a'), at(later, days(9))).doubt(),
         Some(ClockDoubt::Down(days(12) - 1000))
     );
+}
+
+/// The stamp at the end of a boot of `run_ms`, before which the node was down for `down_ms`, by a wall clock
+/// that is right from then on; and the doubt at its start.
+fn next_boot(before: ClockStamp, down_ms: u64, run_ms: u64) -> (ClockStamp, Option<ClockDoubt>) {
+    let wall_ms = before.wall_ms + down_ms;
+    let clock = after(before, Now::of_machine(wall_ms, 9));
+    (clock.stamp(Now::of_machine(wall_ms + run_ms, 9 + run_ms)), clock.doubt())
+}
+
+#[test]
+fn a_machine_that_is_off_every_night_is_never_in_doubt() {
+    let hours = |hours: u64| hours * 60 * 60 * 1000;
+    let mut last = stamp(WALL_MS, WALL_MS);
+    for day in 1..=400 {
+        let (stamp, doubt) = next_boot(last, hours(16), hours(8));
+        assert_eq!(doubt, None, "day {day}");
+        assert_eq!(stamp.node_ms, WALL_MS + day * DAY_MS);
+        last = stamp;
+    }
+    let (last, doubt) = next_boot(last, 6 * DAY_MS, hours(8));
+    assert_eq!(doubt, None, "a week of holidays");
+    assert_eq!(last.room_ms, DAY_MS + 7 * hours(8));
+}
+
+#[test]
+fn wall_clocks_that_are_wrong_at_every_boot_age_entries_by_the_room_alone() {
+    const RUN_MS: u64 = 60 * 60 * 1000;
+    let mut last = stamp(WALL_MS, WALL_MS);
+    let mut doubts = 0;
+    for boot in 1..=100 {
+        let (stamp, doubt) = next_boot(last, DAY_MS, RUN_MS);
+        doubts += u64::from(doubt.is_some());
+        last = stamp;
+        let aged_ms = last.node_ms - WALL_MS - boot * RUN_MS;
+        assert!(aged_ms <= 7 * (boot * RUN_MS + DAY_MS), "{boot}: {aged_ms}");
+    }
+    assert!(doubts > 50, "{doubts}");
+}
+
+#[test]
+fn a_time_between_runs_beyond_the_room_counts_once_the_room_has_grown_or_it_is_confirmed() {
+    let little = ClockStamp { room_ms: DAY_MS, ..stamp(WALL_MS, WALL_MS) };
+    let down = days(2);
+    let mut clock = after(little, at(0, down));
+    assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
+    let confirmed = clock.confirmed(at(0, down)).stamp(at(0, down));
+    assert_eq!((confirmed.node_ms, confirmed.room_ms), (WALL_MS + 2 * DAY_MS, DAY_MS));
+    let grown = DAY_MS / 7 + 1;
+    clock.observe(at(grown - 1000, down));
+    assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
+    clock.observe(at(grown, down));
+    assert_eq!(clock.doubt(), None);
+    let stamp = clock.stamp(at(grown, down));
+    assert_eq!(stamp.node_ms, WALL_MS + 2 * DAY_MS + grown);
+    assert!(stamp.room_ms < 10, "{}", stamp.room_ms);
+    clock.stamped(at(grown, down), 2);
+    assert!(clock.is_stamp_due(at(grown + STAMP_MS, down), 2), "the room has grown");
 }
 
 #[test]
