@@ -227,7 +227,7 @@ impl<D: Disk> Node<D> {
         self.tick_mesh(now, turn);
         self.lists.measure(&self.store.state().0, self.machine);
         self.newest.see(&self.store.compactor().list(), self.machine);
-        let is_due = self.store.snapshot_due(now.wall_ms, now.elapsed_ms);
+        let is_due = self.store.snapshot_due(self.clock.log_ms(now), now.elapsed_ms);
         let effect = if self.saves == 0
             && self.retry_ms.map_or(is_due, |retry_ms| retry_ms <= now.elapsed_ms)
             && let Some(draft) = self.draft(now)

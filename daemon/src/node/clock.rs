@@ -229,6 +229,14 @@ impl NodeClock {
         u64::try_from(wall_ms).unwrap_or(0)
     }
 
+    /// The time of records of the log, in ms. It never goes back there, so no wall clock in doubt sets it.
+    /// Meanwhile the last trusted one goes on with the time that passes.
+    pub(super) fn log_ms(&self, now: Now) -> u64 {
+        let trusted_ms = self.trusted_ms(now);
+        // The doubt is of the last tick, and the wall clock may have been set since.
+        if now.wall_ms.abs_diff(trusted_ms) <= DRIFT_MAX_MS { now.wall_ms } else { trusted_ms }
+    }
+
     /// The boot that a stamp names. While it is unknown for how long the node was down it names none, which
     /// leaves the question to the next start.
     fn boot_to_stamp(&self) -> Option<BootId> {

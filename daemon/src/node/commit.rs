@@ -48,7 +48,7 @@ impl<D: Disk> Node<D> {
         mutation: Mutation,
     ) -> Result<(u64, Outcome), Failure> {
         let change = ChangeKind::of(&mutation);
-        let (lsn, outcome) = self.store.commit(now.wall_ms, mutation)?;
+        let (lsn, outcome) = self.store.commit(self.clock.log_ms(now), mutation)?;
         self.announce(now, change, &outcome);
         match outcome {
             Outcome::Rejected(reject) => Err(reject.into()),

@@ -202,7 +202,7 @@ impl<D: Disk> Node<D> {
         let undo = target.undo();
         let before = self.store.lsn();
         let branch = self.rng.next();
-        let lsn = self.store.restore(now.wall_ms, target, branch)?;
+        let lsn = self.store.restore(self.clock.log_ms(now), target, branch)?;
         self.pending.topics_changed();
         // The restored state was compared with its own summary, and an operator has chosen it.
         self.guard = Guard::default();

@@ -1,10 +1,13 @@
 //! The clock of a node under wall clocks that are moved, wrong, or put right.
 
 use icn_gossip::Mutation;
+use icn_snapshot::{PointInTime, state_at};
+use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 
 use super::*;
 use crate::control::request::Request;
+use crate::node::machine::Machine;
 use crate::node::{Effect, Inputs, Node, Output, simulated};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -315,6 +318,42 @@ fn a_node_counts_how_long_it_has_run_over_all_its_lives() {
     let mut node = simulated::node_at(&disk.kill(), later, None);
     assert_eq!(run(&mut node, later), 2 * STAMP_MS);
     assert_eq!(run(&mut node, at(9 * STAMP_MS + 5, days(40))), 2 * STAMP_MS + 5);
+}
+
+#[test]
+fn a_start_ten_years_ahead_leaves_the_time_of_the_log_right() {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    let turn = |node: &mut Node<SimDisk>, now, line: &str, tick| {
+        let request = Request::from_line(line.as_bytes()).expect("request");
+        drop(node.step(now, Inputs { tick, ..Inputs::requests(vec![((), request)]) }));
+        let last = Lsn::new(node.store().lsn()).expect("a record");
+        node.store().wal().wait(last).expect("durable");
+        node.store().wal().stats().time_ms
+    };
+    let ask = |node: &mut Node<SimDisk>, now, line| turn(node, now, line, true);
+    let create = r#"{"v":1,"cmd":"topic_create","name":"a"}"#;
+    let publish = r#"{"v":1,"cmd":"publish","topic":"a","text":"one"}"#;
+    let disk = SimDisk::new(1);
+    let mut node = simulated::node_at(&disk, at(0, 0), boot('a'));
+    ask(&mut node, at(0, 0), create);
+    assert_eq!(ask(&mut node, at(HOUR_MS, 0), publish), WALL_MS + HOUR_MS);
+    node.close().expect("a stop");
+    let disk = disk.kill();
+    let ahead = |hours| at(hours * HOUR_MS, days(3650));
+    let mut node = simulated::node_at(&disk, ahead(2), boot('b'));
+    // How long the node was down is unknown; the time of the log goes on from the last entry.
+    assert_eq!(ask(&mut node, ahead(3), publish), WALL_MS + 2 * HOUR_MS);
+    assert!(node.clock_doubt().is_some());
+    assert_eq!(ask(&mut node, at(4 * HOUR_MS, 0), publish), WALL_MS + 4 * HOUR_MS);
+    assert_eq!(node.clock_doubt(), None);
+    // Set between two ticks.
+    assert_eq!(turn(&mut node, ahead(5), publish, false), WALL_MS + 5 * HOUR_MS);
+    node.close().expect("a stop");
+    for (hour, entries) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (5, 4)] {
+        let time = PointInTime::Time(WALL_MS + hour * HOUR_MS);
+        let then = state_at::<Machine, _>(&disk, time).expect("a state").state;
+        assert_eq!(then.0.counts().entries, entries, "after {hour} h");
+    }
 }
 
 #[test]
