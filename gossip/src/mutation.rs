@@ -102,6 +102,14 @@ pub enum Mutation {
         /// When the entry was received, by the node's clock in ms.
         received_ms: u64,
     },
+    /// Brings back a pruned entry, as the one before the retained entries of its author log. Consumers do
+    /// not get it.
+    Readmit {
+        /// The entry; its signature has been checked.
+        entry: Entry,
+        /// When the entry was received again, by the node's clock in ms.
+        received_ms: u64,
+    },
     /// Freezes an author log on the proof of two entries for one position, both with checked signatures.
     Freeze(Box<(Entry, Entry)>),
     /// Continues the node's own author logs in this epoch.
@@ -196,6 +204,7 @@ impl Mutation {
             Self::StampClock(stamp) => put(out, 16, stamp),
             Self::MoveCursor { topic, name, arrival } => put(out, 20, &(topic, name, arrival)),
             Self::DeleteCursor { topic, name } => put(out, 21, &(topic, name)),
+            Self::Readmit { entry, received_ms } => put(out, 22, &(received_ms, entry)),
         };
         let bytes = u32::try_from(out.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
         let header = &mut out[start..start + HEADER_BYTES];
@@ -279,6 +288,10 @@ impl Mutation {
             21 => {
                 let (topic, name) = get(body)?;
                 Self::DeleteCursor { topic, name }
+            }
+            22 => {
+                let (received_ms, entry) = get(body)?;
+                Self::Readmit { entry, received_ms }
             }
             _ => return Err(DecodeError::Newer { kind, schema, rules }),
         })

@@ -9,6 +9,7 @@ mod fault;
 mod import;
 mod outline;
 mod query;
+mod readmit;
 mod rights;
 mod room;
 mod summary;
@@ -87,6 +88,10 @@ pub struct Topic {
     pub entries: u64,
     /// Encoded bytes of the retained entries.
     pub bytes: u64,
+    /// The highest arrival that a readmitted entry was given, 0 for none. All retained entries up to it were
+    /// readmitted, and no consumer gets them.
+    #[serde(default, skip_serializing_if = "document::is_zero")]
+    pub readmitted: u64,
 }
 
 /// A retained entry.

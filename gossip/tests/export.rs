@@ -119,7 +119,7 @@ fn other(value: &Value) -> Value {
 }
 
 /// Values that are neither signed nor derived: a changed one is another valid state.
-const FREE: [&str; 12] = [
+const FREE: [&str; 13] = [
     "/digest",
     "/node/did",
     "/node/epoch",
@@ -132,6 +132,7 @@ const FREE: [&str; 12] = [
     "/subscriptions/",
     "/unsigned_keys/",
     "/cursors/",
+    "/readmitted",
 ];
 
 #[test]

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Place};
 use crate::text::moment;
 
 /// The types of records, as they are shown; `?` is a record that this build cannot decode.
-pub(super) const TYPES: [&str; 18] = [
+pub(super) const TYPES: [&str; 19] = [
     "clock",
     "init",
     "topic",
@@ -28,6 +28,7 @@ pub(super) const TYPES: [&str; 18] = [
     "subscribe",
     "unsubscribe",
     "entry",
+    "readmit",
     "freeze",
     "epoch",
     "address",
@@ -259,6 +260,10 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
             let author = header.author.to_string();
             let detail = format!("{author}#{} in {}", header.seq, header.topic);
             ("entry", detail)
+        }
+        Ok(Mutation::Readmit { entry, .. }) => {
+            let header = entry.header();
+            ("readmit", format!("{}#{} in {}", header.author, header.seq, header.topic))
         }
         Ok(Mutation::Prune { topic, through }) => ("prune", format!("{topic} to {through}")),
         Ok(Mutation::AddPeer { card, .. }) => ("peer", card.did.to_string()),

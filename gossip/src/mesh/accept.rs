@@ -60,8 +60,8 @@ impl Mesh {
         self.paused.remove(&key);
         self.gaps.remove(&key);
         // After an idle time no peer follows the log, so its growth is announced.
-        let before = state.entry_at(&key, log.head - 1).map(|stored| stored.received_ms);
-        let now = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
+        let before = state.arrived_ms(&key, log.head - 1);
+        let now = state.arrived_ms(&key, log.head);
         let new = before.is_none_or(|before| now.is_some_and(|now| now > before + IDLE_MS / 2));
         let source = self.sources.get(&key).copied();
         for (id, link) in &mut self.links {

@@ -127,7 +127,7 @@ impl Mesh {
             return;
         }
         let ours = state.node().is_some_and(|node| node.did == key.author);
-        let newest = state.entry_at(&key, log.head).map(|stored| stored.received_ms);
+        let newest = state.arrived_ms(&key, log.head);
         let is_idle = newest.is_none_or(|newest| newest + IDLE_MS < self.node_ms);
         let best = self
             .links

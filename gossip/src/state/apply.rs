@@ -30,6 +30,7 @@ impl State {
             Mutation::AppendAfterGap { entry, received_ms } => {
                 self.append_after_gap(lsn, entry, received_ms)
             }
+            Mutation::Readmit { entry, received_ms } => self.readmit(lsn, entry, received_ms),
             Mutation::Freeze(entries) => self.freeze(*entries),
             Mutation::BeginEpoch(epoch) => match self.node.as_mut() {
                 Some(node) => {
@@ -104,7 +105,8 @@ impl State {
             (key.clone(), Subscription { topic: Some(id), ..*subscription })
         });
         let waiting: Vec<_> = bound.collect();
-        self.topics.insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0 });
+        self.topics
+            .insert(id, Topic { genesis, access_version: 1, entries: 0, bytes: 0, readmitted: 0 });
         self.room.forget();
         for ((name, by), subscription) in waiting {
             // A peer that may not read the topic does not keep a subscription made before it was known.
@@ -260,16 +262,22 @@ impl State {
         self.next_arrivals.insert(id, arrival);
         let log = self.logs.entry(key).or_default();
         (log.head, log.head_hash) = (seq, entry.hash());
-        let bytes = entry.encoded_bytes() as u64;
+        self.retain(arrival, Stored { lsn, received_ms, entry });
+        Outcome::Appended { arrival, seq }
+    }
+
+    pub(super) fn retain(&mut self, arrival: u64, stored: Stored) {
+        let header = stored.entry.header();
+        let id = header.topic;
+        let bytes = stored.entry.encoded_bytes() as u64;
         self.bytes += bytes;
         if let Some(topic) = self.topics.get_mut(&id) {
             self.room.grow(topic, bytes);
             topic.entries += 1;
             topic.bytes += bytes;
         }
-        self.arrivals.insert((key, seq), arrival);
-        self.entries.insert((id, arrival), Stored { lsn, received_ms, entry });
-        Outcome::Appended { arrival, seq }
+        self.arrivals.insert((LogKey::of(&stored.entry), header.seq), arrival);
+        self.entries.insert((id, arrival), stored);
     }
 
     fn prune(&mut self, id: TopicId, through: u64) -> Outcome {
@@ -302,6 +310,8 @@ impl State {
                 if old.head > log.head {
                     (kept.head, kept.head_hash) = (old.head, old.head_hash);
                 }
+                // No entry up to either base was received here, so none may be readmitted.
+                kept.base = kept.base.max(old.base);
                 kept.proof = kept.proof.or_else(|| old.proof.clone());
             }
             image.logs.insert(*key, kept);

@@ -80,6 +80,8 @@ pub(super) struct TopicDoc<E = Vec<StoredDoc>> {
     pub(super) signature: Hex<64>,
     /// Derived: the bytes of the entries below.
     pub(super) bytes: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) readmitted: u64,
     pub(super) entries: E,
 }
 
@@ -192,7 +194,7 @@ pub(super) struct UnsignedDoc {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
-fn is_zero(number: &u64) -> bool {
+pub(super) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

@@ -98,6 +98,7 @@ impl State {
             nonce: Text(topic.genesis.nonce),
             signature: Hex(topic.genesis.signature),
             bytes: topic.bytes,
+            readmitted: topic.readmitted,
             entries: Each(move || {
                 self.entries(id, 0).map(|(arrival, stored)| StoredDoc {
                     arrival,

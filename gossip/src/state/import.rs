@@ -208,7 +208,9 @@ impl State {
         genesis.verify().map_err(|_| Fault::at("signature", "its creator did not sign this"))?;
         let access_version = topic.access_version;
         check(access_version > 0, "access_version", "the first version is 1")?;
-        let topic_of = Topic { genesis, access_version, entries: 0, bytes: 0 };
+        let readmitted = topic.readmitted;
+        check(readmitted <= self.last_arrival(&id), "readmitted", "the topic has no such arrival")?;
+        let topic_of = Topic { genesis, access_version, entries: 0, bytes: 0, readmitted };
         check(self.topics.insert(id, topic_of).is_none(), "id", "the topic is listed twice")?;
         let mut entries = 0;
         let mut bytes = 0;

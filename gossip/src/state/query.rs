@@ -138,6 +138,15 @@ impl State {
         self.entries.get(&(key.topic, *arrival))
     }
 
+    /// When the entry at a position first arrived, by the node's clock in ms; `None` if it is not retained,
+    /// or was readmitted.
+    pub(crate) fn arrived_ms(&self, key: &LogKey, seq: u64) -> Option<u64> {
+        let arrival = self.arrivals.get(&(*key, seq))?;
+        let topic = self.topics.get(&key.topic)?;
+        let stored = self.entries.get(&(key.topic, *arrival))?;
+        (*arrival > topic.readmitted).then_some(stored.received_ms)
+    }
+
     /// The first retained entry of an author log at `seq` or after it.
     #[must_use]
     pub fn next_entry(&self, key: &LogKey, seq: u64) -> Option<&Entry> {

@@ -17,6 +17,7 @@ pub(crate) fn keypair(seed: u8) -> Keypair {
 pub(crate) struct World {
     pub(crate) state: State,
     images: Vec<State>,
+    written: Vec<Entry>,
     lsn: u64,
 }
 
@@ -68,6 +69,7 @@ impl World {
         payload: &[u8],
     ) -> Outcome {
         let entry = self.entry(author, topic, back, Bytes::copy_from_slice(payload));
+        self.written.push(entry.clone());
         self.apply(Mutation::Append { entry, received_ms: self.lsn << 40 })
     }
 
@@ -85,7 +87,7 @@ impl World {
             other => Provenance::Peer(keypair(other + 1).did()),
         };
         let topic = self.pick(a);
-        match (kind % 14, topic) {
+        match (kind % 15, topic) {
             (0, _) => self.init(),
             (1, _) => {
                 let access = match b % 5 {
@@ -135,6 +137,12 @@ impl World {
             }
             (13, Some(topic)) if b % 2 == 0 => {
                 self.apply(Mutation::DeleteCursor { topic, name });
+            }
+            (14, _) if !self.written.is_empty() => {
+                let fits = |entry: &&Entry| self.state.admit_readmission(entry).is_ok();
+                let any = &self.written[usize::from(b) % self.written.len()];
+                let entry = self.written.iter().find(fits).unwrap_or(any).clone();
+                self.apply(Mutation::Readmit { entry, received_ms: self.lsn << 40 });
             }
             (11, _) if c % 2 == 0 => self.images.push(self.state.clone()),
             (11, _) if !self.images.is_empty() => {
@@ -189,6 +197,8 @@ pub(crate) fn sample() -> State {
         cursor(ledger, "billing", 1),
         cursor(gone, "billing", 1),
         Mutation::Prune { topic: news, through: 1 },
+        Mutation::Prune { topic: ledger, through: 1 },
+        Mutation::Readmit { entry: world.written[0].clone(), received_ms: 1 << 42 },
         Mutation::DeleteTopic(gone),
         Mutation::StampClock(ClockStamp {
             node_ms: 1 << 40,
