@@ -279,10 +279,13 @@ struct Feed {
 
 impl Feed {
     /// The lines for a page of entries after the position, which moves to the end of the page. Pruned
-    /// arrivals are reported.
+    /// arrivals are reported. Readmitted entries are left out: they may have been delivered before they
+    /// were pruned.
     fn lines(&mut self, page: Entries) -> String {
         let mut lines = String::new();
-        for Arrival { arrival, entry } in page.entries {
+        self.skip(page.readmitted, &mut lines);
+        let fresh = page.entries.into_iter().filter(|one| one.arrival > page.readmitted);
+        for Arrival { arrival, entry } in fresh {
             self.skip(arrival.saturating_sub(1), &mut lines);
             self.deliver(arrival, entry, &mut lines);
         }
@@ -336,7 +339,7 @@ mod tests {
             created_here: false,
             access: AccessBrief::Public,
         };
-        Entries { entries, last: 0, more, arrived, topic }
+        Entries { entries, last: 0, more, arrived, readmitted: 0, topic }
     }
 
     #[test]
@@ -356,6 +359,19 @@ mod tests {
         ] {
             assert_eq!(feed.lines(page).lines().collect::<Vec<_>>(), expected);
             assert_eq!(feed.position, position);
+        }
+        // Entries that were readmitted are those that were pruned, under other indexes.
+        let readmitted = |page| Entries { readmitted: 12, ..page };
+        for (position, page, expected, after) in [
+            (9, page(&[11, 12], 14, true), vec![gone(10, 12)], 12),
+            (9, page(&[11, 12, 13, 14], 14, false), vec![gone(10, 12), entry(13), entry(14)], 14),
+            (12, page(&[13, 14], 14, false), vec![entry(13), entry(14)], 14),
+            (14, page(&[], 14, false), vec![], 14),
+        ] {
+            let mut feed = Feed { position };
+            let lines = feed.lines(readmitted(page));
+            assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+            assert_eq!(feed.position, after);
         }
     }
 }

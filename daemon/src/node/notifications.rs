@@ -82,6 +82,10 @@ impl PendingNotifications {
 fn fresh(state: &State, topic: TopicId, first: u64, last: u64) -> Option<Vec<(u64, Stored)>> {
     let count = last - first + 1;
     let may_read = state.may_read(&topic, &state.node()?.did).is_ok();
+    if first <= state.topic(&topic)?.readmitted {
+        // Pruned already, and its index was given to a readmitted entry.
+        return None;
+    }
     if count > FRESH_ENTRIES_MAX || !may_read {
         return None;
     }
@@ -163,7 +167,10 @@ mod tests {
     #[test]
     fn pruned_entries_are_not_carried_any_more() {
         let mut node = simulated::node(&SimDisk::new(1));
-        step(&mut node, &[r#"{"v":1,"cmd":"topic_create","name":"a","max_entries":1}"#]);
+        step(
+            &mut node,
+            &[r#"{"v":1,"cmd":"topic_create","name":"a","max_entries":1,"public":true}"#],
+        );
         let topic = *node.state().topics().next().expect("a topic").0;
         for last in 1..3 {
             let publish = r#"{"v":1,"cmd":"publish","topic":"a","text":"one"}"#;
@@ -178,5 +185,19 @@ mod tests {
         assert!(!pruned.topics_changed);
         assert_eq!(pruned.deliveries[&topic], TopicDelivery { last: 2, fresh: Vec::new() });
         assert_eq!(node.step::<()>(Now::at(3), Inputs::tick()).notifications, None);
+
+        // An entry that arrives, is pruned and brought back within one turn is no arrival any more.
+        let entry = entry(topic, 1);
+        let now = Now::at(4);
+        node.commit(now, Mutation::Prune { topic, through: 2 }).expect("pruned");
+        for mutation in [
+            Mutation::Append { entry: entry.clone(), received_ms: 4 },
+            Mutation::Prune { topic, through: 3 },
+            Mutation::Readmit { entry, received_ms: 4 },
+        ] {
+            node.commit(now, mutation).expect("committed");
+        }
+        let delivery = &step(&mut node, &[]).expect("an arrival").deliveries[&topic];
+        assert_eq!(*delivery, TopicDelivery { last: 3, fresh: Vec::new() });
     }
 }

@@ -67,8 +67,9 @@ fn entries(state: &State, topic: &str, after: u64, limit: Option<usize>) -> Repl
     let more = state.entries(id, last).next().is_some();
     let arrived = state.last_arrival(&id);
     let unknown = || Reject::UnknownTopic { name: id.to_string() };
+    let readmitted = state.topic(&id).map_or(0, |topic| topic.readmitted);
     let topic = describe::brief(state, &id).ok_or_else(unknown)?;
-    Ok(Entries { entries: page, last, more, arrived, topic }.into())
+    Ok(Entries { entries: page, last, more, arrived, readmitted, topic }.into())
 }
 
 fn peers(state: &State) -> Peers {

@@ -92,6 +92,10 @@ pub struct Entries {
     pub more: bool,
     /// The index of the last arrival in the topic.
     pub arrived: u64,
+    /// Entries up to this index were brought back by `topic_refetch`; 0 if there are none. They are no arrivals
+    /// for a consumer, since their indexes named other entries before.
+    #[serde(default)]
+    pub readmitted: u64,
     /// The topic.
     pub topic: TopicBrief,
 }
