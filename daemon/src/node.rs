@@ -18,6 +18,7 @@ mod network;
 mod notifications;
 mod peer_event;
 mod query;
+mod refetch;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod snapshots;

@@ -112,6 +112,17 @@ pub const BATCH_BYTES_MAX: usize = 64 << 10;
 /// How far an entry's time may be ahead of the receiver's clock: 10 min.
 pub const FUTURE_MS_MAX: u64 = 10 * 60 * 1000;
 
+/// The most topics whose refetch runs or was over less than 10 min ago. Each keeps the authors of what came
+/// back, 32 bytes each, of at most [`LOGS_PER_TOPIC_MAX`] logs.
+pub const REFETCHES_MAX: usize = 16;
+
+/// The most author logs that a refetch asks for at a time, each with a page of about 64 KiB.
+pub const REFETCH_LOGS_MAX: usize = 4;
+
+/// The most FETCH on one link that wait for their answer.
+pub const FETCHES_MAX: usize = 64;
+
+const _: () = assert!(REFETCHES_MAX * REFETCH_LOGS_MAX <= FETCHES_MAX);
 const _: () = assert!(INTERESTS_MAX <= WANTS_MAX && WANTS_MAX <= SERVED_MAX);
 const _: () = assert!(INTERESTS_PER_MESSAGE * 17 <= BATCH_BYTES_MAX);
 const _: () = assert!(INTERESTS_MAX * 17 < IN_FLIGHT_BYTES_MAX);

@@ -15,6 +15,7 @@ mod clock;
 mod codec;
 mod counter;
 mod digest;
+mod fetch;
 mod find;
 mod fork;
 mod held;
@@ -22,6 +23,7 @@ mod join;
 mod link;
 mod message;
 mod primitives;
+mod refetch;
 mod serve;
 mod share;
 mod tag;
@@ -41,6 +43,7 @@ use crate::topic::{Genesis, TopicId};
 use action::Purpose;
 use candidates::Candidates;
 use link::{Link, Pause};
+use refetch::Refetch;
 
 pub use action::{Action, Batch, LinkError, PauseReason};
 pub use candidates::Candidate;
@@ -48,6 +51,7 @@ pub use counter::Counter;
 pub use digest::Digests;
 pub use held::HeldBack;
 pub use message::{Ask, Head, Interest, Message, StopReason, Want, WireEntry};
+pub use refetch::{RefetchEnd, RefetchProgress, TooManyRefetches};
 pub use tag::{Root, Tag};
 pub use view::LinkView;
 
@@ -81,6 +85,9 @@ pub struct Mesh {
     closed: BTreeSet<TopicId>,
     /// What peers offer under searched names.
     candidates: Candidates,
+    refetches: BTreeMap<TopicId, Refetch>,
+    /// The handle of the next FETCH on any link.
+    next_fetch: u64,
     /// This process began the epoch, so no other process has used a position in it.
     epoch_is_fresh: bool,
     /// What has changed since the links were last brought up to date.
@@ -113,6 +120,13 @@ enum Step {
     Emit(Action),
     /// Choose the source of a log after all earlier steps.
     ChooseSource(LogKey),
+    /// Go on with the refetch of a log after all earlier steps.
+    Refetch {
+        key: LogKey,
+        handle: u64,
+        /// The log is finished: what is before is too old, or was never here.
+        is_last: bool,
+    },
     /// Add a topic, unless another one was added for its join meanwhile.
     AddTopic(Box<Genesis>),
 }
@@ -174,6 +188,7 @@ impl Mesh {
         }
         // Other peers may have the lost peer's entries, but had no reason to announce them.
         topics.into_iter().for_each(|topic| self.ask_all(topic));
+        self.refetch_without(state, now_ms, id);
     }
 
     /// A frame was received.
@@ -228,6 +243,10 @@ impl Mesh {
             Message::Held { tag, epoch, ahead_ms } => {
                 self.receive_held(state, now_ms, id, tag, epoch, ahead_ms)
             }
+            Message::Fetch(want) => self.receive_fetch(now_ms, id, want),
+            Message::Fetched { handle, previous, list } => {
+                self.receive_fetched(state, now_ms, id, handle, previous, list)
+            }
             Message::Find(tag) => self.receive_find(now_ms, id, tag),
             Message::Found { tag, list } => self.receive_found(state, now_ms, id, tag, list),
             Message::Clock(wall_ms) => self.receive_clock(now_ms, id, wall_ms),
@@ -252,7 +271,11 @@ impl Mesh {
         // Batches still being checked will be reported by `verified`.
         let pending = std::mem::take(&mut self.pending);
         // A restore has begun a new epoch.
-        *self = Self { steps, counts, pending, epoch_is_fresh: true, ..Self::default() };
+        let mut refetches = std::mem::take(&mut self.refetches);
+        refetches.values_mut().for_each(|refetch| refetch.end(RefetchEnd::Stopped, self.now_ms));
+        let next_fetch = self.next_fetch;
+        let kept = Self { steps, counts, pending, refetches, next_fetch, ..Self::default() };
+        *self = Self { epoch_is_fresh: true, ..kept };
     }
 
     /// Topics were added or removed, or the operator named or removed a peer.
@@ -278,6 +301,10 @@ impl Mesh {
                 }
                 Some(Step::ChooseSource(key)) => {
                     self.choose_source(state, now_ms, key);
+                    continue;
+                }
+                Some(Step::Refetch { key, handle, is_last }) => {
+                    self.page_readmitted(state, now_ms, key, handle, is_last);
                     continue;
                 }
                 Some(Step::AddTopic(genesis)) => {

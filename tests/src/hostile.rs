@@ -188,10 +188,11 @@ fn is_about(message: &Message, topic: &TopicId, tag: Tag) -> bool {
         Message::Ask(list) => list.iter().any(|ask| ask.tag == tag),
         Message::Heads { tag: told, .. } | Message::Held { tag: told, .. } => *told == tag,
         Message::Want(list) => list.iter().any(|want| want.tag == tag),
+        Message::Fetch(want) => want.tag == tag,
         Message::Dispute(entry) => entry.header().topic == *topic,
         Message::Proof(entries) => entries.0.header().topic == *topic,
         // These carry a handle that this member chose.
-        Message::Entries { .. } | Message::Base { .. } => false,
+        Message::Entries { .. } | Message::Base { .. } | Message::Fetched { .. } => false,
         Message::Find(_) | Message::Cease(_) | Message::Stop { .. } | Message::Clock(_) => false,
     }
 }

@@ -85,6 +85,10 @@ impl<D: Disk> Node<D> {
                     self.append_remote(now, *entry, after_gap);
                     continue;
                 }
+                Action::Readmit(entry) => {
+                    self.readmit(now, *entry);
+                    continue;
+                }
                 Action::Commit(mutation) => {
                     // A mutation that is refused or has no room is not done; the peers ask again.
                     let _ = self.commit(now, *mutation);

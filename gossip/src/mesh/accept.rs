@@ -28,6 +28,12 @@ impl Mesh {
                 self.evidence_checked(id, purpose, entries);
             }
             Purpose::Dispute | Purpose::Proof => {}
+            Purpose::Readmit { key, handle } => {
+                // The hash chain made the peer send exactly these entries, so a bad signature, which only
+                // an edited state can have left here, is no fault of it.
+                let entries = if valid { entries } else { Vec::new() };
+                return self.fetched_checked(state, now_ms, key, handle, entries);
+            }
         }
         if !valid {
             self.close(state, now_ms, id, LinkError::BadSignature);

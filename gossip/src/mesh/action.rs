@@ -73,6 +73,10 @@ pub enum Action {
         /// The source has no entries between this node's head and this entry.
         after_gap: bool,
     },
+    /// Readmit an entry whose signature has been checked. Report to
+    /// [`Mesh::readmitted`](super::Mesh::readmitted) or
+    /// [`Mesh::not_readmitted`](super::Mesh::not_readmitted).
+    Readmit(Box<Entry>),
     /// Commit a mutation, unless the state has changed so that it has no effect.
     Commit(Box<Mutation>),
     /// Begin a new random epoch for the node's own logs.
@@ -89,7 +93,15 @@ pub struct Batch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Append { key: LogKey, after_gap: bool },
+    Append {
+        key: LogKey,
+        after_gap: bool,
+    },
+    /// The handle of the FETCH that the entries answer.
+    Readmit {
+        key: LogKey,
+        handle: u64,
+    },
     Dispute,
     Proof,
 }

@@ -90,28 +90,14 @@ impl Message {
                 5
             }
             Self::Want(list) => {
-                put_list(&mut out, list, |out, want| {
-                    put_varint(out, want.handle);
-                    out.extend_from_slice(&want.tag.0);
-                    out.extend_from_slice(want.author.key());
-                    out.extend_from_slice(&want.epoch.to_le_bytes());
-                    put_varint(out, want.after);
-                    out.extend_from_slice(&want.hash);
-                });
+                put_list(&mut out, list, put_want);
                 6
             }
             Self::Entries { handle, first, list } => {
                 out.reserve(list.iter().map(WireEntry::bytes).sum());
                 put_varint(&mut out, *handle);
                 put_varint(&mut out, *first);
-                for entry in list {
-                    out.push(entry.kind);
-                    put_varint(&mut out, u64::from(entry.access_version));
-                    put_varint(&mut out, entry.time_ms);
-                    put_varint(&mut out, entry.payload.len() as u64);
-                    out.extend_from_slice(&entry.signature);
-                    out.extend_from_slice(&entry.payload);
-                }
+                list.iter().for_each(|entry| put_entry(&mut out, entry));
                 7
             }
             Self::Cease(handle) => {
@@ -157,6 +143,19 @@ impl Message {
                 put_varint(&mut out, *wall_ms);
                 16
             }
+            Self::Fetch(want) => {
+                put_want(&mut out, want);
+                17
+            }
+            Self::Fetched { handle, previous, list } => {
+                out.reserve(list.iter().map(WireEntry::bytes).sum());
+                put_varint(&mut out, *handle);
+                if !list.is_empty() {
+                    out.extend_from_slice(previous);
+                }
+                list.iter().for_each(|entry| put_entry(&mut out, entry));
+                18
+            }
         };
         (kind, out.into())
     }
@@ -199,6 +198,8 @@ impl Message {
             14 => Self::read_found(reader),
             15 => Self::read_held(reader),
             16 => varint(reader).map(Self::Clock),
+            17 => read_want(reader).map(Self::Fetch),
+            18 => Self::read_fetched(reader),
             _ => return None,
         })
     }
@@ -230,21 +231,18 @@ impl Message {
     fn read_entries(reader: &mut ByteReader<'_>) -> Option<Self> {
         let handle = varint(reader)?;
         let first = seq(reader)?;
-        let mut list = Vec::with_capacity(reader.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
-        while !reader.0.is_empty() {
-            let kind = reader.u8()?;
-            let access_version = u32::try_from(varint(reader)?).ok()?;
-            let time_ms = varint(reader)?;
-            let bytes = usize::try_from(varint(reader)?).ok()?;
-            if bytes > PAYLOAD_BYTES_MAX {
-                return None;
-            }
-            let signature = reader.array()?;
-            // Copied: a retained payload must not keep the whole frame in memory.
-            let payload = Bytes::copy_from_slice(reader.slice(bytes)?);
-            list.push(WireEntry { kind, access_version, time_ms, signature, payload });
-        }
+        let list = read_list(reader)?;
         (!list.is_empty()).then_some(Self::Entries { handle, first, list })
+    }
+
+    fn read_fetched(reader: &mut ByteReader<'_>) -> Option<Self> {
+        let handle = varint(reader)?;
+        if reader.0.is_empty() {
+            return Some(Self::Fetched { handle, previous: [0; 32], list: Vec::new() });
+        }
+        let previous = reader.array()?;
+        let list = read_list(reader)?;
+        (!list.is_empty()).then_some(Self::Fetched { handle, previous, list })
     }
 
     fn read_stop(reader: &mut ByteReader<'_>) -> Option<Self> {
@@ -270,6 +268,43 @@ impl Message {
         let list = list(reader, read_genesis)?;
         (list.len() <= FOUND_MAX).then_some(Self::Found { tag, list })
     }
+}
+
+fn put_want(out: &mut Vec<u8>, want: &Want) {
+    put_varint(out, want.handle);
+    out.extend_from_slice(&want.tag.0);
+    out.extend_from_slice(want.author.key());
+    out.extend_from_slice(&want.epoch.to_le_bytes());
+    put_varint(out, want.after);
+    out.extend_from_slice(&want.hash);
+}
+
+fn put_entry(out: &mut Vec<u8>, entry: &WireEntry) {
+    out.push(entry.kind);
+    put_varint(out, u64::from(entry.access_version));
+    put_varint(out, entry.time_ms);
+    put_varint(out, entry.payload.len() as u64);
+    out.extend_from_slice(&entry.signature);
+    out.extend_from_slice(&entry.payload);
+}
+
+/// Reads wire entries up to the end of the body.
+fn read_list(reader: &mut ByteReader<'_>) -> Option<Vec<WireEntry>> {
+    let mut list = Vec::with_capacity(reader.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
+    while !reader.0.is_empty() {
+        let kind = reader.u8()?;
+        let access_version = u32::try_from(varint(reader)?).ok()?;
+        let time_ms = varint(reader)?;
+        let bytes = usize::try_from(varint(reader)?).ok()?;
+        if bytes > PAYLOAD_BYTES_MAX {
+            return None;
+        }
+        let signature = reader.array()?;
+        // Copied: a retained payload must not keep the whole frame in memory.
+        let payload = Bytes::copy_from_slice(reader.slice(bytes)?);
+        list.push(WireEntry { kind, access_version, time_ms, signature, payload });
+    }
+    Some(list)
 }
 
 fn read_genesis(reader: &mut ByteReader<'_>) -> Option<Genesis> {

@@ -68,6 +68,8 @@ counts! {
     CandidateLeftOut = "candidate_left_out",
     /// Several topics match a join by name and creator.
     AmbiguousJoin = "ambiguous_join",
+    /// A peer answered FETCH with other entries than those that were accepted before.
+    FetchedOther = "fetched_other",
     /// The operator subscribes to more topics than are announced to a peer.
     InterestsLeftOut = "interests_left_out",
     /// A log was not wanted, since this node wants as many logs of the peer as the limit allows.

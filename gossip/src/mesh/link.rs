@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::Batch;
 use super::digest::Parts;
 use super::message::{Interest, Message, Want};
+use super::refetch::Fetching;
 use super::tag::{Root, Tag};
 use crate::access::AccessSummary;
 use crate::did::Did;
@@ -103,6 +104,8 @@ pub(super) struct Serving {
     pub(super) held: BTreeMap<LogKey, u64>,
     /// Topics to be offered unasked.
     pub(super) unoffered: BTreeSet<TopicId>,
+    /// FETCH that are to be answered.
+    pub(super) fetches: VecDeque<Want>,
     /// Tags of names whose FIND is to be answered.
     pub(super) finds: BTreeSet<Tag>,
     /// Topics whose root is to be announced.
@@ -129,6 +132,9 @@ pub(super) struct Wanting {
     pub(super) handles: BTreeMap<LogKey, u64>,
     /// Wants that are not sent yet.
     pub(super) outgoing: Vec<Want>,
+    /// FETCH that are not answered yet, by handle, and those of them that are not sent yet.
+    pub(super) fetching: BTreeMap<u64, Fetching>,
+    pub(super) fetches: VecDeque<Want>,
     /// The heads that the peer has announced, where they are ahead of this node's.
     pub(super) announced: BTreeMap<LogKey, u64>,
     /// Logs that are not wanted from the peer until it announces a further head.
@@ -312,6 +318,7 @@ impl Serving {
         let cursors = self.cursors.len() + self.ready.len() + self.declined.len();
         let topics = self.announcing.len() + self.offers.len() + self.roots.len();
         let topics = topics + self.unoffered.len() + self.finds.len() + self.held.len();
+        let topics = topics + self.fetches.len();
         cursors + self.new_logs.len() + topics + self.disputes.len() + self.proofs.len()
     }
 
@@ -326,7 +333,8 @@ impl Wanting {
     fn tracked_items(&self) -> usize {
         let logs = self.wants.len() + self.outgoing.len() + self.announced.len();
         let topics = self.asking.len() + self.asked.len() + self.answered.len();
-        logs + topics + self.excluded.len() + self.gaps.len()
+        let fetches = self.fetching.len() + self.fetches.len();
+        logs + topics + fetches + self.excluded.len() + self.gaps.len()
     }
 
     /// Ends a want. `None` if its log is by now received from another peer.

@@ -77,6 +77,17 @@ pub enum Message {
         /// How far the time of the entry is ahead of the sender's clock, in ms.
         ahead_ms: u64,
     },
+    /// Requests the retained entries of an author log up to a position, which the want's `after` names.
+    Fetch(Want),
+    /// Answers FETCH.
+    Fetched {
+        /// The handle of the FETCH.
+        handle: u64,
+        /// The hash that the first entry names as the previous one.
+        previous: [u8; 32],
+        /// Consecutive entries, of which the last one is at the position. Empty if the sender has none.
+        list: Vec<WireEntry>,
+    },
     /// Requests topics by the tag of their name.
     Find(Tag),
     /// Answers FIND.
@@ -125,7 +136,7 @@ pub struct Head {
 /// A wanted author log, and the position to continue from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// The handle by which ENTRIES, BASE and STOP name the want.
+    /// The handle by which ENTRIES, BASE, STOP and FETCHED name the want.
     pub handle: u64,
     /// The topic.
     pub tag: Tag,

@@ -190,8 +190,17 @@ impl Mesh {
         {
             return Some(find);
         }
+        if !link.wanting.fetches.is_empty()
+            && link.outbound_budget.take(self.now_ms)
+            && let Some(fetch) = link.wanting.fetches.pop_front()
+        {
+            return Some(Message::Fetch(fetch));
+        }
         if let Some(found) = link.next_found(state, &self.closed) {
             return Some(found);
+        }
+        if let Some(fetched) = link.next_fetched(state) {
+            return Some(fetched);
         }
         if let Some(message) = link.next_announcement(state) {
             return Some(message);

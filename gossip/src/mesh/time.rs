@@ -34,6 +34,7 @@ impl Mesh {
         due.into_iter().for_each(|key| self.choose_source(state, now_ms, key));
         self.drop_stalled_sources(state, now_ms);
         self.forget_searches(state, now_ms);
+        self.tick_refetches(state, now_ms);
         let stale = self.links.iter().filter(|(_, link)| link.interests_stale);
         let stale: Vec<LinkId> = stale.map(|(id, _)| *id).collect();
         stale.into_iter().for_each(|id| self.announce_interests(state, now_ms, id));
@@ -42,6 +43,7 @@ impl Mesh {
             topics
                 || link.is_find_due()
                 || link.is_clock_due(now_ms)
+                || !link.wanting.fetches.is_empty()
                 || !link.serving.held.is_empty()
                 || !link.serving.unoffered.is_empty()
         };

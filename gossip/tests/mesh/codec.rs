@@ -39,6 +39,14 @@ fn entries() -> impl Strategy<Value = Vec<WireEntry>> {
     vec(entry, 1..4)
 }
 
+fn want() -> impl Strategy<Value = Want> {
+    let want = (number(), tags(), 0..5_u8, any::<u64>(), seq(), any::<[u8; 16]>());
+    want.prop_map(|(handle, tag, seed, epoch, after, hash)| {
+        let author = did(seed);
+        Want { handle, tag, author, epoch, after, hash }
+    })
+}
+
 fn message() -> impl Strategy<Value = Message> {
     let interest = (tags(), any::<bool>());
     let interest = interest.prop_map(|(tag, missing)| Interest { tag, missing });
@@ -46,11 +54,6 @@ fn message() -> impl Strategy<Value = Message> {
     let head = head.prop_map(|(seed, epoch, seq, hash)| {
         let author = did(seed);
         Head { author, epoch, seq, hash }
-    });
-    let want = (number(), tags(), 0..5_u8, any::<u64>(), seq(), any::<[u8; 16]>());
-    let want = want.prop_map(|(handle, tag, seed, epoch, after, hash)| {
-        let author = did(seed);
-        Want { handle, tag, author, epoch, after, hash }
     });
     let topic = || {
         ("[a-z]{1,20}", any::<u64>())
@@ -81,7 +84,15 @@ fn message() -> impl Strategy<Value = Message> {
         (tags(), any::<bool>(), any::<bool>(), vec(head, 0..9)).prop_map(
             |(tag, last, unsolicited, list)| Message::Heads { tag, last, unsolicited, list }
         ),
-        vec(want, 0..9).prop_map(Message::Want),
+        want().prop_map(Message::Fetch),
+        (number(), any::<[u8; 32]>(), entries())
+            .prop_map(|(handle, previous, list)| Message::Fetched { handle, previous, list }),
+        number().prop_map(|handle| Message::Fetched {
+            handle,
+            previous: [0; 32],
+            list: Vec::new()
+        }),
+        vec(want(), 0..9).prop_map(Message::Want),
         (number(), seq(), entries()).prop_map(|(handle, first, list)| Message::Entries {
             handle,
             first,
@@ -124,7 +135,7 @@ proptest! {
     #[test]
     fn every_decodable_message_has_one_encoding(
         message in message(),
-        kind in proptest::option::weighted(0.1, 0..17_u8),
+        kind in proptest::option::weighted(0.1, 0..20_u8),
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),
         change in 0..4_u8,
@@ -154,6 +165,13 @@ fn unknown_flags_are_malformed() {
     for flags in 4..=u8::MAX {
         assert!(Message::decode(5, &[&tag[..], &[flags, 0]].concat()).is_err(), "{flags}");
     }
+}
+
+#[test]
+fn an_empty_page_has_no_previous_hash() {
+    let page = Message::Fetched { handle: 7, previous: [0; 32], list: Vec::new() };
+    assert_eq!(Message::decode(18, &[7]), Ok(Some(page)));
+    assert!(Message::decode(18, &[&[7][..], &[0; 32]].concat()).is_err());
 }
 
 #[test]

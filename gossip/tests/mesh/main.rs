@@ -10,6 +10,7 @@ mod memory;
 mod own;
 mod pages;
 mod private;
+mod refetch;
 mod rig;
 mod sources;
 mod topics;

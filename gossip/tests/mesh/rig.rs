@@ -370,6 +370,7 @@ impl Node {
                 Action::Close { link, name, .. } => self.closed.push((link.0, name)),
                 Action::Verify(batch) => self.unchecked.push_back(batch),
                 Action::Append { entry, after_gap } => self.admit(*entry, after_gap),
+                Action::Readmit(entry) => self.readmit(*entry),
                 Action::Commit(mutation) => drop(self.commit(*mutation)),
                 Action::BeginEpoch if self.full => {}
                 Action::BeginEpoch => self.begin_epoch(),
@@ -377,6 +378,20 @@ impl Node {
         }
         if !self.slow && !self.unchecked.is_empty() {
             self.check_signatures();
+        }
+    }
+
+    fn readmit(&mut self, entry: Entry) {
+        let (key, now, received_ms) = (LogKey::of(&entry), self.now(), self.now_ms);
+        match self.state.admit_readmission(&entry) {
+            Ok(()) if !self.full => {
+                self.commit(Mutation::Readmit { entry: entry.clone(), received_ms });
+                self.mesh.readmitted(&entry);
+            }
+            Err(reject) if !matches!(reject, Reject::Full { .. }) => {
+                self.mesh.not_readmitted(now, key, PauseReason::Rules);
+            }
+            _ => self.mesh.not_readmitted(now, key, PauseReason::NoRoom),
         }
     }
 
