@@ -8,6 +8,7 @@ mod golden;
 mod join;
 mod lines;
 mod moment;
+mod refetch;
 mod render;
 mod salvage;
 mod snapshot;
@@ -132,6 +133,7 @@ impl Ctl {
             }
             TopicCommand::Join { topic, creator } => self.join(topic, creator),
             TopicCommand::Candidates { name } => self.candidates(name),
+            TopicCommand::Refetch { topic, since } => self.refetch(topic, since),
             TopicCommand::Delete { topic, yes } => {
                 confirm(yes, &format!("forget {topic} and its entries on this node"))?;
                 self.show::<reply::TopicDeleted>(ONLINE, &Request::TopicDelete { topic })

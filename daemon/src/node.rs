@@ -310,6 +310,9 @@ impl<D: Disk> Node<D> {
             Request::TopicJoin { topic, creator } => {
                 self.topic_join(now, &topic, creator.as_deref())
             }
+            Request::TopicRefetch { topic, since, again } => {
+                self.topic_refetch(now, &topic, since, again)
+            }
             Request::TopicCandidates { name, search } => self.topic_candidates(now, name, search),
             Request::Publish { topic, text, base64, describe } => {
                 self.publish(now, &topic, text, base64.as_deref(), describe)

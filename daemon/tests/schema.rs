@@ -10,7 +10,7 @@ use icn_daemon::control::reply::{
     Begun, Clock, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported,
     PeerAdded, PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status,
     Subscribed, Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined,
-    TopicShown, Topics, Unsubscribed, Verified,
+    TopicRefetch, TopicShown, Topics, Unsubscribed, Verified,
 };
 use icn_daemon::control::request::{Request, VERSION};
 use icn_daemon::failure::Failure;
@@ -31,6 +31,7 @@ fn replies(types: &mut SchemaGenerator) -> Vec<(&'static str, Value)> {
         ("topic_delete", of::<TopicDeleted>(types)),
         ("topic_join", of::<TopicJoined>(types)),
         ("topic_candidates", of::<TopicCandidates>(types)),
+        ("topic_refetch", of::<TopicRefetch>(types)),
         ("publish", of::<Published>(types)),
         ("subscribe", of::<Subscribed>(types)),
         ("unsubscribe", of::<Unsubscribed>(types)),

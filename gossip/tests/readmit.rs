@@ -179,7 +179,7 @@ fn a_readmission_needs_a_free_arrival_and_room() {
     prune(&mut state, id, 2);
     let big = entry(2, id, 2, first[0].hash(), payload);
     assert_eq!(readmit(&mut state, &big), Outcome::Done);
-    assert!(matches!(readmit(&mut state, &first[0]), Outcome::Rejected(Reject::Full { .. })));
+    assert_eq!(readmit(&mut state, &first[0]), Outcome::Rejected(Reject::NoRoom));
 }
 
 #[test]

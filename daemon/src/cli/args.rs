@@ -119,6 +119,14 @@ pub(super) enum TopicCommand {
         /// The name
         name: String,
     },
+    /// Bring back entries that were pruned here and that peers retain. Consumers do not get them again.
+    Refetch {
+        /// The topic's name or id
+        topic: String,
+        /// Leave out what was published before: 2026-11-24T15:00:00Z, or an age such as 15m, 2h or 3d
+        #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+        since: Option<u64>,
+    },
     /// Forget a topic and its entries on this node.
     Delete {
         /// The topic's name or id

@@ -465,6 +465,39 @@ fn joins(script: &mut Script) {
     script.golden.check("unbound_with_candidates", &json!({ "error": failure, "text": text }));
 }
 
+/// After all others: a request moves the time of those after it.
+fn refetches(script: &mut Script) {
+    let refetch = |topic: &str| json!({ "cmd": "topic_refetch", "topic": topic });
+    script.ask::<reply::TopicRefetch>("topic_refetch_whole", refetch("b:members"));
+    script.refused("topic_refetch_not_subscribed", refetch("c:trusted"));
+    let creator = Keypair::from_seed([5; 32]).did().to_string();
+    let brief = json!({
+        "id": "1".repeat(64), "name": "coop:ledger", "creator": creator, "created_here": false,
+        "access": { "kind": "public" },
+    });
+    let refetched = |name: &str, changed: Value, script: &mut Script| {
+        let mut reply = json!({
+            "topic": brief, "since": null, "end": "done", "entries": 0, "bytes": 0, "authors": 0,
+            "oldest": null, "logs": 3, "unavailable": 0, "unanswered": 0,
+        });
+        for (field, value) in changed.as_object().expect("fields") {
+            reply[field] = value.clone();
+        }
+        script.document::<reply::TopicRefetch>(name, &reply);
+    };
+    let came = json!({
+        "entries": 12, "bytes": 3500, "authors": 2, "oldest": START_MS, "unavailable": 2,
+        "unanswered": 1, "since": START_MS - 1000,
+    });
+    refetched("topic_refetch", came, script);
+    let since =
+        json!({ "entries": 1, "bytes": 300, "authors": 1, "oldest": START_MS, "since": START_MS });
+    refetched("topic_refetch_since", since, script);
+    refetched("topic_refetch_no_room", json!({ "end": "no_room" }), script);
+    refetched("topic_refetch_no_peer", json!({ "end": "no_peer", "unavailable": 3 }), script);
+    refetched("topic_refetch_stopped", json!({ "end": "stopped" }), script);
+}
+
 /// What is sent and received on a connection that follows a topic.
 fn streams(script: &mut Script) {
     let house = &script.house;
@@ -798,6 +831,7 @@ fn replies_and_their_texts_are_as_ever() {
     restores(&mut script, &id);
     imports(&mut script);
     ends(&mut script, &id);
+    refetches(&mut script);
     let Script { house, mut golden, line } = script;
     drop(line);
     let around = house.close();

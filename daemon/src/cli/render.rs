@@ -7,6 +7,7 @@ mod import;
 mod join;
 mod log;
 mod peers;
+mod refetch;
 mod salvage;
 mod snapshots;
 mod status;

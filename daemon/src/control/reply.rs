@@ -11,6 +11,7 @@ pub mod entries;
 pub mod import;
 pub mod join;
 pub mod peers;
+pub mod refetch;
 pub mod snapshots;
 pub mod status;
 pub mod stream;
@@ -26,6 +27,7 @@ pub use self::entries::{Entries, Published};
 pub use self::import::Imported;
 pub use self::join::{TopicCandidates, TopicJoined};
 pub use self::peers::{PeerAdded, PeerRemoved, Peers};
+pub use self::refetch::TopicRefetch;
 pub use self::snapshots::{Deleted, Pinned, Plan, Restored, Snapshot, Snapshots, Verified};
 pub use self::status::{Digest, Identity, Status};
 pub use self::stream::Begun;
@@ -81,8 +83,8 @@ macro_rules! data {
 data! {
     Begun, Clock, CursorDeleted, CursorMoved, Deleted, Diff, Digest, Entries, Identity, Imported, PeerAdded,
     PeerRemoved, Peers, Pinned, Plan, Published, Restored, Snapshot, Snapshots, Status, Subscribed,
-    Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined, TopicShown, Topics,
-    Unsubscribed, Verified,
+    Subscriptions, TopicCandidates, TopicCreated, TopicDeleted, TopicJoined, TopicRefetch,
+    TopicShown, Topics, Unsubscribed, Verified,
 }
 
 impl Data {

@@ -88,6 +88,19 @@ pub enum Request {
         #[serde(default)]
         search: bool,
     },
+    /// Brings back entries that were pruned here and that peers retain. The reply shows how far it is; it
+    /// goes on by itself. Consumers do not get these entries.
+    TopicRefetch {
+        /// The name or id of the topic.
+        topic: String,
+        /// Leave out entries that were published before this time, in ms since 1970.
+        #[serde(default)]
+        since: Option<u64>,
+        /// Whether to begin anew. Without it, one that runs or ended in the last 10 minutes is shown, if
+        /// there is one.
+        #[serde(default)]
+        again: bool,
+    },
     /// Publishes a message.
     Publish {
         /// The topic's name or id.

@@ -50,6 +50,7 @@ impl Guard {
         let (Request::Publish { topic, .. }
         | Request::Subscribe { topic }
         | Request::TopicJoin { topic, creator: None }
+        | Request::TopicRefetch { topic, .. }
         | Request::Follow { topic, .. }
         | Request::Entries { topic, .. }) = request
         else {

@@ -4,6 +4,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod client;
+pub(crate) mod shifted;
 
 use std::fs::File;
 use std::io::{self, Read, Write};

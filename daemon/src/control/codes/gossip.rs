@@ -83,6 +83,10 @@ entries! {
         "The topic would have too many members.",
         "A topic names at most 1024 members, its creator included.",
         "Make it public: icnctl topic create NAME --public. Or make several topics.";
+    NOT_SUBSCRIBED: "ICN-E0318", FAILED,
+        "This node is not subscribed to the topic.",
+        "Peers serve a topic only to nodes that subscribe to it.",
+        "Subscribe first: icnctl gossip subscribe TOPIC";
     BAD_CARD: "ICN-E0320", FAILED,
         "The text is not a key card.",
         "It is cut short or changed, or its signature does not match its DID.",
