@@ -205,7 +205,7 @@ impl<D: Disk> Node<D> {
             self.verify_inline(now, &mut turn);
         }
         if tick {
-            self.stamp_clock(now);
+            self.stamp_clock_if_due(now);
             self.tick(now, &mut turn);
         }
         turn.notifications = self.pending.take(&self.store.state().0, self.store.lsn());

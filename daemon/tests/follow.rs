@@ -77,6 +77,7 @@ fn publish(house: &House, text: &str) -> u64 {
 #[test]
 fn a_follower_shows_every_record_once_through_rotation_compaction_and_kill() {
     let house = House::new();
+    house.configure("[snapshot]\nkeep_hours = 0\n");
     let daemon = house.start();
     house.get(&["topic", "create", "a"]);
     let mut following = Following::start(&house, &[]);
@@ -145,7 +146,8 @@ fn a_follower_ends_at_its_limit_or_when_its_reader_closes_the_pipe() {
 
 #[test]
 fn dropped_records_are_reported_as_dropped_and_not_as_damage() {
-    let house = House::with_snapshot_every(1);
+    let house = House::new();
+    house.configure("[snapshot]\nrecords = 1\nkeep_hours = 0\n");
     let daemon = house.start();
     house.get(&["topic", "create", "a"]);
     // Each start begins a segment, and the snapshots need none of the first segments.

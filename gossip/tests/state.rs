@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use icn_gossip::limits::{CURSORS_MAX, PENDING_MAX, SUBSCRIBERS_MAX};
 use icn_gossip::{
-    Access, AccessBytes, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome, Position,
-    Provenance, Reject, State, TopicId, TopicSpec,
+    Access, AccessBytes, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome,
+    Position, Provenance, Reject, State, TopicId, TopicSpec,
 };
 use proptest::prelude::*;
 
@@ -207,6 +207,38 @@ fn entries_are_pruned_by_count_and_by_age() {
     state.apply(9, Mutation::Prune { topic: id, through: 2 });
     assert_eq!(state.prunable(&id, 7), None);
     assert_eq!(state.prunable(&id, 1007), Some(5));
+}
+
+#[test]
+fn an_entry_of_the_future_counts_as_received_when_the_clock_is_stamped_or_it_is_restored() {
+    let mut ahead = node();
+    let id = topic(&mut ahead, "coop:ledger", Access::public().encode());
+    let received = |state: &State| -> Vec<u64> {
+        state.entries(id, 0).map(|(_, stored)| stored.received_ms).collect()
+    };
+    for received_ms in [400, 90, 1 << 50] {
+        let entry = next(&ahead, 2, id, "x");
+        ahead.apply(3, Mutation::Append { entry, received_ms });
+    }
+    let stamp = |node_ms| {
+        Mutation::StampClock(ClockStamp {
+            node_ms,
+            wall_ms: node_ms,
+            ran_ms: 0,
+            boot: None,
+            room_ms: 0,
+        })
+    };
+    let mut older = ahead.clone();
+    older.apply(4, stamp(100));
+    assert_eq!(received(&older), [100, 90, 100], "the first stamp after an older build");
+    let mut state = node();
+    assert_eq!(received(&state.restore(ahead.clone(), 1)), [400, 90, 1 << 50], "no clock is known");
+    state.apply(4, stamp(300));
+    let restored = state.restore(ahead, 1);
+    assert_eq!(received(&restored), [300, 90, 300]);
+    let retention_ms = restored.topic(&id).expect("a topic").genesis.spec.retention_ms;
+    assert_eq!(restored.prunable(&id, 301 + retention_ms), Some(3));
 }
 
 #[test]

@@ -200,6 +200,8 @@ impl<D: Disk> Node<D> {
     fn restore(&mut self, now: Now, target: RestoreTarget<Machine>) -> Reply {
         let id = target.id();
         let undo = target.undo();
+        // By this stamp, the restore knows which entries of another node's image are of the future.
+        self.stamp_clock(now)?;
         let before = self.store.lsn();
         let branch = self.rng.next();
         let lsn = self.store.restore(self.clock.log_ms(now), target, branch)?;
@@ -232,6 +234,8 @@ fn field_report(line: legacy::Line) -> FieldReport {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use icn_gossip::{Entry, Mutation, Position};
     use icn_snapshot::Weakness;
     use icn_wal::disk::SimDisk;
     use serde_json::{Value, json};
@@ -278,6 +282,34 @@ mod tests {
         let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": lsn } });
         ask(&mut node, restore).expect("a person has chosen");
         ask(&mut node, entries).expect("open again");
+    }
+
+    #[test]
+    fn a_restored_entry_of_the_future_expires_like_one_received_now() {
+        let mut node = simulated::node(&SimDisk::new(1));
+        let create = json!({ "cmd": "topic_create", "name": "a", "retention_days": 1 });
+        ask(&mut node, create).expect("a topic");
+        let publish = json!({ "cmd": "publish", "topic": "a", "text": "x" });
+        ask(&mut node, publish).expect("an entry");
+        let id = *node.state().topics().next().expect("a topic").0;
+        // As if another node had received the next one.
+        let position = Position {
+            network: [9; 32],
+            topic: id,
+            epoch: 77,
+            seq: 1,
+            previous: [0; 32],
+            access_version: 1,
+            time_ms: 1,
+        };
+        let entry = Entry::sign(&node.keypair, &position, Bytes::new());
+        let append = Mutation::Append { entry, received_ms: 1 << 50 };
+        let (lsn, _) = node.commit(Now::at(2), append).expect("an entry");
+        let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": lsn } });
+        ask(&mut node, restore).expect("a restore");
+        let ages: Vec<u64> =
+            node.state().entries(id, 0).map(|(_, stored)| stored.received_ms).collect();
+        assert_eq!(ages, [2, 3], "the node's clock at the restore");
     }
 
     #[test]

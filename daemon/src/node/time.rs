@@ -6,6 +6,7 @@ use icn_wal::disk::Disk;
 use super::Node;
 use crate::control::reply::clock::{ClockDoubt, HeldBack};
 use crate::control::reply::{Clock, Reply};
+use crate::failure::Failure;
 use crate::limits::DRIFT_MAX_MS;
 
 impl<D: Disk> Node<D> {
@@ -15,14 +16,22 @@ impl<D: Disk> Node<D> {
     }
 
     /// Stamps the clock if that is due. Without room it is stamped later.
-    pub(super) fn stamp_clock(&mut self, now: Now) {
+    pub(super) fn stamp_clock_if_due(&mut self, now: Now) {
         let is_first = self.state().clock().is_none() && self.clock.doubt().is_none();
         if is_first || self.clock.is_stamp_due(self.machine, self.store.lsn()) {
-            let stamp = self.clock.stamp(self.machine);
-            if let Ok((lsn, _)) = self.commit(now, Mutation::StampClock(stamp)) {
-                self.clock.stamped(self.machine, lsn);
-            }
+            let _ = self.stamp_clock(now);
         }
+    }
+
+    /// Stamps the clock.
+    ///
+    /// # Errors
+    /// That there is no room.
+    pub(super) fn stamp_clock(&mut self, now: Now) -> Result<(), Failure> {
+        let stamp = self.clock.stamp(now);
+        let (lsn, _) = self.commit(now, Mutation::StampClock(stamp))?;
+        self.clock.stamped(now, lsn);
+        Ok(())
     }
 
     /// The operator says that the wall clock is right; the next start relies on it.

@@ -64,7 +64,11 @@ impl State {
             Mutation::DeleteCursor { topic, name } => Ok(self.delete_cursor(topic, name)),
             Mutation::StampClock(stamp) => Ok(match self.clock {
                 Some(known) if known.node_ms > stamp.node_ms => Outcome::Duplicate,
-                _ => {
+                known => {
+                    // An older build has received the entries by a wall clock, which may have been ahead.
+                    if known.is_none() {
+                        self.received_by(stamp.node_ms);
+                    }
                     self.clock = Some(stamp);
                     Outcome::Done
                 }
@@ -297,10 +301,22 @@ impl State {
         if gone.is_empty() { Outcome::Duplicate } else { Outcome::Done }
     }
 
+    /// Has every entry received at `node_ms` of the node's clock or before: the age of a later one counts
+    /// from then.
+    fn received_by(&mut self, node_ms: u64) {
+        let later = self.entries.iter().filter(|(_, stored)| stored.received_ms > node_ms);
+        let later: Vec<(TopicId, u64)> = later.map(|(key, _)| *key).collect();
+        for key in later {
+            if let Some(stored) = self.entries.get_mut(&key) {
+                stored.received_ms = node_ms;
+            }
+        }
+    }
+
     /// The state after a restore of `image`. Topics, entries, subscriptions and peers are the image's.
     /// Heads, arrivals, cursors, proofs of equivocation and versions of access rules never go back: the
     /// further one of both states is kept. The node's own author logs continue in epoch `epoch`, so that no
-    /// position is used twice.
+    /// position is used twice. No entry counts as received after the last stamp of the node's clock.
     #[must_use]
     pub fn restore(&self, mut image: Self, epoch: u64) -> Self {
         image.node = self.node.map(|node| NodeId { epoch, ..node });
@@ -321,8 +337,12 @@ impl State {
             image.next_arrivals.insert(*id, known.max(*arrival));
         }
         image.cursors = self.restored_cursors(&image);
-        // The node's clock never goes back.
-        image.clock = self.clock.or(image.clock);
+        // The node's clock never goes back. By it, entries of another node's image may be of the future, and
+        // would not expire.
+        if let Some(stamp) = self.clock {
+            image.received_by(stamp.node_ms);
+            image.clock = Some(stamp);
+        }
         for (id, topic) in &self.topics {
             if let Some(old) = image.topics.get_mut(id) {
                 old.access_version = old.access_version.max(topic.access_version);

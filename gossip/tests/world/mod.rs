@@ -201,8 +201,8 @@ pub(crate) fn sample() -> State {
         Mutation::Readmit { entry: world.written[0].clone(), received_ms: 1 << 42 },
         Mutation::DeleteTopic(gone),
         Mutation::StampClock(ClockStamp {
-            node_ms: 1 << 40,
-            wall_ms: 1 << 41,
+            node_ms: 1 << 44,
+            wall_ms: 1 << 45,
             ran_ms: 1 << 39,
             room_ms: 1 << 28,
             boot,
