@@ -23,6 +23,9 @@ const SETTLES_MS: u64 = 10 * 60 * 1000;
 /// How long after a start a stamp names another boot: before, the wall clock may still be set.
 const BOOT_STAMP_MS: u64 = SETTLES_MS;
 
+/// No node is older: 2025-01-01. A wall clock before it is wrong, like that of a machine without a battery.
+const FIRST_NODE_MS: u64 = 1_735_689_600_000;
+
 /// A wall clock that is slewed gains or loses at most this part of the time that passes.
 const SLEW: i64 = 10;
 
@@ -165,7 +168,7 @@ impl NodeClock {
     /// Whether the wall clock was set soon after the start, and shows a plausible time since the last run,
     /// which then counts.
     fn is_set_after_start(&mut self, now: Now) -> bool {
-        let Some(stamp) = self.last_run else { return false };
+        let Some(stamp) = self.last_run else { return self.was_before_all_nodes(now) };
         let down = self.down_ms(now, stamp);
         let is_soon = self.run_ms_since(self.start_elapsed_ms, now) <= to_i64(SETTLES_MS);
         if !is_soon || !self.is_plausible(now, down) {
@@ -173,6 +176,15 @@ impl NodeClock {
         }
         self.believe(now, down);
         true
+    }
+
+    /// Whether a new node has begun with a wall clock from before there were nodes, which is set now.
+    fn was_before_all_nodes(&mut self, now: Now) -> bool {
+        let was_set = self.trusted_ms(now) < FIRST_NODE_MS && now.wall_ms >= FIRST_NODE_MS;
+        if was_set {
+            self.wall_offset_ms = Some(offset_ms(now));
+        }
+        was_set
     }
 
     /// Whether the node may have been down for so long without a confirmation.

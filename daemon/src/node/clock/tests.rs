@@ -272,6 +272,23 @@ fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_wa
 }
 
 #[test]
+fn a_new_node_that_began_in_1970_takes_the_time_that_the_network_sets() {
+    let at = |wall_ms| Now::of_machine(wall_ms, 5000);
+    let last = LastRun { stamp: None, received_ms: None, lsn: 0 };
+    for (began_ms, set_ms, is_doubtful) in [
+        (5000, FIRST_NODE_MS, false),
+        (FIRST_NODE_MS - 1, FIRST_NODE_MS + 40 * DAY_MS, false),
+        (FIRST_NODE_MS, FIRST_NODE_MS + 40 * DAY_MS, true),
+        (FIRST_NODE_MS, 5000, true),
+    ] {
+        let mut clock = NodeClock::start(at(began_ms), None, last);
+        clock.observe(at(set_ms));
+        assert_eq!(clock.doubt().is_some(), is_doubtful, "{began_ms} {set_ms}");
+        assert_eq!(clock.read(at(set_ms)).node_ms, began_ms, "no age follows it");
+    }
+}
+
+#[test]
 fn a_node_without_a_stamp_starts_at_its_last_entry_and_believes_no_far_wall_clock() {
     for (last, down, node, is_doubtful) in [
         (WALL_MS, days(1), WALL_MS + DAY_MS, false),
