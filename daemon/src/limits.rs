@@ -4,12 +4,13 @@
 
 use icn_gossip::ClockStamp;
 use icn_gossip::limits::{
-    CURSORS_MAX, FUTURE_MS_MAX, INTERESTS_MAX, LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX,
-    NODE_BYTES_MAX, PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, PENDING_MAX, RETENTION_MS_DEFAULT,
-    SHARE_BYTES, SHARED_TOPICS_MIN, SUBSCRIBERS_MAX, TOPIC_BYTES_MAX, TOPIC_ENTRIES_DEFAULT,
-    TOPIC_NAME_BYTES_MAX, WANTS_MAX,
+    CANDIDATES_MAX, CURSORS_MAX, FUTURE_MS_MAX, INTERESTS_MAX, LOGS_PER_AUTHOR_MAX,
+    LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PARTICIPANTS_MAX, PAYLOAD_BYTES_MAX, PENDING_MAX,
+    REFETCHES_MAX, RETENTION_MS_DEFAULT, SEARCHES_MAX, SHARE_BYTES, SHARED_TOPICS_MIN,
+    SUBSCRIBERS_MAX, TOPIC_BYTES_MAX, TOPIC_ENTRIES_DEFAULT, TOPIC_NAME_BYTES_MAX, WANTS_MAX,
 };
 use icn_net::limits::{LINKS_MAX, TARGETS_MAX};
+use icn_snapshot::{Labels, Retention};
 
 use crate::control::request::LINE_BYTES_MAX;
 
@@ -19,6 +20,9 @@ pub const DRIFT_MAX_MS: u64 = 60_000;
 
 /// Snapshots in progress or waiting; each holds an image in memory.
 pub const SAVES_MAX: u32 = 2;
+
+/// The largest file that is imported: twice what a node may retain, as base64.
+pub const IMPORT_BYTES_MAX: u64 = 4 << 30;
 
 /// Streams at once. Each holds a page in memory while its consumer does not read.
 pub const STREAMS_MAX: usize = 256;
@@ -163,8 +167,33 @@ limits! {
     STREAMS: "Consumers that follow topics at the same time", STREAMS_MAX, Count,
         "A further one is refused with ICN-E0334.", "the reply", "End one of them.",
         ("daemon/tests/limits.rs", "consumers_beyond_the_limit_are_refused_until_one_ends");
+    SEARCHES: "Names whose candidates are kept, for 10 min each", SEARCHES_MAX, Count,
+        "The oldest is forgotten.", "the reply", "Search again: icnctl topic candidates NAME",
+        ("gossip/tests/mesh/topics.rs", "a_search_asks_known_peers_and_keeps_few_candidates");
+    CANDIDATES: "Candidates that are kept for a name", CANDIDATES_MAX, Count,
+        "Further ones are left out and counted.", "event `candidate_left_out` in status and metrics",
+        "Join by id: icnctl topic join ID",
+        ("gossip/tests/mesh/topics.rs", "a_search_asks_known_peers_and_keeps_few_candidates");
+    REFETCHES: "Topics that are being refetched", REFETCHES_MAX, Count,
+        "A further refetch is refused with ICN-E0312.", "the reply", "Try again when one has ended.",
+        ("gossip/tests/mesh/refetch.rs", "the_number_of_refetches_is_limited_and_results_are_forgotten");
     REQUEST: "A line of the control socket", LINE_BYTES_MAX, Bytes,
         "It is refused with ICN-E0506, and the connection ends.", "the reply", "Send smaller requests.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    WINDOW_TIME: "How far back states can be restored, in time that the node runs",
+        Retention::WINDOW_MS_DEFAULT, Ms,
+        "Older states go.", "`icnctl snapshot list`", "[snapshot] keep_hours in icn.toml",
+        ("daemon/tests/follow.rs", "dropped_records_are_reported_as_dropped_and_not_as_damage");
+    WINDOW_BYTES: "What these states may take on the disk, or a tenth of the file system",
+        Retention::WINDOW_BYTES_DEFAULT, Bytes,
+        "The restore window shortens, to the newest 3 snapshots at the least.", "check `window` from 80 %",
+        "[snapshot] keep_mib in icn.toml",
+        ("daemon/tests/window.rs", "a_window_that_has_no_room_shortens_and_health_status_and_log_say_so");
+    LABELS: "Labels of a snapshot", Labels::COUNT_MAX, Count,
+        "The snapshot is refused with ICN-E0223.", "the reply", "Use fewer labels.",
+        ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    IMPORT: "A file to import", IMPORT_BYTES_MAX, Bytes,
+        "It is refused with ICN-E0220.", "the reply", "Check that it is a file that icnctl has exported.",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
     SAVES: "Snapshots being written or waiting", SAVES_MAX, Count,
         "A further one is refused with ICN-E0215.", "the reply", "Try again when the first is written.",

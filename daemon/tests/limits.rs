@@ -23,6 +23,7 @@ use icn_gossip::{
 };
 use icn_net::limits::LINKS_MAX;
 use icn_net::{Config, LinkEvent, Target, Transport, network_id};
+use icn_snapshot::Labels;
 use serde_json::{Value, json};
 
 fn repository() -> PathBuf {
@@ -61,12 +62,14 @@ This page is written from the registry in `daemon/src/limits.rs`; a test compare
 }
 
 fn most(limit: &Limit) -> String {
+    const DAY_MS: u64 = 86_400_000;
     let units: &[(u64, &str)] = match limit.unit {
         Unit::Count => &[],
         Unit::Bytes => &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")],
-        Unit::Ms => &[(86_400_000, "days"), (60_000, "min")],
+        Unit::Ms if limit.most > 2 * DAY_MS => &[(DAY_MS, "days")],
+        Unit::Ms => &[(3_600_000, "h"), (60_000, "min")],
     };
-    let whole = units.iter().find(|(bytes, _)| limit.most.is_multiple_of(*bytes));
+    let whole = units.iter().find(|(size, _)| limit.most.is_multiple_of(*size));
     whole.map_or_else(
         || limit.most.to_string(),
         |(size, unit)| format!("{} {unit}", limit.most / size),
@@ -111,6 +114,17 @@ fn a_request_beyond_a_limit_is_refused_with_a_code() {
     assert_eq!(refused(&create), "ICN-E0317", "the creator is a member as well");
     house.get(&create[..create.len() - 2]);
     assert_eq!(house.get(&["topic", "show", "members"])["topic"]["access"]["kind"], "participants");
+
+    let labels: Vec<String> = (0..=Labels::COUNT_MAX).map(|at| format!("l{at}=x")).collect();
+    let mut create = vec!["snapshot", "create"];
+    labels.iter().for_each(|label| create.extend(["--label", label]));
+    assert_eq!(refused(&create), "ICN-E0223");
+    house.get(&create[..create.len() - 2]);
+
+    let file = house.around().join("large");
+    let sparse = fs::File::create(&file).expect("create");
+    sparse.set_len(limits::IMPORT.most + 1).expect("a sparse file");
+    assert_eq!(refused(&["snapshot", "import", file.to_str().expect("UTF-8")]), "ICN-E0220");
 
     let mut client = Client::connect(&house);
     let create = json!({ "cmd": "snapshot_create", "labels": [] });

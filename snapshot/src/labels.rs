@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-const LABELS_MAX: usize = 16;
 const KEY_BYTES_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 256;
 
@@ -22,6 +21,9 @@ pub struct Labels(BTreeMap<String, String>);
 pub struct BadLabel;
 
 impl Labels {
+    /// The most labels of a snapshot.
+    pub const COUNT_MAX: usize = 16;
+
     /// Adds a label or replaces the value of its key.
     ///
     /// # Errors
@@ -33,7 +35,7 @@ impl Labels {
             && key.bytes().all(allowed)
             && value.len() <= VALUE_BYTES_MAX
             && !value.chars().any(char::is_control)
-            && (self.0.len() < LABELS_MAX || self.0.contains_key(key));
+            && (self.0.len() < Self::COUNT_MAX || self.0.contains_key(key));
         if !right {
             return Err(BadLabel);
         }

@@ -44,6 +44,12 @@ impl Retention {
     /// With a single snapshot, damage to it would leave no snapshot to fall back to.
     pub const KEEP_MIN: usize = 2;
 
+    /// The default of [`window_ms`](Self::window_ms): 24 h.
+    pub const WINDOW_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
+
+    /// The default of [`window_bytes`](Self::window_bytes): 10 GiB.
+    pub const WINDOW_BYTES_DEFAULT: u64 = 10 << 30;
+
     pub(crate) fn floor(&self) -> usize {
         self.keep.max(Self::KEEP_MIN)
     }
@@ -51,6 +57,7 @@ impl Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { keep: 3, window_ms: 24 * 60 * 60 * 1000, window_bytes: 10 << 30 }
+        let window_ms = Self::WINDOW_MS_DEFAULT;
+        Self { keep: 3, window_ms, window_bytes: Self::WINDOW_BYTES_DEFAULT }
     }
 }

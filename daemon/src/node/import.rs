@@ -14,10 +14,8 @@ use crate::control::codes;
 use crate::control::reply::import::{KeptImport, SoundImport};
 use crate::control::reply::{Imported, Reply};
 use crate::failure::Failure;
+use crate::limits::IMPORT_BYTES_MAX;
 use crate::node::machine::Machine;
-
-/// The largest file that is read: twice what a node may retain, as base64.
-const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// A `state.snapshot` of the earlier implementation.
 #[derive(Debug)]
@@ -75,14 +73,15 @@ fn checksum(path: &Path) -> Result<Option<String>, Failure> {
 fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = || {
         // Reading a FIFO or a device may wait for ever.
-        if !fs::metadata(path)?.is_file() {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
+        if metadata.len() > IMPORT_BYTES_MAX {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 GiB"));
         }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(IMPORT_BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(|error| {
