@@ -62,7 +62,7 @@ impl<D: Disk> Node<D> {
         let key = LogKey::of(&entry);
         let refused = match self.state().admit_readmission(&entry) {
             Ok(()) => {
-                let received_ms = now.elapsed_ms;
+                let received_ms = now.node_ms;
                 let mutation = Mutation::Readmit { entry: entry.clone(), received_ms };
                 match self.commit(now, mutation) {
                     Ok(_) => return self.mesh.readmitted(&entry),
@@ -70,7 +70,7 @@ impl<D: Disk> Node<D> {
                     Err(_) => PauseReason::Rules,
                 }
             }
-            Err(Reject::Full { .. }) => PauseReason::NoRoom,
+            Err(Reject::NoRoom | Reject::Full { .. }) => PauseReason::NoRoom,
             Err(_) => PauseReason::Rules,
         };
         self.mesh.not_readmitted(now, key, refused);

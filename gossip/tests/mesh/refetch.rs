@@ -23,7 +23,7 @@ fn topic() -> TopicId {
 
 fn hold(node: &mut Node, logs: &[&Log]) {
     for entry in logs.iter().flat_map(|log| &log.entries) {
-        node.commit(Mutation::Append { entry: entry.clone(), received_ms: node.now_ms });
+        node.commit(Mutation::Append { entry: entry.clone(), received_ms: node.node_ms });
     }
     node.work();
 }
@@ -497,10 +497,14 @@ fn an_idle_log_whose_entries_came_back_is_announced_when_it_grows() {
     node.take_sent(1);
     // No peer follows the log, and its last entry was received anew just now.
     log.push("two");
-    let received_ms = node.now_ms;
+    let received_ms = node.node_ms;
     node.commit(Mutation::Append { entry: log.entries[1].clone(), received_ms });
     node.work();
     let announced = node.take_sent(1);
-    let is_announced = |one: &Message| matches!(one, Message::Heads { unsolicited: true, list, .. } if list == &[log.head(2)]);
+    let head = [log.head(2)];
+    let is_announced = |one: &Message| match one {
+        Message::Heads { unsolicited, list, .. } => *unsolicited && *list == head,
+        _ => false,
+    };
     assert!(announced.iter().any(is_announced), "{announced:?}");
 }

@@ -382,13 +382,13 @@ impl Node {
     }
 
     fn readmit(&mut self, entry: Entry) {
-        let (key, now, received_ms) = (LogKey::of(&entry), self.now(), self.now_ms);
+        let (key, now, received_ms) = (LogKey::of(&entry), self.now(), self.node_ms);
         match self.state.admit_readmission(&entry) {
             Ok(()) if !self.full => {
                 self.commit(Mutation::Readmit { entry: entry.clone(), received_ms });
                 self.mesh.readmitted(&entry);
             }
-            Err(reject) if !matches!(reject, Reject::Full { .. }) => {
+            Err(reject) if !matches!(reject, Reject::NoRoom | Reject::Full { .. }) => {
                 self.mesh.not_readmitted(now, key, PauseReason::Rules);
             }
             _ => self.mesh.not_readmitted(now, key, PauseReason::NoRoom),
