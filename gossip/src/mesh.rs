@@ -270,11 +270,11 @@ impl Mesh {
         let counts = self.counts;
         // Batches still being checked will be reported by `verified`.
         let pending = std::mem::take(&mut self.pending);
-        // A restore has begun a new epoch.
         let mut refetches = std::mem::take(&mut self.refetches);
         refetches.values_mut().for_each(|refetch| refetch.end(RefetchEnd::Stopped, self.now_ms));
         let next_fetch = self.next_fetch;
         let kept = Self { steps, counts, pending, refetches, next_fetch, ..Self::default() };
+        // A restore has begun a new epoch.
         *self = Self { epoch_is_fresh: true, ..kept };
     }
 

@@ -21,7 +21,7 @@ impl Now {
         Self { wall_ms: ms, elapsed_ms: ms, node_ms: ms }
     }
 
-    /// A reading of a machine's clocks. Its wall clock stands for the clock of the node, which replaces it.
+    /// A reading of a machine's clocks. The node's clock shows the wall time until the node sets it.
     #[must_use]
     pub fn of_machine(wall_ms: u64, elapsed_ms: u64) -> Self {
         Self { wall_ms, elapsed_ms, node_ms: wall_ms }

@@ -29,8 +29,8 @@ impl Mesh {
             }
             Purpose::Dispute | Purpose::Proof => {}
             Purpose::Readmit { key, handle } => {
-                // The hash chain made the peer send exactly these entries, so a bad signature, which only
-                // an edited state can have left here, is no fault of it.
+                // A bad signature is no fault of the peer: the hash asked for exactly these entries. Only
+                // an imported document that was edited can name such a hash.
                 let entries = if valid { entries } else { Vec::new() };
                 return self.fetched_checked(state, now_ms, key, handle, entries);
             }

@@ -97,7 +97,7 @@ impl Message {
                 out.reserve(list.iter().map(WireEntry::bytes).sum());
                 put_varint(&mut out, *handle);
                 put_varint(&mut out, *first);
-                list.iter().for_each(|entry| put_entry(&mut out, entry));
+                list.iter().for_each(|entry| put_wire_entry(&mut out, entry));
                 7
             }
             Self::Cease(handle) => {
@@ -153,7 +153,7 @@ impl Message {
                 if !list.is_empty() {
                     out.extend_from_slice(previous);
                 }
-                list.iter().for_each(|entry| put_entry(&mut out, entry));
+                list.iter().for_each(|entry| put_wire_entry(&mut out, entry));
                 18
             }
         };
@@ -231,7 +231,7 @@ impl Message {
     fn read_entries(reader: &mut ByteReader<'_>) -> Option<Self> {
         let handle = varint(reader)?;
         let first = seq(reader)?;
-        let list = read_list(reader)?;
+        let list = read_wire_entries(reader)?;
         (!list.is_empty()).then_some(Self::Entries { handle, first, list })
     }
 
@@ -241,7 +241,7 @@ impl Message {
             return Some(Self::Fetched { handle, previous: [0; 32], list: Vec::new() });
         }
         let previous = reader.array()?;
-        let list = read_list(reader)?;
+        let list = read_wire_entries(reader)?;
         (!list.is_empty()).then_some(Self::Fetched { handle, previous, list })
     }
 
@@ -279,7 +279,7 @@ fn put_want(out: &mut Vec<u8>, want: &Want) {
     out.extend_from_slice(&want.hash);
 }
 
-fn put_entry(out: &mut Vec<u8>, entry: &WireEntry) {
+fn put_wire_entry(out: &mut Vec<u8>, entry: &WireEntry) {
     out.push(entry.kind);
     put_varint(out, u64::from(entry.access_version));
     put_varint(out, entry.time_ms);
@@ -289,7 +289,7 @@ fn put_entry(out: &mut Vec<u8>, entry: &WireEntry) {
 }
 
 /// Reads wire entries up to the end of the body.
-fn read_list(reader: &mut ByteReader<'_>) -> Option<Vec<WireEntry>> {
+fn read_wire_entries(reader: &mut ByteReader<'_>) -> Option<Vec<WireEntry>> {
     let mut list = Vec::with_capacity(reader.0.len() / (WireEntry::BYTES_MIN + 256) + 1);
     while !reader.0.is_empty() {
         let kind = reader.u8()?;

@@ -11,7 +11,7 @@ use crate::limits::{NODE_BYTES_MAX, SHARE_BYTES, SHARED_BYTES_MAX, SHARED_TOPICS
 pub struct Room {
     /// Bytes of entries that each private topic may retain, whatever the other topics retain.
     pub private_share: u64,
-    /// The same for each public topic. Private topics get their shares first.
+    /// Bytes of entries that each public topic may retain likewise. Private topics get their shares first.
     pub public_share: u64,
     /// Bytes that the topics may retain beyond their shares, all of them together.
     pub common: u64,
