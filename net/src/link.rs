@@ -160,9 +160,9 @@ impl Link {
         }
     }
 
-    /// Makes QUIC at the other end answer, and waits for a packet. The peer answers even if it reads no
-    /// frame; a frame of this node would wait for room in the stream.
-    pub(crate) async fn answer(&self) {
+    /// Makes QUIC at the other end answer, and waits for a packet. A peer that reads no frame answers as
+    /// well: a frame of this node would wait for room in the stream.
+    pub(crate) async fn answered(&self) {
         let received = self.activity().received;
         // A window that grows is reported to the peer, which acknowledges the report.
         self.connection.set_receive_window((WINDOW_BYTES + 1).into());

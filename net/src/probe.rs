@@ -20,7 +20,7 @@ const STALE_TIME: Duration = Duration::from_millis(100);
 pub(crate) async fn probe(context: Arc<Context>, link: Arc<Link>) {
     let answered = async {
         sleep(STALE_TIME).await;
-        timeout(ANSWER_TIME_MAX, link.answer()).await.is_ok()
+        timeout(ANSWER_TIME_MAX, link.answered()).await.is_ok()
     };
     tokio::select! {
         () = context.stopping.cancelled() => {}

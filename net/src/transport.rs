@@ -145,8 +145,9 @@ impl Transport {
 
     /// The machine was suspended until now, so timers stood still. Dials every target without a link
     /// at once, and probes every link. A link whose peer does not answer within
-    /// [`ANSWER_TIME_MAX`](crate::limits::ANSWER_TIME_MAX) ends with [`CLOSE_UNANSWERED`](crate::CLOSE_UNANSWERED),
-    /// and its targets are dialled. Must be called on a tokio runtime.
+    /// [`ANSWER_TIME_MAX`](crate::limits::ANSWER_TIME_MAX) ends with
+    /// [`CLOSE_UNANSWERED`](crate::CLOSE_UNANSWERED), and its targets are dialled. Must be called on a tokio
+    /// runtime.
     pub fn resumed(&self) {
         let context = &self.context;
         context.stats.add(Stat::Resumes, 1);

@@ -70,9 +70,9 @@
 //! # Recovery
 //!
 //! A recovery reads the newest snapshot that can be used and applies every record after it. It passes over a
-//! damaged snapshot for an older one, which costs time and nothing else. For that, the log is kept back to the
-//! oldest of the three newest whole snapshots at least ([`Retention::keep`]). While there are fewer, all of it
-//! is kept.
+//! damaged snapshot for an older one, which costs time and nothing else. For that, the log is kept back to
+//! the oldest of the three newest whole snapshots at least ([`Retention::keep`]). While there are fewer, all
+//! of it is kept.
 //!
 //! A snapshot of a newer version is refused ([`Error::Newer`]): falling back to an older one would hide it.
 //! [`Due`] bounds how long a replay takes, by the log bytes, records and time between two snapshots.
@@ -102,17 +102,18 @@
 //! | snapshot | kept |
 //! |---|---|
 //! | one of the newest [`keep`](Retention::keep) whole ones | always |
-//! | the newest that is at least [`window_ms`](Retention::window_ms) old | as the one that the window begins with; while there is none, the window begins as early as it can |
+//! | the newest that is at least [`window_ms`](Retention::window_ms) old | always: the window begins with it |
 //! | between these | at most one in each 24th of the window, to shorten replays; fewer with little room |
 //! | older than the window | no, unless it is pinned or a RESTORE record needs it |
 //!
-//! When the window, its log included, takes more than [`window_bytes`](Retention::window_bytes), it begins
-//! later. Age is the running time of the caller ([`Store::image`]), so neither a wall clock nor the number of
+//! While no snapshot is so old, the window begins as early as it can. When the window, its log included, takes
+//! more than [`window_bytes`](Retention::window_bytes), it begins later. Age is the running time of the caller ([`Store::image`]), so neither a wall clock nor the number of
 //! snapshots shortens the window.
 //!
-//! Every state of the [restore window](restore_window) can be read with [`state_at`], by LSN, by time or by snapshot ([`PointInTime`]). That takes no
-//! lock and changes nothing, so it may run while another process owns the store. A pinned snapshot older than
-//! the window is a restore point: one state, for which no log is kept.
+//! Every state of the [restore window](restore_window) can be read with [`state_at`], by LSN, by time or by
+//! snapshot ([`PointInTime`]). That takes no lock and changes nothing, so it may run while another process
+//! owns the store. A pinned snapshot older than the window is a restore point: one state, for which no log is
+//! kept.
 //!
 //! A restore is a step forward: it appends a RESTORE record that names the restored snapshot. LSNs go on, and
 //! [`StateMachine::restore`] decides what must not go back. Another restore undoes it.
