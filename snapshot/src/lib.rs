@@ -102,13 +102,13 @@
 //! | snapshot | kept |
 //! |---|---|
 //! | one of the newest [`keep`](Retention::keep) whole ones | always |
-//! | the newest that is at least [`window_ms`](Retention::window_ms) old | always: the window begins with it |
+//! | the newest that is at least [`window_ms`](Retention::window_ms) old | while it has room: the window begins with it |
 //! | between these | at most one in each 24th of the window, to shorten replays; fewer with little room |
 //! | older than the window | no, unless it is pinned or a RESTORE record needs it |
 //!
 //! While no snapshot is so old, the window begins as early as it can. When the window, its log included, takes
-//! more than [`window_bytes`](Retention::window_bytes), it begins later. Age is the running time of the caller ([`Store::image`]), so neither a wall clock nor the number of
-//! snapshots shortens the window.
+//! more than [`window_bytes`](Retention::window_bytes), it begins later. Age is the running time of the caller
+//! ([`Store::image`]), so neither a wall clock nor the number of snapshots shortens the window.
 //!
 //! Every state of the [restore window](restore_window) can be read with [`state_at`], by LSN, by time or by
 //! snapshot ([`PointInTime`]). That takes no lock and changes nothing, so it may run while another process

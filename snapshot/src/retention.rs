@@ -123,7 +123,7 @@ pub(crate) fn plan(
         _ => RetentionReason::Floor(keep),
     });
     let mut whole_reasons = window.reasons.into_iter().chain(floor_reasons);
-    let mut decide = |entry: &ManifestEntry| {
+    let decide = |entry: &ManifestEntry| {
         let by_rules = match (entry.integrity, entry.origin) {
             (Integrity::Damaged, _) if !enough => RetentionReason::Damaged,
             (Integrity::Damaged, _) => RetentionReason::Expendable,
@@ -152,7 +152,7 @@ pub(crate) fn plan(
     };
     let may_go = enough && !entries.iter().any(irreplaceable);
     Plan {
-        decisions: entries.iter().map(&mut decide).collect(),
+        decisions: entries.iter().map(decide).collect(),
         log_after: Lsn::new(window.first).filter(|_| may_go),
         is_shortened: window.is_shortened.filter(|_| enough).unwrap_or(manifest.is_shortened),
     }

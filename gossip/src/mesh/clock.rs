@@ -7,7 +7,7 @@ use super::{LinkError, LinkId, Mesh};
 /// How often each end of a link sends its wall time.
 const CLOCK_INTERVAL_MS: u64 = 10 * 60 * 1000;
 
-/// How long a received time is shown. Within it, a peer that answers has sent a newer one.
+/// How long a received time is shown. A connected peer sends a newer one before that.
 const STANDS_MS: u64 = 15 * 60 * 1000;
 
 /// The largest difference of two clocks that is shown: about a century.
