@@ -94,7 +94,7 @@ limits! {
     SHARE: "What a topic may retain whatever other topics retain; less with more than 512 topics",
         SHARE_BYTES, Bytes,
         "Beyond its share, a topic needs room that topics have in common.", "check `room`",
-        "As for the common room.",
+        "icnctl topic delete TOPIC, or wait until messages expire",
         ("gossip/tests/room.rs", "large_topics_leave_every_other_topic_its_share");
     ROOM: "What topics may retain beyond their shares, all together; less with more than 64 topics",
         NODE_BYTES_MAX - SHARED_TOPICS_MIN * SHARE_BYTES, Bytes,
@@ -200,10 +200,8 @@ limits! {
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
 }
 
-impl Limit {
-    /// Whether `used` is so near the limit that the operator is warned.
-    #[must_use]
-    pub fn is_near(&self, used: u64) -> bool {
-        used * 100 >= self.most * WARN_PERCENT
-    }
+/// Whether `used` is so near to `most` that the operator is warned.
+#[must_use]
+pub fn is_near(used: u64, most: u64) -> bool {
+    u128::from(used) * 100 >= u128::from(most) * u128::from(WARN_PERCENT)
 }

@@ -12,6 +12,12 @@ pub(crate) fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
+/// `1 entry`, `2 entries`.
+#[must_use]
+pub(crate) fn entries(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
+}
+
 /// A size for people.
 #[must_use]
 pub(crate) fn bytes(count: u64) -> String {

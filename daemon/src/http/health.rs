@@ -10,6 +10,10 @@ use crate::control::reply::check::{Check, Level};
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
 
+/// The shortest pause between two lines about one check. A check that goes back and forth does not fill
+/// the log.
+const LINE_PAUSE_MS: u64 = 10_000;
+
 /// The phases of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,10 +28,6 @@ pub(crate) enum Phase {
     /// The log has failed; the process is about to exit.
     Failed,
 }
-
-/// The shortest pause between two lines about one check. A check that goes back and forth does not fill
-/// the log.
-const LINE_PAUSE_MS: u64 = 10_000;
 
 /// The health of a node.
 pub(crate) struct Health {

@@ -102,7 +102,10 @@ impl<D: Disk> Node<D> {
         if let Some(why) = &self.save_failure {
             warn(format!("the last save failed, the log keeps every record: {why}"))
         } else if self.store.changed() && age_ms > self.newest.every_ms.saturating_mul(3) {
-            warn(format!("the newest snapshot is {} min old", age_ms / 60_000))
+            warn(format!(
+                "the newest snapshot is {} min old: icnctl snapshot create",
+                age_ms / 60_000
+            ))
         } else if damaged > 0 {
             warn(format!("{damaged} damaged; others replace them: icnctl snapshot list"))
         } else {
@@ -120,7 +123,10 @@ impl<D: Disk> Node<D> {
     fn check_topics(&self) -> Outcome {
         match self.state().counts().sealed_topics {
             0 => Ok("every access rule is understood".into()),
-            sealed => warn(format!("{sealed} sealed: their access rule is of a newer version")),
+            sealed => warn(format!(
+                "{sealed} sealed: their access rule is of a newer version. Update icnd, or see which: \
+                 icnctl topic list"
+            )),
         }
     }
 
@@ -131,7 +137,7 @@ impl<D: Disk> Node<D> {
             bytes(room.common_used),
             bytes(room.common)
         );
-        if room.common_used * 100 < room.common * limits::WARN_PERCENT {
+        if !limits::is_near(room.common_used, room.common) {
             return Ok(used);
         }
         let mut topics: Vec<_> = self.state().topics().map(|(_, topic)| topic).collect();
@@ -151,7 +157,8 @@ impl<D: Disk> Node<D> {
         match self.mesh.topics_without_room().len() as u64 {
             0 => Ok("no message of a peer waits for room".into()),
             topics => warn(format!(
-                "messages of {} wait at peers, since this node or its disk has no room for them",
+                "messages of {} wait at peers, since there is no room for them here. The checks log, room and \
+                 limits say what is full, and what to do: icnctl status",
                 counted(topics, "topic")
             )),
         }
@@ -181,7 +188,7 @@ impl<D: Disk> Node<D> {
             (limits::TARGETS, targets),
             (limits::LINKS, self.mesh.links().count()),
         ];
-        let near = lists.iter().filter(|(limit, used)| limit.is_near(*used as u64));
+        let near = lists.iter().filter(|(limit, used)| limits::is_near(*used as u64, limit.most));
         let near: Vec<String> = near
             .map(|(Limit { what, most, way_out, .. }, used)| {
                 format!("{what}: {used} of {most}. {way_out}")

@@ -1,6 +1,6 @@
 //! The rows of `icnctl status` and of the first page.
 
-use super::{bytes, counted, duration, window};
+use super::{bytes, counted, duration, entries, window};
 use crate::control::reply::Status;
 
 /// Names and texts, in order.
@@ -62,8 +62,4 @@ fn last_start(status: &Status) -> String {
         (_, true) => format!("after an orderly stop, {replayed} replayed"),
         (_, false) => format!("after a crash or kill, {replayed} replayed{torn}, nothing lost"),
     }
-}
-
-fn entries(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
 }

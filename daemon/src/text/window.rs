@@ -2,7 +2,7 @@
 
 use super::{bytes, duration, moment};
 use crate::control::reply::snapshots::Window;
-use crate::limits::WARN_PERCENT;
+use crate::limits::is_near;
 
 /// How the window becomes longer.
 const KEEP_MORE: &str = "Keep more: [snapshot] keep_hours, keep_mib in icn.toml";
@@ -34,8 +34,7 @@ pub(crate) fn limits(window: &Window) -> String {
 #[must_use]
 pub(crate) fn warning(window: &Window) -> Option<String> {
     let Window { hours_wanted, bytes: taken, bytes_max, shortened, .. } = *window;
-    let is_near = taken >= bytes_max / 100 * WARN_PERCENT;
-    if hours_wanted == 0 || !(shortened || is_near) {
+    if hours_wanted == 0 || !(shortened || is_near(taken, bytes_max)) {
         return None;
     }
     let (takes, room) = (bytes(taken), bytes(bytes_max));

@@ -5,21 +5,20 @@ use std::io::{self, Write};
 use super::Show;
 use crate::control::reply::TopicRefetch;
 use crate::control::reply::refetch::RefetchEnd;
-use crate::text::{bytes, counted, moment};
+use crate::text::{bytes, counted, entries, moment};
 
 impl Show for TopicRefetch {
     fn show(&self, out: &mut impl Write) -> io::Result<()> {
         let name = &self.topic.name;
         match self.oldest {
             Some(oldest) => {
-                let plural = if self.entries == 1 { "entry" } else { "entries" };
+                let entries = entries(self.entries);
                 let size = bytes(self.bytes);
                 let authors = counted(self.authors, "author");
                 let oldest = moment(oldest);
                 writeln!(
                     out,
-                    "{} {plural} of {name} came back ({size}, {authors}), back to {oldest}",
-                    self.entries
+                    "{entries} of {name} came back ({size}, {authors}), back to {oldest}"
                 )?;
             }
             None => writeln!(out, "No entry of {name} came back.")?,

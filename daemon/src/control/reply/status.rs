@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Check;
 use super::clock::{ClockDoubt, HeldBack};
-
 use super::snapshots::Window;
 
 /// How a node is.
