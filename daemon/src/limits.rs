@@ -124,7 +124,7 @@ limits! {
         "Set it right, or icnctl clock confirm",
         ("daemon/tests/clock.rs", "a_clock_set_back_stops_no_snapshot_and_health_says_so");
     DOWN: "How long a node may be down before its wall clock is in doubt; less after a short run",
-        ClockStamp::ROOM_MS_MAX, Ms,
+        ClockStamp::BUDGET_MS_MAX, Ms,
         "It is in doubt, and no message expires by age.", "check `clock`",
         "Set it right, or icnctl clock confirm",
         ("daemon/tests/clock.rs", "a_wrong_clock_expires_nothing_while_the_node_runs_or_over_a_restart");
@@ -140,11 +140,11 @@ limits! {
         "A further one gets messages while it is linked, and subscribes again with its next link.",
         "check `limits` from 80 %", "No action is needed.",
         ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
-    AUTHOR_LOGS: "Runs of one author in one topic", LOGS_PER_AUTHOR_MAX, Count,
+    AUTHOR_LOGS: "Author logs of one author in one topic: one for each run of its node", LOGS_PER_AUTHOR_MAX, Count,
         "Messages of its further runs wait at peers.", "check `limits` from 80 %, check `waiting`",
         "Go on in a new topic: icnctl topic create NAME",
         ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
-    TOPIC_LOGS: "Runs of all authors in one topic", LOGS_PER_TOPIC_MAX, Count,
+    TOPIC_LOGS: "Author logs of one topic", LOGS_PER_TOPIC_MAX, Count,
         "Messages of further runs wait at peers.", "check `limits` from 80 %, check `waiting`",
         "Go on in a new topic: icnctl topic create NAME",
         ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");

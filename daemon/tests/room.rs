@@ -53,7 +53,7 @@ fn large_topics_fill_the_room_and_every_small_one_goes_on() {
         assert_eq!(fill(large, TOPIC_BYTES_MAX - (1 << 20)), None);
     }
     assert_eq!(fill("large-3", 40 << 20), None);
-    room.warns("The largest: large-0 25");
+    room.warns("The largest: large-");
     let full = fill("large-3", TOPIC_BYTES_MAX);
     assert_eq!(full, Some(Value::from("ICN-E0316")));
     let most = limits::ROOM.most + 4 * limits::SHARE.most;

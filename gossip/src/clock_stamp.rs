@@ -20,17 +20,17 @@ pub struct ClockStamp {
     #[serde(default)]
     pub boot: Option<Boot>,
     /// How much time between two runs a wall clock may add in another boot, in ms. It is at most
-    /// [`ROOM_MS_MAX`](Self::ROOM_MS_MAX), as in stamps of older builds.
-    #[serde(default = "ClockStamp::whole_room")]
-    pub room_ms: u64,
+    /// [`BUDGET_MS_MAX`](Self::BUDGET_MS_MAX), as in stamps of older builds.
+    #[serde(default = "ClockStamp::whole_budget")]
+    pub budget_ms: u64,
 }
 
 impl ClockStamp {
-    /// The most that [`room_ms`](Self::room_ms) is: 7 days.
-    pub const ROOM_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
+    /// The most that [`budget_ms`](Self::budget_ms) is: 7 days.
+    pub const BUDGET_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1000;
 
-    fn whole_room() -> u64 {
-        Self::ROOM_MS_MAX
+    fn whole_budget() -> u64 {
+        Self::BUDGET_MS_MAX
     }
 }
 
@@ -39,10 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_of_an_older_build_names_no_boot_and_has_the_whole_room() {
+    fn a_stamp_of_an_older_build_names_no_boot_and_has_the_whole_budget() {
         let bytes = rmp_serde::to_vec(&(1_u64, 2_u64)).expect("memory");
         let stamp: ClockStamp = rmp_serde::from_slice(&bytes).expect("a stamp");
-        let room_ms = ClockStamp::ROOM_MS_MAX;
-        assert_eq!(stamp, ClockStamp { node_ms: 1, wall_ms: 2, ran_ms: 0, boot: None, room_ms });
+        let budget_ms = ClockStamp::BUDGET_MS_MAX;
+        assert_eq!(stamp, ClockStamp { node_ms: 1, wall_ms: 2, ran_ms: 0, boot: None, budget_ms });
     }
 }

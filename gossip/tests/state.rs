@@ -226,7 +226,7 @@ fn an_entry_of_the_future_counts_as_received_when_the_clock_is_stamped_or_it_is_
             wall_ms: node_ms,
             ran_ms: 0,
             boot: None,
-            room_ms: 0,
+            budget_ms: 0,
         })
     };
     let mut older = ahead.clone();

@@ -478,7 +478,7 @@ fn refetches(script: &mut Script) {
     let refetched = |name: &str, changed: Value, script: &mut Script| {
         let mut reply = json!({
             "topic": brief, "since": null, "end": "done", "entries": 0, "bytes": 0, "authors": 0,
-            "oldest": null, "logs": 3, "unavailable": 0, "unanswered": 0,
+            "oldest": null, "logs": 3, "unavailable": 0, "refused": 0, "unanswered": 0,
         });
         for (field, value) in changed.as_object().expect("fields") {
             reply[field] = value.clone();
@@ -495,6 +495,7 @@ fn refetches(script: &mut Script) {
     refetched("topic_refetch_since", since, script);
     refetched("topic_refetch_no_room", json!({ "end": "no_room" }), script);
     refetched("topic_refetch_no_peer", json!({ "end": "no_peer", "unavailable": 3 }), script);
+    refetched("topic_refetch_refused", json!({ "refused": 1 }), script);
     refetched("topic_refetch_stopped", json!({ "end": "stopped" }), script);
 }
 

@@ -10,6 +10,9 @@ use crate::control::reply::check::{Check, Level};
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
 
+/// The check of the core thread, which cannot check itself.
+pub(crate) const LOOPS: &str = "loops";
+
 /// The shortest pause between two lines about one check. A check that goes back and forth does not fill
 /// the log.
 const LINE_PAUSE_MS: u64 = 10_000;
@@ -112,7 +115,7 @@ impl Health {
             fail("log", "a write or sync failed; the node stops");
         }
         if self.hangs(elapsed_ms) {
-            fail("loops", "the core loop does not run");
+            fail(LOOPS, "the core loop does not run");
         }
         checks
     }

@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 
 use crate::control::reply::check::Check;
 use crate::failure::Failure;
+use crate::http::health::LOOPS;
 use crate::node::checks::CHECKS;
 use network::NetworkMeter;
 use snapshot::SnapshotMeter;
@@ -100,7 +101,8 @@ impl Meter {
                 LEVEL,
                 "The checks of the node: 0 well, 1 a warning, 2 failed."
             );
-            CHECKS.map(|name| (name, metrics::gauge!(LEVEL, "check" => name))).into()
+            let names = CHECKS.into_iter().chain([LOOPS]);
+            names.map(|name| (name, metrics::gauge!(LEVEL, "check" => name))).collect()
         });
         let transport = OnceLock::new();
         Ok(Self {

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::gauges::Gauges;
 use super::health::Phase;
 use super::page::Page;
 use super::site::Site;
@@ -116,7 +117,9 @@ async fn healthz(State(site): State<Site>) -> Response {
 
 async fn metrics(State(site): State<Site>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], site.gauges.meter.render()).into_response()
+    let Gauges { meter, health } = &site.gauges;
+    meter.checks(&health.checks(clock::elapsed_ms()));
+    ([(header::CONTENT_TYPE, kind)], meter.render()).into_response()
 }
 
 async fn first_page(State(site): State<Site>) -> Html<String> {

@@ -4,11 +4,11 @@
 //! another boot it advances by the difference of the wall clock, if that is plausible. Everything that
 //! expires by age uses it. Invariant: it never goes back.
 
-mod room;
+mod budget;
 
 use icn_gossip::{Boot, BootId, ClockStamp, Now};
 
-use self::room::Room;
+use self::budget::Budget;
 use crate::control::reply::clock::ClockDoubt;
 use crate::limits::DRIFT_MAX_MS;
 
@@ -43,7 +43,7 @@ pub(super) struct NodeClock {
     /// that became plausible later.
     added_ms: u64,
     /// How much more the wall clock may add in this boot.
-    room: Room,
+    budget: Budget,
     /// The wall clock minus the elapsed time, when the wall clock was last plausible; `None` while the
     /// time since the last run is in doubt.
     wall_offset_ms: Option<i64>,
@@ -58,13 +58,13 @@ pub(super) struct NodeClock {
 }
 
 /// The last stamp: the LSN, the elapsed time of the machine then, the boot that it names, and whether all
-/// room was there.
+/// budget was there.
 #[derive(Clone, Copy, Debug)]
 struct LastStamp {
     lsn: u64,
     elapsed_ms: u64,
     boot: Option<BootId>,
-    has_whole_room: bool,
+    has_whole_budget: bool,
 }
 
 /// The last moment that is known of the runs before.
@@ -92,7 +92,10 @@ impl NodeClock {
             start_ran_ms: stamp.map_or(0, |stamp| stamp.ran_ms),
             start_elapsed_ms: now.elapsed_ms,
             added_ms: 0,
-            room: Room::new(stamp.map_or(ClockStamp::ROOM_MS_MAX, |stamp| stamp.room_ms), now),
+            budget: Budget::new(
+                stamp.map_or(ClockStamp::BUDGET_MS_MAX, |stamp| stamp.budget_ms),
+                now,
+            ),
             wall_offset_ms: Some(offset_ms(now)),
             compared_ms: now.elapsed_ms,
             boot,
@@ -102,7 +105,8 @@ impl NodeClock {
                 lsn,
                 elapsed_ms: now.elapsed_ms,
                 boot: stamped_boot.map(|stamped| stamped.id),
-                has_whole_room: stamp.is_none_or(|stamp| stamp.room_ms >= ClockStamp::ROOM_MS_MAX),
+                has_whole_budget: stamp
+                    .is_none_or(|stamp| stamp.budget_ms >= ClockStamp::BUDGET_MS_MAX),
             },
         };
         if let (Some(stamp), Some(since_ms)) = (stamp, since_ms) {
@@ -116,7 +120,7 @@ impl NodeClock {
             .or_else(|| received_ms.map(|received_ms| unstamped(received_ms, now)))
         {
             clock.start_ms = stamp.node_ms;
-            clock.room = Room::new(stamp.room_ms, now);
+            clock.budget = Budget::new(stamp.budget_ms, now);
             clock.wall_offset_ms = None;
             clock.last_run = Some(stamp);
         }
@@ -189,15 +193,15 @@ impl NodeClock {
 
     /// Whether the node may have been down for so long without a confirmation.
     fn is_plausible(&self, now: Now, down_ms: i64) -> bool {
-        let most_ms = self.added_ms.saturating_add(self.room.ms(now));
+        let most_ms = self.added_ms.saturating_add(self.budget.ms(now));
         (-to_i64(DRIFT_MAX_MS)..=to_i64(most_ms)).contains(&down_ms)
     }
 
-    /// Counts the time that the node was down as the wall clock shows it, which takes room.
+    /// Counts the time that the node was down as the wall clock shows it, which takes budget.
     fn believe(&mut self, now: Now, down_ms: i64) {
         let before_ms = self.added_ms;
         self.accept(now, down_ms);
-        self.room = self.room.without(self.added_ms - before_ms, now);
+        self.budget = self.budget.without(self.added_ms - before_ms, now);
     }
 
     /// Why the wall clock is in doubt, if it is.
@@ -226,7 +230,7 @@ impl NodeClock {
             wall_ms: self.trusted_ms(now),
             ran_ms: self.ran_ms(now),
             boot,
-            room_ms: self.room.ms(now),
+            budget_ms: self.budget.ms(now),
         }
     }
 
@@ -255,14 +259,14 @@ impl NodeClock {
         self.boot.filter(|_| self.wall_offset_ms.is_some())
     }
 
-    /// Whether a stamp is due: after records now and then, without records rarely, and in every boot. Room
+    /// Whether a stamp is due: after records now and then, without records rarely, and in every boot. Budget
     /// that has grown outlives the boot only in a stamp.
     pub(super) fn is_stamp_due(&self, now: Now, lsn: u64) -> bool {
         let is_idle = lsn == self.last_stamp.lsn;
         let boot = self.boot_to_stamp();
         let pause_ms = if boot.is_some() && boot != self.last_stamp.boot {
             BOOT_STAMP_MS
-        } else if is_idle && self.last_stamp.has_whole_room {
+        } else if is_idle && self.last_stamp.has_whole_budget {
             STAMP_IDLE_MS
         } else {
             STAMP_MS
@@ -273,8 +277,8 @@ impl NodeClock {
     /// The clock was stamped with the record of this LSN.
     pub(super) fn stamped(&mut self, now: Now, lsn: u64) {
         let boot = self.boot_to_stamp();
-        let has_whole_room = self.room.ms(now) == ClockStamp::ROOM_MS_MAX;
-        self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot, has_whole_room };
+        let has_whole_budget = self.budget.ms(now) == ClockStamp::BUDGET_MS_MAX;
+        self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot, has_whole_budget };
     }
 
     /// The time since the last run as the wall clock shows it, in ms.
@@ -294,13 +298,13 @@ impl NodeClock {
 }
 
 /// A stamp at the time of an entry that was received after it: both clocks had advanced alike. The wall
-/// clock may have added that time, so it takes room.
+/// clock may have added that time, so it takes budget.
 fn advanced(stamp: ClockStamp, received_ms: Option<u64>) -> ClockStamp {
     let since_ms = received_ms.unwrap_or(0).saturating_sub(stamp.node_ms);
     ClockStamp {
         node_ms: stamp.node_ms + since_ms,
         wall_ms: stamp.wall_ms.saturating_add(since_ms),
-        room_ms: stamp.room_ms.saturating_sub(since_ms),
+        budget_ms: stamp.budget_ms.saturating_sub(since_ms),
         ..stamp
     }
 }
@@ -308,8 +312,8 @@ fn advanced(stamp: ClockStamp, received_ms: Option<u64>) -> ClockStamp {
 /// In place of a stamp: the last entry of an older build, whose times are those of its wall clock.
 fn unstamped(received_ms: u64, now: Now) -> ClockStamp {
     let node_ms = received_ms.min(now.wall_ms);
-    let room_ms = ClockStamp::ROOM_MS_MAX;
-    ClockStamp { node_ms, wall_ms: received_ms, ran_ms: 0, boot: None, room_ms }
+    let budget_ms = ClockStamp::BUDGET_MS_MAX;
+    ClockStamp { node_ms, wall_ms: received_ms, ran_ms: 0, boot: None, budget_ms }
 }
 
 fn offset_ms(now: Now) -> i64 {

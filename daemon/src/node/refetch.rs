@@ -52,6 +52,7 @@ impl<D: Disk> Node<D> {
             oldest: progress.oldest_ms,
             logs: progress.logs,
             unavailable: progress.unavailable,
+            refused: progress.refused,
             unanswered: progress.unanswered,
         };
         Ok(reply.into())

@@ -139,6 +139,5 @@ fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
     gauges.meter.snapshots(&kept);
     gauges.meter.guard(node.guard().findings().len());
     let checks = node.checks();
-    gauges.meter.checks(&checks);
     gauges.health.turned(now.elapsed_ms, checks);
 }

@@ -11,6 +11,9 @@ const KEEP_MORE: &str = "Keep more: [snapshot] keep_hours, keep_mib in icn.toml"
 #[must_use]
 pub(crate) fn reach(window: &Window, now_ms: u64) -> String {
     let Window { first, since, .. } = window;
+    if *since == 0 {
+        return format!("You can go back to #{first}");
+    }
     let ago = duration(now_ms.saturating_sub(*since));
     format!("You can go back to {} ({ago} ago, #{first})", moment(*since))
 }

@@ -26,9 +26,9 @@ impl Watched<'_> {
         let shown = String::from_utf8(shown).expect("UTF-8");
         assert!(shown.contains(word), "{word} in {shown}");
         assert_eq!(self.metric(), 1.0);
-        let line = format!("{}: ", self.name);
         until("a line of the log", || {
-            self.daemon.log().lines().any(|text| text.contains(&line)).then_some(())
+            let (begun, over) = self.logged();
+            (begun == over + 1).then_some(())
         });
     }
 
@@ -39,8 +39,20 @@ impl Watched<'_> {
         });
         assert_eq!(self.find(&self.house.get(&["status"])["checks"])["level"], "ok");
         assert_eq!(self.metric(), 0.0);
-        let line = format!("Over: {}: ", self.name);
-        until("a line of the log", || self.daemon.log().contains(&line).then_some(()));
+        until("a line of the log", || {
+            let (begun, over) = self.logged();
+            (begun > 0 && begun == over).then_some(())
+        });
+    }
+
+    /// How often the log says that the warning has begun, and that it is over.
+    fn logged(&self) -> (usize, usize) {
+        let log = self.daemon.log();
+        let lines = |level: &str, text: &str| {
+            let text = format!("{text}{}: ", self.name);
+            log.lines().filter(|line| line.contains(level) && line.contains(&text)).count()
+        };
+        (lines(" WARN ", " "), lines(" INFO ", "Over: "))
     }
 
     fn in_health(&self) -> Value {

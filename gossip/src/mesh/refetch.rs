@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Counter, LinkId, Mesh, PauseReason, Step};
+use super::{Action, LinkId, Mesh, PauseReason, Step};
 use crate::did::Did;
 use crate::entry::Entry;
 use crate::limits::{REFETCH_LOGS_MAX, REFETCHES_MAX};
@@ -50,6 +50,9 @@ pub struct RefetchProgress {
     pub logs: u64,
     /// How many of them still do, since no peer retains the entries.
     pub unavailable: u64,
+    /// How many of them were given up, since the rules refuse an entry: its author may not write any more, or
+    /// its log was frozen.
+    pub refused: u64,
     /// How many connected peers have the topic and do not answer.
     pub unanswered: u64,
     /// How the refetch ended; `None` while it runs.
@@ -228,7 +231,6 @@ impl Mesh {
             return;
         }
         if entries.is_empty() {
-            self.count(Counter::FetchedOther);
             return self.exclude_from_refetch(state, now_ms, key, handle);
         }
         let base = state.head(&key).base;
@@ -285,8 +287,8 @@ impl Mesh {
         let Some(refetch) = self.refetches.get_mut(&key.topic) else { return };
         if no_room {
             refetch.end(RefetchEnd::NoRoom, now_ms);
-        } else {
-            refetch.active.remove(&key);
+        } else if refetch.active.remove(&key).is_some() {
+            refetch.progress.refused += 1;
         }
     }
 

@@ -151,7 +151,7 @@ impl Node {
             state: State::default(),
             mesh: Mesh::new(),
             now_ms: 1_000_000,
-            elapsed_ms: 1_000_000,
+            elapsed_ms: 5_000,
             node_ms: 1_000_000,
             sent: Vec::new(),
             closed: Vec::new(),

@@ -204,7 +204,7 @@ pub(crate) fn sample() -> State {
             node_ms: 1 << 44,
             wall_ms: 1 << 45,
             ran_ms: 1 << 39,
-            room_ms: 1 << 28,
+            budget_ms: 1 << 28,
             boot,
         }),
         subscription("coop:ledger", Provenance::Local),

@@ -26,6 +26,14 @@ impl Show for TopicRefetch {
         match self.end {
             None => writeln!(out, "More may follow: peers are being asked.")?,
             Some(RefetchEnd::Done) if self.logs == 0 => writeln!(out, "Nothing was pruned here.")?,
+            Some(RefetchEnd::Done) if self.refused > 0 => {
+                let logs = counted(self.refused, "log");
+                writeln!(
+                    out,
+                    "Entries of {logs} are refused: their authors may not write any more, or have signed two \
+                     histories."
+                )?;
+            }
             Some(RefetchEnd::Done) if self.unavailable > 0 => {
                 let logs = counted(self.unavailable, "log");
                 writeln!(

@@ -26,6 +26,8 @@ pub struct TopicRefetch {
     pub logs: u64,
     /// How many of them still do, since no connected peer retains the entries.
     pub unavailable: u64,
+    /// How many of them were given up, since the rules of the topic refuse an entry.
+    pub refused: u64,
     /// How many connected peers have the topic and do not answer.
     pub unanswered: u64,
 }

@@ -25,9 +25,9 @@ pub struct Status {
     /// What `/healthz` checks, with the results of this moment.
     #[serde(default)]
     pub checks: Vec<Check>,
-    /// Why the wall clock is in doubt; null if it is not.
+    /// Why the wall clock is in doubt, with the numbers that its check gives in words; null if it is not.
     pub clock_doubt: Option<ClockDoubt>,
-    /// Messages of this node that peers hold back; null if they hold back none.
+    /// Messages of this node that peers hold back, in numbers; null if they hold back none.
     pub held_back: Option<HeldBack>,
     /// What the links to peers have counted since the start, by name.
     pub network: BTreeMap<String, u64>,

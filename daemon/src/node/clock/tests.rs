@@ -24,7 +24,7 @@ fn days(days: i64) -> i64 {
 }
 
 fn stamp(node_ms: u64, wall_ms: u64) -> ClockStamp {
-    ClockStamp { node_ms, wall_ms, ran_ms: 0, boot: None, room_ms: ClockStamp::ROOM_MS_MAX }
+    ClockStamp { node_ms, wall_ms, ran_ms: 0, boot: None, budget_ms: ClockStamp::BUDGET_MS_MAX }
 }
 
 fn boot(digit: char) -> Option<BootId> {
@@ -194,11 +194,11 @@ fn a_machine_that_is_off_every_night_is_never_in_doubt() {
     }
     let (last, doubt) = next_boot(last, 6 * DAY_MS, hours(8));
     assert_eq!(doubt, None, "a week of holidays");
-    assert_eq!(last.room_ms, DAY_MS + 7 * hours(8));
+    assert_eq!(last.budget_ms, DAY_MS + 7 * hours(8));
 }
 
 #[test]
-fn wall_clocks_that_are_wrong_at_every_boot_age_entries_by_the_room_alone() {
+fn wall_clocks_that_are_wrong_at_every_boot_age_entries_by_the_budget_alone() {
     const RUN_MS: u64 = 60 * 60 * 1000;
     let mut last = stamp(WALL_MS, WALL_MS);
     let mut doubts = 0;
@@ -213,13 +213,13 @@ fn wall_clocks_that_are_wrong_at_every_boot_age_entries_by_the_room_alone() {
 }
 
 #[test]
-fn a_time_between_runs_beyond_the_room_counts_once_the_room_has_grown_or_it_is_confirmed() {
-    let little = ClockStamp { room_ms: DAY_MS, ..stamp(WALL_MS, WALL_MS) };
+fn a_time_between_runs_beyond_the_budget_counts_once_the_budget_has_grown_or_it_is_confirmed() {
+    let little = ClockStamp { budget_ms: DAY_MS, ..stamp(WALL_MS, WALL_MS) };
     let down = days(2);
     let mut clock = after(little, at(0, down));
     assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
     let confirmed = clock.confirmed(at(0, down)).stamp(at(0, down));
-    assert_eq!((confirmed.node_ms, confirmed.room_ms), (WALL_MS + 2 * DAY_MS, DAY_MS));
+    assert_eq!((confirmed.node_ms, confirmed.budget_ms), (WALL_MS + 2 * DAY_MS, DAY_MS));
     let grown = DAY_MS / 7 + 1;
     clock.observe(at(grown - 1000, down));
     assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
@@ -227,9 +227,9 @@ fn a_time_between_runs_beyond_the_room_counts_once_the_room_has_grown_or_it_is_c
     assert_eq!(clock.doubt(), None);
     let stamp = clock.stamp(at(grown, down));
     assert_eq!(stamp.node_ms, WALL_MS + 2 * DAY_MS + grown);
-    assert!(stamp.room_ms < 10, "{}", stamp.room_ms);
+    assert!(stamp.budget_ms < 10, "{}", stamp.budget_ms);
     clock.stamped(at(grown, down), 2);
-    assert!(clock.is_stamp_due(at(grown + STAMP_MS, down), 2), "the room has grown");
+    assert!(clock.is_stamp_due(at(grown + STAMP_MS, down), 2), "the budget has grown");
 }
 
 #[test]

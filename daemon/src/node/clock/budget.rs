@@ -2,19 +2,19 @@
 
 use icn_gossip::{ClockStamp, Now};
 
-/// How fast the room grows: so many ms in each ms that the node runs.
+/// How fast the budget grows: so many ms in each ms that the node runs.
 const GROWTH: u64 = 7;
 
 /// How much time between two runs the wall clock may still add. A clock that is wrong at every boot ages
 /// entries by no more than that.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct Budget {
     ms: u64,
     since_ms: u64,
 }
 
-impl Room {
-    /// Room for `ms` at this reading.
+impl Budget {
+    /// Budget for `ms` at this reading.
     pub(super) fn new(ms: u64, now: Now) -> Self {
         Self { ms, since_ms: now.elapsed_ms }
     }
@@ -22,7 +22,7 @@ impl Room {
     /// How much there is now, in ms.
     pub(super) fn ms(self, now: Now) -> u64 {
         let run_ms = now.elapsed_ms.saturating_sub(self.since_ms);
-        self.ms.saturating_add(run_ms.saturating_mul(GROWTH)).min(ClockStamp::ROOM_MS_MAX)
+        self.ms.saturating_add(run_ms.saturating_mul(GROWTH)).min(ClockStamp::BUDGET_MS_MAX)
     }
 
     /// What is left after the wall clock has added `ms`.
