@@ -1,5 +1,6 @@
 //! The one place that reads clocks: the wall clock, the time that has passed, and since which boot.
 
+use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use icn_gossip::{BootId, Now};
@@ -38,14 +39,38 @@ fn read_ms(clock: ClockId) -> u64 {
     seconds * 1000 + u64::try_from(since.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
-/// The present boot of the machine, in which [`elapsed_ms`] counts; `None` if the kernel names none.
+/// The present boot of the machine, in which [`elapsed_ms`] counts; `None` if the kernel names none. So it is
+/// in a time namespace, which shares the name of the boot and counts from another start.
 #[must_use]
 pub fn boot() -> Option<BootId> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().parse().ok()
+    let offsets = fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default();
+    if has_own_start(&offsets) {
+        return None;
+    }
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim_end().parse().ok()
+}
+
+/// Whether the time namespace with these offsets counts the elapsed time from a start of its own.
+fn has_own_start(offsets: &str) -> bool {
+    let boottime = offsets.lines().filter(|line| line.starts_with("boottime"));
+    boottime.flat_map(|line| line.split_whitespace().skip(1)).any(|number| number != "0")
 }
 
 /// Both clocks.
 #[must_use]
 pub fn now() -> Now {
     Now::of_machine(now_ms(), elapsed_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_own_start;
+
+    #[test]
+    fn a_time_namespace_with_a_start_of_its_own_is_found() {
+        assert!(!has_own_start(""), "an older kernel");
+        let offsets = |seconds: i64| format!("monotonic  7  0\nboottime  {seconds}  0\n");
+        assert!(!has_own_start(&offsets(0)));
+        assert!(has_own_start(&offsets(-3_456_000)));
+    }
 }

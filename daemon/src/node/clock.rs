@@ -23,8 +23,8 @@ const SETTLES_MS: u64 = 10 * 60 * 1000;
 /// How long after a start a stamp names another boot: before, the wall clock may still be set.
 const BOOT_STAMP_MS: u64 = SETTLES_MS;
 
-/// No node is older: 2025-01-01. A wall clock before it is wrong, like that of a machine without a battery.
-const FIRST_NODE_MS: u64 = 1_735_689_600_000;
+/// No node is older: 2024-01-01. A wall clock before it is wrong, like that of a machine without a battery.
+const FIRST_NODE_MS: u64 = 1_704_067_200_000;
 
 /// A wall clock that is slewed gains or loses at most this part of the time that passes.
 const SLEW: i64 = 10;
@@ -103,7 +103,8 @@ impl NodeClock {
             doubt: None,
             last_stamp: LastStamp {
                 lsn,
-                elapsed_ms: now.elapsed_ms,
+                // Short runs in one boot add up to the next stamp.
+                elapsed_ms: since_ms.map_or(now.elapsed_ms, |since| now.elapsed_ms - since),
                 boot: stamped_boot.map(|stamped| stamped.id),
                 has_whole_budget: stamp
                     .is_none_or(|stamp| stamp.budget_ms >= ClockStamp::BUDGET_MS_MAX),
@@ -217,6 +218,7 @@ impl NodeClock {
         }
         self.last_run = None;
         self.doubt = None;
+        self.budget = Budget::new(ClockStamp::BUDGET_MS_MAX, now);
         self
     }
 
@@ -281,8 +283,12 @@ impl NodeClock {
         self.last_stamp = LastStamp { lsn, elapsed_ms: now.elapsed_ms, boot, has_whole_budget };
     }
 
-    /// The time since the last run as the wall clock shows it, in ms.
+    /// The time since the last run as the wall clock shows it, in ms. After a run with a wall clock from
+    /// before there were nodes it is unknown, and counts as none.
     fn down_ms(&self, now: Now, stamp: ClockStamp) -> i64 {
+        if stamp.wall_ms < FIRST_NODE_MS && now.wall_ms >= FIRST_NODE_MS {
+            return 0;
+        }
         let run = self.run_ms_since(self.start_elapsed_ms, now);
         to_i64(now.wall_ms) - run - to_i64(stamp.wall_ms)
     }

@@ -219,7 +219,8 @@ fn a_time_between_runs_beyond_the_budget_counts_once_the_budget_has_grown_or_it_
     let mut clock = after(little, at(0, down));
     assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
     let confirmed = clock.confirmed(at(0, down)).stamp(at(0, down));
-    assert_eq!((confirmed.node_ms, confirmed.budget_ms), (WALL_MS + 2 * DAY_MS, DAY_MS));
+    let whole = ClockStamp::BUDGET_MS_MAX;
+    assert_eq!((confirmed.node_ms, confirmed.budget_ms), (WALL_MS + 2 * DAY_MS, whole));
     let grown = DAY_MS / 7 + 1;
     clock.observe(at(grown - 1000, down));
     assert_eq!(clock.doubt(), Some(ClockDoubt::Down(down)));
@@ -286,6 +287,39 @@ fn a_new_node_that_began_in_1970_takes_the_time_that_the_network_sets() {
         assert_eq!(clock.doubt().is_some(), is_doubtful, "{began_ms} {set_ms}");
         assert_eq!(clock.read(at(set_ms)).node_ms, began_ms, "no age follows it");
     }
+}
+
+#[test]
+fn after_a_boot_in_1970_the_time_that_the_network_sets_adds_nothing() {
+    let in_1970 = stamp(5000, 5000);
+    let right = Now::of_machine(WALL_MS, 3000);
+    for mut clock in [after(in_1970, Now::of_machine(9000, 2000)), after(in_1970, right)] {
+        clock.observe(right);
+        assert_eq!(clock.doubt(), None);
+        assert!(clock.read(right).node_ms < 20_000, "{}", clock.read(right).node_ms);
+        assert_eq!(clock.stamp(right).wall_ms, WALL_MS);
+    }
+}
+
+#[test]
+fn short_runs_in_one_boot_are_stamped_as_often_as_a_long_one() {
+    let mut clock = new_node();
+    let mut last = clock.stamp(at(BOOT_STAMP_MS, 0));
+    clock.stamped(at(BOOT_STAMP_MS, 0), 2);
+    let mut stamps = 0;
+    let life_ms = STAMP_MS - 1;
+    for life in 1..=10 {
+        let start = at(BOOT_STAMP_MS + life * life_ms, 0);
+        let run = LastRun { stamp: Some(last), received_ms: None, lsn: life };
+        clock = NodeClock::start(start, boot('a'), run);
+        let end = at(BOOT_STAMP_MS + (life + 1) * life_ms - 1, 0);
+        if clock.is_stamp_due(end, life + 1) {
+            last = clock.stamp(end);
+            stamps += 1;
+        }
+    }
+    assert!(stamps >= 5, "{stamps}");
+    assert!(last.ran_ms >= 5 * life_ms - 5, "{}", last.ran_ms);
 }
 
 #[test]
