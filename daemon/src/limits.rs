@@ -93,7 +93,7 @@ limits! {
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
     SHARE: "What a topic may retain whatever other topics retain; less with more than 512 topics",
         SHARE_BYTES, Bytes,
-        "Beyond its share, a topic needs room that topics have in common.", "check `room`",
+        "Beyond its share, a topic needs room that topics have in common. 64 shares are set aside in advance.", "check `room`",
         "icnctl topic delete TOPIC, or wait until messages expire",
         ("gossip/tests/room.rs", "large_topics_leave_every_other_topic_its_share");
     ROOM: "What topics may retain beyond their shares, all together; less with more than 64 topics",

@@ -32,6 +32,9 @@ pub(crate) enum Phase {
     Failed,
 }
 
+/// The shortest pause before a further line about a check that goes on to warn, of something else.
+const OTHER_PAUSE_MS: u64 = 10 * 60 * 1000;
+
 /// The health of a node.
 pub(crate) struct Health {
     phase: AtomicU8,
@@ -44,6 +47,7 @@ pub(crate) struct Health {
 struct Reported {
     check: Check,
     logged: Level,
+    logged_subject: String,
     logged_ms: u64,
 }
 
@@ -82,7 +86,9 @@ impl Health {
         for check in checks {
             let Some(known) = reported.iter_mut().find(|known| known.check.name == check.name)
             else {
-                let mut new = Reported { check, logged: Level::Ok, logged_ms: 0 };
+                let logged = Level::Ok;
+                let mut new =
+                    Reported { check, logged, logged_subject: String::new(), logged_ms: 0 };
                 new.log(elapsed_ms);
                 reported.push(new);
                 continue;
@@ -122,10 +128,15 @@ impl Health {
 }
 
 impl Reported {
-    /// Writes a line if the level is not the one that the log says.
+    /// Writes a line if the level is not the one that the log says, or a warning is about something else.
     fn log(&mut self, elapsed_ms: u64) {
-        let Self { check, logged, logged_ms } = self;
-        if check.level == *logged {
+        let Self { check, logged, logged_subject, logged_ms } = self;
+        // The numbers of a warning change all the time.
+        let subject = check.text.replace(|c: char| c.is_ascii_digit(), "");
+        let is_other = check.level > Level::Ok
+            && subject != *logged_subject
+            && elapsed_ms >= *logged_ms + OTHER_PAUSE_MS;
+        if check.level == *logged && !is_other {
             return;
         }
         match check.level {
@@ -133,7 +144,7 @@ impl Reported {
             Level::Warn => tracing::warn!("{check}"),
             Level::Fail => tracing::error!("{check}"),
         }
-        (*logged, *logged_ms) = (check.level, elapsed_ms);
+        (*logged, *logged_subject, *logged_ms) = (check.level, subject, elapsed_ms);
     }
 }
 
@@ -155,6 +166,23 @@ mod tests {
         assert_eq!(turn(21_500, Level::Fail), Level::Warn);
         assert_eq!(turn(30_500, Level::Fail), Level::Fail, "after the pause");
         assert_eq!(turn(60_000, Level::Ok), Level::Ok);
+    }
+
+    #[test]
+    fn a_second_subject_of_a_warning_is_logged_and_other_numbers_are_not() {
+        let health = Health::new(0);
+        let turn = |elapsed_ms, text: &str| {
+            let text = text.to_owned();
+            health.turned(
+                elapsed_ms,
+                vec![Check { name: "limits".into(), level: Level::Warn, text }],
+            );
+            health.checks.lock()[0].logged_ms
+        };
+        assert_eq!(turn(1000, "Cursors: 820 of 1024"), 1000);
+        let later = 1000 + OTHER_PAUSE_MS;
+        assert_eq!(turn(later, "Cursors: 830 of 1024"), 1000);
+        assert_eq!(turn(later, "Cursors: 830 of 1024; Links: 256 of 256"), later);
     }
 
     #[test]

@@ -146,9 +146,13 @@ impl<D: Disk> Node<D> {
         let largest =
             named.map(|topic| format!("{} {}", topic.genesis.spec.name, bytes(topic.bytes)));
         let largest: Vec<String> = largest.collect();
+        let what = if room.common_used < room.common {
+            "once they are full, messages of large topics are refused"
+        } else {
+            "messages of large topics are refused, and topics entered now may find no room"
+        };
         warn(format!(
-            "{used}; once they are full, messages of large topics are refused. The largest: {}. Delete one \
-             that is not needed here: icnctl topic delete TOPIC",
+            "{used}; {what}. The largest: {}. Delete one that is not needed here: icnctl topic delete TOPIC",
             largest.join(", ")
         ))
     }
