@@ -46,6 +46,7 @@ use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work;
 use crate::node::{ask, describe};
+use crate::text::clock::expiry;
 
 const ONLINE: Source = Source { offline: false };
 
@@ -84,9 +85,7 @@ fn act(cli: Cli) -> Result<(), Failure> {
             ctl.show::<reply::Digest>(source, &Request::Digest { lsn })
         }
         Command::Clock(ClockCommand::Show) => ctl.show::<reply::Clock>(ONLINE, &Request::ClockShow),
-        Command::Clock(ClockCommand::Confirm) => {
-            ctl.show::<reply::Clock>(ONLINE, &Request::ClockConfirm)
-        }
+        Command::Clock(ClockCommand::Confirm { yes }) => ctl.confirm_clock(yes),
         Command::Identity(IdentityCommand::Show(source)) => {
             ctl.show::<reply::Identity>(source, &Request::Identity)
         }
@@ -103,6 +102,15 @@ struct Ctl {
 }
 
 impl Ctl {
+    /// Confirms the wall clock. What would expire is shown before it does.
+    fn confirm_clock(&self, yes: bool) -> Result<(), Failure> {
+        let clock: reply::Clock = self.asker(ONLINE)?.ask(&Request::ClockShow)?;
+        if let Some(what) = expiry(&clock) {
+            confirm(yes, &what)?;
+        }
+        self.show::<reply::Clock>(ONLINE, &Request::ClockConfirm)
+    }
+
     fn topic(&self, command: TopicCommand) -> Result<(), Failure> {
         match command {
             TopicCommand::Create {

@@ -111,7 +111,16 @@ impl From<Reject> for Failure {
             Reject::NoRoom => codes::NO_ROOM,
             Reject::Full { .. } => codes::FULL,
         };
-        Self::new(code, sentence(&reject.to_string()))
+        let failure = Self::new(code, sentence(&reject.to_string()));
+        match reject {
+            Reject::Full { what } if what.contains("subscri") => {
+                failure.with_advice("End some: icnctl gossip unsubscribe TOPIC")
+            }
+            Reject::Full { what } if what.contains("cursors") => {
+                failure.with_advice("Delete some: icnctl gossip cursor delete TOPIC NAME")
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -160,8 +169,15 @@ impl From<icn_wal::Error> for Failure {
 
 impl From<icn_snapshot::Error> for Failure {
     fn from(error: icn_snapshot::Error) -> Self {
-        use icn_snapshot::Error;
-        let message = sentence(&error.to_string());
+        use icn_snapshot::{Error, PointInTime};
+        let message = match &error {
+            Error::OutsideWindow { wanted: PointInTime::Time(ms), first, last } => format!(
+                "{} is outside the restore window, which holds the states #{first} to #{last}. Times are those \
+                 of the log, which never go back.",
+                text::moment(*ms)
+            ),
+            other => sentence(&other.to_string()),
+        };
         let code = match error {
             Error::Log(error) => return error.into(),
             Error::Io { source, action, file } => {

@@ -162,7 +162,7 @@ limits! {
         ("daemon/tests/limits.rs", "peers_beyond_the_links_of_a_node_are_refused_and_health_warns");
     TARGETS: "Peers that a node dials", TARGETS_MAX, Count,
         "Further ones are not dialled, and the log names them; they can dial this node.",
-        "check `limits` from 80 %", "icnctl peer remove DID",
+        "check `limits` from 80 % of known addresses, the log for --peer", "icnctl peer remove DID",
         ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
     STREAMS: "Consumers that follow topics at the same time", STREAMS_MAX, Count,
         "A further one is refused with ICN-E0334.", "the reply", "End one of them.",
@@ -193,7 +193,7 @@ limits! {
         "The snapshot is refused with ICN-E0223.", "the reply", "Use fewer labels.",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
     IMPORT: "A file to import", IMPORT_BYTES_MAX, Bytes,
-        "It is refused with ICN-E0220.", "the reply", "Check that it is a file that icnctl has exported.",
+        "It is refused with ICN-E0220.", "the reply", "Check the path: ls -l FILE",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
     SAVES: "Snapshots being written or waiting", SAVES_MAX, Count,
         "A further one is refused with ICN-E0215.", "the reply", "Try again when the first is written.",

@@ -151,7 +151,9 @@ fn a_confirmed_clock_counts_the_time_that_the_node_was_down() {
     let daemon = node.start();
     assert_eq!(node.doubt()["kind"], "down");
     assert_eq!(node.entries(), 10);
-    assert_eq!(node.house.get(&["clock", "confirm"])["doubt"], Value::Null);
+    assert_eq!(node.house.get(&["clock", "show"])["would_expire"], 10);
+    assert_eq!(node.house.fails(&["clock", "confirm"]), (17, "ICN-E0511".into()));
+    assert_eq!(node.house.get(&["clock", "confirm", "--yes"])["doubt"], Value::Null);
     until("the end of the retention", || (node.entries() == 0).then_some(()));
     node.publish(1);
     daemon.kill();

@@ -102,14 +102,14 @@ fn entries_that_a_wrong_clock_has_pruned_come_back_and_reach_no_consumer_twice()
     node.shift(40 * DAY);
     node.boot('2');
     let daemon = node.start_with(&["--peer", &peers.peers()]);
-    node.house.get(&["clock", "confirm"]);
+    node.house.get(&["clock", "confirm", "--yes"]);
     until("the end of the retention", || (entries(&node.house) == 0).then_some(()));
     daemon.kill();
     peers.kill();
     node.shift(0);
     let daemon = node.start();
     // Without a doubt, entries expire again, and those that come back must not.
-    node.house.get(&["clock", "confirm"]);
+    node.house.get(&["clock", "confirm", "--yes"]);
     assert_eq!(refetch(&node.house, &[])["end"], "no_peer");
     daemon.kill();
 

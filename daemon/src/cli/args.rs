@@ -316,8 +316,13 @@ pub(super) enum StateCommand {
 pub(super) enum ClockCommand {
     /// Show the wall clock, the node's clock, and whether the wall clock is in doubt.
     Show,
-    /// Confirm that the wall clock is right; the time since the last run then counts.
-    Confirm,
+    /// Confirm that the wall clock is right. The time since the last run then counts, and messages whose
+    /// time is over expire
+    Confirm {
+        /// Do not ask, even if messages will expire
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// The identity.

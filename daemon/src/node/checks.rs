@@ -3,7 +3,7 @@
 //! Invariant: a check that is added here is shown by `icnctl status`, `/healthz`, the first page, the metrics
 //! and the log.
 
-use icn_gossip::limits::{INTERESTS_MAX, WANTS_MAX};
+use icn_gossip::limits::{ENTRY_BYTES_MAX, INTERESTS_MAX, WANTS_MAX};
 use icn_gossip::{Now, State, Usage};
 use icn_snapshot::Integrity;
 use icn_wal::disk::Disk;
@@ -146,7 +146,7 @@ impl<D: Disk> Node<D> {
         let largest =
             named.map(|topic| format!("{} {}", topic.genesis.spec.name, bytes(topic.bytes)));
         let largest: Vec<String> = largest.collect();
-        let what = if room.common_used < room.common {
+        let what = if room.common_used + (ENTRY_BYTES_MAX as u64) < room.common {
             "once they are full, messages of large topics are refused"
         } else {
             "messages of large topics are refused, and topics entered now may find no room"
@@ -216,7 +216,7 @@ impl<D: Disk> Node<D> {
 
     fn check_messages(&self) -> Outcome {
         match self.held_back() {
-            None => Ok("no peer holds back a message".into()),
+            None => Ok("no peer holds back what this node writes now".into()),
             Some(held) => warn(held_back_text(held)),
         }
     }

@@ -104,7 +104,7 @@ impl<D: Disk> Node<D> {
         let mut wanted = Labels::default();
         for pair in labels {
             wanted.set_pair(pair).map_err(|error| {
-                Failure::new(codes::BAD_LABEL, format!("{pair:?} is not a label: {error}."))
+                Failure::new(codes::BAD_LABEL, format!("The label {pair:?} is refused: {error}."))
             })?;
         }
         let mut draft = self.draft(now).ok_or(Reject::Identity)?;

@@ -49,7 +49,20 @@ impl<D: Disk> Node<D> {
         let doubt = self.clock.doubt();
         let held_back = self.held_back();
         let peers_apart = self.peers_apart();
-        Clock { lsn: self.store.lsn(), wall, node, doubt, held_back, peers_apart }
+        let would_expire = if doubt.is_some() { self.would_expire() } else { 0 };
+        Clock { lsn: self.store.lsn(), wall, node, doubt, would_expire, held_back, peers_apart }
+    }
+
+    /// How many entries expire at once if the wall clock is confirmed.
+    fn would_expire(&self) -> u64 {
+        let confirmed = self.clock.confirmed(self.machine);
+        let Now { node_ms, .. } = confirmed.read(self.machine);
+        let state = self.state();
+        let expire = |id| {
+            let through = state.prunable(id, node_ms)?;
+            Some(state.entries(*id, 0).take_while(|(arrival, _)| *arrival <= through).count())
+        };
+        state.topics().filter_map(|(id, _)| expire(id)).sum::<usize>() as u64
     }
 
     fn peers_apart(&self) -> u64 {

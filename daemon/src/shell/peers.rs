@@ -8,6 +8,7 @@ use bytes::Bytes;
 use icn_gossip::State;
 use icn_gossip::limits::IN_FLIGHT_BYTES_MAX;
 use icn_gossip::mesh::LinkId;
+use icn_net::limits::TARGETS_MAX;
 use icn_net::{BindError, Frame, LinkEvent, Target, Transport};
 use tokio::sync::mpsc;
 
@@ -79,9 +80,11 @@ impl Peers {
     /// Dials the configured targets and the last address of every known peer, from now on.
     pub(crate) fn seek(&self, configured: &[Target], state: &State) {
         let not_dialled = |target: &Target| {
-            tracing::warn!(
-                "{target} is not dialled: it is this node, or the list of peers to dial is full"
-            );
+            if self.transport.targets().len() < TARGETS_MAX {
+                tracing::warn!("{target} is not dialled: it is this node");
+            } else {
+                tracing::warn!("{target} is not dialled: a node dials at most {TARGETS_MAX} peers");
+            }
         };
         for target in configured {
             if !self.transport.dial(target.clone()) {

@@ -1,6 +1,7 @@
 //! A clock in doubt, in words.
 
-use super::{counted, duration};
+use super::{counted, duration, moment};
+use crate::control::reply::Clock;
 use crate::control::reply::clock::{ClockDoubt, HeldBack};
 
 /// That peers hold back messages of this node, and what to do.
@@ -30,6 +31,17 @@ pub(crate) fn doubt(doubt: ClockDoubt) -> String {
         "The wall clock {what}. While it is in doubt, no message expires by age. Set it right, or confirm \
          that it is right: icnctl clock confirm"
     )
+}
+
+/// What a confirmation of the wall clock would let expire, if anything.
+pub(crate) fn expiry(clock: &Clock) -> Option<String> {
+    let Clock { wall, would_expire, peers_apart, .. } = *clock;
+    let messages = (would_expire > 0).then(|| counted(would_expire, "message"))?;
+    let peers = match peers_apart {
+        0 => String::new(),
+        peers => format!(" (the clock of {} differs)", counted(peers, "peer")),
+    };
+    Some(format!("let {messages} expire for good, since it is {} now{peers}", moment(wall)))
 }
 
 /// Two clocks that differ by less are in step: a time needs a while to reach the other node.

@@ -11,7 +11,7 @@ const KEEP_MORE: &str = "Keep more: [snapshot] keep_hours, keep_mib in icn.toml"
 #[must_use]
 pub(crate) fn reach(window: &Window, now_ms: u64) -> String {
     let Window { first, since, .. } = window;
-    if *since == 0 {
+    if *since == 0 || *since > now_ms {
         return format!("You can go back to #{first}");
     }
     let ago = duration(now_ms.saturating_sub(*since));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Show;
 use crate::control::reply::Clock;
-use crate::text::clock::{apart, doubt, held_back};
+use crate::text::clock::{apart, doubt, expiry, held_back};
 use crate::text::moment;
 
 impl Show for Clock {
@@ -18,8 +18,18 @@ impl Show for Clock {
             writeln!(out, "{apart}")?;
         }
         match self.doubt {
-            None => writeln!(out, "The wall clock is not in doubt."),
-            Some(reason) => writeln!(out, "{}", doubt(reason)),
+            None => writeln!(
+                out,
+                "The wall clock is not in doubt. The node's clock counts the time that passes, and decides \
+                 what expires; a difference between the two does no harm."
+            ),
+            Some(reason) => {
+                writeln!(out, "{}", doubt(reason))?;
+                match expiry(self) {
+                    None => Ok(()),
+                    Some(what) => writeln!(out, "To confirm it would {what}."),
+                }
+            }
         }
     }
 }

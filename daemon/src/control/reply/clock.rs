@@ -14,6 +14,9 @@ pub struct Clock {
     pub node: u64,
     /// Why the wall clock is in doubt; null if it is not.
     pub doubt: Option<ClockDoubt>,
+    /// Messages that would expire at once if the wall clock were confirmed; 0 while it is not in doubt.
+    #[serde(default)]
+    pub would_expire: u64,
     /// Messages of this node that peers hold back; null if they hold back none.
     pub held_back: Option<HeldBack>,
     /// How many connected peers have a wall clock that differs from this node's by more than a minute.
