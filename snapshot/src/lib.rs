@@ -103,7 +103,7 @@
 //! |---|---|
 //! | one of the newest [`keep`](Retention::keep) whole ones | always |
 //! | the newest that is at least [`window_ms`](Retention::window_ms) old | while it has room: the window begins with it |
-//! | between these | at most one in each 24th of the window, to shorten replays; fewer with little room |
+//! | between these | at most one in each 24th of the window, to shorten replays; fewer while they take over a quarter of the room |
 //! | older than the window | no, unless it is pinned or a RESTORE record needs it |
 //!
 //! While no snapshot is so old, the window begins as early as it can. When the window, its log included, takes

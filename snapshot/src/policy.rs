@@ -36,7 +36,9 @@ pub struct Retention {
     /// holds the newest [`keep`](Self::keep) only.
     pub window_ms: u64,
     /// What the restore window may take, in bytes: its snapshots, and the log from the oldest of them on.
-    /// Default 10 GiB. Without room it shortens, to the newest [`keep`](Self::keep) at the least.
+    /// Default 10 GiB. Without room it shortens, to the newest [`keep`](Self::keep) at the least. Snapshots
+    /// that only shorten replays are spaced to take a quarter of it at most, in steps of up to a third of
+    /// [`window_ms`](Self::window_ms).
     pub window_bytes: u64,
 }
 

@@ -7,8 +7,11 @@ use crate::policy::Retention;
 /// The most snapshots that shorten replays, evenly spaced over the window.
 const SPACED_MAX: u64 = 24;
 
-/// How many times wider the spacing becomes when there is little room.
+/// How many times wider the spacing becomes when the snapshots that shorten replays take too much.
 const WIDENINGS: [u64; 4] = [1, 2, 4, 8];
+
+/// The part of the room that snapshots that shorten replays may take before their spacing becomes wider.
+const SPACED_PART: u64 = 4;
 
 /// The plan of the restore window.
 pub(super) struct Window {
@@ -48,23 +51,30 @@ impl Window {
         let wanted = old_enough.or((log_after > 0).then_some(0));
 
         let floor_bytes: u64 = floor.iter().map(|entry| entry.bytes).sum();
-        let spaced = WIDENINGS.map(|widening| Spaced::new(retention, widening, &starts[..last]));
-        let takes = |start: Option<usize>, spaced: &Spaced| {
-            let (lsn, bytes, next) = match start {
-                None => (0, 0, 0),
-                Some(at) if at == last => (starts[at].lsn, 0, last),
-                Some(at) => (starts[at].lsn, starts[at].bytes, at + 1),
+        let takes = |start: Option<usize>| {
+            let (lsn, bytes) = match start {
+                None => (0, 0),
+                Some(at) if at == last => (starts[at].lsn, 0),
+                Some(at) => (starts[at].lsn, starts[at].bytes),
             };
-            floor_bytes + bytes + spaced.bytes_from[next] + log_bytes(lsn)
+            floor_bytes + bytes + log_bytes(lsn)
         };
-        let [.., widest] = &spaced;
-        let mut start = wanted;
-        while start != Some(last) && takes(start, widest) > retention.window_bytes {
-            start = Some(start.map_or(0, |at| at + 1));
-        }
-        // The last quarter is left to the log. Otherwise spare snapshots would look like a lack of room.
-        let roomy = retention.window_bytes / 4 * 3;
-        let spaced = spaced.iter().find(|spaced| takes(start, spaced) <= roomy).unwrap_or(widest);
+        let with_room = |mut start: Option<usize>, spaced_bytes: &dyn Fn(Option<usize>) -> u64| {
+            while start != Some(last) && takes(start) + spaced_bytes(start) > retention.window_bytes
+            {
+                start = Some(start.map_or(0, |at| at + 1));
+            }
+            start
+        };
+        // The log decides where the window can begin at all, and has no say in the spacing. Otherwise a busy
+        // log would retire the snapshots that the window could begin with next, and it would lose hours at once.
+        let earliest = with_room(wanted, &|_| 0);
+        let spacings = WIDENINGS.map(|widening| Spaced::new(retention, widening, &starts[..last]));
+        let spaced_max = retention.window_bytes / SPACED_PART;
+        let is_sparse = |spaced: &&Spaced| spaced.bytes_after(earliest) <= spaced_max;
+        let [.., widest] = &spacings;
+        let spaced = spacings.iter().find(is_sparse).unwrap_or(widest);
+        let start = with_room(earliest, &|start| spaced.bytes_after(start));
 
         // An index without a start, that of a restore point, is less than every index with one.
         let reason = |at: usize| match at.checked_sub(before) {
@@ -107,6 +117,12 @@ impl Spaced {
         }
         Self { is_first, bytes_from }
     }
+
+    /// The size of those after a start of the window, in bytes. `None` is the beginning of the log.
+    fn bytes_after(&self, start: Option<usize>) -> u64 {
+        let next = start.map_or(0, |at| at + 1);
+        self.bytes_from.get(next).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -140,13 +156,13 @@ mod tests {
         (1..).zip(ran_ms).map(entry).collect()
     }
 
-    /// The plan for a log of 100 bytes a record.
-    fn planned(ran_ms: &[u64], log_after: u64, retention: &Retention) -> Window {
+    /// The plan for a log with records of `record_bytes`.
+    fn planned(ran_ms: &[u64], log_after: u64, retention: &Retention, record_bytes: u64) -> Window {
         let entries = entries(ran_ms);
         let entries: Vec<_> = entries.iter().collect();
         let last = entries.len() as u64;
         let (above, floor) = entries.split_at(entries.len() - retention.keep);
-        Window::plan(retention, above, floor, log_after, |lsn| 100 * (last - lsn))
+        Window::plan(retention, above, floor, log_after, |lsn| record_bytes * (last - lsn))
     }
 
     /// One letter for each reason.
@@ -177,37 +193,90 @@ mod tests {
             (&[0, 1, 2, 99], 1, "bb", 3),
             (&[0, 1], 0, "", 0),
         ] {
-            let window = planned(ran_ms, log_after, &DAY);
+            let window = planned(ran_ms, log_after, &DAY, 100);
             assert_eq!((letters(&window).as_str(), window.first), (reasons, first), "{ran_ms:?}");
             assert_ne!(window.is_shortened, Some(true));
         }
-        let floor_only = planned(&[0, 1, 2, 2], 0, &Retention { window_ms: 0, ..DAY });
+        let floor_only = planned(&[0, 1, 2, 2], 0, &Retention { window_ms: 0, ..DAY }, 100);
         assert_eq!((letters(&floor_only).as_str(), floor_only.first), ("bb", 3));
     }
 
     #[test]
-    fn one_snapshot_of_each_span_stays_and_wider_spans_go_before_the_window_shortens() {
+    fn snapshots_that_take_over_a_quarter_are_spaced_wider_whatever_the_log_takes() {
         let ran_ms = [0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10];
-        // The log takes 1300 bytes, the floor 20 and the opener 10.
-        for (window_bytes, reasons, first) in [
-            (u64::MAX, "Oscsssssssss", 1),
-            (1908, "Oscsssssssss", 1),
-            (1907, "Occscscscscs", 1),
-            (1839, "Occccscccscc", 1),
-            (1340, "Occccccccscc", 1),
-            (1339, "nOcccccccscc", 2),
-            (0, "nnnnnnnnnnnn", 13),
+        // The floor takes 20 bytes, and the opener 10.
+        for (record_bytes, window_bytes, reasons, first) in [
+            (1, u64::MAX, "Oscsssssssss", 1),
+            (1, 400, "Oscsssssssss", 1),
+            (1, 399, "Occscscscscs", 1),
+            (1, 200, "Occscscscscs", 1),
+            (1, 199, "Occccscccscc", 1),
+            (1, 80, "Occccscccscc", 1),
+            (1, 79, "Occccccccscc", 1),
+            (1, 53, "Occccccccscc", 1),
+            (1, 52, "nOcccccccscc", 2),
+            (1, 0, "nnnnnnnnnnnn", 13),
+            (100, 1430, "Oscsssssssss", 1),
+            (100, 1429, "nOcsssssssss", 2),
+            (100, 1319, "nnOsssssssss", 3),
+            (80, 399, "nnnnnnnnnOss", 10),
         ] {
-            let window = planned(&ran_ms, 1, &Retention { window_bytes, ..DAY });
+            let retention = Retention { window_bytes, ..DAY };
+            let window = planned(&ran_ms, 1, &retention, record_bytes);
             assert_eq!(
                 (letters(&window).as_str(), window.first),
                 (reasons, first),
-                "{window_bytes}"
+                "{window_bytes} with records of {record_bytes}"
             );
             assert_eq!(window.is_shortened == Some(true), first > 1, "{window_bytes}");
         }
-        let from_the_beginning = planned(&ran_ms, 0, &Retention { window_bytes: 1339, ..DAY });
-        assert_eq!(from_the_beginning.first, 2, "the beginning of the log has no room either");
+        let short = Retention { window_bytes: 1439, ..DAY };
+        let from_the_beginning = planned(&ran_ms, 0, &short, 100);
+        assert_eq!(from_the_beginning.first, 1, "the beginning of the log has no room either");
+    }
+
+    #[test]
+    fn a_window_full_of_log_reaches_back_as_far_as_its_room() {
+        // A snapshot every quarter of an hour, and 1000 bytes of log.
+        const HOUR_MS: u64 = 4;
+        for hours in [2, 3, 7, 12, 20] {
+            let window_bytes = hours * HOUR_MS * 1000;
+            let retention = Retention { keep: 3, window_ms: 24 * HOUR_MS, window_bytes };
+            let mut kept = Vec::new();
+            let mut log_after = 0;
+            for ran_ms in 1..50 * HOUR_MS {
+                kept.extend(entries(&[ran_ms]).into_iter().map(|entry| ManifestEntry {
+                    lsn: ran_ms,
+                    generation: ran_ms,
+                    ..entry
+                }));
+                let log_bytes = |lsn| 1000 * (ran_ms - lsn);
+                let window = save(&retention, &mut kept, log_after, log_bytes);
+                log_after = window.first;
+                // An hour is the spacing; the snapshots take less than a quarter of an hour of log.
+                let reach = ran_ms - log_after;
+                assert!(
+                    reach >= ran_ms.min((hours - 1) * HOUR_MS - 1),
+                    "{hours} h: {reach} of 4 an h"
+                );
+                assert!(reach <= hours * HOUR_MS, "{hours} h: {reach} of 4 an h");
+            }
+        }
+    }
+
+    /// Retires what the plan for these snapshots retires.
+    fn save(
+        retention: &Retention,
+        kept: &mut Vec<ManifestEntry>,
+        log_after: u64,
+        log_bytes: impl Fn(u64) -> u64,
+    ) -> Window {
+        let all: Vec<_> = kept.iter().collect();
+        let (above, floor) = all.split_at(all.len().saturating_sub(retention.keep));
+        let window = Window::plan(retention, above, floor, log_after, log_bytes);
+        let mut reasons = window.reasons.iter();
+        kept.retain(|_| reasons.next().is_none_or(|reason| reason.stays()));
+        window
     }
 
     proptest! {
@@ -227,15 +296,11 @@ mod tests {
                 let [mut entry] = entries(&[ran_ms]).try_into().expect("one");
                 (entry.lsn, entry.generation) = (lsn, lsn);
                 kept.push(entry);
-                let all: Vec<_> = kept.iter().collect();
-                let (above, floor) = all.split_at(all.len().saturating_sub(keep));
-                let window = Window::plan(&retention, above, floor, log_after, |_| 0);
+                let window = save(&retention, &mut kept, log_after, |_| 0);
                 for (lsn, taken_ms) in &taken {
                     let is_in = *lsn >= window.first;
                     prop_assert!(is_in || ran_ms - taken_ms >= retention.window_ms, "#{lsn}");
                 }
-                let mut reasons = window.reasons.into_iter();
-                kept.retain(|_| reasons.next().is_none_or(RetentionReason::stays));
                 log_after = window.first;
                 prop_assert!(kept.len() <= 1 + 25 + keep, "{} are kept", kept.len());
                 prop_assert!(log_after == 0 || kept.iter().any(|entry| entry.lsn == log_after));
