@@ -123,8 +123,9 @@ impl<D: Disk> Compactor<D> {
     /// Retires a snapshot. Its file is removed when the next snapshot is saved.
     ///
     /// # Errors
-    /// [`Error::NoSuchSnapshot`]; [`Error::Needed`] for the newest whole snapshot, one that a RESTORE record
-    /// needs, and a pinned one.
+    /// - [`Error::NoSuchSnapshot`];
+    /// - [`Error::Needed`] for the newest whole snapshot, a pinned one, and one that a RESTORE record needs.
+    ///   Above the floor it is also returned for the one that the restore window begins with.
     pub fn delete(&self, id: SnapshotId) -> Result<(), Error> {
         self.snapshots.lock().delete(id)
     }

@@ -97,7 +97,8 @@
 //!
 //! [`Retention`] keeps a number of the newest whole snapshots, and a restore window: by default a day of
 //! history. The newest whole snapshot, a pinned one, and one that a RESTORE record in the log needs are never
-//! removed. [`Compactor::plan`] gives the reason for each:
+//! removed. Above the floor, [`Compactor::delete`] also refuses the one that the window begins with.
+//! [`Compactor::plan`] gives the reason for each:
 //!
 //! | snapshot | kept |
 //! |---|---|

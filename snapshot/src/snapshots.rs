@@ -316,18 +316,19 @@ impl<D: Disk> Snapshots<D> {
     /// Retires `id`, or returns [`Error::Needed`].
     pub(crate) fn delete(&mut self, id: SnapshotId) -> Result<(), Error> {
         let entry = self.manifest.get(id).ok_or(Error::NoSuchSnapshot { id })?;
-        let decisions = self.reasons();
-        let newest =
-            |decision: &Decision| decision.id == id && decision.reason == RetentionReason::Newest;
-        let why = if decisions.iter().any(newest) {
-            "it is the newest whole snapshot"
-        } else if self.manifest.may_replay(entry.restored_at) {
-            "a RESTORE record in the log needs it"
-        } else if entry.pinned {
-            "it is pinned"
-        } else {
-            self.manifest.retire(id);
-            return self.write();
+        let decided = self.reasons().into_iter().find(|decision| decision.id == id);
+        let why = match decided.map(|decision| decision.reason) {
+            Some(RetentionReason::Newest) => "it is the newest whole snapshot",
+            _ if self.manifest.may_replay(entry.restored_at) => {
+                "a RESTORE record in the log needs it"
+            }
+            _ if entry.pinned => "it is pinned",
+            // Without it, the log up to the next snapshot would continue none, and that part of the window is lost.
+            Some(RetentionReason::OpensWindow) => "the restore window begins with it",
+            _ => {
+                self.manifest.retire(id);
+                return self.write();
+            }
         };
         Err(Error::Needed { id, why })
     }

@@ -1,6 +1,6 @@
 //! How far back the restore window reaches, and what shortens it.
 
-use icn_snapshot::{Due, PointInTime, Policy, Retention, Store, state_at};
+use icn_snapshot::{Due, Error, PointInTime, Policy, Retention, RetentionReason, Store, state_at};
 use icn_wal::Lsn;
 use icn_wal::disk::SimDisk;
 
@@ -86,4 +86,31 @@ fn a_window_without_room_shortens_to_the_newest_and_says_so() {
         first = window.first;
     }
     assert_eq!(first, 12, "the newest three stay");
+}
+
+#[test]
+fn deleting_snapshots_does_not_shorten_the_window() {
+    let disk = SimDisk::new(13);
+    let mut store = with(&disk, day());
+    for hour in 0..30 {
+        put_at(&mut store, hour * HOUR_MS);
+        save_at(&mut store, hour * HOUR_MS);
+    }
+    let compactor = store.compactor();
+    let before = compactor.window();
+    assert_eq!(before.first, 30 - 24);
+    for listed in compactor.list() {
+        match (listed.kept_because, compactor.delete(listed.id)) {
+            (RetentionReason::OpensWindow, Err(Error::Needed { why, .. })) => {
+                assert_eq!(why, "the restore window begins with it");
+            }
+            (RetentionReason::ShortensReplays, Ok(())) => {}
+            (RetentionReason::Floor(_) | RetentionReason::Newest, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let after = compactor.window();
+    assert_eq!((after.first, after.first_ms), (before.first, before.first_ms));
+    compactor.prune().expect("prune");
+    assert_eq!(compactor.window().first, before.first);
 }

@@ -95,7 +95,8 @@ pub(in crate::cli) enum SnapshotCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Delete a snapshot. The newest whole one, pinned ones and those that a restore needs stay.
+    /// Delete a snapshot. The newest whole one, the one that the restore window begins with, pinned ones and
+    /// those that a restore needs stay.
     Delete {
         /// The id of the snapshot
         id: String,

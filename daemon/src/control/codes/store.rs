@@ -58,9 +58,10 @@ entries! {
         "See which snapshots there are: icnctl snapshot list";
     SNAPSHOT_NEEDED: "ICN-E0213", REFUSED,
         "The snapshot is needed and stays.",
-        "It is the newest whole one, it is pinned, or a restore needs it.",
+        "It is the newest whole one, the restore window begins with it, it is pinned, or a restore \
+         needs it.",
         "See why each one is kept: icnctl snapshot list. Unpin a pinned one: \
-         icnctl snapshot unpin ID";
+         icnctl snapshot unpin ID. Let the window begin later: [snapshot] keep_hours in icn.toml";
     OUTSIDE_WINDOW: "ICN-E0214", OUTSIDE_WINDOW,
         "The requested state lies outside the restore window.",
         "The log no longer reaches back so far, or does not reach that far yet.",
