@@ -87,6 +87,16 @@ impl<D: Disk> Compactor<D> {
         self.listing.lock().snapshots.clone()
     }
 
+    /// The greatest running time at which a kept snapshot was taken, in ms, as given to
+    /// [`Store::image`](crate::Store::image); 0 without one. Never waits for the disk.
+    ///
+    /// After a crash, a caller that knows only an earlier running time goes on from here. Otherwise newer
+    /// snapshots would look older than those before them.
+    #[must_use]
+    pub fn ran_ms(&self) -> u64 {
+        self.listing.lock().ran_ms
+    }
+
     /// The restore window. Never waits for the disk.
     #[must_use]
     pub fn window(&self) -> RestoreWindow {

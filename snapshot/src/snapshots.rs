@@ -340,7 +340,8 @@ impl<D: Disk> Snapshots<D> {
     }
 
     fn update_listing(&self) {
-        let listing = Listing { snapshots: self.list(), window: self.window() };
+        let ran_ms = self.manifest.entries.iter().map(|entry| entry.ran_ms).max().unwrap_or(0);
+        let listing = Listing { snapshots: self.list(), window: self.window(), ran_ms };
         *self.listing.lock() = listing;
     }
 
@@ -369,4 +370,6 @@ fn next_lsn<D: Disk>(wal: &Wal<D>) -> u64 {
 pub(crate) struct Listing {
     pub(crate) snapshots: Vec<Snapshot>,
     pub(crate) window: RestoreWindow,
+    /// The greatest running time at which one of the snapshots was taken, in ms.
+    pub(crate) ran_ms: u64,
 }

@@ -50,14 +50,19 @@ fn saves_in_a_row_stops_and_kills_leave_a_day_of_history() {
 }
 
 #[test]
-fn a_running_time_that_goes_back_retires_nothing() {
+fn a_running_time_that_goes_back_retires_nothing_and_the_greatest_is_known() {
     let disk = SimDisk::new(11);
     let mut store = with(&disk, day());
+    assert_eq!(store.compactor().ran_ms(), 0);
     for ran_ms in [0, 30 * HOUR_MS, 0, 1, 2, 3] {
         put_at(&mut store, 1);
         save_at(&mut store, ran_ms);
     }
     assert_eq!(store.compactor().window().first, 1);
+    assert_eq!(store.compactor().ran_ms(), 30 * HOUR_MS);
+    drop(store);
+    let store = with(&disk.kill(), day());
+    assert_eq!(store.compactor().ran_ms(), 30 * HOUR_MS, "the caller goes on from here");
 }
 
 #[test]
