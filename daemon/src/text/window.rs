@@ -37,16 +37,21 @@ pub(crate) fn limits(window: &Window) -> String {
 #[must_use]
 pub(crate) fn warning(window: &Window) -> Option<String> {
     let Window { hours_wanted, bytes: taken, bytes_max, shortened, .. } = *window;
-    if hours_wanted == 0 || !(shortened || is_near(taken, bytes_max)) {
+    if hours_wanted == 0 {
         return None;
     }
     let (takes, room) = (bytes(taken), bytes(bytes_max));
-    let what = if shortened {
-        format!(
+    let what = match (shortened, is_near(taken, bytes_max)) {
+        (true, true) => format!(
             "was shortened to less than {hours_wanted} h, since it may take {room} and takes {takes}"
-        )
-    } else {
-        format!("takes {takes} of {room}; above that it shortens")
+        ),
+        // The room was made larger, or the log that filled it is gone.
+        (true, false) => format!(
+            "was shortened to less than {hours_wanted} h for want of room. It takes {takes} of {room}, and \
+             grows back to {hours_wanted} h while the node runs"
+        ),
+        (false, true) => format!("takes {takes} of {room}; above that it shortens"),
+        (false, false) => return None,
     };
     Some(format!("the restore window {what}. {KEEP_MORE}"))
 }
@@ -61,8 +66,16 @@ mod tests {
         assert_eq!(warning(&window), None);
         let near = warning(&Window { bytes: 800, ..window }).expect("near its limit");
         assert!(near.contains("takes 800 B of 1000 B") && near.contains("keep_mib"), "{near}");
-        let short = warning(&Window { shortened: true, ..window }).expect("shortened");
-        assert!(short.contains("shortened to less than 24 h"), "{short}");
+        let full = warning(&Window { shortened: true, bytes: 800, ..window }).expect("shortened");
+        assert!(
+            full.contains("less than 24 h, since it may take 1000 B and takes 800 B"),
+            "{full}"
+        );
+        let roomy = warning(&Window { shortened: true, ..window }).expect("shortened");
+        assert!(
+            roomy.contains("for want of room. It takes 799 B of 1000 B, and grows back to 24 h"),
+            "{roomy}"
+        );
         // Without hours there is nothing that shortens.
         assert_eq!(warning(&Window { hours_wanted: 0, bytes: 999, ..window }), None);
     }
