@@ -1,6 +1,5 @@
 //! FETCH and FETCHED: pages of a log that end at an entry which the asking node has accepted before.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::link::{Link, Wanting};
@@ -17,6 +16,13 @@ impl Wanting {
     /// Whether the peer is late with an answer to a FETCH.
     pub(super) fn is_overdue(&self, now_ms: u64) -> bool {
         self.fetching.values().any(|fetching| fetching.is_overdue(now_ms))
+    }
+
+    /// How long the peer takes to answer, in ms. An answer that is still to come counts as soon as it takes
+    /// longer than the last one.
+    fn pace_ms(&self, now_ms: u64) -> u64 {
+        let waits = self.fetching.values().map(|fetching| now_ms.saturating_sub(fetching.since_ms));
+        waits.fold(self.answer_ms, u64::max)
     }
 }
 
@@ -39,8 +45,10 @@ impl Mesh {
                 && link.tags.contains_key(&link.tag(&key.topic))
         };
         let serving = self.links.iter_mut().filter(|(id, link)| serves(id, link));
-        let best = serving.max_by_key(|(id, link)| {
-            (link.peer == key.author, Reverse((link.wanting.fetching.len(), **id)))
+        // A slow peer comes last: it would hold up a log page by page, within the time for each answer.
+        let best = serving.min_by_key(|(id, link)| {
+            let others = link.wanting.fetching.len();
+            (link.wanting.pace_ms(now_ms), link.peer != key.author, others, **id)
         });
         let (id, link) = best?;
         let id = *id;
@@ -82,6 +90,7 @@ impl Mesh {
     ) -> Result<(), LinkError> {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let fetching = link.wanting.fetching.remove(&handle).ok_or(LinkError::Unasked)?;
+        link.wanting.answer_ms = now_ms.saturating_sub(fetching.since_ms);
         let Some(node) = state.node() else { return Ok(()) };
         let key = fetching.key;
         if self.fetching_log(&key, handle).is_none() {

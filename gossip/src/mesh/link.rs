@@ -135,6 +135,8 @@ pub(super) struct Wanting {
     /// FETCH that are not answered yet, by handle, and those of them that are not sent yet.
     pub(super) fetching: BTreeMap<u64, Fetching>,
     pub(super) fetches: VecDeque<Want>,
+    /// How long the last answer to a FETCH took, in ms; 0 before the first one.
+    pub(super) answer_ms: u64,
     /// The heads that the peer has announced, where they are ahead of this node's.
     pub(super) announced: BTreeMap<LogKey, u64>,
     /// Logs that are not wanted from the peer until it announces a further head.

@@ -250,6 +250,8 @@ fn a_peer_that_does_not_answer_is_passed_over_and_may_answer_late() {
     node.receive(1, page(&log, late.handle, 1, 1));
     assert_eq!(node.state.entries(topic, 0).count(), 0, "the refetch is over");
     begin(&mut node, topic, 0);
+    let want = only_fetch(&mut node, 2);
+    node.receive(2, empty(want.handle));
     let want = only_fetch(&mut node, 1);
     node.receive(1, page(&log, want.handle, 1, 1));
     assert_eq!(node.texts(topic), ["one"]);
@@ -507,4 +509,25 @@ fn an_idle_log_whose_entries_came_back_is_announced_when_it_grows() {
         _ => false,
     };
     assert!(announced.iter().any(is_announced), "{announced:?}");
+}
+
+#[test]
+fn a_slow_peer_does_not_hold_up_what_a_fast_one_has() {
+    let mut log = Log::new(3, topic(), EPOCH);
+    (0..20).for_each(|n| log.push(&n.to_string()));
+    let (mut node, topic) = pruned(&[&log]);
+    // The slow one may even be the author.
+    node.up_with(1, 3, &topic);
+    node.up_with(2, 4, &topic);
+    begin(&mut node, topic, 0);
+    let want = only_fetch(&mut node, 1);
+    node.advance(9500);
+    node.receive(1, page(&log, want.handle, 20, 20));
+    for last in (1..20).rev() {
+        let want = only_fetch(&mut node, 2);
+        assert_eq!(want.after, last as u64);
+        node.receive(2, page(&log, want.handle, last, last));
+    }
+    assert_eq!((end(&node, topic), fetches(&mut node, 1)), (Some(RefetchEnd::Done), vec![]));
+    assert_eq!(progress(&node, topic).entries, 20);
 }
