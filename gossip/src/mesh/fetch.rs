@@ -91,6 +91,8 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
         let fetching = link.wanting.fetching.remove(&handle).ok_or(LinkError::Unasked)?;
         link.wanting.answer_ms = now_ms.saturating_sub(fetching.since_ms);
+        // Answers wait for each other on a slow link: each has the full time from the one before.
+        link.wanting.fetching.values_mut().for_each(|other| other.since_ms = now_ms);
         let Some(node) = state.node() else { return Ok(()) };
         let key = fetching.key;
         if self.fetching_log(&key, handle).is_none() {

@@ -14,7 +14,7 @@ use crate::now::Now;
 use crate::state::State;
 use crate::topic::TopicId;
 
-/// How long a peer may take to answer FETCH. A peer of an older build never answers.
+/// How long a peer may take from one answer to FETCH to the next. A peer of an older build never answers.
 const ANSWER_MS: u64 = 10_000;
 
 /// How long the result of a refetch is kept.
@@ -83,7 +83,7 @@ pub(super) struct ActiveLog {
     asked: Option<(LinkId, u64)>,
 }
 
-/// A FETCH that was not answered yet: the position and hash that it names, and since when it waits.
+/// A FETCH that was not answered yet: the position and hash that it names, and since when the peer is silent.
 pub(super) struct Fetching {
     pub(super) key: LogKey,
     pub(super) seq: u64,

@@ -1,5 +1,7 @@
 //! What was pruned here and is retained elsewhere comes back when the operator asks for it.
 
+use std::collections::VecDeque;
+
 use icn_gossip::limits::{FETCHES_MAX, REFETCH_LOGS_MAX, REFETCHES_MAX};
 use icn_gossip::mesh::{LinkId, Message, RefetchEnd, RefetchProgress, TooManyRefetches, Want};
 use icn_gossip::{Access, Entry, Mutation, TopicId};
@@ -530,4 +532,32 @@ fn a_slow_peer_does_not_hold_up_what_a_fast_one_has() {
     }
     assert_eq!((end(&node, topic), fetches(&mut node, 1)), (Some(RefetchEnd::Done), vec![]));
     assert_eq!(progress(&node, topic).entries, 20);
+}
+
+#[test]
+fn a_peer_on_a_slow_link_has_the_full_time_for_each_page() {
+    // At 200 kbit/s a page takes 3 s, and those of four logs come one after the other.
+    let entries = 3;
+    let logs: Vec<Log> = (0..6)
+        .map(|epoch| {
+            let mut log = Log::new(3, topic(), epoch);
+            (0..entries).for_each(|n| log.push(&n.to_string()));
+            log
+        })
+        .collect();
+    let (mut node, topic) = pruned(&logs.iter().collect::<Vec<_>>());
+    node.up_with(1, 2, &topic);
+    begin(&mut node, topic, 0);
+    let mut queue = VecDeque::new();
+    for _ in 0..logs.len() * entries {
+        queue.extend(fetches(&mut node, 1));
+        node.advance(3000);
+        let want = queue.pop_front().expect("a request");
+        let log = &logs[usize::try_from(want.epoch).expect("small")];
+        let last = usize::try_from(want.after).expect("small");
+        node.receive(1, page(log, want.handle, last, last));
+    }
+    let found = progress(&node, topic);
+    assert_eq!((found.end, found.entries), (Some(RefetchEnd::Done), 18));
+    assert_eq!((found.unavailable, found.unanswered), (0, 0));
 }
