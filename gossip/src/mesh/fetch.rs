@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::link::{Link, Wanting};
 use super::message::{Message, Want, WireEntry};
-use super::refetch::Fetching;
+use super::refetch::{Fetching, Source};
 use super::{Action, Batch, Counter, LinkError, LinkId, Mesh, Purpose, hash_prefix};
 use crate::entry::{Entry, Position};
 use crate::limits::{BATCH_BYTES_MAX, FETCHES_MAX};
@@ -27,7 +27,7 @@ impl Wanting {
 }
 
 impl Mesh {
-    /// Asks the best link for a page of a log; `None` if there is none.
+    /// Asks the best link for a page of a log.
     pub(super) fn fetch(
         &mut self,
         now_ms: u64,
@@ -35,11 +35,10 @@ impl Mesh {
         key: LogKey,
         seq: u64,
         hash: [u8; 32],
-    ) -> Option<(LinkId, u64)> {
+    ) -> Source {
         let serves = |id: &LinkId, link: &Link| {
             link.serves.contains(&key.topic)
                 && !excluded.contains(id)
-                && link.wanting.fetching.len() < FETCHES_MAX
                 && !link.wanting.is_overdue(now_ms)
                 // A peer that may not read the topic any more must not learn what is asked of it.
                 && link.tags.contains_key(&link.tag(&key.topic))
@@ -48,10 +47,13 @@ impl Mesh {
         // A slow peer comes last: it would hold up a log page by page, within the time for each answer.
         let best = serving.min_by_key(|(id, link)| {
             let others = link.wanting.fetching.len();
-            (link.wanting.pace_ms(now_ms), link.peer != key.author, others, **id)
+            let is_full = others >= FETCHES_MAX;
+            (is_full, link.wanting.pace_ms(now_ms), link.peer != key.author, others, **id)
         });
-        let (id, link) = best?;
-        let id = *id;
+        let Some((&id, link)) = best else { return Source::Nobody };
+        if link.wanting.fetching.len() >= FETCHES_MAX {
+            return Source::Busy;
+        }
         let handle = self.next_fetch;
         self.next_fetch += 1;
         let LogKey { author, epoch, .. } = key;
@@ -60,7 +62,7 @@ impl Mesh {
         link.wanting.fetches.push_back(want);
         link.wanting.fetching.insert(handle, Fetching { key, seq, hash, since_ms: now_ms });
         self.awake.insert(id);
-        Some((id, handle))
+        Source::Asked(id, handle)
     }
 
     pub(super) fn receive_fetch(

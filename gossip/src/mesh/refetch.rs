@@ -75,11 +75,21 @@ pub(super) struct Refetch {
     ended_ms: u64,
 }
 
+/// Whom a page of a log is asked of.
+pub(super) enum Source {
+    /// The link, and the handle of the FETCH.
+    Asked(LinkId, u64),
+    /// Every link that may have the page waits for as many answers as it may.
+    Busy,
+    Nobody,
+}
+
 #[derive(Default)]
 pub(super) struct ActiveLog {
     /// The links that have no more of the log.
     excluded: BTreeSet<LinkId>,
-    /// The link and the handle of the FETCH that was sent or whose answer is being checked.
+    /// The link and the handle of the FETCH that was sent or whose answer is being checked. `None` while no link
+    /// may be asked for more.
     asked: Option<(LinkId, u64)>,
 }
 
@@ -183,12 +193,17 @@ impl Mesh {
             for key in idle {
                 let Some(log) = refetch.active.get_mut(&key) else { continue };
                 let position = state.pruned_before(&key);
-                if let Some((seq, hash)) = position {
-                    log.asked = self.fetch(now_ms, &log.excluded, key, seq, hash);
-                    refetch.progress.unavailable += u64::from(log.asked.is_none());
-                }
-                if log.asked.is_none() {
-                    refetch.active.remove(&key);
+                let source =
+                    position.map(|(seq, hash)| self.fetch(now_ms, &log.excluded, key, seq, hash));
+                match source {
+                    Some(Source::Asked(id, handle)) => log.asked = Some((id, handle)),
+                    // It is tried again at each tick.
+                    Some(Source::Busy) => {}
+                    Some(Source::Nobody) => {
+                        refetch.progress.unavailable += 1;
+                        refetch.active.remove(&key);
+                    }
+                    None => drop(refetch.active.remove(&key)),
                 }
             }
             if refetch.active.len() == before {
@@ -305,7 +320,7 @@ impl Mesh {
         lost.into_iter().for_each(|topic| self.advance_refetch(state, now_ms, topic));
     }
 
-    /// Gives up peers that do not answer, and forgets old results.
+    /// Gives up peers that do not answer, asks for logs that wait, and forgets old results.
     pub(super) fn tick_refetches(&mut self, state: &State, now_ms: u64) {
         self.refetches.retain(|_, refetch| {
             refetch.progress.end.is_none() || now_ms < refetch.ended_ms + KEPT_MS
@@ -322,5 +337,7 @@ impl Mesh {
         for (key, handle) in overdue {
             self.exclude_from_refetch(state, now_ms, key, handle);
         }
+        let topics: Vec<TopicId> = self.refetches.keys().copied().collect();
+        topics.into_iter().for_each(|topic| self.advance_refetch(state, now_ms, topic));
     }
 }

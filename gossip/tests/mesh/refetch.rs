@@ -561,3 +561,44 @@ fn a_peer_on_a_slow_link_has_the_full_time_for_each_page() {
     assert_eq!((found.end, found.entries), (Some(RefetchEnd::Done), 18));
     assert_eq!((found.unavailable, found.unanswered), (0, 0));
 }
+
+#[test]
+fn a_log_waits_while_earlier_refetches_use_up_the_requests_of_a_link() {
+    let logs: Vec<Log> = (0..8)
+        .map(|epoch| {
+            let mut log = Log::new(3, topic(), epoch);
+            log.push("x");
+            log
+        })
+        .collect();
+    let (mut node, topic) = pruned(&logs.iter().collect::<Vec<_>>());
+    node.up_with(1, 2, &topic);
+    let mut asked = VecDeque::new();
+    // The operator repeats the command while the peer needs a few seconds.
+    for _ in 0..18 {
+        begin(&mut node, topic, 0);
+        node.advance(500);
+        asked.extend(fetches(&mut node, 1));
+        assert_eq!(progress(&node, topic), RefetchProgress { logs: 4, ..Default::default() });
+    }
+    assert_eq!(asked.len(), FETCHES_MAX);
+    while let Some(want) = asked.pop_front() {
+        let log = &logs[usize::try_from(want.epoch).expect("small")];
+        node.receive(1, page(log, want.handle, 1, 1));
+        node.advance(500);
+        asked.extend(fetches(&mut node, 1));
+    }
+    let found = progress(&node, topic);
+    assert_eq!((found.end, found.entries, found.unavailable), (Some(RefetchEnd::Done), 8, 0));
+    assert_eq!(node.closed, []);
+
+    // Nothing waits for a peer that does not answer.
+    let (mut node, topic) = pruned(&logs.iter().collect::<Vec<_>>());
+    node.up_with(1, 2, &topic);
+    (0..18).for_each(|_| begin(&mut node, topic, 0));
+    node.advance(9500);
+    assert_eq!(end(&node, topic), None);
+    node.advance(500);
+    let found = progress(&node, topic);
+    assert_eq!((found.end, found.unavailable, found.unanswered), (Some(RefetchEnd::Done), 8, 1));
+}
