@@ -50,8 +50,8 @@ pub struct RefetchProgress {
     pub logs: u64,
     /// How many of them still do, since no peer retains the entries.
     pub unavailable: u64,
-    /// How many of them were given up, since the rules refuse an entry: its author may not write any more, or
-    /// its log was frozen.
+    /// How many of them were given up, since an entry cannot be readmitted. Its author may not write any more,
+    /// its log was frozen, or a restore has undone it.
     pub refused: u64,
     /// How many connected peers have the topic and do not answer.
     pub unanswered: u64,

@@ -41,7 +41,8 @@ impl State {
     }
 
     /// The arrival for a readmitted entry: the one before all retained entries. Its former entry is pruned,
-    /// since pruning removes entries from the lowest arrival on.
+    /// since pruning removes entries from the lowest arrival on. An entry that a restore has undone may have
+    /// none: its own arrival is after those that the restore kept.
     fn readmission_arrival(&self, entry: &Entry) -> Result<u64, Reject> {
         self.admit_anywhere(entry)?;
         let header = entry.header();
@@ -50,7 +51,7 @@ impl State {
         }
         let first = self.entries(header.topic, 0).next().map(|(arrival, _)| arrival);
         match first.map_or(self.last_arrival(&header.topic), |first| first - 1) {
-            0 => Err(Reject::Full { what: "the topic's list of arrivals" }),
+            0 => Err(Reject::OutOfOrder),
             arrival => Ok(arrival),
         }
     }

@@ -1,6 +1,6 @@
 //! What was pruned here and is retained elsewhere comes back when the operator asks for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use icn_gossip::limits::{FETCHES_MAX, REFETCH_LOGS_MAX, REFETCHES_MAX};
 use icn_gossip::mesh::{LinkId, Message, RefetchEnd, RefetchProgress, TooManyRefetches, Want};
@@ -601,4 +601,25 @@ fn a_log_waits_while_earlier_refetches_use_up_the_requests_of_a_link() {
     node.advance(500);
     let found = progress(&node, topic);
     assert_eq!((found.end, found.unavailable, found.unanswered), (Some(RefetchEnd::Done), 8, 1));
+}
+
+#[test]
+fn an_entry_that_a_restore_has_undone_counts_as_refused() {
+    let kept = Log::of(3, topic(), &["one"]);
+    let undone = Log::of(4, topic(), &["two"]);
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    hold(&mut node, &[&kept]);
+    let image = node.state.clone();
+    hold(&mut node, &[&undone]);
+    node.state = node.state.restore(image, 77);
+    node.mesh.restored();
+    node.mesh.set_closed(BTreeSet::new());
+    node.work();
+    node.up_with(5, 2, &topic);
+    begin(&mut node, topic, 0);
+    let want = only_fetch(&mut node, 5);
+    node.receive(5, page(&undone, want.handle, 1, 1));
+    let found = progress(&node, topic);
+    assert_eq!((found.end, found.refused), (Some(RefetchEnd::Done), 1));
+    assert_eq!(node.texts(topic), ["one"]);
 }

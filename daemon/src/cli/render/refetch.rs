@@ -30,8 +30,8 @@ impl Show for TopicRefetch {
                 let logs = counted(self.refused, "log");
                 writeln!(
                     out,
-                    "Entries of {logs} are refused: their authors may not write any more, or have signed two \
-                     histories."
+                    "Entries of {logs} cannot come back: a rule of the topic refuses them, or a restore has \
+                     undone them."
                 )?;
             }
             Some(RefetchEnd::Done) if self.unavailable > 0 => {

@@ -26,7 +26,7 @@ pub struct TopicRefetch {
     pub logs: u64,
     /// How many of them still do, since no connected peer retains the entries.
     pub unavailable: u64,
-    /// How many of them were given up, since the rules of the topic refuse an entry.
+    /// How many of them were given up, since a rule of the topic refuses an entry or a restore has undone it.
     pub refused: u64,
     /// How many connected peers have the topic and do not answer.
     pub unanswered: u64,
