@@ -37,6 +37,9 @@ pub const SHARED_BYTES_MAX: u64 = NODE_BYTES_MAX / 2;
 /// For how many topics shares are set aside at least.
 pub const SHARED_TOPICS_MIN: u64 = 64;
 
+/// How much of the common room a refetch may use, in percent: new messages of large topics need the rest.
+pub const REFETCH_ROOM_PERCENT: u64 = 80;
+
 /// How many entries a topic retains by default.
 pub const TOPIC_ENTRIES_DEFAULT: u32 = 1_000_000;
 

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use icn_gossip::limits::{
-    NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SHARE_BYTES, SHARED_BYTES_MAX, SHARED_TOPICS_MIN,
+    NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, REFETCH_ROOM_PERCENT, SHARE_BYTES, SHARED_BYTES_MAX,
+    SHARED_TOPICS_MIN,
 };
 use icn_gossip::{
     Access, Entry, Genesis, Keypair, LogKey, Mutation, Outcome, Position, Reject, State, TopicId,
@@ -99,6 +100,40 @@ fn large_topics_leave_every_other_topic_its_share() {
     assert_eq!(node.append(small), Ok(()));
     node.state.apply(5, Mutation::DeleteTopic(large));
     assert_eq!(node.state.room().common_used, (share + entry).saturating_sub(SHARE_BYTES));
+}
+
+#[test]
+fn a_refetch_leaves_room_for_new_messages_of_large_topics() {
+    let mut node = Node::new();
+    let large = node.topic("large", &Access::public());
+    let pruned = node.topic("pruned", &Access::public());
+    let mut entries = Vec::new();
+    for _ in 0..20 {
+        entries.push(node.entry(pruned));
+        assert_eq!(node.append(pruned), Ok(()));
+    }
+    node.state.apply(4, Mutation::Prune { topic: pruned, through: 20 });
+    let room = node.state.room();
+    let most = room.common * REFETCH_ROOM_PERCENT / 100;
+    while node.state.room().common_used < most {
+        assert_eq!(node.append(large), Ok(()));
+    }
+    // The topic gets its share back, and no more.
+    let mut share = 0;
+    while let Some(entry) = entries.pop_if(|entry| node.state.admit_readmission(entry).is_ok()) {
+        share += entry.encoded_bytes() as u64;
+        let outcome = node.state.apply(5, Mutation::Readmit { entry, received_ms: 7 });
+        assert_eq!(outcome, Outcome::Done);
+    }
+    let last = entries.last().expect("an entry that stays out");
+    let next = share + last.encoded_bytes() as u64;
+    assert!(share <= room.public_share && next > room.public_share, "{share}");
+    assert_eq!(node.state.admit_readmission(last), Err(Reject::NoRoom));
+    assert_eq!(node.append(large), Ok(()));
+    assert_eq!(node.append(pruned), Ok(()));
+    // Once less of the common room is used, more comes back.
+    node.state.apply(6, Mutation::Prune { topic: large, through: 10 });
+    assert_eq!(node.state.admit_readmission(last), Ok(()));
 }
 
 #[test]

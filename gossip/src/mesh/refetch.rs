@@ -25,7 +25,7 @@ const KEPT_MS: u64 = 10 * 60 * 1000;
 pub enum RefetchEnd {
     /// Every log was asked for as far back as peers have it.
     Done,
-    /// The topic, or the node, has no room for more.
+    /// The topic has no room for more, or the node only what it keeps for new messages.
     NoRoom,
     /// No connected peer has the topic.
     NoPeer,

@@ -32,7 +32,7 @@ impl State {
 
     /// Whether the topic of `entry` has room for it. Applying a record does not ask: how topics divide the
     /// room may change between two builds, and a replay must not.
-    pub(super) fn check_share(&self, entry: &Entry) -> Result<(), Reject> {
+    fn check_share(&self, entry: &Entry) -> Result<(), Reject> {
         let bytes = entry.encoded_bytes() as u64;
         match self.topics.get(&entry.header().topic) {
             Some(topic) if !self.room().admits(topic, bytes) => Err(Reject::NoRoom),

@@ -32,12 +32,13 @@ impl State {
         let id = entry.header().topic;
         let unknown = || Reject::UnknownTopic { name: id.to_string() };
         let topic = self.topics.get(&id).ok_or_else(unknown)?;
+        let bytes = entry.encoded_bytes() as u64;
         let is_full = topic.entries >= u64::from(topic.genesis.spec.max_entries);
-        if is_full || topic.bytes + entry.encoded_bytes() as u64 > TOPIC_BYTES_MAX {
+        if is_full || topic.bytes + bytes > TOPIC_BYTES_MAX {
             // It would be pruned again at once.
             return Err(Reject::Full { what: "the topic" });
         }
-        self.check_share(entry)
+        self.room().admits_again(topic, bytes).then_some(()).ok_or(Reject::NoRoom)
     }
 
     /// The arrival for a readmitted entry: the one before all retained entries. Its former entry is pruned,

@@ -4,7 +4,9 @@ use std::sync::OnceLock;
 
 use super::{State, Topic};
 use crate::access::{Policy, View};
-use crate::limits::{NODE_BYTES_MAX, SHARE_BYTES, SHARED_BYTES_MAX, SHARED_TOPICS_MIN};
+use crate::limits::{
+    NODE_BYTES_MAX, REFETCH_ROOM_PERCENT, SHARE_BYTES, SHARED_BYTES_MAX, SHARED_TOPICS_MIN,
+};
 
 /// How the topics divide the node's room for entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +44,17 @@ impl Room {
 
     /// Whether the topic has room for `more` bytes.
     pub(super) fn admits(&self, topic: &Topic, more: u64) -> bool {
+        self.fits(topic, more, self.common)
+    }
+
+    /// Whether the topic has room for `more` bytes that a refetch brings back.
+    pub(super) fn admits_again(&self, topic: &Topic, more: u64) -> bool {
+        self.fits(topic, more, self.common * REFETCH_ROOM_PERCENT / 100)
+    }
+
+    fn fits(&self, topic: &Topic, more: u64, common: u64) -> bool {
         let exceeds = self.excess(topic, more) - self.excess(topic, 0);
-        exceeds == 0 || self.common_used + exceeds <= self.common
+        exceeds == 0 || self.common_used + exceeds <= common
     }
 }
 

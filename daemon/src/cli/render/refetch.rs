@@ -46,7 +46,10 @@ impl Show for TopicRefetch {
                 None => writeln!(out, "Nothing is missing any more.")?,
             },
             Some(RefetchEnd::NoRoom) => {
-                writeln!(out, "There is no room for more; what is kept, and how much:")?;
+                writeln!(
+                    out,
+                    "There is no room for more: some stays free for new messages. What is kept, and how much:"
+                )?;
                 writeln!(out, "  The topic:  icnctl topic show {name}")?;
                 writeln!(out, "  The node:   icnctl status")?;
             }

@@ -38,7 +38,7 @@ pub struct TopicRefetch {
 pub enum RefetchEnd {
     /// Every log is back as far as peers retain it.
     Done,
-    /// The topic or the node has no room for more.
+    /// The topic has no room for more, or the node only what it keeps for new messages.
     NoRoom,
     /// No connected peer has the topic.
     NoPeer,
