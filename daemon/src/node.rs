@@ -139,6 +139,7 @@ impl<D: Disk> Node<D> {
             stamp: state.clock(),
             received_ms: state.last_received_ms(),
             lsn: store.lsn(),
+            ran_ms: store.compactor().ran_ms(),
         };
         let mut clock = NodeClock::start(now, boot, last);
         if ours.is_none() {

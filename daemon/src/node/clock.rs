@@ -76,20 +76,22 @@ pub(super) struct LastRun {
     pub(super) received_ms: Option<u64>,
     /// The last LSN.
     pub(super) lsn: u64,
+    /// How long the node had run when its last snapshot was taken, in ms.
+    pub(super) ran_ms: u64,
 }
 
 impl NodeClock {
     /// The clock of a node that starts now, in this boot of the machine. Without a stamp and an entry, the
     /// node is new. A node with an entry alone took its times from the wall clock.
     pub(super) fn start(now: Now, boot: Option<BootId>, last: LastRun) -> Self {
-        let LastRun { stamp, received_ms, lsn } = last;
+        let LastRun { stamp, received_ms, lsn, ran_ms } = last;
         let stamped_boot = stamp.and_then(|stamp| stamp.boot);
         let since_ms = stamped_boot
             .filter(|stamped| boot == Some(stamped.id))
             .and_then(|stamped| now.elapsed_ms.checked_sub(stamped.elapsed_ms));
         let mut clock = Self {
             start_ms: now.wall_ms,
-            start_ran_ms: stamp.map_or(0, |stamp| stamp.ran_ms),
+            start_ran_ms: stamp.map_or(0, |stamp| stamp.ran_ms).max(ran_ms),
             start_elapsed_ms: now.elapsed_ms,
             added_ms: 0,
             budget: Budget::new(

@@ -70,8 +70,8 @@ impl<D: Disk> Node<D> {
         ahead.filter(|ahead| ahead.unsigned_abs() > DRIFT_MAX_MS).count() as u64
     }
 
-    /// How long the node has run over all its lives at this turn, in ms. It never goes back while the node
-    /// runs. A crash loses what ran since the last stamp: up to an hour with records, 3 days without any.
+    /// How long the node has run over all its lives at this turn, in ms. A life that ends without a stamp or
+    /// a snapshot of its last hour is counted without that hour.
     pub fn ran_ms(&self) -> u64 {
         self.clock.ran_ms(self.machine)
     }

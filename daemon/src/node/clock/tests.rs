@@ -34,12 +34,16 @@ fn boot(digit: char) -> Option<BootId> {
 
 /// The clock of a node that starts after a stamp in another boot.
 fn after(stamp: ClockStamp, now: Now) -> NodeClock {
-    NodeClock::start(now, boot('b'), LastRun { stamp: Some(stamp), received_ms: None, lsn: 1 })
+    NodeClock::start(
+        now,
+        boot('b'),
+        LastRun { stamp: Some(stamp), received_ms: None, lsn: 1, ran_ms: 0 },
+    )
 }
 
 /// The clock of a new node that starts at 0 in boot a.
 fn new_node() -> NodeClock {
-    let last = LastRun { stamp: None, received_ms: None, lsn: 0 };
+    let last = LastRun { stamp: None, received_ms: None, lsn: 0, ran_ms: 0 };
     let mut clock = NodeClock::start(at(0, 0), boot('a'), last);
     clock.stamped(at(0, 0), 1);
     clock
@@ -139,7 +143,11 @@ fn a_confirmed_clock_advances_by_the_time_between_runs_and_fires_no_timer() {
 fn within_a_boot_the_time_between_runs_is_exact_and_a_moved_wall_clock_stays_in_doubt() {
     let stamp = new_node().stamp(at(1000, 0));
     let again = |stamp, boot, now| {
-        NodeClock::start(now, boot, LastRun { stamp: Some(stamp), received_ms: None, lsn: 1 })
+        NodeClock::start(
+            now,
+            boot,
+            LastRun { stamp: Some(stamp), received_ms: None, lsn: 1, ran_ms: 0 },
+        )
     };
     let later = 3 * DAY_MS;
     for moved in [0, days(3), -days(3), 400_000, 61_000] {
@@ -237,7 +245,7 @@ fn a_time_between_runs_beyond_the_budget_counts_once_the_budget_has_grown_or_it_
 fn an_entry_after_the_stamp_adds_no_time_that_has_passed_before_it() {
     for received_ms in [WALL_MS, WALL_MS + 1000, WALL_MS + DAY_MS] {
         let stamp = Some(stamp(WALL_MS, WALL_MS));
-        let last = LastRun { stamp, received_ms: Some(received_ms), lsn: 2 };
+        let last = LastRun { stamp, received_ms: Some(received_ms), lsn: 2, ran_ms: 0 };
         let clock = NodeClock::start(at(DAY_MS, 0), boot('b'), last);
         assert_eq!(clock.doubt(), None);
         assert_eq!(clock.read(at(DAY_MS, 0)).node_ms, WALL_MS + DAY_MS, "{received_ms}");
@@ -275,7 +283,7 @@ fn a_wall_clock_that_the_network_sets_after_the_start_shows_how_long_the_node_wa
 #[test]
 fn a_new_node_that_began_in_1970_takes_the_time_that_the_network_sets() {
     let at = |wall_ms| Now::of_machine(wall_ms, 5000);
-    let last = LastRun { stamp: None, received_ms: None, lsn: 0 };
+    let last = LastRun { stamp: None, received_ms: None, lsn: 0, ran_ms: 0 };
     for (began_ms, set_ms, is_doubtful) in [
         (5000, FIRST_NODE_MS, false),
         (FIRST_NODE_MS - 1, FIRST_NODE_MS + 40 * DAY_MS, false),
@@ -310,7 +318,7 @@ fn short_runs_in_one_boot_are_stamped_as_often_as_a_long_one() {
     let life_ms = STAMP_MS - 1;
     for life in 1..=10 {
         let start = at(BOOT_STAMP_MS + life * life_ms, 0);
-        let run = LastRun { stamp: Some(last), received_ms: None, lsn: life };
+        let run = LastRun { stamp: Some(last), received_ms: None, lsn: life, ran_ms: 0 };
         clock = NodeClock::start(start, boot('a'), run);
         let end = at(BOOT_STAMP_MS + (life + 1) * life_ms - 1, 0);
         if clock.is_stamp_due(end, life + 1) {
@@ -320,6 +328,16 @@ fn short_runs_in_one_boot_are_stamped_as_often_as_a_long_one() {
     }
     assert!(stamps >= 5, "{stamps}");
     assert!(last.ran_ms >= 5 * life_ms - 5, "{}", last.ran_ms);
+}
+
+#[test]
+fn the_running_time_goes_on_from_the_last_snapshot_if_no_stamp_followed() {
+    let stamp = ClockStamp { ran_ms: 100, ..stamp(WALL_MS, WALL_MS) };
+    for (snapshot_ms, ran_ms) in [(0, 100), (2500, 2500)] {
+        let last = LastRun { stamp: Some(stamp), received_ms: None, lsn: 1, ran_ms: snapshot_ms };
+        let clock = NodeClock::start(at(0, 0), boot('b'), last);
+        assert_eq!(clock.ran_ms(at(7, 0)), ran_ms + 7);
+    }
 }
 
 #[test]
@@ -333,7 +351,7 @@ fn a_node_without_a_stamp_starts_at_its_last_entry_and_believes_no_far_wall_cloc
         let clock = NodeClock::start(
             at(0, down),
             boot('b'),
-            LastRun { stamp: None, received_ms: Some(last), lsn: 1 },
+            LastRun { stamp: None, received_ms: Some(last), lsn: 1, ran_ms: 0 },
         );
         assert_eq!(clock.read(at(0, down)).node_ms, node, "{last} {down}");
         assert_eq!(clock.doubt().is_some(), is_doubtful, "{last} {down}");
