@@ -198,6 +198,11 @@ fn messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right() {
         author.house.get(&["gossip", "publish", "a", text]);
     }
     until("the later messages", || (reader.texts("a") == ["right", "again"]).then_some(()));
+    // Those written before are not forgotten: they arrive when their time has come.
+    let earlier = author.house.get(&["clock", "show"]);
+    assert_eq!(earlier["held_back"], Value::Null);
+    assert_eq!(earlier["held_earlier"]["peers"], 1, "{earlier}");
+    until("a word in health", || health(&daemon).contains("arrive within 2 h").then_some(()));
     drop(daemon);
 }
 

@@ -19,6 +19,7 @@ mod fetch;
 mod find;
 mod fork;
 mod held;
+mod held_reports;
 mod join;
 mod link;
 mod message;

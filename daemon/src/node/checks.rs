@@ -11,7 +11,7 @@ use icn_wal::disk::Disk;
 use super::Node;
 use crate::control::reply::check::{Check, Level};
 use crate::limits::{self, Limit};
-use crate::text::clock::{doubt as doubt_text, held_back as held_back_text};
+use crate::text::clock::{doubt as doubt_text, held_back as held_back_text, held_earlier};
 use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
@@ -215,9 +215,10 @@ impl<D: Disk> Node<D> {
     }
 
     fn check_messages(&self) -> Outcome {
-        match self.held_back() {
-            None => Ok("no peer holds back what this node writes now".into()),
-            Some(held) => warn(held_back_text(held)),
+        match (self.held_back(), self.held_earlier()) {
+            (Some(held), _) => warn(held_back_text(held)),
+            (None, Some(earlier)) => Ok(held_earlier(earlier)),
+            (None, None) => Ok("no peer holds back a message".into()),
         }
     }
 

@@ -48,9 +48,11 @@ impl<D: Disk> Node<D> {
         let Now { wall_ms: wall, node_ms: node, .. } = self.clock.read(self.machine);
         let doubt = self.clock.doubt();
         let held_back = self.held_back();
+        let held_earlier = self.held_earlier();
         let peers_apart = self.peers_apart();
         let would_expire = if doubt.is_some() { self.would_expire() } else { 0 };
-        Clock { lsn: self.store.lsn(), wall, node, doubt, would_expire, held_back, peers_apart }
+        let lsn = self.store.lsn();
+        Clock { lsn, wall, node, doubt, would_expire, held_back, held_earlier, peers_apart }
     }
 
     /// How many entries expire at once if the wall clock is confirmed.
@@ -74,6 +76,12 @@ impl<D: Disk> Node<D> {
     /// a snapshot of its last hour is counted without that hour.
     pub fn ran_ms(&self) -> u64 {
         self.clock.ran_ms(self.machine)
+    }
+
+    /// Messages that this node wrote while its clock was ahead, and that peers still hold back.
+    pub fn held_earlier(&self) -> Option<HeldBack> {
+        let held = self.mesh.held_earlier(self.state(), self.clock.read(self.machine))?;
+        Some(HeldBack { peers: held.peers as u64, ahead_ms: held.ahead_ms })
     }
 
     /// Messages of this node that peers hold back.

@@ -15,6 +15,16 @@ pub(crate) fn held_back(held: HeldBack) -> String {
     )
 }
 
+/// That messages of an earlier time arrive later.
+pub(crate) fn held_earlier(held: HeldBack) -> String {
+    let HeldBack { peers, ahead_ms } = held;
+    let peers = counted(peers, "peer");
+    let ahead = about(ahead_ms);
+    format!(
+        "Messages that this node wrote while its clock was ahead wait at {peers}, and arrive within {ahead}"
+    )
+}
+
 /// Why the wall clock is in doubt, what that means, and how it ends.
 pub(crate) fn doubt(doubt: ClockDoubt) -> String {
     let what = match doubt {

@@ -8,12 +8,6 @@ use crate::log::LogKey;
 use crate::now::Now;
 use crate::state::State;
 
-/// The most that is believed of a report: about a century.
-const AHEAD_MAX_MS: u64 = 1 << 42;
-
-/// How long the report of a peer stands: it repeats it at least every 10 min.
-const STANDS_MS: u64 = 15 * 60 * 1000;
-
 /// What peers report of this node's own entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldBack {
@@ -49,9 +43,8 @@ impl Mesh {
             let key = LogKey { topic, author: node.did, epoch };
             state.head(&key).head > 0
         });
-        // Entries of earlier epochs wait for their time, and nothing can be done about it.
-        if is_own && epoch == node.epoch && ahead_ms > FUTURE_MS_MAX {
-            link.holds_back = Some((epoch, ahead_ms.min(AHEAD_MAX_MS), now_ms));
+        if is_own && ahead_ms > FUTURE_MS_MAX {
+            link.holds_back.add(epoch, ahead_ms, now_ms);
         }
         Ok(())
     }
@@ -60,11 +53,20 @@ impl Mesh {
     #[must_use]
     pub fn held_back(&self, state: &State, now: Now) -> Option<HeldBack> {
         let present = state.node()?.epoch;
-        let reports = self.links.values().filter_map(|link| link.holds_back);
-        let standing = reports.filter(|(epoch, _, since_ms)| {
-            *epoch == present && now.elapsed_ms < since_ms + STANDS_MS
-        });
-        let ahead: Vec<u64> = standing.map(|(_, ahead, _)| ahead).collect();
+        self.held_in(now, |epoch| epoch == present)
+    }
+
+    /// The same of earlier epochs. Their entries arrive when their time has come, and nothing else helps.
+    #[must_use]
+    pub fn held_earlier(&self, state: &State, now: Now) -> Option<HeldBack> {
+        let present = state.node()?.epoch;
+        self.held_in(now, |epoch| epoch != present)
+    }
+
+    fn held_in(&self, now: Now, is_meant: impl Fn(u64) -> bool) -> Option<HeldBack> {
+        let reports = self.links.values().map(|link| &link.holds_back);
+        let ahead = reports.filter_map(|reports| reports.furthest(now.elapsed_ms, &is_meant));
+        let ahead: Vec<u64> = ahead.collect();
         Some(HeldBack { peers: ahead.len(), ahead_ms: *ahead.iter().max()? })
     }
 }

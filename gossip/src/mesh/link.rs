@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Batch;
 use super::digest::Parts;
+use super::held_reports::HeldReports;
 use super::message::{Interest, Message, Want};
 use super::refetch::Fetching;
 use super::tag::{Root, Tag};
@@ -64,8 +65,8 @@ pub(super) struct Link {
     /// Disputes and proofs that wait to be checked, and whether one is being checked.
     pub(super) evidence: VecDeque<Batch>,
     pub(super) checking_evidence: bool,
-    /// The epoch of an entry of this node that the peer reports as ahead, how far, and when.
-    pub(super) holds_back: Option<(u64, u64, u64)>,
+    /// What the peer reports of entries of this node that it holds back.
+    pub(super) holds_back: HeldReports,
     /// The last wall time that the peer sent and when it arrived, and when this node sends its own again.
     pub(super) clock: Option<(u64, u64)>,
     pub(super) clock_due_ms: u64,
@@ -253,7 +254,7 @@ impl Link {
             outbound_budget: TokenBucket::new(OUTBOUND_BURST, OUTBOUND_PER_SECOND, now_ms),
             evidence: VecDeque::new(),
             checking_evidence: false,
-            holds_back: None,
+            holds_back: HeldReports::default(),
             clock: None,
             clock_due_ms: now_ms,
             disputed: BTreeSet::new(),

@@ -61,5 +61,9 @@ fn a_report_counts_for_the_present_epoch_while_it_is_repeated() {
     node.receive(1, report(&topic, epoch, 7_200_000));
     node.begin_epoch();
     assert_eq!(node.mesh.held_back(&node.state, node.now()), None, "later entries do not wait");
+    let earlier = node.mesh.held_earlier(&node.state, node.now()).expect("the entries before");
+    assert_eq!((earlier.peers, earlier.ahead_ms), (1, 7_200_000));
+    node.advance(16 * 60_000);
+    assert_eq!(node.mesh.held_earlier(&node.state, node.now()), None, "they have arrived");
     assert_eq!(node.closed, []);
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Show;
 use crate::control::reply::Clock;
-use crate::text::clock::{apart, doubt, expiry, held_back};
+use crate::text::clock::{apart, doubt, expiry, held_back, held_earlier};
 use crate::text::moment;
 
 impl Show for Clock {
@@ -13,6 +13,9 @@ impl Show for Clock {
         writeln!(out, "  node's clock  {}", moment(self.node))?;
         if let Some(held) = self.held_back {
             writeln!(out, "{}", held_back(held))?;
+        }
+        if let Some(held) = self.held_earlier {
+            writeln!(out, "{}", held_earlier(held))?;
         }
         if let Some(apart) = apart(self.peers_apart) {
             writeln!(out, "{apart}")?;

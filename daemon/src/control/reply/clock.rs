@@ -19,6 +19,9 @@ pub struct Clock {
     pub would_expire: u64,
     /// Messages of this node that peers hold back; null if they hold back none.
     pub held_back: Option<HeldBack>,
+    /// Messages that this node wrote while its clock was ahead, and that peers hold back until their time;
+    /// null if they hold back none.
+    pub held_earlier: Option<HeldBack>,
     /// How many connected peers have a wall clock that differs from this node's by more than a minute.
     #[serde(default)]
     pub peers_apart: u64,
