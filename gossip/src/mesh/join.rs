@@ -131,12 +131,11 @@ impl Mesh {
             let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
             let topic = genesis.id();
             let was_asked = link.asked.remove(&topic);
-            // An unasked genesis is handled alike whether it is joined, known or neither.
-            if !was_asked && !link.offers_budget.take_many(now_ms, genesis.encode().len()) {
-                self.count(Counter::OfferIgnored);
-                ignored = true;
-                continue;
-            }
+            // An unasked genesis is handled alike whether it is joined, known or neither. The peer offers each
+            // topic once: one that is joined and was not heeded is asked for.
+            let is_heeded =
+                was_asked || link.offers_budget.take_many(now_ms, genesis.encode().len());
+            link.interests_stale |= !is_heeded;
             // The id is a hash of the access rule: a peer that shows the genesis of a joined id has the
             // real one. Its signature matters only once the topic is entered.
             let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
@@ -147,6 +146,11 @@ impl Mesh {
                 } else {
                     self.count(Counter::OfferIgnored);
                 }
+            }
+            if !is_heeded {
+                self.count(Counter::OfferIgnored);
+                ignored = true;
+                continue;
             }
             if !state.awaits(TopicRef::Id(topic)) || !can_enter(state, &genesis) {
                 continue;

@@ -224,6 +224,25 @@ fn many_offers_are_paced_by_their_bytes_and_too_many_are_ignored() {
     }
     assert!(node.count("offer_ignored") > 60);
     assert_eq!(node.closed, []);
+    // One that is joined and was not heeded is asked for, since the peer offers it only once.
+    let late = genesis(2, "late", &Access::public(), 1);
+    node.subscribe(&late.id().to_string());
+    node.advance(1000);
+    node.take_sent(1);
+    let small = genesis(2, "small", &Access::public(), 1);
+    let before = node.count("offer_ignored");
+    while node.count("offer_ignored") == before {
+        node.receive(1, Message::Topics(vec![small.clone()]));
+    }
+    node.receive(1, Message::Topics(vec![late.clone()]));
+    assert_eq!(node.state.topics().count(), 0);
+    node.advance(1000);
+    let missed = Interest { tag: tag(1, &late.id()), missing: true };
+    let is_asked = |message: &Message| matches!(message, Message::Interests { list, .. } if list.contains(&missed));
+    assert!(node.take_sent(1).iter().any(is_asked));
+    node.receive(1, Message::Topics(vec![late.clone()]));
+    assert!(node.state.topic(&late.id()).is_some());
+    node.commit(Mutation::DeleteTopic(late.id()));
     // A bad signature of a joined topic ends no link either: that would show the join.
     let joined = genesis(2, "joined", &Access::public(), 1);
     node.subscribe(&joined.id().to_string());
