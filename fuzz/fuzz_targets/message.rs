@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use icn_fuzz::mesh::{LINK, NOW_MS, node};
+use icn_fuzz::mesh::{LINK, NOW, node};
+use icn_gossip::Now;
 use icn_gossip::mesh::{Action, Message};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,15 +20,16 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(Some(message)) = Message::decode(kind, body) {
             assert_eq!(message.encode(), (kind, body.to_vec().into()), "two encodings");
         }
-        mesh.receive(&state, NOW_MS, LINK, kind, body);
-        while let Some(action) = mesh.poll(&state, NOW_MS) {
+        mesh.receive(&state, NOW, LINK, kind, body);
+        while let Some(action) = mesh.poll(&state, NOW) {
             if let Action::Verify(batch) = action {
                 let valid = batch.entries().iter().all(|entry| entry.verify().is_ok());
-                mesh.verified(&state, NOW_MS, batch, valid);
+                mesh.verified(&state, NOW, batch, valid);
             }
         }
     }
-    mesh.tick(&state, NOW_MS + 60_000, 1);
+    let later = Now::at(NOW.wall_ms + 60_000);
+    mesh.tick(&state, later, 1);
     mesh.set_closed(BTreeSet::new());
-    while mesh.poll(&state, NOW_MS + 60_000).is_some() {}
+    while mesh.poll(&state, later).is_some() {}
 });

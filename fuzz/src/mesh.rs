@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use icn_gossip::mesh::{Action, LinkId, Mesh, Message, Root, Tag};
 use icn_gossip::{
-    Access, Entry, Genesis, Keypair, Mutation, Position, Provenance, State, TopicId, TopicSpec,
+    Access, Entry, Genesis, Keypair, Mutation, Now, Position, Provenance, State, TopicId, TopicSpec,
 };
 
 /// The id of the link.
@@ -12,8 +12,8 @@ pub const LINK: LinkId = LinkId(1);
 /// The secret that the two ends of the link share.
 pub const BINDING: [u8; 32] = [5; 32];
 
-/// The current time.
-pub const NOW_MS: u64 = 1_000_000;
+/// The present, by all clocks.
+pub const NOW: Now = Now { wall_ms: 1_000_000, elapsed_ms: 1_000_000, node_ms: 1_000_000 };
 
 const NETWORK: [u8; 32] = [1; 32];
 
@@ -65,7 +65,7 @@ pub fn node() -> (State, Mesh) {
     }
     let mut mesh = Mesh::new();
     mesh.set_closed(std::collections::BTreeSet::new());
-    mesh.up(&state, NOW_MS, LINK, Keypair::from_seed([2; 32]).did(), BINDING, false);
+    mesh.up(&state, NOW, LINK, Keypair::from_seed([2; 32]).did(), BINDING, false);
     let tag = Tag::of_topic(&BINDING, &topic());
     let interest = icn_gossip::mesh::Interest { tag, missing: false };
     for message in [
@@ -73,9 +73,9 @@ pub fn node() -> (State, Mesh) {
         Message::Roots(vec![(tag, Root([8; 16]))]),
     ] {
         let (kind, body) = message.encode();
-        mesh.receive(&state, NOW_MS, LINK, kind, &body);
+        mesh.receive(&state, NOW, LINK, kind, &body);
     }
-    while let Some(action) = mesh.poll(&state, NOW_MS) {
+    while let Some(action) = mesh.poll(&state, NOW) {
         debug_assert!(!matches!(action, Action::Close { .. }), "{action:?}");
     }
     (state, mesh)
