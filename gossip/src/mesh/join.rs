@@ -49,6 +49,9 @@ fn lets_read(genesis: &Genesis, peer: &Did, trust: u16) -> bool {
     (!is_list || genesis.creator == *peer || is_listed()) && admits(genesis, peer, trust)
 }
 
+/// The most answers with the genesis of one topic that may be in flight.
+const ANSWERS_MAX: u8 = 100;
+
 /// The number of messages that carry a list of interests. An empty list is sent as well.
 fn message_count(list: &[Interest]) -> usize {
     list.len().div_ceil(INTERESTS_PER_MESSAGE).max(1)
@@ -76,7 +79,13 @@ impl Mesh {
         if link.interests_stale {
             return;
         }
-        link.asked = asked;
+        if link.asked.len() > INTERESTS_MAX {
+            link.asked.retain(|topic, _| asked.contains(topic));
+        }
+        for topic in asked {
+            let answers = link.asked.entry(topic).or_default();
+            *answers = (*answers + 1).min(ANSWERS_MAX);
+        }
         let messages = message_count(&list);
         for at in 1..=messages {
             let page = list.iter().skip((at - 1) * INTERESTS_PER_MESSAGE);
@@ -130,28 +139,21 @@ impl Mesh {
         for genesis in list {
             let Some(link) = self.links.get_mut(&id) else { return Ok(()) };
             let topic = genesis.id();
-            let was_asked = link.asked.remove(&topic);
-            // An unasked genesis is handled alike whether it is joined, known or neither. The peer offers each
-            // topic once: one that is joined and was not heeded is asked for.
-            let is_heeded =
-                was_asked || link.offers_budget.take_many(now_ms, genesis.encode().len());
-            link.interests_stale |= !is_heeded;
-            // The id is a hash of the access rule: a peer that shows the genesis of a joined id has the
-            // real one. Its signature matters only once the topic is entered.
-            let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
-            by_creator |= genesis.creator == link.peer;
-            if lets_read(&genesis, &link.peer, trust) {
-                if link.proven.len() < PROVEN_MAX || link.proven.contains(&topic) {
-                    link.proven.insert(topic);
-                } else {
-                    self.count(Counter::OfferIgnored);
-                }
-            }
-            if !is_heeded {
+            let was_asked = link.take_answer(&topic);
+            // An unasked genesis is handled alike whether it is joined, known or neither, unless the peer may
+            // read it: what is joined and was not heeded is asked for, since a peer offers each topic once.
+            if !was_asked && !link.offers_budget.take_many(now_ms, genesis.encode().len()) {
                 self.count(Counter::OfferIgnored);
                 ignored = true;
+                let is_missed =
+                    state.awaits(TopicRef::Id(topic)) && self.prove_reader(state, id, &genesis);
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.interests_stale |= is_missed;
+                }
                 continue;
             }
+            by_creator |= genesis.creator == link.peer;
+            self.prove_reader(state, id, &genesis);
             if !state.awaits(TopicRef::Id(topic)) || !can_enter(state, &genesis) {
                 continue;
             }
@@ -171,9 +173,36 @@ impl Mesh {
         }
         Ok(())
     }
+
+    /// Notes that the peer has proven to read a topic, if the rule lets it; true if that is new. The id is a
+    /// hash of the rule: a peer that shows the genesis of a joined id has the real one. Its signature matters
+    /// only once the topic is entered.
+    fn prove_reader(&mut self, state: &State, id: LinkId, genesis: &Genesis) -> bool {
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let topic = genesis.id();
+        let trust = state.peer(&link.peer).map_or(0, |peer| peer.trust);
+        if link.proven.contains(&topic) || !lets_read(genesis, &link.peer, trust) {
+            return false;
+        }
+        if link.proven.len() >= PROVEN_MAX {
+            self.count(Counter::OfferIgnored);
+            return false;
+        }
+        link.proven.insert(topic)
+    }
 }
 
 impl Link {
+    /// Whether a genesis answers a list of interests; each one does once.
+    fn take_answer(&mut self, topic: &TopicId) -> bool {
+        let Some(answers) = self.asked.get_mut(topic) else { return false };
+        *answers -= 1;
+        if *answers == 0 {
+            self.asked.remove(topic);
+        }
+        true
+    }
+
     /// The interests that this peer may know of, and those of which it is asked for the genesis. The peer
     /// may read each topic, or has proven that it does where the genesis is missing. Sorted by tag, so
     /// that the order shows nothing.

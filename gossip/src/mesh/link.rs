@@ -38,8 +38,8 @@ pub(super) struct Link {
     /// How many topics are beyond [`INTERESTS_MAX`], so that the peer sends nothing of them.
     pub(super) left_out: usize,
     pub(super) interests_budget: TokenBucket,
-    /// The topics whose genesis the peer was asked for and has not sent.
-    pub(super) asked: BTreeSet<TopicId>,
+    /// How many answers with the genesis of a topic may be in flight: each list of interests asks for it.
+    pub(super) asked: BTreeMap<TopicId, u8>,
     /// The topics that the peer may read and whose genesis it has sent.
     pub(super) proven: BTreeSet<TopicId>,
     /// The names for which the peer is asked, by FIND.
@@ -238,7 +238,7 @@ impl Link {
             interests_stale: false,
             left_out: 0,
             interests_budget: TokenBucket::new(INTERESTS_BURST, INTERESTS_PER_SECOND, now_ms),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
             proven: BTreeSet::new(),
             finds: BTreeMap::new(),
             offered: BTreeSet::new(),

@@ -259,6 +259,43 @@ fn many_offers_are_paced_by_their_bytes_and_too_many_are_ignored() {
 }
 
 #[test]
+fn every_answer_to_a_repeated_list_of_interests_is_an_answer() {
+    // Each genesis names 900 members: the answers to one list are more than is heeded unasked.
+    let member = |at: u64| Keypair::from_seed(binding(at)).did();
+    let members = (0..900).map(member).chain([did(1), did(2)]).collect();
+    let access = Access::participants(members);
+    let topics: Vec<_> = (0..40).map(|at| genesis(2, &format!("t{at}"), &access, at)).collect();
+    let mut node = Node::new(1);
+    node.up(1, 2);
+    for topic in &topics {
+        node.receive(1, Message::Topics(vec![topic.clone()]));
+        node.advance(1000);
+    }
+    node.advance(60_000);
+    for topic in &topics {
+        node.subscribe(&topic.id().to_string());
+    }
+    // Another subscription repeats the list while its answers are on the way.
+    node.advance(1000);
+    node.commit(Mutation::CreateTopic(genesis(1, "own", &Access::public(), 9)));
+    node.subscribe("own");
+    node.advance(1000);
+    let lists = node.take_sent(1).into_iter().filter(|message| {
+        let asks =
+            |list: &[Interest]| list.iter().filter(|one| one.missing).count() == topics.len();
+        matches!(message, Message::Interests { list, .. } if asks(list))
+    });
+    let lists = lists.count();
+    assert!(lists >= 2, "{lists}");
+    for topic in std::iter::repeat_n(&topics, lists).flatten() {
+        node.receive(1, Message::Topics(vec![topic.clone()]));
+    }
+    assert_eq!(node.count("offer_ignored"), 0);
+    assert_eq!(node.state.topics().count(), topics.len() + 1);
+    assert_eq!(node.closed, []);
+}
+
+#[test]
 fn a_search_asks_known_peers_and_keeps_few_candidates() {
     let mut node = Node::new(1);
     let members = Access::participants(vec![did(1), did(3)]);
