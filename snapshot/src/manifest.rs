@@ -39,6 +39,26 @@ pub(crate) struct ManifestEntry {
 }
 
 impl ManifestEntry {
+    /// A whole snapshot of 10 bytes after this LSN, taken at this running time.
+    #[cfg(test)]
+    pub(crate) fn taken(lsn: u64, ran_ms: u64) -> Self {
+        Self {
+            lsn,
+            generation: lsn,
+            timeline: 0,
+            bytes: 10,
+            created_ms: 0,
+            time_ms: 0,
+            integrity: Integrity::Whole,
+            origin: Origin::Taken,
+            pinned: false,
+            labels: Labels::default(),
+            restored_at: 0,
+            undoes: 0,
+            ran_ms,
+        }
+    }
+
     pub(crate) fn id(&self) -> SnapshotId {
         SnapshotId { lsn: self.lsn, generation: self.generation }
     }

@@ -166,7 +166,6 @@ fn counts(entry: &ManifestEntry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Labels;
 
     /// The reasons for a list of snapshots, oldest first.
     fn reasons(
@@ -175,21 +174,8 @@ mod tests {
     ) -> Vec<RetentionReason> {
         let mut manifest = Manifest::default();
         for (lsn, &(ran_ms, integrity, origin)) in (1..).zip(entries) {
-            manifest.insert(ManifestEntry {
-                lsn,
-                generation: lsn,
-                timeline: 0,
-                bytes: 10,
-                created_ms: 0,
-                time_ms: 0,
-                integrity,
-                origin,
-                pinned: false,
-                labels: Labels::default(),
-                restored_at: 0,
-                undoes: 0,
-                ran_ms,
-            });
+            let taken = ManifestEntry::taken(lsn, ran_ms);
+            manifest.insert(ManifestEntry { integrity, origin, ..taken });
         }
         plan(&manifest, retention, |_| 0).decisions.iter().map(|decision| decision.reason).collect()
     }

@@ -94,6 +94,16 @@ fn converse(one: &mut Node, other: &mut Node) -> usize {
     }
 }
 
+/// So many logs of one author, with an entry each.
+fn short_logs(count: u64) -> Vec<Log> {
+    let log = |epoch| {
+        let mut log = Log::new(3, topic(), epoch);
+        log.push("x");
+        log
+    };
+    (0..count).map(log).collect()
+}
+
 #[test]
 fn pruned_entries_of_several_logs_come_back_page_by_page_and_are_no_arrivals() {
     let logs: Vec<Log> = (0..7_u8)
@@ -344,13 +354,7 @@ fn a_refetch_ends_without_peers_room_or_topic_and_asks_others_when_a_link_ends()
 
 #[test]
 fn few_logs_are_asked_for_at_a_time_and_at_a_pace_the_peer_accepts() {
-    let logs: Vec<Log> = (0..150)
-        .map(|epoch| {
-            let mut log = Log::new(3, topic(), epoch);
-            log.push("x");
-            log
-        })
-        .collect();
+    let logs = short_logs(150);
     let (mut node, topic) = pruned(&logs.iter().collect::<Vec<_>>());
     node.up_with(1, 2, &topic);
     node.advance(10_000);
@@ -564,13 +568,7 @@ fn a_peer_on_a_slow_link_has_the_full_time_for_each_page() {
 
 #[test]
 fn a_log_waits_while_earlier_refetches_use_up_the_requests_of_a_link() {
-    let logs: Vec<Log> = (0..8)
-        .map(|epoch| {
-            let mut log = Log::new(3, topic(), epoch);
-            log.push("x");
-            log
-        })
-        .collect();
+    let logs = short_logs(8);
     let (mut node, topic) = pruned(&logs.iter().collect::<Vec<_>>());
     node.up_with(1, 2, &topic);
     let mut asked = VecDeque::new();

@@ -130,30 +130,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::integrity::Integrity;
-    use crate::labels::Labels;
-    use crate::origin::Origin;
 
     const DAY: Retention = Retention { keep: 2, window_ms: 24, window_bytes: u64::MAX };
 
     /// Snapshots of 10 bytes after each LSN, taken at these running times.
     fn entries(ran_ms: &[u64]) -> Vec<ManifestEntry> {
-        let entry = |(lsn, &ran_ms): (u64, &u64)| ManifestEntry {
-            lsn,
-            generation: lsn,
-            timeline: 0,
-            bytes: 10,
-            created_ms: 0,
-            time_ms: 0,
-            integrity: Integrity::Whole,
-            origin: Origin::Taken,
-            pinned: false,
-            labels: Labels::default(),
-            restored_at: 0,
-            undoes: 0,
-            ran_ms,
-        };
-        (1..).zip(ran_ms).map(entry).collect()
+        (1..).zip(ran_ms).map(|(lsn, ran_ms)| ManifestEntry::taken(lsn, *ran_ms)).collect()
     }
 
     /// The plan for a log with records of `record_bytes`.
