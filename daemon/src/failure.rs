@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use icn_gossip::Reject;
+use icn_gossip::{BoundedList, Reject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +113,10 @@ impl From<Reject> for Failure {
         };
         let failure = Self::new(code, sentence(&reject.to_string()));
         match reject {
-            Reject::Full { what } if what.contains("subscri") => {
+            Reject::Full { what: BoundedList::Pending | BoundedList::Subscribers } => {
                 failure.with_advice("End some: icnctl gossip unsubscribe TOPIC")
             }
-            Reject::Full { what } if what.contains("cursors") => {
+            Reject::Full { what: BoundedList::Cursors } => {
                 failure.with_advice("Delete some: icnctl gossip cursor delete TOPIC NAME")
             }
             _ => failure,

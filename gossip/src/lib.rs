@@ -44,7 +44,7 @@ pub use keypair::Keypair;
 pub use log::{Log, LogKey, Relation};
 pub use mutation::{DecodeError, Mutation, Provenance, RULES};
 pub use now::Now;
-pub use reject::Reject;
+pub use reject::{BoundedList, Reject};
 pub use state::{
     Counts, EXPORT_VERSION, ImportError, Loss, NodeId, Outcome, Peer, Room, SCHEMA, State, Stored,
     Subscription, Topic, UnsignedKey, Usage,

@@ -1,6 +1,35 @@
 //! Why a mutation is rejected: a text for people and a code for scripts.
 
+use std::fmt;
+
 use crate::topic::TopicId;
+
+/// A list of the state whose length is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundedList {
+    /// The retained entries of a topic.
+    Entries,
+    /// The author logs of a topic, or those of one author in it.
+    Logs,
+    /// The subscriptions of a topic.
+    Subscribers,
+    /// The subscriptions to topics that are not known yet.
+    Pending,
+    /// The cursors of the node.
+    Cursors,
+}
+
+impl fmt::Display for BoundedList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Entries => "the topic",
+            Self::Logs => "the topic's list of logs",
+            Self::Subscribers => "the topic's list of subscribers",
+            Self::Pending => "the list of pending subscriptions",
+            Self::Cursors => "the node's list of cursors",
+        })
+    }
+}
 
 /// Why a mutation was rejected. The state has not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +115,7 @@ pub enum Reject {
     #[error("{what} is full; remove some first")]
     Full {
         /// The list that is full.
-        what: &'static str,
+        what: BoundedList,
     },
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use icn_gossip::limits::{NODE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use icn_gossip::{
-    Access, AccessBytes, Entry, Genesis, Keypair, LogKey, Mutation, Outcome, Position, Reject,
-    State, TopicId, TopicSpec,
+    Access, AccessBytes, BoundedList, Entry, Genesis, Keypair, LogKey, Mutation, Outcome, Position,
+    Reject, State, TopicId, TopicSpec,
 };
 
 const NETWORK: [u8; 32] = [1; 32];
@@ -157,7 +157,7 @@ fn a_readmission_needs_a_free_arrival_and_room() {
     prune(&mut state, id, 1);
     append(&mut state, id, &[2]);
     let full = state.admit_readmission(&first[0]);
-    assert_eq!(full, Err(Reject::Full { what: "the topic" }));
+    assert_eq!(full, Err(Reject::Full { what: BoundedList::Entries }));
     prune(&mut state, id, 2);
     assert_eq!(state.admit_readmission(&second[0]), Ok(()));
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use icn_gossip::limits::{CURSORS_MAX, PENDING_MAX, SUBSCRIBERS_MAX};
 use icn_gossip::{
-    Access, AccessBytes, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey, Mutation, Outcome,
-    Position, Provenance, Reject, State, TopicId, TopicSpec,
+    Access, AccessBytes, BoundedList, ClockStamp, Entry, Genesis, KeyCard, Keypair, LogKey,
+    Mutation, Outcome, Position, Provenance, Reject, State, TopicId, TopicSpec,
 };
 use proptest::prelude::*;
 
@@ -148,7 +148,7 @@ fn pending_subscriptions_are_counted_by_their_texts_and_all_together() {
     for at in 0..PENDING_MAX {
         assert_eq!(subscribe(&mut state, format!("t{at}"), Provenance::Local), pending, "{at}");
     }
-    let full = Outcome::Rejected(Reject::Full { what: "the list of pending subscriptions" });
+    let full = Outcome::Rejected(Reject::Full { what: BoundedList::Pending });
     assert_eq!(subscribe(&mut state, "more".into(), Provenance::Local), full);
     // A topic that is known, and a peer, have room of their own.
     topic(&mut state, "coop:ledger", Access::public().encode());
@@ -162,7 +162,7 @@ fn pending_subscriptions_are_counted_by_their_texts_and_all_together() {
     for at in 0..SUBSCRIBERS_MAX {
         assert_eq!(subscribe(&mut state, "more".into(), peer(at)), pending, "{at}");
     }
-    let full = Outcome::Rejected(Reject::Full { what: "the topic's list of subscribers" });
+    let full = Outcome::Rejected(Reject::Full { what: BoundedList::Subscribers });
     assert_eq!(subscribe(&mut state, "more".into(), peer(SUBSCRIBERS_MAX)), full);
     assert_eq!(subscribe(&mut state, "other".into(), peer(SUBSCRIBERS_MAX)), pending);
     // The topic of that name inherits its subscribers, however they refer to it.

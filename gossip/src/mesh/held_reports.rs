@@ -27,7 +27,9 @@ impl HeldReports {
         self.0.insert(epoch, report);
         if self.0.len() > EPOCHS_MAX {
             let oldest = self.0.iter().min_by_key(|(_, report)| report.since_ms);
-            oldest.map(|(epoch, _)| *epoch).map(|epoch| self.0.remove(&epoch));
+            if let Some(epoch) = oldest.map(|(epoch, _)| *epoch) {
+                self.0.remove(&epoch);
+            }
         }
     }
 

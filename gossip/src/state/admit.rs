@@ -6,7 +6,7 @@ use crate::limits::{
     LOGS_PER_AUTHOR_MAX, LOGS_PER_TOPIC_MAX, NODE_BYTES_MAX, PAYLOAD_BYTES_MAX, SEQ_MAX,
 };
 use crate::log::{Log, LogKey, Relation};
-use crate::reject::Reject;
+use crate::reject::{BoundedList, Reject};
 
 impl State {
     /// Whether `entry` may follow a gap in its author log. Changes nothing; the signature is not checked.
@@ -92,7 +92,7 @@ impl State {
             let of_topic = self.heads(key.topic).take(LOGS_PER_TOPIC_MAX).count();
             let of_author = self.heads(key.topic).filter(|(other, _)| other.author == key.author);
             if of_topic >= LOGS_PER_TOPIC_MAX || of_author.count() >= LOGS_PER_AUTHOR_MAX {
-                return Err(Reject::Full { what: "the topic's list of logs" });
+                return Err(Reject::Full { what: BoundedList::Logs });
             }
         }
         Ok(())

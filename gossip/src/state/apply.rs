@@ -7,7 +7,7 @@ use crate::entry::Entry;
 use crate::limits::{PENDING_MAX, SUBSCRIBERS_MAX};
 use crate::log::{LogKey, Relation};
 use crate::mutation::{Mutation, Provenance};
-use crate::reject::Reject;
+use crate::reject::{BoundedList, Reject};
 use crate::topic::{Genesis, TopicId, name_is_valid};
 use crate::topic_ref::TopicRef;
 
@@ -175,7 +175,7 @@ impl State {
             |((_, whose), subscription)| local(*whose) == local(by) && subscription.topic == topic,
         );
         if alike.count() >= SUBSCRIBERS_MAX {
-            return Err(Reject::Full { what: "the topic's list of subscribers" });
+            return Err(Reject::Full { what: BoundedList::Subscribers });
         }
         // The length costs nothing, a count visits every subscription.
         if topic.is_some() || self.subscriptions.len() < PENDING_MAX {
@@ -185,7 +185,7 @@ impl State {
             local(*whose) == local(by) && subscription.topic.is_none()
         });
         if pending.count() >= PENDING_MAX {
-            return Err(Reject::Full { what: "the list of pending subscriptions" });
+            return Err(Reject::Full { what: BoundedList::Pending });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use imbl::OrdMap;
 
 use super::{Outcome, State};
 use crate::limits::CURSORS_MAX;
-use crate::reject::Reject;
+use crate::reject::{BoundedList, Reject};
 use crate::topic::{TopicId, name_is_valid};
 
 impl State {
@@ -39,7 +39,7 @@ impl State {
         match self.cursors.get(&key) {
             Some(stands) if *stands >= arrival => return Ok(Outcome::Duplicate),
             None if self.cursors.len() >= CURSORS_MAX => {
-                return Err(Reject::Full { what: "the node's list of cursors" });
+                return Err(Reject::Full { what: BoundedList::Cursors });
             }
             _ => {}
         }

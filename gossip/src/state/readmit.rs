@@ -7,7 +7,7 @@ use super::{Outcome, State, Stored};
 use crate::entry::Entry;
 use crate::limits::TOPIC_BYTES_MAX;
 use crate::log::LogKey;
-use crate::reject::Reject;
+use crate::reject::{BoundedList, Reject};
 
 impl State {
     /// The position before the retained entries of a log, and the hash of the entry that was accepted there.
@@ -36,7 +36,7 @@ impl State {
         let is_full = topic.entries >= u64::from(topic.genesis.spec.max_entries);
         if is_full || topic.bytes + bytes > TOPIC_BYTES_MAX {
             // It would be pruned again at once.
-            return Err(Reject::Full { what: "the topic" });
+            return Err(Reject::Full { what: BoundedList::Entries });
         }
         self.room().admits_again(topic, bytes).then_some(()).ok_or(Reject::NoRoom)
     }
