@@ -21,7 +21,7 @@ const FILE_NAME: &str = "icn.toml";
 /// The allowed range of `silence_seconds`.
 const SILENCE_SECONDS: RangeInclusive<u64> = 3..=600;
 
-pub(crate) const HOUR_MS: u64 = 60 * 60 * 1000;
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// The restore window takes at most one part in so many of its file system.
 const WINDOW_SHARE: u64 = 10;

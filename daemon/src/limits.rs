@@ -161,7 +161,7 @@ limits! {
         "Stop one of the peers, or have the new one reach another node.",
         ("daemon/tests/limits.rs", "peers_beyond_the_links_of_a_node_are_refused_and_health_warns");
     TARGETS: "Peers that a node dials", TARGETS_MAX, Count,
-        "Further ones are not dialled, and the log names them; they can dial this node.",
+        "Further ones are not dialled, and the log says how many; they can dial this node.",
         "check `limits` from 80 % of known addresses, the log for --peer", "icnctl peer remove DID",
         ("daemon/tests/limits.rs", "lists_that_peers_fill_warn_at_80_percent");
     STREAMS: "Consumers that follow topics at the same time", STREAMS_MAX, Count,

@@ -158,6 +158,8 @@ impl<D: Disk> Node<D> {
             mesh.epoch_begun();
         }
         mesh.set_closed(guard.closed().clone());
+        let newest = NewestSnapshot::new(policy.due.age_ms, &store.compactor().list(), now);
+        let lists = Lists::of(&store.state().0, now);
         Ok(Self {
             store,
             keypair,
@@ -167,11 +169,11 @@ impl<D: Disk> Node<D> {
             saves: 0,
             retry_ms: None,
             save_failure: None,
-            newest: NewestSnapshot::new(policy.due.age_ms, now),
+            newest,
             scrubbed: None,
             scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,
-            lists: Lists::default(),
+            lists,
             mesh,
             clock,
             machine: now,

@@ -48,7 +48,7 @@ struct Reported {
     check: Check,
     logged: Level,
     logged_subject: String,
-    logged_ms: u64,
+    logged_ms: Option<u64>,
 }
 
 impl Health {
@@ -82,22 +82,31 @@ impl Health {
     /// begins and when it ends.
     pub(crate) fn turned(&self, elapsed_ms: u64, checks: Vec<Check>) {
         self.turned_ms.store(elapsed_ms, Ordering::Release);
-        let mut reported = self.checks.lock();
-        for check in checks {
-            let Some(known) = reported.iter_mut().find(|known| known.check.name == check.name)
-            else {
-                let logged = Level::Ok;
-                let mut new =
-                    Reported { check, logged, logged_subject: String::new(), logged_ms: 0 };
-                new.log(elapsed_ms);
-                reported.push(new);
-                continue;
-            };
-            known.check = check;
-            if elapsed_ms >= known.logged_ms + LINE_PAUSE_MS {
-                known.log(elapsed_ms);
+        // Written without the lock: a log that nobody reads must not stop HTTP.
+        for line in self.due_lines(elapsed_ms, checks) {
+            match line.level {
+                Level::Ok => tracing::info!("Over: {line}"),
+                Level::Warn => tracing::warn!("{line}"),
+                Level::Fail => tracing::error!("{line}"),
             }
         }
+    }
+
+    /// Keeps the checks, and returns those of which the log has to say something.
+    fn due_lines(&self, elapsed_ms: u64, checks: Vec<Check>) -> Vec<Check> {
+        let mut reported = self.checks.lock();
+        let mut lines = Vec::new();
+        for check in checks {
+            let known = reported.iter().position(|known| known.check.name == check.name);
+            let at = known.unwrap_or_else(|| {
+                reported.push(Reported::new(check.clone()));
+                reported.len() - 1
+            });
+            let known = &mut reported[at];
+            known.check = check;
+            lines.extend(known.due_line(elapsed_ms));
+        }
+        lines
     }
 
     /// Whether the core hangs, so that a restart could help. A full disk, a long recovery and a lack of
@@ -128,23 +137,27 @@ impl Health {
 }
 
 impl Reported {
-    /// Writes a line if the level is not the one that the log says, or a warning is about something else.
-    fn log(&mut self, elapsed_ms: u64) {
+    fn new(check: Check) -> Self {
+        Self { check, logged: Level::Ok, logged_subject: String::new(), logged_ms: None }
+    }
+
+    /// The check, if its level is not the one that the log says, or it warns of something else.
+    fn due_line(&mut self, elapsed_ms: u64) -> Option<Check> {
         let Self { check, logged, logged_subject, logged_ms } = self;
+        let is_paused =
+            |pause_ms| logged_ms.is_some_and(|logged_ms| elapsed_ms < logged_ms + pause_ms);
         // The numbers of a warning change all the time.
-        let subject = check.text.replace(|c: char| c.is_ascii_digit(), "");
-        let is_other = check.level > Level::Ok
-            && subject != *logged_subject
-            && elapsed_ms >= *logged_ms + OTHER_PAUSE_MS;
-        if check.level == *logged && !is_other {
-            return;
+        let subject = || check.text.replace(|c: char| c.is_ascii_digit(), "");
+        let is_due = if check.level == *logged {
+            check.level > Level::Ok && !is_paused(OTHER_PAUSE_MS) && subject() != *logged_subject
+        } else {
+            !is_paused(LINE_PAUSE_MS)
+        };
+        if !is_due {
+            return None;
         }
-        match check.level {
-            Level::Ok => tracing::info!("Over: {check}"),
-            Level::Warn => tracing::warn!("{check}"),
-            Level::Fail => tracing::error!("{check}"),
-        }
-        (*logged, *logged_subject, *logged_ms) = (check.level, subject, elapsed_ms);
+        (*logged, *logged_subject, *logged_ms) = (check.level, subject(), Some(elapsed_ms));
+        Some(check.clone())
     }
 }
 
@@ -179,10 +192,10 @@ mod tests {
             );
             health.checks.lock()[0].logged_ms
         };
-        assert_eq!(turn(1000, "Cursors: 820 of 1024"), 1000);
+        assert_eq!(turn(1000, "Cursors: 820 of 1024"), Some(1000));
         let later = 1000 + OTHER_PAUSE_MS;
-        assert_eq!(turn(later, "Cursors: 830 of 1024"), 1000);
-        assert_eq!(turn(later, "Cursors: 830 of 1024; Links: 256 of 256"), later);
+        assert_eq!(turn(later, "Cursors: 830 of 1024"), Some(1000));
+        assert_eq!(turn(later, "Cursors: 830 of 1024; Links: 256 of 256"), Some(later));
     }
 
     #[test]

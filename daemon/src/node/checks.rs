@@ -4,11 +4,11 @@
 //! and the log.
 
 use icn_gossip::limits::{ENTRY_BYTES_MAX, INTERESTS_MAX, WANTS_MAX};
-use icn_gossip::{Now, State, Usage};
-use icn_snapshot::Integrity;
+use icn_gossip::{Counts, Now, State, Usage};
 use icn_wal::disk::Disk;
 
 use super::Node;
+use super::snapshots::NewestSnapshot;
 use crate::control::reply::check::{Check, Level};
 use crate::limits::{self, Limit};
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text, held_earlier};
@@ -37,7 +37,7 @@ const NAMED_TOPICS: usize = 3;
 const MEASURE_MS: u64 = 5000;
 
 /// How long the bounded lists are, as they were last measured.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lists {
     usage: Usage,
     /// Peers with a known address, which the node dials.
@@ -46,14 +46,17 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// Measures the lists if that is due.
-    pub(super) fn measure(&mut self, state: &State, machine: Now) {
-        if machine.elapsed_ms < self.due_ms {
-            return;
-        }
+    pub(super) fn of(state: &State, machine: Now) -> Self {
         let targets = state.peers().filter(|(_, peer)| peer.address.is_some()).count();
         let due_ms = machine.elapsed_ms + MEASURE_MS;
-        *self = Self { usage: state.usage(), targets, due_ms };
+        Self { usage: state.usage(), targets, due_ms }
+    }
+
+    /// Measures the lists again if that is due.
+    pub(super) fn measure(&mut self, state: &State, machine: Now) {
+        if machine.elapsed_ms >= self.due_ms {
+            *self = Self::of(state, machine);
+        }
     }
 }
 
@@ -63,15 +66,25 @@ fn warn(text: String) -> Outcome {
     Err((Level::Warn, text))
 }
 
+fn check_topics(sealed: usize) -> Outcome {
+    if sealed == 0 {
+        return Ok("every access rule is understood".into());
+    }
+    warn(format!(
+        "{sealed} sealed: their access rule is of a newer version. Update icnd, or see which: \
+         icnctl topic list"
+    ))
+}
+
 impl<D: Disk> Node<D> {
-    /// All checks, in the order of [`CHECKS`].
+    /// All checks, in the order of [`CHECKS`], of a node whose state has these counts.
     #[must_use]
-    pub fn checks(&self) -> Vec<Check> {
+    pub fn checks(&self, counts: &Counts) -> Vec<Check> {
         let outcomes: [Outcome; CHECKS.len()] = [
             self.check_log(),
             self.check_snapshot(),
             self.check_window(),
-            self.check_topics(),
+            check_topics(counts.sealed_topics),
             self.check_room(),
             self.check_waiting(),
             self.check_subscriptions(),
@@ -96,12 +109,11 @@ impl<D: Disk> Node<D> {
     }
 
     fn check_snapshot(&self) -> Outcome {
-        let kept = self.store.compactor().list();
-        let damaged = kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count();
+        let NewestSnapshot { every_ms, damaged, .. } = self.newest;
         let age_ms = self.newest.age_ms(self.machine.elapsed_ms);
         if let Some(why) = &self.save_failure {
             warn(format!("the last save failed, the log keeps every record: {why}"))
-        } else if self.store.changed() && age_ms > self.newest.every_ms.saturating_mul(3) {
+        } else if self.store.changed() && age_ms > every_ms.saturating_mul(3) {
             warn(format!(
                 "the newest snapshot is {} min old: icnctl snapshot create",
                 age_ms / 60_000
@@ -117,16 +129,6 @@ impl<D: Disk> Node<D> {
         match window_warning(&self.window()) {
             None => Ok("the restore window has room".into()),
             Some(warning) => warn(warning),
-        }
-    }
-
-    fn check_topics(&self) -> Outcome {
-        match self.state().counts().sealed_topics {
-            0 => Ok("every access rule is understood".into()),
-            sealed => warn(format!(
-                "{sealed} sealed: their access rule is of a newer version. Update icnd, or see which: \
-                 icnctl topic list"
-            )),
         }
     }
 

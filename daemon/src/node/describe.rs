@@ -1,5 +1,7 @@
 //! States, topics, entries and snapshots as replies describe them.
 
+use std::time::Duration;
+
 use data_encoding::{BASE64, HEXLOWER};
 use icn_gossip::{
     AccessSummary, Did, KeyCard, Policy, Provenance, State, Stored, Topic, TopicId, View,
@@ -7,7 +9,6 @@ use icn_gossip::{
 use icn_snapshot::{Decision, Integrity, Origin, RestoreWindow, Snapshot, digest};
 
 use super::machine::Machine;
-use crate::config::HOUR_MS;
 use crate::control::reply;
 use crate::control::reply::brief::{AccessBrief, TopicBrief};
 use crate::control::reply::entries::{Entry, Epoch, Payload};
@@ -184,7 +185,7 @@ pub(crate) fn window(window: &RestoreWindow) -> kept::Window {
         first: window.first,
         last: window.last,
         since: window.first_ms,
-        hours_wanted: window.wanted_ms / HOUR_MS,
+        hours_wanted: Duration::from_millis(window.wanted_ms).as_secs() / 3600,
         bytes: window.bytes,
         bytes_max: window.bytes_max,
         shortened: window.is_shortened,

@@ -177,7 +177,7 @@ impl<D: Disk> Node<D> {
                 passed_over: self.recovery.passed_over.len() as u64,
                 weaker: self.guard.findings().to_vec(),
             },
-            checks: self.checks(),
+            checks: self.checks(&counts),
             clock_doubt: self.clock.doubt(),
             held_back: self.held_back(),
             network: network.collect::<BTreeMap<_, _>>(),

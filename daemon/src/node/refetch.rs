@@ -1,6 +1,6 @@
 //! Bringing back what was pruned here and is retained elsewhere.
 
-use icn_gossip::mesh::{self, PauseReason, TooManyRefetches};
+use icn_gossip::mesh::{self, PauseReason, RefetchProgress, TooManyRefetches};
 use icn_gossip::{Entry, LogKey, Mutation, Now, Provenance, Reject};
 use icn_wal::disk::Disk;
 
@@ -36,7 +36,8 @@ impl<D: Disk> Node<D> {
         }
         let unknown = || Reject::UnknownTopic { name: topic.to_owned() };
         let topic = describe::brief(state, &id).ok_or_else(unknown)?;
-        let progress = self.mesh.refetch(&id).cloned().unwrap_or_default();
+        let none = RefetchProgress::default();
+        let progress = self.mesh.refetch(&id).unwrap_or(&none);
         let reply = TopicRefetch {
             topic,
             since: Some(progress.since_ms).filter(|since| *since > 0),

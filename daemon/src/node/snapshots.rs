@@ -24,21 +24,27 @@ pub(super) const SCRUB_MS: u64 = 60 * 60 * 1000;
 const RETRY_MS: u64 = 30_000;
 
 /// The newest whole snapshot, and since when it is the newest.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct NewestSnapshot {
     id: Option<SnapshotId>,
     /// The elapsed time of the machine when it was first seen.
     seen_ms: u64,
     /// After how many ms with changes a snapshot is due.
     pub(super) every_ms: u64,
+    /// How many of the kept snapshots are damaged.
+    pub(super) damaged: usize,
 }
 
 impl NewestSnapshot {
-    pub(super) fn new(every_ms: u64, machine: Now) -> Self {
-        Self { id: None, seen_ms: machine.elapsed_ms, every_ms }
+    /// The newest of those that a start has found.
+    pub(super) fn new(every_ms: u64, kept: &[Snapshot], machine: Now) -> Self {
+        let mut newest = Self { id: None, seen_ms: machine.elapsed_ms, every_ms, damaged: 0 };
+        newest.see(kept, machine);
+        newest
     }
 
     pub(super) fn see(&mut self, kept: &[Snapshot], machine: Now) {
+        self.damaged = kept.iter().filter(|kept| kept.integrity == Integrity::Damaged).count();
         let whole = kept.iter().rfind(|kept| kept.integrity == Integrity::Whole);
         let id = whole.map(|kept| kept.id);
         if self.id != id {

@@ -84,7 +84,8 @@ impl Services {
             }
         };
         // Health has its checks before the node is ready.
-        gauges.health.turned(clock::elapsed_ms(), node.checks());
+        let checks = node.checks(&node.state().counts());
+        gauges.health.turned(clock::elapsed_ms(), checks);
         let shell = Shell::start(node, gauges, Arc::new(transport.clone()), poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
         let (listener, mut signals) = runtime.block_on(async {

@@ -138,6 +138,6 @@ fn observe<D: Disk>(node: &Node<D>, now: Now, gauges: &Gauges) {
     let kept = node.store().compactor().list();
     gauges.meter.snapshots(&kept);
     gauges.meter.guard(node.guard().findings().len());
-    let checks = node.checks();
+    let checks = node.checks(&counts);
     gauges.health.turned(now.elapsed_ms, checks);
 }

@@ -79,23 +79,23 @@ impl Peers {
 
     /// Dials the configured targets and the last address of every known peer, from now on.
     pub(crate) fn seek(&self, configured: &[Target], state: &State) {
-        let not_dialled = |target: &Target| {
+        for target in configured {
+            if self.transport.dial(target.clone()) {
+                continue;
+            }
             if self.transport.targets().len() < TARGETS_MAX {
                 tracing::warn!("{target} is not dialled: it is this node");
             } else {
                 tracing::warn!("{target} is not dialled: a node dials at most {TARGETS_MAX} peers");
             }
-        };
-        for target in configured {
-            if !self.transport.dial(target.clone()) {
-                not_dialled(target);
-            }
         }
         let known = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
-        for (did, address) in known {
-            if !self.transport.learn(did, address) {
-                not_dialled(&Target::new(Some(did), address));
-            }
+        let left_out = known.filter(|(did, address)| !self.transport.learn(*did, *address)).count();
+        if left_out > 0 {
+            tracing::warn!(
+                "{left_out} known peers are not dialled: a node dials at most {TARGETS_MAX}. They can dial \
+                 this node. Remove some: icnctl peer remove DID"
+            );
         }
     }
 
