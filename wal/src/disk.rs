@@ -97,6 +97,10 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Writes all of `bytes` at `offset`. Volatile until [`sync`](DiskFile::sync).
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
+    /// Shortens the file to `len` bytes. After a power loss before the next [`sync`](DiskFile::sync) it may
+    /// have either length.
+    fn cut(&self, len: u64) -> io::Result<()>;
+
     /// Whether the file has only one name (hard link).
     fn has_single_link(&self) -> io::Result<bool>;
 

@@ -290,7 +290,7 @@ impl Disk for SimDisk {
             let bytes = files[file].live.len();
             // Every other file loses half for good, even if its name comes back after a power loss.
             if file % 2 == 1 {
-                files[file].cut(bytes / 2);
+                files[file].cut_durably(bytes / 2);
             }
             Ok(bytes as u64)
         })?;

@@ -38,6 +38,10 @@ impl<F: DiskFile> DiskFile for LossyReader<F> {
         self.0.write_at(offset, bytes)
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.0.cut(len)
+    }
+
     fn has_single_link(&self) -> io::Result<bool> {
         self.0.has_single_link()
     }
@@ -75,6 +79,10 @@ mod tests {
 
         fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
             unreachable!("a salvage writes nothing here")
+        }
+
+        fn cut(&self, _: u64) -> io::Result<()> {
+            unreachable!("a salvage cuts nothing")
         }
 
         fn has_single_link(&self) -> io::Result<bool> {

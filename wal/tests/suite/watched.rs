@@ -111,6 +111,11 @@ impl DiskFile for WatchedFile {
         self.file.write_at(offset, bytes)
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        (self.before)(Operation::Change);
+        self.file.cut(len)
+    }
+
     fn has_single_link(&self) -> io::Result<bool> {
         self.file.has_single_link()
     }

@@ -1,12 +1,15 @@
 //! One simulated file: the synced bytes, the page cache, and the pending writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::pages::Pages;
 
 pub(super) const SECTOR_BYTES: usize = 512;
+
+/// What a disk without power-safe overwrites may garble at once.
+pub(super) const BLOCK_BYTES: usize = 4096;
 
 pub(super) type Sector = [u8; SECTOR_BYTES];
 
@@ -16,6 +19,8 @@ pub(super) struct Content {
     pub(super) synced: Pages,
     /// Writes that are not synced, in order: offset and bytes.
     pub(super) pending: Vec<(usize, Arc<[u8]>)>,
+    /// The length to which the file was cut since the last sync.
+    pub(super) pending_cut: Option<usize>,
     /// After a failed sync or bit rot, the page cache shows what the disk does not hold.
     cache_diverged: bool,
 }
@@ -45,13 +50,35 @@ impl Content {
         for (offset, bytes) in std::mem::take(&mut self.pending) {
             self.synced.write(offset, &bytes);
         }
+        if let Some(len) = self.pending_cut.take() {
+            self.synced.cut(len);
+        }
     }
 
-    /// Truncates the file to `len` bytes, durably.
+    /// Truncates the file to `len` bytes, volatile until the next sync. What was written before is synced.
     pub(super) fn cut(&mut self, len: usize) {
         self.sync();
         self.live.cut(len);
-        self.synced.cut(len);
+        self.pending_cut = Some(len);
+    }
+
+    /// Truncates the file to `len` bytes, durably.
+    pub(super) fn cut_durably(&mut self, len: usize) {
+        self.cut(len);
+        self.sync();
+    }
+
+    /// Whether anything of it is not synced.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.pending.is_empty() || self.pending_cut.is_some()
+    }
+
+    /// The blocks that pending writes touch.
+    pub(super) fn touched_blocks(&self) -> BTreeSet<usize> {
+        let touched = self.pending.iter().filter(|(_, bytes)| !bytes.is_empty());
+        touched
+            .flat_map(|(at, bytes)| at / BLOCK_BYTES..(at + bytes.len()).div_ceil(BLOCK_BYTES))
+            .collect()
     }
 
     /// A sync that fails as on Linux: pages become clean, the disk never gets them.

@@ -23,6 +23,9 @@ pub struct Faults {
     /// The bytes by which files may still grow. The bytes of a removed or replaced file are added
     /// to it.
     pub room: Option<u64>,
+    /// Whether a power loss may garble the whole 4 KiB block that an unsynced write touches, synced bytes
+    /// included. Flash without a capacitor does it: SD cards, cheap drives.
+    pub garbles_blocks: bool,
     /// The growing operations, counted likewise, that find no space: creates, and writes past the
     /// end of a file, of which half is written.
     pub full: Range<u64>,

@@ -57,6 +57,16 @@ impl DiskFile for SimFile {
         dying
     }
 
+    fn cut(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.count_operation()?;
+        let file = &mut state.files[self.file];
+        let before = file.live.len() as u64;
+        file.cut(index(len));
+        state.free(before.saturating_sub(len));
+        Ok(())
+    }
+
     fn has_single_link(&self) -> io::Result<bool> {
         Ok(true)
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::content::{Content, SECTOR_BYTES, UnsyncedSector};
+use super::content::{BLOCK_BYTES, Content, SECTOR_BYTES, UnsyncedSector};
 use super::names::Names;
+use super::pages::Pages;
 use super::rng::Rng;
 use super::{DiskState, SimDisk};
 
@@ -12,7 +13,9 @@ use super::{DiskState, SimDisk};
 /// Each of these is decided independently:
 /// - for every sector with pending writes: the synced bytes, the state after any of the writes, or
 ///   zeros or garbage in the bytes being written;
-/// - for every file that grows: whether its new size is durable;
+/// - for every file that grows or was cut: whether its new size is durable;
+/// - on a disk that [garbles blocks](super::Faults::garbles_blocks), for every block with pending writes:
+///   whether it is left so, or becomes zeros or garbage;
 /// - for every change of a name: whether it is durable.
 pub struct Losses {
     state: DiskState,
@@ -44,11 +47,14 @@ impl Losses {
             outcomes.extend(names.pending.iter().map(|_| 2));
         }
         let mut files = Vec::new();
-        for (index, file) in state.files.iter().enumerate().filter(|(_, f)| !f.pending.is_empty()) {
+        for (index, file) in state.files.iter().enumerate().filter(|(_, f)| f.is_dirty()) {
             let unsynced = file.unsynced();
             // The last two outcomes are zeros and garbage.
             outcomes.extend(unsynced.iter().map(|sector| sector.versions.len() + 2));
             outcomes.push(2);
+            if state.faults.garbles_blocks {
+                outcomes.extend(file.touched_blocks().iter().map(|_| 3));
+            }
             files.push((index, unsynced));
         }
         Self { state, disk: disk.clone(), files, outcomes }
@@ -103,7 +109,12 @@ impl Losses {
         }
         image.files = self.state.files.iter().map(|f| Content::durable(f.synced.clone())).collect();
         for (index, unsynced) in &self.files {
-            image.files[*index] = choice.content(&self.state.files[*index], unsynced);
+            let file = &self.state.files[*index];
+            let mut bytes = choice.content(file, unsynced);
+            if self.state.faults.garbles_blocks {
+                choice.garble(file, &mut bytes);
+            }
+            image.files[*index] = Content::durable(bytes);
         }
         self.disk.with(image)
     }
@@ -128,7 +139,7 @@ impl Choice<'_> {
         survived
     }
 
-    fn content(&mut self, file: &Content, unsynced: &[UnsyncedSector]) -> Content {
+    fn content(&mut self, file: &Content, unsynced: &[UnsyncedSector]) -> Pages {
         let mut bytes = file.synced.clone();
         let end = file.pending_end();
         let (whole, torn) = match self {
@@ -167,14 +178,34 @@ impl Choice<'_> {
                 bytes.write(start, &sector[..length]);
             }
         }
-        let grown = match self {
+        let resized = match self {
             Choice::Prefix(_) => whole == file.pending.len(),
             _ => self.pick(2) == 1,
         };
-        if grown {
-            bytes.grow(end);
+        match file.pending_cut {
+            Some(len) if resized => bytes.cut(len),
+            None if resized => bytes.grow(end),
+            _ => {}
         }
-        Content::durable(bytes)
+        bytes
+    }
+
+    /// Decides about the blocks that pending writes touch as a whole.
+    fn garble(&mut self, file: &Content, bytes: &mut Pages) {
+        for block in file.touched_blocks() {
+            let outcome = match self {
+                Choice::Everything => 0,
+                _ => self.pick(3),
+            };
+            let start = block * BLOCK_BYTES;
+            let mut filling = vec![0; BLOCK_BYTES.min(bytes.len().saturating_sub(start))];
+            if outcome == 2 {
+                self.fill_garbage(block, &mut filling);
+            }
+            if outcome > 0 {
+                bytes.write(start, &filling);
+            }
+        }
     }
 
     fn fill_garbage(&mut self, index: usize, bytes: &mut [u8]) {
