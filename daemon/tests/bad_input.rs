@@ -60,7 +60,7 @@ fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     let mut bad = good.clone();
     // In the first frame. The frames after it were written once it was durable, and say so.
     // Damage to a frame of the last 20 ms before the kill would look like a torn tail.
-    bad[600] ^= 1;
+    bad[4096 + 88] ^= 1;
     fs::write(&path, &bad).expect("write");
     assert_refused(&house, 5, "ICN-E0201");
     let (code, told) = house.ask(&["wal", "verify"]);
@@ -69,7 +69,7 @@ fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     let error = &told["error"];
     assert_eq!(error["file"].as_str(), path.to_str());
     assert_eq!(&error["segment"], &json!(1));
-    assert_eq!(&error["offset"], &json!(512));
+    assert_eq!(&error["offset"], &json!(4096));
     assert_eq!(error["reason"], "DamagedBeforeDurableMark");
     assert!(error["advice"].as_str().expect("advice").contains("icnctl wal salvage"), "{told}");
     assert_eq!(fs::read(&path).expect("read"), bad);

@@ -4,7 +4,7 @@ use arbitrary::Arbitrary;
 use icn_wal::disk::SimDisk;
 
 use crate::layout::{
-    FRAME_HEADER_BYTES, Header, SEGMENT_HEADER_BYTES, headers, is_sound, seal, used,
+    FRAME_HEADER_BYTES, HEADER_BYTES, Header, headers, is_sound, seal, used,
 };
 use crate::log::segments;
 
@@ -139,7 +139,7 @@ fn apply(disk: &SimDisk, edit: Edit) -> Option<()> {
             let fields = [32, 40, 48, 56, 64, 72, 80, 104, 112];
             change(disk, &name, |bytes| {
                 let sound = is_sound(bytes);
-                let header = bytes.get_mut(..SEGMENT_HEADER_BYTES)?;
+                let header = bytes.get_mut(..HEADER_BYTES)?;
                 add(&mut header[fields[usize::from(field) % fields.len()]..][..8], by);
                 let crc = crc32fast::hash(&header[..508]);
                 sound.then(|| header[508..].copy_from_slice(&crc.to_le_bytes()))

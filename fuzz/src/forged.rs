@@ -2,7 +2,7 @@
 
 use icn_wal::disk::SimDisk;
 
-use crate::layout::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, seal};
+use crate::layout::{FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, frame_end, seal};
 use crate::log::segments;
 
 /// A frame of any content that replaces the first one of the newest segment.
@@ -43,7 +43,8 @@ impl Forged {
         segment[SEGMENT_HEADER_BYTES..].fill(0);
         segment[SEGMENT_HEADER_BYTES..end]
             .copy_from_slice(&[&self.header[..], &self.body].concat());
-        seal(&mut segment, SEGMENT_HEADER_BYTES, end.next_multiple_of(8));
+        let end = frame_end(SEGMENT_HEADER_BYTES, self.header[52], self.body.len());
+        seal(&mut segment, SEGMENT_HEADER_BYTES, end);
         disk.write_file(&self.name, &segment);
     }
 

@@ -3,7 +3,9 @@
 use crc32fast::Hasher;
 
 /// The offset of the first frame.
-pub const SEGMENT_HEADER_BYTES: usize = 512;
+pub const SEGMENT_HEADER_BYTES: usize = 4096;
+/// The bytes of a segment header, checksum included.
+pub const HEADER_BYTES: usize = 512;
 /// The offset of the body in a frame.
 pub const FRAME_HEADER_BYTES: usize = 64;
 
@@ -24,7 +26,7 @@ pub struct Header {
 
 /// True iff a segment's header has a valid checksum.
 pub fn is_sound(segment: &[u8]) -> bool {
-    let header = segment.first_chunk::<SEGMENT_HEADER_BYTES>();
+    let header = segment.first_chunk::<HEADER_BYTES>();
     header.is_some_and(|header| crc32fast::hash(&header[..508]).to_le_bytes() == header[508..])
 }
 
@@ -50,12 +52,18 @@ fn header(segment: &[u8], offset: usize) -> Option<Header> {
     }
     let body = u32::from_le_bytes(header[8..12].try_into().ok()?) as usize;
     let durable = u64::from_le_bytes(header[32..40].try_into().ok()?);
-    let end = offset + FRAME_HEADER_BYTES + body.next_multiple_of(8);
+    let end = frame_end(offset, header[52], body);
     let whole = segment
         .get(offset + FRAME_HEADER_BYTES..end)
         .is_some_and(|body| header[48..52] == crc(segment, offset, body));
     let possible = (1..=3).contains(&header[52]) && durable <= offset as u64;
     possible.then_some(Header { offset, end, durable, kind: header[52], whole })
+}
+
+/// The end of a frame of `kind` that begins at `offset`: one with records fills its last block.
+pub fn frame_end(offset: usize, kind: u8, body: usize) -> usize {
+    let alignment = if kind == 1 { 4096 } else { 8 };
+    (offset + FRAME_HEADER_BYTES + body).next_multiple_of(alignment)
 }
 
 /// Writes valid checksums into the frame from `offset` to `end`.

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use icn_wal::disk::SimDisk;
 use icn_wal::{Error, ReplayFrom, Wal};
 
-use crate::layout::{headers, is_sound, used};
+use crate::layout::{SEGMENT_HEADER_BYTES, headers, is_sound, used};
 
 /// How the last incarnation of a log ended.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Log {
             // Without a manifest a log is new, unless a segment has a frame.
             return segments.iter().all(|name| {
                 let bytes = disk.read_file(name).expect("a segment");
-                if is_sound(&bytes) { headers(&bytes).is_empty() } else { used(&bytes) <= 512 }
+                if is_sound(&bytes) { headers(&bytes).is_empty() } else { used(&bytes) <= SEGMENT_HEADER_BYTES }
             });
         }
         let newest = self.records.last().expect("records").segment;

@@ -11,7 +11,7 @@ import struct
 import sys
 import zlib
 
-HEADER = 512
+HEADER = 4096
 FRAME = struct.Struct("<4sIIIQQQQIB11s")
 DATA, NOTE, SEAL = 1, 2, 3
 
@@ -41,18 +41,16 @@ def header(raw, store, number):
         raise Corrupt("SegmentHeaderDamaged")
     if zlib.crc32(raw[:508]) != struct.unpack_from("<I", raw, 508)[0]:
         raise Corrupt("SegmentHeaderDamaged")
-    if struct.unpack_from("<I", raw, 8)[0] != 0:
-        raise SystemExit("newer format")
+    if struct.unpack_from("<I", raw, 8)[0] != 0 or struct.unpack_from("<I", raw, 124)[0] != 4096:
+        raise SystemExit("another format")
     if raw[16:32] != store:
         raise Corrupt("SegmentForeign")
     names = "number incarnation lsn frame previous previous_end previous_lsn".split()
     fields = dict(zip(names, struct.unpack_from("<7Q", raw, 32)))
     fields["salt"] = raw[88:104]
-    fields["time"], size = struct.unpack_from("<QQ", raw, 104)
+    fields["time"], fields["size"] = struct.unpack_from("<QQ", raw, 104)
     if fields["number"] != number:
         raise Corrupt("SegmentHeaderDamaged")
-    if size != len(raw):
-        raise Corrupt("SegmentResized")
     return fields
 
 
@@ -73,7 +71,8 @@ def frame(raw, at, salt, whole=True):
     fields["count"] = count
     if not whole:
         return fields, None, None
-    end = at + 64 + (length + 7) // 8 * 8
+    unit = 4096 if kind == DATA else 8
+    end = (at + 64 + length + unit - 1) // unit * unit
     if end > len(raw) or zlib.crc32(raw[at + 64 : end], seed) != body_crc:
         return None
     return fields, raw[at + 64 : at + 64 + length], end
@@ -154,6 +153,8 @@ def read(directory):
     for index, segment in enumerate(chain):
         raw, head = files[segment], headers[segment]
         after = headers[chain[index + 1]] if index + 1 < len(chain) else None
+        if not (after["previous_end"] if after else head["size"]) <= len(raw) <= head["size"]:
+            raise Corrupt("SegmentResized")
         if head["lsn"] < lsn or head["frame"] < number:
             raise Corrupt("OutOfSequence")
         lsn, number, time = head["lsn"], head["frame"], max(time, head["time"])

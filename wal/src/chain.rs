@@ -10,7 +10,7 @@ use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::reader::FrameReader;
-use crate::segment::{FORMAT, HeaderFault, SegmentHeader, StoreId, segment_name};
+use crate::segment::{FORMAT, HeaderFault, LogEnd, SegmentHeader, StoreId, segment_name};
 
 /// The segments from the oldest to the newest; each header names its predecessor.
 pub(crate) fn chain<D: Disk>(
@@ -51,14 +51,7 @@ pub(crate) fn read_header<D: Disk>(
         Ok(header) if header.store != *store && !planted("foreign-segment-accepted") => {
             Err(damage(disk, number, 0, Reason::SegmentForeign))
         }
-        Ok(header) if header.number == number => {
-            if !planted("size-of-a-segment-ignored")
-                && header.bytes != file.size().on("read", || disk.describe(&name))?
-            {
-                return Err(damage(disk, number, header.bytes, Reason::SegmentResized));
-            }
-            Ok(Some(header))
-        }
+        Ok(header) if header.number == number => Ok(Some(header)),
         Ok(_) | Err(HeaderFault::Damaged) => {
             Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged))
         }
@@ -66,6 +59,21 @@ pub(crate) fn read_header<D: Disk>(
             Err(Error::Format { file: disk.describe(&name), format, known: FORMAT })
         }
     }
+}
+
+/// Checks the size of a segment. `successor` is where the next one says that this one ends: from then on
+/// unused bytes may be cut off.
+pub(crate) fn check_size<D: Disk>(
+    disk: &D,
+    header: &SegmentHeader,
+    size: u64,
+    successor: Option<LogEnd>,
+) -> Result<(), Error> {
+    let least = successor.map_or(header.bytes, |link| link.end);
+    if (least..=header.bytes).contains(&size) || planted("size-of-a-segment-ignored") {
+        return Ok(());
+    }
+    Err(damage(disk, header.number, size.min(header.bytes), Reason::SegmentResized))
 }
 
 /// Whether a segment that should be empty holds a frame anywhere or, under a damaged header, any

@@ -42,7 +42,7 @@ pub enum Error {
     },
 
     /// A file in a format this build does not know. Nothing was changed on disk.
-    #[error("{file} has format {format}; this build reads format {known}")]
+    #[error("{file} has format {format}{}; this build reads format {known}", other_build(*format, *known))]
     Format {
         /// The file.
         file: String,
@@ -133,6 +133,11 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// What distinguishes the formats of two builds whose format is not frozen.
+fn other_build(format: u32, known: u32) -> &'static str {
+    if format == known { " of another build" } else { "" }
 }
 
 fn is_no_space(error: &io::Error) -> bool {

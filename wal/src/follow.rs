@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use crate::chain::{chain, damage, read_header};
+use crate::chain::{chain, check_size, damage, read_header};
 use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
@@ -12,7 +12,7 @@ use crate::limits::SEGMENT_HEADER_BYTES;
 use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::reader::FrameReader;
-use crate::recover::{Record, ReplayFrom, is_missing};
+use crate::recover::{Record, ReplayFrom, is_outdated};
 use crate::segment::{SegmentHeader, segment_name, segment_number};
 
 /// Reads a log as it grows, without its lock, through rotations, drops and restarts of its writer.
@@ -86,7 +86,7 @@ impl<D: Disk> Follower<D> {
             _ => false,
         };
         let now = Manifest::read(&self.disk)?;
-        Ok(now != Some(*before) && (is_missing(error) || now.as_ref().is_some_and(dropped)))
+        Ok(now != Some(*before) && (is_outdated(error) || now.as_ref().is_some_and(dropped)))
     }
 
     fn advance(&mut self, manifest: &Manifest, visit: Visit<'_>) -> Result<(), Error> {
@@ -97,7 +97,7 @@ impl<D: Disk> Follower<D> {
         let chain = if current == manifest.newest { Vec::new() } else { self.chain(manifest)? };
         for next in chain.iter().filter(|header| header.number > current) {
             self.finish_segment(next, manifest.oldest, visit)?;
-            self.enter_segment(next)?;
+            self.enter_segment(next, manifest.newest)?;
         }
         self.visit_newest(visit)
     }
@@ -119,7 +119,7 @@ impl<D: Disk> Follower<D> {
     }
 
     /// Moves to the first frame of a segment.
-    fn enter_segment(&mut self, header: &SegmentHeader) -> Result<(), Error> {
+    fn enter_segment(&mut self, header: &SegmentHeader, newest: u64) -> Result<(), Error> {
         let known = self.position.as_ref().map_or(0, |here| here.next_lsn - 1).max(self.after);
         let anywhere = self.position.is_none() && self.from == ReplayFrom::Oldest;
         if header.previous.lsn > known && !anywhere {
@@ -129,6 +129,9 @@ impl<D: Disk> Follower<D> {
         let describe = || self.disk.describe(&name);
         let file = self.disk.open(&name).on("open", describe)?;
         let size = file.size().on("read", describe)?;
+        if header.number == newest {
+            check_size(&self.disk, header, size, None)?;
+        }
         self.position = Some(Position {
             header: *header,
             reader: FrameReader::new(file, describe(), header.salt, size),
@@ -174,7 +177,7 @@ impl<D: Disk> Follower<D> {
         here.reader.rewind(here.seen);
         let lost = loop {
             if let Ok((header, _)) = here.reader.next_frame()? {
-                here.seen += header.frame_bytes() as u64;
+                here.seen = header.end;
                 here.proven = here.proven.max(header.durable);
                 continue;
             }
@@ -221,7 +224,7 @@ impl<D: Disk> Follower<D> {
             let next_lsn = visit_frame(&header, records, place, &mut self.after, visit)?;
             here.next_lsn = next_lsn.ok_or_else(|| wrong(Reason::RecordsMalformed))?;
             here.next_frame = header.number + 1;
-            here.visited += header.frame_bytes() as u64;
+            here.visited = header.end;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@
 //!     52     1 kind          1 DATA, 2 NOTE, 3 SEAL
 //!     53    11 zeros
 //!     64     n body          records, each: bytes (u32), bytes
-//!              zeros to a multiple of 8
+//!              zeros: after records to a multiple of 4096 of the segment, else to one of 8
 //! ```
 //!
 //! A frame at `offset` of a segment is valid **iff** all of these hold:
@@ -22,6 +22,10 @@
 //! - magic, header CRC and body CRC match;
 //! - the reserved bytes are zero;
 //! - the lengths are within the limits and the file.
+//!
+//! So a frame after records begins on a fresh block, and no write touches a block that holds a durable
+//! record: a disk may garble the whole block that an unsynced write touches. What proves records durable
+//! is in another block too. A note holds nothing to lose, so the next frame shares its block.
 //!
 //! The length is read only after the header CRC has matched. Both CRCs are seeded with the
 //! segment's random salt and the frame's offset. So a frame of another segment, of an
@@ -31,13 +35,13 @@
 use crc32fast::Hasher;
 
 use crate::limits::{
-    FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX, RECORD_BYTES_MAX,
+    BLOCK_BYTES, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_RECORDS_MAX, RECORD_BYTES_MAX,
     RECORD_HEADER_BYTES,
 };
 use crate::plant::planted;
 
 const MAGIC: [u8; 4] = *b"ICNf";
-const ALIGNMENT: usize = 8;
+const ALIGNMENT: u64 = 8;
 
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub(crate) struct FrameHeader {
     pub(crate) number: u64,
     pub(crate) durable: u64,
     pub(crate) time_ms: u64,
+    /// The offset where the frame ends, padding included.
+    pub(crate) end: u64,
     body_crc: u32,
 }
 
@@ -117,6 +123,7 @@ impl FrameHeader {
             number: u64_at(header, 24),
             durable: u64_at(header, 32),
             time_ms: u64_at(header, 40),
+            end: frame_end(offset, kind, u32_at(header, 8) as usize),
             body_crc: u32_at(header, 48),
         };
         let fits = decoded.body_bytes as usize <= FRAME_BODY_BYTES_MAX
@@ -126,11 +133,6 @@ impl FrameHeader {
         if fits { Ok(decoded) } else { Err(FrameFault::Header) }
     }
 
-    /// The bytes of the whole frame, header and padding included.
-    pub(crate) fn frame_bytes(&self) -> usize {
-        FRAME_HEADER_BYTES + padded(self.body_bytes as usize)
-    }
-
     /// Checks the body in `frame`, which starts with this header.
     pub(crate) fn check_body<'a>(
         &self,
@@ -138,7 +140,8 @@ impl FrameHeader {
         salt: &Salt,
         offset: u64,
     ) -> Result<Records<'a>, FrameFault> {
-        let body = frame.get(FRAME_HEADER_BYTES..self.frame_bytes()).ok_or(FrameFault::Short)?;
+        let bytes = usize::try_from(self.end - offset).unwrap_or(usize::MAX);
+        let body = frame.get(FRAME_HEADER_BYTES..bytes).ok_or(FrameFault::Short)?;
         if seeded(salt, offset, body) != self.body_crc && !planted("body-checksum-skipped") {
             return Err(FrameFault::Body);
         }
@@ -184,16 +187,11 @@ impl FrameBuffer {
         self.bytes.len() - FRAME_HEADER_BYTES
     }
 
-    /// The bytes of the finished frame.
-    pub(crate) fn frame_bytes(&self) -> usize {
-        FRAME_HEADER_BYTES + padded(self.body_bytes())
-    }
-
     /// Completes the frame for its offset in a segment and returns its bytes.
     pub(crate) fn finish(&mut self, place: &FrameContext<'_>, kind: FrameKind) -> &[u8] {
         let body_bytes = u32::try_from(self.body_bytes()).unwrap_or(u32::MAX);
-        let end = self.frame_bytes();
-        self.bytes.resize(end, 0);
+        let end = frame_end(place.offset, kind, self.body_bytes());
+        self.bytes.resize(usize::try_from(end - place.offset).unwrap_or(usize::MAX), 0);
         let body_crc = seeded(place.salt, place.offset, &self.bytes[FRAME_HEADER_BYTES..]);
         let header = &mut self.bytes[..FRAME_HEADER_BYTES];
         header[0..4].copy_from_slice(&MAGIC);
@@ -254,8 +252,14 @@ impl<'a> Records<'a> {
     }
 }
 
-pub(crate) fn padded(bytes: usize) -> usize {
-    bytes.next_multiple_of(ALIGNMENT)
+/// Where a frame that starts at `offset` ends.
+pub(crate) fn frame_end(offset: u64, kind: FrameKind, body_bytes: usize) -> u64 {
+    let end = offset.saturating_add((FRAME_HEADER_BYTES + body_bytes) as u64);
+    let alignment = match kind {
+        FrameKind::Data => BLOCK_BYTES,
+        FrameKind::Note | FrameKind::Seal => ALIGNMENT,
+    };
+    end.checked_next_multiple_of(alignment).unwrap_or(u64::MAX)
 }
 
 fn seeded(salt: &Salt, offset: u64, bytes: &[u8]) -> u32 {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! directory   MANIFEST · <number>.wal … · *.tmp (prepared files)              one owner, by flock
-//! segment     header (one sector: store, number, end of its predecessor, salt) | frame | frame | …
-//! frame       one group commit: header with a CRC of its own | records | padding to 8
+//! segment     header (one block: store, number, end of its predecessor, salt) | frame | frame | …
+//! frame       one group commit: header with a CRC of its own | records | padding to the end of the block
 //! record      bytes (u32) | bytes
 //! ```
 //!
@@ -74,12 +74,13 @@
 //! # What is assumed of the disk
 //!
 //! - A sync that returns without error has made everything written before it durable.
-//! - Bytes that are not being written do not change, not even in a sector of which other bytes are
-//!   (SQLite calls that a powersafe overwrite).
+//! - Blocks of 4 KiB of which no byte is being written do not change. A block that is being written may be
+//!   garbled as a whole by a power loss: no durable record is ever in one.
 //! - A file name that was synced stays.
 //!
 //! Checksums detect damage of any other kind, with one exception. Damage to what was written within
 //! the last 20 ms before a crash looks like a torn tail, because no later frame proves it durable.
+//! [`Recovery::end_proven`] reports whether that can be the case.
 //!
 //! # What it is not
 //!
@@ -111,6 +112,7 @@ mod recover;
 pub mod salvage;
 mod segment;
 pub mod segment_info;
+mod slack;
 mod spare;
 mod spare_manifest;
 mod stats;

@@ -13,6 +13,10 @@ pub const APPEND_BYTES_MAX: usize = 4 << 20;
 /// The most that may be written and not yet synced: 4 MiB. It bounds what a torn tail can be.
 pub const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
 
+/// The bytes that a disk may garble when the power goes while it writes some of them: 4 KiB, the block of
+/// file systems and the page of flash. No write touches a block that holds a durable record.
+pub const BLOCK_BYTES: u64 = 4096;
+
 /// The size of a store's first segment: 1 MiB. Each next one doubles.
 pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
 
@@ -30,7 +34,8 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 4;
 pub(crate) const FRAME_HEADER_BYTES: usize = 64;
 /// One sector, so that a segment header is never torn.
 pub(crate) const SECTOR_BYTES: usize = 512;
-pub(crate) const SEGMENT_HEADER_BYTES: u64 = SECTOR_BYTES as u64;
+/// A block of its own: the first frame is written when the header is durable.
+pub(crate) const SEGMENT_HEADER_BYTES: u64 = BLOCK_BYTES;
 
 /// The largest body that a frame header may announce. An append that would overfill the gathering
 /// group waits for it, so no frame comes near this.
@@ -41,6 +46,9 @@ const _: () = assert!(GROUP_BYTES_MAX <= APPEND_BYTES_MAX);
 const _: () = assert!(APPEND_BYTES_MAX / RECORD_HEADER_BYTES <= FRAME_RECORDS_MAX as usize);
 const _: () = assert!(APPEND_BYTES_MAX as u64 <= UNSYNCED_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_MAX);
-const _: () =
-    assert!(FRAME_BODY_BYTES_MAX as u64 + FRAME_HEADER_BYTES as u64 + 1024 <= SEGMENT_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(SECTOR_BYTES as u64 <= SEGMENT_HEADER_BYTES);
+const _: () = assert!(
+    FRAME_BODY_BYTES_MAX as u64 + FRAME_HEADER_BYTES as u64 + 4 * BLOCK_BYTES <= SEGMENT_BYTES_MAX
+);
 const _: () = assert!(FRAME_BODY_BYTES_MAX < u32::MAX as usize);

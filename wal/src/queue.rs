@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use crate::disk::DiskFile;
 use crate::error::Error;
-use crate::frame::{FrameBuffer, padded};
+use crate::frame::{FrameBuffer, FrameKind, frame_end};
 use crate::group::Group;
 use crate::limits::{FRAME_HEADER_BYTES, RETRY_MS, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use crate::plant::planted;
@@ -34,8 +34,8 @@ pub(crate) struct Queue<F> {
     pub(crate) in_flight: InFlight,
     /// Recovery has found an end that no frame proves durable.
     pub(crate) unproven: bool,
-    /// Bytes of the active segment that are left after everything queued so far.
-    free_bytes: u64,
+    /// Where everything queued so far ends in the active segment.
+    end: u64,
     segment_bytes: u64,
     /// The next segment.
     pub(crate) spare: Option<Spare<F>>,
@@ -84,7 +84,7 @@ impl<F: DiskFile> Queue<F> {
             busy: false,
             in_flight: InFlight::default(),
             unproven,
-            free_bytes: 0,
+            end: 0,
             segment_bytes: 0,
             spare: None,
             shortage: None,
@@ -111,14 +111,14 @@ impl<F: DiskFile> Queue<F> {
     /// Whether a frame with the pending records and `bytes` more fits into a segment.
     pub(crate) fn admits(&self, bytes: usize) -> bool {
         let spare = self.spare.as_ref().map_or(0, Spare::bytes);
-        let needed = self.needed(bytes);
-        needed <= self.free_bytes || needed <= spare.saturating_sub(SEGMENT_HEADER_BYTES)
+        self.needed(self.end, bytes) <= self.segment_bytes
+            || self.needed(SEGMENT_HEADER_BYTES, bytes) <= spare
     }
 
     /// Whether the pending records fit only into the spare, which must not be replaced until they
     /// are written.
     pub(crate) fn pending_needs_spare(&self) -> bool {
-        !self.pending.is_empty() && self.needed(0) > self.free_bytes
+        !self.pending.is_empty() && self.needed(self.end, 0) > self.segment_bytes
     }
 
     /// Whether an append was refused for lack of space and no segment was prepared since.
@@ -141,19 +141,20 @@ impl<F: DiskFile> Queue<F> {
 
     /// Whether a note fits in addition to the seal of a stop. A note may `begin` a segment.
     pub(crate) fn admits_note(&self, begin: bool) -> bool {
-        self.free_bytes >= 2 * SEAL_BYTES || begin && self.spare.is_some()
+        self.end + 2 * SEAL_BYTES <= self.segment_bytes || begin && self.spare.is_some()
     }
 
     /// Reserves the bytes of a frame. Returns the spare that the frame begins if it does not fit
     /// into the active segment.
-    pub(crate) fn reserve(&mut self, frame: u64) -> Option<Spare<F>> {
-        if frame <= self.free_bytes {
-            self.free_bytes -= frame;
+    pub(crate) fn reserve(&mut self, kind: FrameKind, body_bytes: usize) -> Option<Spare<F>> {
+        let end = frame_end(self.end, kind, body_bytes);
+        if end <= self.segment_bytes {
+            self.end = end;
             return None;
         }
         let spare = self.spare.take();
         self.segment_bytes = spare.as_ref().map_or(0, Spare::bytes);
-        self.free_bytes = self.segment_bytes.saturating_sub(SEGMENT_HEADER_BYTES + frame);
+        self.end = frame_end(SEGMENT_HEADER_BYTES, kind, body_bytes);
         spare
     }
 
@@ -161,7 +162,8 @@ impl<F: DiskFile> Queue<F> {
     /// more, and an append that was refused for lack of space; the best doubles up to `most`.
     pub(crate) fn next_segment_bytes(&self, bytes: usize, most: u64) -> (u64, u64) {
         let refused = self.shortage.filter(|shortage| shortage.refused_ms.is_some());
-        let least = (SEGMENT_HEADER_BYTES + self.needed(bytes))
+        let least = self
+            .needed(SEGMENT_HEADER_BYTES, bytes)
             .next_multiple_of(SEGMENT_BYTES_MIN)
             .max(refused.map_or(0, |refused| refused.segment_bytes));
         match self.shortage {
@@ -170,8 +172,8 @@ impl<F: DiskFile> Queue<F> {
         }
     }
 
-    /// The bytes a segment must have free for the pending records, `bytes` more and the seal.
-    fn needed(&self, bytes: usize) -> u64 {
-        (FRAME_HEADER_BYTES + padded(self.pending.body_bytes() + bytes)) as u64 + SEAL_BYTES
+    /// The bytes a segment must have for the pending records at `offset`, `bytes` more and the seal.
+    fn needed(&self, offset: u64, bytes: usize) -> u64 {
+        frame_end(offset, FrameKind::Data, self.pending.body_bytes() + bytes) + SEAL_BYTES
     }
 }

@@ -44,13 +44,14 @@ impl<F: DiskFile> FrameReader<F> {
             Err(fault) => return Ok(Err(fault)),
         };
         // Only a length under a valid header checksum may cause a read.
-        self.fill(header.frame_bytes(), CHUNK_BYTES)?;
-        if self.buffered().len() < header.frame_bytes() {
+        let bytes = position(header.end, offset);
+        self.fill(bytes, CHUNK_BYTES)?;
+        if self.buffered().len() < bytes {
             return Ok(Err(FrameFault::Short));
         }
-        self.offset += header.frame_bytes() as u64;
+        self.offset = header.end;
         let start = position(offset, self.base);
-        let frame = &self.buffer[start..start + header.frame_bytes()];
+        let frame = &self.buffer[start..start + bytes];
         Ok(header.check_body(frame, &self.salt, offset).map(|records| (header, records)))
     }
 
@@ -73,7 +74,7 @@ impl<F: DiskFile> FrameReader<F> {
                 return Ok(mark);
             };
             mark = header.durable;
-            self.offset += header.frame_bytes() as u64;
+            self.offset = header.end;
         }
     }
 
@@ -93,8 +94,7 @@ impl<F: DiskFile> FrameReader<F> {
             if let Ok(header) = FrameHeader::decode(ahead, &self.salt, here)
                 && header.number >= number
             {
-                let end = here.saturating_add(header.frame_bytes() as u64).min(self.end);
-                tail.framed = tail.framed.max(end - offset);
+                tail.framed = tail.framed.max(header.end.min(self.end) - offset);
                 tail.durable = tail.durable.max(header.durable);
                 let next = header.first_lsn.saturating_add(u64::from(header.records));
                 tail.next_lsn = tail.next_lsn.max(next);
@@ -179,6 +179,13 @@ pub(crate) struct Tail {
     pub(crate) durable: u64,
     /// The first LSN that no frame here uses.
     pub(crate) next_lsn: u64,
+}
+
+impl Tail {
+    /// How far a torn tail reaches. In a reused segment, bytes without a valid header are old ones.
+    pub(crate) fn torn_bytes(&self, reused: bool) -> u64 {
+        if reused { self.framed } else { self.bytes }
+    }
 }
 
 /// The number of leading zeros. Zeros are by far the common case: segments are prepared with them.

@@ -18,6 +18,7 @@ use crate::lsn::Lsn;
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::segment::{LogEnd, segment_name, segment_number};
+use crate::slack::Slack;
 use crate::spare::is_spare_name;
 
 use replay::Replay;
@@ -52,11 +53,15 @@ pub struct Recovery {
     pub segments: u64,
     /// Size of these segments, unused bytes included.
     pub bytes: u64,
-    /// Bytes of a torn tail: written, never acknowledged, not replayed and kept where they are. For
-    /// a reader without the lock, also bytes that the writer is just writing.
+    /// Bytes of a torn tail: written, not replayed and kept where they are. Nothing shows that they were
+    /// durable. For a reader without the lock, also bytes that the writer is just writing.
     pub torn_bytes: u64,
     /// Whether the log ends with the seal of an orderly stop.
     pub clean: bool,
+    /// Whether a frame in another block, or an orderly stop, proves the last record: then the damage of one
+    /// block cannot have taken a durable record off the end unnoticed. Otherwise the last group may be
+    /// missing, and whether it was acknowledged cannot be known.
+    pub end_proven: bool,
     /// How many opens have written to this log. [`Wal::open`](crate::Wal::open) counts itself as
     /// one that will.
     pub incarnation: u64,
@@ -117,6 +122,8 @@ pub(crate) struct Scan {
     pub(crate) time_ms: u64,
     /// Whether the log ends with a torn tail, or with records that no frame proves durable.
     pub(crate) unproven: bool,
+    /// Unused ends of segments, for an open with the lock.
+    pub(crate) slack: Vec<Slack>,
     /// Files that hold no record and that no segment needs.
     pub(crate) stale: Vec<String>,
 }
@@ -190,18 +197,23 @@ fn changed_by_writer(
         Ok(_) | Err(Error::Behind { .. }) => {
             before.is_some_and(|manifest| manifest.newest < oldest)
         }
-        Err(error) if is_missing(error) && before != now => true,
+        Err(error) if is_outdated(error) && before != now => true,
         Err(Error::Corrupt(Damage { segment, .. })) => *segment > 0 && *segment < oldest,
         Err(_) => false,
     }
 }
 
-/// Whether a file that should exist was not found.
-pub(crate) fn is_missing(error: &Error) -> bool {
+/// Whether the directory differs from the manifest that was read, as it does when a writer has begun or
+/// removed a segment since.
+pub(crate) fn is_outdated(error: &Error) -> bool {
     match error {
-        Error::Corrupt(Damage { reason, .. }) => {
-            matches!(reason, Reason::SegmentMissing | Reason::ManifestDamaged)
-        }
+        Error::Corrupt(Damage { reason, .. }) => matches!(
+            reason,
+            Reason::SegmentMissing
+                | Reason::ManifestDamaged
+                | Reason::SegmentNewerThanManifest
+                | Reason::SegmentResized
+        ),
         Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
         _ => false,
     }
@@ -242,7 +254,7 @@ fn attempt<D: Disk>(
         if let ReplayFrom::After(known) = from {
             return Err(Error::Behind { known, last: 0 });
         }
-        let recovery = Recovery { ignored, ..Recovery::default() };
+        let recovery = Recovery { ignored, end_proven: true, ..Recovery::default() };
         return Ok(Scan { recovery, next_lsn: 1, next_frame: 1, stale, ..Scan::default() });
     };
     // The next number follows from the manifest, not from the names: a stray file may have any name.
@@ -255,7 +267,7 @@ fn attempt<D: Disk>(
             stale.push(name);
         } else if number > manifest.newest {
             // The manifest names a segment before the segment gets a frame.
-            if access == Access::Exclusive && holds_frames(disk, number)? {
+            if holds_frames(disk, number)? {
                 return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
             }
             stale.push(name);
@@ -288,6 +300,7 @@ fn attempt<D: Disk>(
     };
     replay.scan.recovery.incarnation = manifest.incarnation;
     replay.scan.recovery.ignored = ignored;
+    replay.scan.recovery.end_proven = chain.is_empty();
     if let Some(oldest) = chain.first().map(|number| &headers[number]) {
         replay.scan.next_lsn = oldest.first_lsn;
         replay.scan.next_frame = oldest.first_frame;

@@ -15,20 +15,22 @@
 //!     80     8 previous LSN       the last one before this segment, 0 for none
 //!     88    16 salt               random, seeds every checksum of the frames here
 //!    104     8 time               ms since 1970, at least that of every frame before
-//!    112     8 bytes              of the whole file; it never grows or shrinks
+//!    112     8 bytes              of the whole file, as long as no segment follows
 //!    120     1 reused             1 if the file was a segment before: old bytes follow its frames
-//!    121   387 zeros
+//!    121     3 zeros
+//!    124     4 block bytes        4096: frames begin after the first block, and records never share one
+//!    128   380 zeros
 //!    508     4 CRC-32             of bytes 0..508
 //! ```
 //!
 //! The file is `<number, 20 digits>.wal`. It has its full length before it becomes a segment: a sync
 //! on the commit path never commits a change of file size. Frames overwrite zeros, or the frames of
-//! an earlier segment.
+//! an earlier segment. Once it has a successor, its unused end may be cut off.
 
 use crc32fast::hash;
 
 use crate::frame::{Salt, u32_at, u64_at};
-use crate::limits::SECTOR_BYTES;
+use crate::limits::{BLOCK_BYTES, SECTOR_BYTES};
 
 const MAGIC: [u8; 8] = *b"ICNWAL\0\0";
 
@@ -67,11 +69,14 @@ pub(crate) struct LogEnd {
 pub(crate) enum HeaderFault {
     /// The checksum or the magic is wrong.
     Damaged,
-    /// A valid header in a format this build does not know.
+    /// A valid header in a format this build does not know, or of another build of format 0.
     Format(u32),
 }
 
 const HEADER_BYTES: usize = SECTOR_BYTES;
+const BLOCK_FIELD: usize = 124;
+const BLOCK: u32 = 4096;
+const _: () = assert!(BLOCK as u64 == BLOCK_BYTES);
 
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -96,6 +101,7 @@ impl SegmentHeader {
         out[104..112].copy_from_slice(&self.time_ms.to_le_bytes());
         out[112..120].copy_from_slice(&self.bytes.to_le_bytes());
         out[120] = u8::from(self.reused);
+        out[BLOCK_FIELD..BLOCK_FIELD + 4].copy_from_slice(&BLOCK.to_le_bytes());
         let crc = hash(&out[..HEADER_BYTES - 4]);
         out[HEADER_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
         out
@@ -110,7 +116,7 @@ impl SegmentHeader {
             return Err(HeaderFault::Damaged);
         }
         let format = u32_at(bytes, 8);
-        if format != FORMAT {
+        if format != FORMAT || u32_at(bytes, BLOCK_FIELD) != BLOCK {
             return Err(HeaderFault::Format(format));
         }
         Ok(Self::decode_unchecked(bytes))

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
-use crate::frame::{FrameBuffer, FrameContext, FrameKind, Salt};
+use crate::frame::{FrameBuffer, FrameContext, FrameKind, Salt, frame_end};
 use crate::limits::{SEGMENT_HEADER_BYTES, UNSYNCED_BYTES_MAX};
 use crate::manifest::Manifest;
 use crate::plant::planted;
 use crate::recover::{KeptSegment, Scan};
 use crate::segment::{LogEnd, SegmentHeader, segment_name};
+use crate::slack::Slack;
 use crate::spare::{Spare, SpareSegment};
 use crate::spare_manifest::SpareManifest;
 use crate::stats::Counters;
@@ -50,6 +51,8 @@ pub(crate) struct Writer<D: Disk> {
     active: Option<Active<D::File>>,
     /// Where the log ended at the open.
     recovered_end: LogEnd,
+    /// To be cut off once this open has begun a segment.
+    slack: Vec<Slack>,
     kept: Arc<Mutex<KeptSegments>>,
     counters: Arc<Counters>,
     next_frame: u64,
@@ -77,6 +80,7 @@ impl<D: Disk> Writer<D> {
             disk,
             active: None,
             recovered_end: scan.end,
+            slack: scan.slack.clone(),
             kept,
             counters,
             next_frame: scan.next_frame,
@@ -96,14 +100,14 @@ impl<D: Disk> Writer<D> {
         if let Some(next) = next {
             durable_lsn = self.rotate(batch.first_lsn, next)?;
         }
-        let bytes = frame.frame_bytes() as u64;
         if !frame.is_empty() || batch.kind != FrameKind::Data {
-            let unsynced = self.active.as_ref().map_or(0, |active| active.offset - active.durable);
-            if unsynced + bytes > UNSYNCED_BYTES_MAX {
+            let end = |active: &Active<_>| frame_end(active.offset, batch.kind, frame.body_bytes());
+            let unsynced = self.active.as_ref().map_or(0, |active| end(active) - active.durable);
+            if unsynced > UNSYNCED_BYTES_MAX {
                 durable_lsn = self.sync()?;
             }
             self.time_ms = batch.time_ms;
-            let fitting = |active: &&mut Active<_>| bytes <= active.bytes - active.offset;
+            let fitting = |active: &&mut Active<_>| end(active) <= active.bytes;
             let Some(active) = self.active.as_mut().filter(fitting) else {
                 // Admission prevents this; a file that grew would be reported as damage.
                 let full = io::ErrorKind::FileTooLarge.into();
@@ -121,9 +125,11 @@ impl<D: Disk> Writer<D> {
                 },
                 time_ms: self.time_ms,
             };
+            let finished = frame.finish(&place, batch.kind);
+            let bytes = finished.len() as u64;
             active
                 .file
-                .write_at(place.offset, frame.finish(&place, batch.kind))
+                .write_at(place.offset, finished)
                 .on("write", || self.disk.describe(&segment_name(active.number)))?;
             self.next_frame += 1;
             active.offset += bytes;
@@ -193,6 +199,9 @@ impl<D: Disk> Writer<D> {
             }
         };
         self.active = Some(activate(&self.disk, spare, &header, &self.kept)?);
+        for slack in self.slack.drain(..) {
+            slack.cut(&self.disk, &self.kept);
+        }
         Ok(durable_lsn)
     }
 }

@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 
 use super::{Access, KeptSegment, Record, Scan, SegmentInfo, Visited};
-use crate::chain::damage;
+use crate::chain::{check_size, damage};
 use crate::damage::Reason;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameKind};
-use crate::limits::{SECTOR_BYTES, SEGMENT_HEADER_BYTES};
+use crate::limits::{BLOCK_BYTES, SECTOR_BYTES, SEGMENT_HEADER_BYTES};
 use crate::lsn::Lsn;
 use crate::plant::planted;
 use crate::reader::FrameReader;
 use crate::segment::{LogEnd, SegmentHeader, segment_name};
+use crate::slack::Slack;
 
 /// Reads the segments of the chain, one after the other.
 pub(super) struct Replay<'a, D> {
@@ -37,6 +38,7 @@ impl<D: Disk> Replay<'_, D> {
         let describe = || self.disk.describe(&name);
         let file = self.disk.open(&name).on("open", describe)?;
         let size = file.size().on("read", describe)?;
+        check_size(self.disk, header, size, successor)?;
         let continues = header.previous == self.scan.end
             && header.first_lsn >= self.scan.next_lsn.max(header.previous.lsn + 1)
             && header.first_frame >= self.scan.next_frame;
@@ -100,9 +102,12 @@ impl<D: Disk> Replay<'_, D> {
             self.judge_tail(header, stop, tail)?;
         }
         self.scan.recovery.clean = progress.info.sealed;
+        self.add_slack(header, stop, size, successor.is_some())?;
         self.scan.unproven = successor.is_none()
             && !planted("end-left-unproven")
             && (progress.records_end > progress.durable || self.scan.recovery.torn_bytes > 0);
+        // A segment gets its name for its first frame, so one without frames may have lost it.
+        self.scan.recovery.end_proven = progress.frames > 0 && !self.scan.unproven;
         self.scan.recovery.bytes += size;
         // In a reused segment, old frames cannot be told from a torn first one, so it is kept. A new
         // segment without a frame is not: the next segment continues the one before it.
@@ -121,6 +126,33 @@ impl<D: Disk> Replay<'_, D> {
             torn_bytes: self.scan.recovery.torn_bytes,
             ..progress.info
         });
+        Ok(())
+    }
+
+    /// Finds what may be cut off the segment, whose frames end at `stop`. A torn tail stays.
+    fn add_slack(
+        &mut self,
+        header: &SegmentHeader,
+        stop: u64,
+        size: u64,
+        has_successor: bool,
+    ) -> Result<(), Error> {
+        let number = header.number;
+        if self.access != Access::Exclusive || size <= stop.next_multiple_of(BLOCK_BYTES) {
+            return Ok(());
+        }
+        let torn = if has_successor {
+            let name = segment_name(number);
+            let file = self.disk.open(&name).on("open", || self.disk.describe(&name))?;
+            let mut reader = FrameReader::new(file, self.disk.describe(&name), header.salt, size);
+            reader.inspect_tail(stop, self.scan.next_frame)?.torn_bytes(header.reused)
+        } else {
+            self.scan.recovery.torn_bytes
+        };
+        let keep = (stop + torn).next_multiple_of(BLOCK_BYTES);
+        if keep < size {
+            self.scan.slack.push(Slack { number, keep });
+        }
         Ok(())
     }
 

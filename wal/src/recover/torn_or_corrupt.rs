@@ -29,7 +29,7 @@ impl<D: Disk> Replay<'_, D> {
         if tail.durable > stop {
             return Err(damage(self.disk, number, stop, Reason::DamagedBeforeDurableMark));
         }
-        self.scan.recovery.torn_bytes = if header.reused { tail.framed } else { tail.bytes };
+        self.scan.recovery.torn_bytes = tail.torn_bytes(header.reused);
         // The LSNs of torn records stay unused: a reader may have seen such a record and must never
         // see another one under its LSN.
         if !planted("number-of-a-torn-record-given-again") {

@@ -53,6 +53,18 @@ impl RunScan {
             let successor = set.segments.get(index + 1).filter(|next| next.header_valid);
             let successor = successor.map(|next| next.header.previous);
             let successor = successor.filter(|link| link.segment == candidate.header.number);
+            let newest = set.manifest.map_or(u64::MAX, |manifest| manifest.newest);
+            // Where a successor is lost, unused bytes may have been cut off.
+            let least = match successor {
+                Some(link) => link.end,
+                None if candidate.header.number == newest => candidate.header.bytes,
+                None => 0,
+            };
+            if candidate.header_valid && candidate.size < least {
+                let bytes = least - candidate.size;
+                let reason = Reason::SegmentResized;
+                scan.skipped.push(candidate.skipped(disk, candidate.size, bytes, reason));
+            }
             let clean = set.manifest.map(|manifest| manifest.clean).unwrap_or_default();
             let clean = (clean.segment == candidate.header.number).then_some(clean);
             scan.read_segment(disk, candidate, EndEvidence { successor, clean, beyond: None })?;
@@ -143,7 +155,7 @@ impl RunScan {
                     match self.admit(&header, records) {
                         Ok(()) => self.extend_run(candidate, &header, offset),
                         Err(reason) => {
-                            let bytes = header.frame_bytes() as u64;
+                            let bytes = header.end - offset;
                             self.skipped.push(candidate.skipped(disk, offset, bytes, reason));
                         }
                     }
@@ -195,7 +207,7 @@ impl RunScan {
                     .reader(disk, candidate.size)?
                     .inspect_tail(offset, self.expected_frame)?;
                 self.next_lsn = self.next_lsn.max(found.next_lsn);
-                let used = if candidate.header.reused { found.framed } else { found.bytes };
+                let used = found.torn_bytes(candidate.header.reused);
                 *end.beyond.insert((offset + used, found.durable))
             }
         };
@@ -231,7 +243,7 @@ impl RunScan {
 
     /// Adds the frame at `offset` of `candidate`, which is in sequence, to the run.
     fn extend_run(&mut self, candidate: &Candidate, header: &FrameHeader, offset: u64) {
-        let end = offset + header.frame_bytes() as u64;
+        let end = header.end;
         let last_lsn = header.first_lsn.saturating_add(u64::from(header.records)) - 1;
         if !self.run_open && header.records > 0 {
             self.run_open = true;

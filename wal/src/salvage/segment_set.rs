@@ -150,11 +150,10 @@ impl SegmentSet {
                 let before = header.previous.lsn.saturating_add(1);
                 self.next_lsn = self.next_lsn.max(header.first_lsn).max(before);
                 self.highest_incarnation = self.highest_incarnation.max(header.incarnation);
-                if header.bytes != candidate.size {
-                    let offset = candidate.size.min(header.bytes);
-                    let bytes = candidate.size.abs_diff(header.bytes);
+                if candidate.size > header.bytes {
+                    let bytes = candidate.size - header.bytes;
                     let reason = Reason::SegmentResized;
-                    self.skipped.push(candidate.skipped(disk, offset, bytes, reason));
+                    self.skipped.push(candidate.skipped(disk, header.bytes, bytes, reason));
                 }
             } else {
                 let reason = Reason::SegmentHeaderDamaged;

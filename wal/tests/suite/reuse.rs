@@ -113,9 +113,9 @@ fn only_a_torn_frame_of_a_reused_segment_is_a_torn_tail() {
     assert_eq!(recover(&disk.fork()).0.torn_bytes, 0);
     let name = disk.files().into_iter().rfind(|name| name.ends_with(".wal")).expect("a segment");
     let mut bytes = newest(&disk);
-    let frame = 64 + (4 + RECORD_BYTES).next_multiple_of(8);
+    let frame = (64 + 4 + RECORD_BYTES).next_multiple_of(4096);
     // In the last of five records.
-    bytes[512 + 4 * frame + 1000] ^= 1;
+    bytes[4096 + 4 * frame + 1000] ^= 1;
     disk.write_file(&name, &bytes);
     let (recovery, found) = recover(&disk);
     assert_eq!(recovery.torn_bytes, frame as u64);
@@ -132,7 +132,7 @@ fn a_reused_segment_without_a_frame_is_kept_and_the_log_continues() {
     let mut bytes = newest(&disk);
     assert_eq!(kept(&disk.fork()).last().map(|(lsn, _)| *lsn), Some(51));
     // It tears without a trace.
-    bytes[512..512 + 64].fill(0xA5);
+    bytes[4096..4096 + 64].fill(0xA5);
     disk.write_file(&name, &bytes);
     let wal = open_oldest(&disk);
     let lsn = *wal.commit(0, &["next"]).expect("commit").end();

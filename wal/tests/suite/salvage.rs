@@ -12,8 +12,8 @@ use icn_wal::{Error, Lsn, ReplayFrom, Wal, read};
 /// LSN, time and bytes.
 type Found = Vec<(u64, u64, Vec<u8>)>;
 
-const FIRST_FRAME: usize = 512;
-const FRAME_BYTES: usize = 72;
+const FIRST_FRAME: usize = 4096;
+const FRAME_BYTES: usize = 4096;
 
 fn segment(number: u64) -> String {
     format!("{number:020}.wal")
@@ -236,13 +236,16 @@ fn a_segment_is_in_the_place_of_another() {
 fn a_segment_is_longer_or_shorter_than_it_was_made() {
     let reasons = [Reason::SegmentResized];
     for number in [1, 4] {
-        let longer = |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.push(0));
+        let longer = |disk: &SimDisk| {
+            change(disk, &segment(number), |bytes| bytes.resize((1 << 20) + 1, 0));
+        };
         report(longer, &[1..=10], &[], &reasons);
     }
     let cut = |number: u64, length: usize| {
         move |disk: &SimDisk| change(disk, &segment(number), |bytes| bytes.truncate(length))
     };
-    report(cut(1, frame(4)), &[1..=10], &[], &reasons);
+    // Bytes after the end that a successor states may be cut off.
+    report(cut(1, frame(4)), &[1..=10], &[], &[]);
     let both = [Reason::SegmentResized, Reason::DamagedBeforeSuccessor];
     report(cut(2, frame(1)), &[1..=4, 7..=10], &[5..=6], &both);
     // The clean stop proves what precedes it; later records are unknown.
@@ -365,13 +368,12 @@ fn a_frame_proven_only_by_a_later_one_leaves_a_hole() {
     };
     let (whole, records) = killed(&|_| ());
     assert!(whole.is_whole() && records.len() == 13);
-    let frame = |number: usize| FIRST_FRAME + number * 88;
     let (report, kept) = killed(&|disk| flip(disk, &segment(5), frame(1) + 70));
     assert!(kept == records[..11], "{report:?}");
     assert_eq!(report.missing, [12..=12]);
     assert_eq!(report.skipped[0].damage.reason, Reason::DamagedBeforeDurableMark);
     assert_eq!(report.skipped[0].damage.offset, frame(1) as u64);
-    assert_eq!(report.skipped[0].bytes, 88);
+    assert_eq!(report.skipped[0].bytes, FRAME_BYTES as u64);
     assert_eq!(report.runs.len(), 2);
     // All three are gone, and the note states how many there were.
     let (report, kept) = killed(&|disk| {
