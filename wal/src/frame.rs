@@ -23,9 +23,9 @@
 //! - the reserved bytes are zero;
 //! - the lengths are within the limits and the file.
 //!
-//! So a frame after records begins on a fresh block, and no write touches a block that holds a durable
-//! record: a disk may garble the whole block that an unsynced write touches. What proves records durable
-//! is in another block too. A note holds nothing to lose, so the next frame shares its block.
+//! A disk may garble the whole block that an unsynced write touches. So a frame after records begins on
+//! a fresh block, and no write touches a durable record. What proves records durable is in another
+//! block, too. A note holds nothing to lose, so the next frame shares its block.
 //!
 //! The length is read only after the header CRC has matched. Both CRCs are seeded with the
 //! segment's random salt and the frame's offset. So a frame of another segment, of an

@@ -13,8 +13,8 @@ pub const APPEND_BYTES_MAX: usize = 4 << 20;
 /// The most that may be written and not yet synced: 4 MiB. It bounds what a torn tail can be.
 pub const UNSYNCED_BYTES_MAX: u64 = 4 << 20;
 
-/// The bytes that a disk may garble when the power goes while it writes some of them: 4 KiB, the block of
-/// file systems and the page of flash. No write touches a block that holds a durable record.
+/// The bytes that a power loss may garble while the disk writes some of them: 4 KiB. That is the block
+/// of file systems and the page of flash. No write touches a block that holds a durable record.
 pub const BLOCK_BYTES: u64 = 4096;
 
 /// The size of a store's first segment: 1 MiB. Each next one doubles.

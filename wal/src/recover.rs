@@ -58,9 +58,9 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Whether the log ends with the seal of an orderly stop.
     pub clean: bool,
-    /// Whether a frame in another block, or an orderly stop, proves the last record: then the damage of one
-    /// block cannot have taken a durable record off the end unnoticed. Otherwise the last group may be
-    /// missing, and whether it was acknowledged cannot be known.
+    /// Whether a frame in another block, or an orderly stop, proves the last record. Then the damage of
+    /// one block cannot have taken a durable record off the end unnoticed. Otherwise the last group may
+    /// be missing, and whether it was acknowledged cannot be known.
     pub end_proven: bool,
     /// How many opens have written to this log. [`Wal::open`](crate::Wal::open) counts itself as
     /// one that will.

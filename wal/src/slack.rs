@@ -1,9 +1,6 @@
 //! The unused end of a segment that an earlier open wrote.
 
-use crate::disk::{Disk, DiskFile};
-use crate::segment::segment_name;
-use crate::sync::Mutex;
-use crate::writer::KeptSegments;
+use crate::disk::DiskFile;
 
 /// What may be cut off a segment once another one states where it ends. Without the cut, every life of a
 /// process would cost a whole segment.
@@ -15,18 +12,11 @@ pub(crate) struct Slack {
 }
 
 impl Slack {
-    /// Cuts the end off, if the segment is still part of the log and has one name only. A failure is no
-    /// error: the next open finds the same slack.
-    pub(crate) fn cut<D: Disk>(self, disk: &D, kept: &Mutex<KeptSegments>) {
-        // Under this lock no drop takes the segment and makes its file the next one.
-        let mut kept = kept.lock();
-        let Some(segment) = kept.segments.iter_mut().find(|kept| kept.number == self.number) else {
-            return;
-        };
-        let Ok(file) = disk.open(&segment_name(self.number)) else { return };
-        let single = file.has_single_link().unwrap_or(false);
-        if single && file.size().is_ok_and(|size| size > self.keep) && file.cut(self.keep).is_ok() {
-            segment.bytes = self.keep;
-        }
+    /// Cuts the end off `file`, the segment, unless the file has another name; returns whether it did. A
+    /// failure is no error: the next open finds the same slack.
+    pub(crate) fn cut<F: DiskFile>(self, file: &F) -> bool {
+        file.has_single_link().unwrap_or(false)
+            && file.size().is_ok_and(|size| size > self.keep)
+            && file.cut(self.keep).is_ok()
     }
 }

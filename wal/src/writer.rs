@@ -199,10 +199,23 @@ impl<D: Disk> Writer<D> {
             }
         };
         self.active = Some(activate(&self.disk, spare, &header, &self.kept)?);
-        for slack in self.slack.drain(..) {
-            slack.cut(&self.disk, &self.kept);
-        }
+        self.cut_slack();
         Ok(durable_lsn)
+    }
+
+    /// Cuts the unused ends off the segments of earlier opens.
+    fn cut_slack(&mut self) {
+        for slack in self.slack.drain(..) {
+            // Under this lock no drop takes the segment and makes its file the next one.
+            let mut kept = self.kept.lock();
+            let segment = kept.segments.iter_mut().find(|kept| kept.number == slack.number);
+            if let Some(segment) = segment
+                && let Ok(file) = self.disk.open(&segment_name(slack.number))
+                && slack.cut(&file)
+            {
+                segment.bytes = slack.keep;
+            }
+        }
     }
 }
 
