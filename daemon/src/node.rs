@@ -28,6 +28,7 @@ mod turn;
 pub mod work;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use checks::Lists;
 use clock::{LastRun, NodeClock};
@@ -112,13 +113,14 @@ impl<D: Disk> Node<D> {
         now: Now,
         boot: Option<BootId>,
     ) -> Result<Self, Failure> {
-        Self::open_watched(disk, policy, identity, rng, now, boot, |_| {})
+        Self::open_watched(disk, policy, identity, rng, now, boot, |_| ControlFlow::Continue(()))
     }
 
-    /// As [`open`](Self::open); calls `watch` now and then with the number of replayed records.
+    /// As [`open`](Self::open); calls `watch` now and then with the number of replayed records. When it breaks
+    /// off, nothing on the disk has changed.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open).
+    /// Those of [`open`](Self::open); `ICN-E0207` when `watch` broke off.
     pub fn open_watched(
         disk: &D,
         policy: Policy,
@@ -126,7 +128,7 @@ impl<D: Disk> Node<D> {
         mut rng: Box<dyn Rng>,
         now: Now,
         boot: Option<BootId>,
-        watch: impl FnMut(u64),
+        watch: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Self, Failure> {
         let (mut store, recovery) = Store::<Machine, D>::open_watched(disk, policy, watch)?;
         let guard = Guard::new(&recovery.weaker);

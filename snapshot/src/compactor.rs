@@ -12,6 +12,7 @@ use crate::image::Image;
 use crate::integrity::Integrity;
 use crate::machine::StateMachine;
 use crate::point_in_time::PointInTime;
+use crate::policy::Retention;
 use crate::restore_window::RestoreWindow;
 use crate::retention::Decision;
 use crate::snapshot::Snapshot;
@@ -152,6 +153,12 @@ impl<D: Disk> Compactor<D> {
     #[must_use]
     pub fn plan(&self) -> Vec<Decision> {
         self.snapshots.lock().plan(&self.wal)
+    }
+
+    /// Changes which snapshots are kept, from the next save or [`prune`](Self::prune) on. Waits while a
+    /// snapshot is published.
+    pub fn set_retention(&self, retention: Retention) {
+        self.snapshots.lock().set_retention(retention);
     }
 
     /// Retires the snapshots that the retention policy does not keep, and removes the files of those retired

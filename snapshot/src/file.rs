@@ -34,6 +34,7 @@ pub(crate) use self::header::Header;
 use self::header::{HEADER_BYTES, decode_header, encode_header};
 use self::packer::Packer;
 use self::parts::FileParts;
+pub(crate) use self::parts::Pause;
 use self::unpacker::Unpacker;
 use crate::error::{Error, OnFile};
 use crate::machine::{StateMachine, Weakness};
@@ -131,13 +132,17 @@ fn summary(from: &mut impl Read) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the snapshot `name` to its end, verifies all of it and builds the state. A large one takes two
-/// threads, because a start waits for it.
-pub(crate) fn read<S: StateMachine, D: Disk>(disk: &D, name: &str) -> Result<Loaded<S>, Error> {
+/// threads, because a start waits for it. Calls `pause` after each chunk; its error ends the reading.
+pub(crate) fn read<S: StateMachine, D: Disk>(
+    disk: &D,
+    name: &str,
+    pause: Pause<'_>,
+) -> Result<Loaded<S>, Error> {
     let describe = || disk.describe(name);
     let file = disk.open(name).on("open", describe())?;
     let (Opened { header, header_bytes, parts }, schema) = open_state::<S, _>(&file, &describe)?;
     let (state, weaker) = std::thread::scope(|scope| {
-        let unpacker = Unpacker::with_readahead(scope, parts, &header_bytes);
+        let unpacker = Unpacker::with_readahead(scope, parts.with_pause(pause), &header_bytes);
         let unpacker = unpacker.on("unpack", describe())?;
         decode(unpacker, &describe, |summary, source| {
             let state = build::<S, _>(schema, source)?;
@@ -173,7 +178,11 @@ pub(crate) fn verify<S: StateMachine, D: Disk>(
     file.drop_cache(0).on("drop the cache of", describe())?;
     file.disable_readahead().on("read", describe())?;
     let (Opened { header, header_bytes, parts }, schema) = open_state::<S, _>(&file, &describe)?;
-    let unpacker = Unpacker::new(parts.with_pause(pause), &header_bytes);
+    let mut pause = || {
+        pause();
+        Ok(())
+    };
+    let unpacker = Unpacker::new(parts.with_pause(&mut pause), &header_bytes);
     let unpacker = unpacker.on("unpack", describe())?;
     let weaker = decode(unpacker, &describe, |summary, source| {
         if schema < S::SCHEMA {

@@ -1,5 +1,6 @@
 //! Replay: the state of a snapshot, brought forward by the records of the log.
 
+use std::io;
 use std::ops::ControlFlow;
 
 use icn_wal::disk::Disk;
@@ -38,10 +39,14 @@ pub(crate) struct Replay<S> {
 
 impl<S: StateMachine> Replay<S> {
     /// Starts from the newest `wanted` snapshot that can be used, else from the empty state. Returns the
-    /// snapshots passed over, with the reasons.
+    /// snapshots passed over, with the reasons. Calls `watch` after each chunk that is read.
+    ///
+    /// # Errors
+    /// [`icn_wal::Error::Stopped`] when `watch` broke off; [`Error::Newer`].
     pub(crate) fn start<D: Disk>(
         snapshots: &Snapshots<D>,
         wanted: impl Fn(&ManifestEntry) -> bool,
+        mut watch: impl FnMut() -> ControlFlow<()>,
     ) -> Result<(Self, Vec<(SnapshotId, Error)>), Error> {
         let mut passed_over = Vec::new();
         let mut summaries = Vec::new();
@@ -60,7 +65,20 @@ impl<S: StateMachine> Replay<S> {
             failure: None,
         };
         for id in snapshots.newest_first().filter(|entry| wanted(entry)).map(ManifestEntry::id) {
-            match snapshots.load::<S>(id) {
+            let mut stopped = false;
+            let mut pause = || match watch() {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => {
+                    stopped = true;
+                    Err(io::ErrorKind::Interrupted.into())
+                }
+            };
+            let loaded = snapshots.load::<S>(id, &mut pause);
+            if stopped {
+                let lsn = Lsn::new(id.lsn).unwrap_or(Lsn::FIRST);
+                return Err(icn_wal::Error::Stopped { lsn }.into());
+            }
+            match loaded {
                 Ok(Loaded { header, state, weaker, migrated }) => {
                     let start = Self {
                         state,
@@ -95,7 +113,8 @@ impl<S: StateMachine> Replay<S> {
         at: PointInTime,
         first: u64,
     ) -> Result<Self, Error> {
-        let (mut replay, _) = Self::start(snapshots, |entry| can_start(at, entry))?;
+        let go_on = || ControlFlow::Continue(());
+        let (mut replay, _) = Self::start(snapshots, |entry| can_start(at, entry), go_on)?;
         let outside = |last| Error::OutsideWindow { wanted: at, first, last };
         let mut beyond = false;
         // A restore point needs no log, and may have none.

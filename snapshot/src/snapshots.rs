@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 pub(crate) use self::reader::SnapshotReader;
 use self::rebuild::{plain_files, rebuild};
 use crate::error::{Error, OnFile};
-use crate::file::{self, Header, Loaded};
+use crate::file::{self, Header, Loaded, Pause};
 use crate::id::SnapshotId;
 use crate::integrity::Integrity;
 use crate::log_directory::log_directory;
@@ -128,6 +128,12 @@ impl<D: Disk> Snapshots<D> {
         self.update_listing();
     }
 
+    /// Changes the retention policy, which the next save or prune applies.
+    pub(crate) fn set_retention(&mut self, retention: Retention) {
+        self.retention = retention;
+        self.update_listing();
+    }
+
     /// The restore window without the log.
     pub(crate) fn window(&self) -> RestoreWindow {
         let first_ms = match (self.manifest.log_after, self.window_opener()) {
@@ -151,9 +157,13 @@ impl<D: Disk> Snapshots<D> {
         SnapshotReader { disk: self.disk.clone(), store: self.manifest.store }
     }
 
-    /// Reads the state of the snapshot `id`.
-    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
-        self.reader().load(id)
+    /// Reads the state of the snapshot `id`. Calls `pause` after each chunk; its error ends the reading.
+    pub(crate) fn load<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+        pause: Pause<'_>,
+    ) -> Result<Loaded<S>, Error> {
+        self.reader().load(id, pause)
     }
 
     /// The timeline and the summary of a damaged snapshot; `None` when they are damaged as well.
@@ -165,7 +175,7 @@ impl<D: Disk> Snapshots<D> {
     /// Reads the state of the snapshot `id` if the manifest lists it.
     pub(crate) fn load_listed<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
         self.check_listed(id)?;
-        self.load(id)
+        self.load(id, &mut || Ok(()))
     }
 
     /// Records the result of a verification in the manifest.

@@ -1,5 +1,6 @@
 //! The durable state machine: a log, its state, and the snapshots that shorten a replay.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use icn_wal::disk::Disk;
@@ -66,28 +67,28 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     ///   read;
     /// - [`Error::Io`] when the disk fails.
     pub fn open(disk: &D, policy: Policy) -> Result<(Self, Recovery), Error> {
-        Self::open_watched(disk, policy, |_| {})
+        Self::open_watched(disk, policy, |_| ControlFlow::Continue(()))
     }
 
-    /// Opens a store like [`open`](Self::open) and calls `watch` with the number of records replayed so far,
-    /// once in 1024 records.
+    /// Opens a store like [`open`](Self::open). Calls `watch` with the number of records replayed so far, after
+    /// each chunk of a snapshot and once in 1024 records. When it breaks off, nothing on the disk has changed.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open).
+    /// Those of [`open`](Self::open); [`icn_wal::Error::Stopped`] when `watch` broke off.
     pub fn open_watched(
         disk: &D,
         policy: Policy,
-        mut watch: impl FnMut(u64),
+        mut watch: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(Self, Recovery), Error> {
         let log = log_directory(disk)?;
         let mut snapshots = Snapshots::open(disk, policy.retention)?;
-        let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true)?;
+        let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true, || watch(0))?;
         let mut growth = LogGrowth::default();
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
                 growth.add_replayed(record.bytes.len(), record.time_ms);
                 if growth.records.is_multiple_of(WATCHED_RECORDS) {
-                    watch(growth.records);
+                    watch(growth.records)?;
                 }
                 replay.apply(&snapshots, &log, record)
             });
@@ -150,6 +151,11 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// The number of restores in the history of the state.
     pub fn timeline(&self) -> u64 {
         self.timeline
+    }
+
+    /// Changes when a snapshot is due, from now on.
+    pub fn set_due(&mut self, due: Due) {
+        self.due = due;
     }
 
     /// The log, to wait on and to query.

@@ -1,6 +1,7 @@
 //! Opening a node: its key, its store, and what the recovery reports in the log.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(crate) fn recover(
             reported = watch.elapsed();
             tracing::info!("Recovering: {} replayed", counted(records, "record"));
         }
+        ControlFlow::Continue(())
     };
     let disk = directory.disk();
     let policy = config.policy;

@@ -22,6 +22,9 @@ pub(crate) enum FilePart {
     },
 }
 
+/// What is done after each chunk.
+pub(crate) type Pause<'a> = &'a mut dyn FnMut() -> io::Result<()>;
+
 /// Reads a file part by part. A length from the file is compared with its limit before it is used.
 pub(crate) struct FileParts<'a, F> {
     pub(super) file: &'a F,
@@ -29,7 +32,7 @@ pub(crate) struct FileParts<'a, F> {
     /// The error of a failed read. Kept here, because a deserialiser would report it as damage.
     pub(super) io_error: Option<io::Error>,
     /// Called after each chunk.
-    pause: Option<&'a mut dyn FnMut()>,
+    pause: Option<Pause<'a>>,
 }
 
 impl<'a, F: DiskFile> FileParts<'a, F> {
@@ -40,8 +43,8 @@ impl<'a, F: DiskFile> FileParts<'a, F> {
         Ok(parts)
     }
 
-    /// Calls `pause` after each chunk.
-    pub(crate) fn with_pause(self, pause: &'a mut dyn FnMut()) -> Self {
+    /// Calls `pause` after each chunk. Its error ends the reading like one of the disk.
+    pub(crate) fn with_pause(self, pause: Pause<'a>) -> Self {
         Self { pause: Some(pause), ..self }
     }
 
@@ -65,7 +68,8 @@ impl<'a, F: DiskFile> FileParts<'a, F> {
         let mut packed = vec![0; packed_bytes];
         self.consume(&mut packed)?;
         if let Some(pause) = &mut self.pause {
-            pause();
+            let paused = pause();
+            self.note_error(paused)?;
         }
         Ok(FilePart::Chunk { header, packed })
     }

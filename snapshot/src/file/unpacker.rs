@@ -113,7 +113,10 @@ mod tests {
         assert_eq!(pauses, BYTES / BURST_BYTES, "noise does not compress");
 
         let mut pauses = 0;
-        let mut pause = || pauses += 1;
+        let mut pause = || {
+            pauses += 1;
+            Ok(())
+        };
         let parts = FileParts::new(&file, &mut []).expect("parts").with_pause(&mut pause);
         let mut read = Vec::new();
         let mut unpacker = Unpacker::new(parts, &[]).expect("an unpacker");

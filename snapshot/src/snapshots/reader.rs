@@ -4,7 +4,7 @@ use icn_wal::StoreId;
 use icn_wal::disk::Disk;
 
 use crate::error::Error;
-use crate::file::{self, Header, Loaded};
+use crate::file::{self, Header, Loaded, Pause};
 use crate::id::SnapshotId;
 use crate::machine::StateMachine;
 
@@ -17,14 +17,19 @@ pub(crate) struct SnapshotReader<D: Disk> {
 impl<D: Disk> SnapshotReader<D> {
     /// Reads the state of the snapshot `id` and refuses one that is weaker than its summary.
     pub(crate) fn load_strict<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
-        let loaded = self.load(id)?;
+        let loaded = self.load(id, &mut || Ok(()))?;
         file::refuse_weaker(&loaded.weaker, &|| self.disk.describe(&id.file_name()))?;
         Ok(loaded)
     }
 
-    /// Reads the state of the snapshot `id`, which may be weaker than its summary.
-    pub(crate) fn load<S: StateMachine>(&self, id: SnapshotId) -> Result<Loaded<S>, Error> {
-        let loaded = file::read(&self.disk, &id.file_name())?;
+    /// Reads the state of the snapshot `id`, which may be weaker than its summary. Calls `pause` after each
+    /// chunk; its error ends the reading.
+    pub(crate) fn load<S: StateMachine>(
+        &self,
+        id: SnapshotId,
+        pause: Pause<'_>,
+    ) -> Result<Loaded<S>, Error> {
+        let loaded = file::read(&self.disk, &id.file_name(), pause)?;
         self.check_header(id, &loaded.header)?;
         Ok(loaded)
     }

@@ -7,5 +7,6 @@ mod guard;
 mod recovery;
 mod retention;
 mod snapshots;
+mod stop;
 mod verify;
 mod window;
