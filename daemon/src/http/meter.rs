@@ -269,7 +269,7 @@ impl WalMeter {
             ),
             recovery_torn: gauge(
                 "icn_wal_recovery_torn_bytes",
-                "Bytes of unacknowledged tail that the last start cut off the log.",
+                "Bytes of a torn tail that the last start left out of the log.",
             ),
         }
     }

@@ -21,6 +21,7 @@ use crate::http::meter::{Meter, Stopwatch};
 use crate::node::machine::Machine;
 use crate::node::{Identity, Node};
 use crate::text::counted;
+use crate::text::status::left_out;
 
 /// Recovers the node in `directory`, a new one if it is empty. Returns the node, whether it is new, and
 /// the time that took.
@@ -81,7 +82,7 @@ pub(crate) fn recover(
         tracing::info!("No peer has offered {} yet", counted(joins.len() as u64, "joined topic"));
     }
     if recovery.log.torn_bytes > 0 {
-        tracing::warn!("Cut {} bytes of unacknowledged tail off the log", recovery.log.torn_bytes);
+        tracing::warn!("The log ended with a crash or kill: {}", left_out(recovery.log.torn_bytes));
     }
     if let Some(first) = recovery.log.ignored.first() {
         let names = counted(recovery.log.ignored.len() as u64, "name");

@@ -10,6 +10,7 @@ use icn_snapshot::Recovery;
 
 use crate::control::socket;
 use crate::text::counted;
+use crate::text::status::log_end;
 
 /// What the start reports.
 pub(crate) struct Start<'a> {
@@ -84,20 +85,14 @@ impl Start<'_> {
         if self.created {
             return "a new node".into();
         }
-        let snapshot = match self.recovery.snapshot {
+        let from = match self.recovery.snapshot {
             Some(id) => format!("snapshot {id}"),
             None => "no snapshot".into(),
         };
-        let torn = match log.torn_bytes {
-            0 => String::new(),
-            torn => format!("; {torn} bytes that were never acknowledged left out"),
-        };
-        let stop = if log.clean { "an orderly stop" } else { "a crash or kill" };
         let records = counted(log.replayed, "record");
         let seconds = self.took.as_secs_f64();
-        format!(
-            "{snapshot} and {records} of log in {seconds:.3} s, after {stop}{torn}; nothing lost"
-        )
+        let end = log_end(log.clean, log.torn_bytes);
+        format!("{from} and {records} of log in {seconds:.3} s; {end}")
     }
 }
 

@@ -52,14 +52,32 @@ fn snapshot(status: &Status, now_ms: u64) -> String {
 
 fn last_start(status: &Status) -> String {
     let start = &status.last_start;
-    let replayed = counted(start.records_replayed, "record");
-    let torn = match start.torn_bytes {
-        0 => String::new(),
-        torn => format!(", {torn} unacknowledged bytes left out"),
-    };
-    match (status.node.incarnation, start.clean) {
-        (1, _) => "the first".to_owned(),
-        (_, true) => format!("after an orderly stop, {replayed} replayed"),
-        (_, false) => format!("after a crash or kill, {replayed} replayed{torn}, nothing lost"),
+    if status.node.incarnation == 1 {
+        return "the first".to_owned();
     }
+    let end = log_end(start.clean, start.torn_bytes);
+    format!("{} replayed; {end}", counted(start.records_replayed, "record"))
+}
+
+/// How the log ended that a start has found. The log says how the last run ended that wrote to it; a later one
+/// may have ended without a write.
+#[must_use]
+pub(crate) fn log_end(clean: bool, torn_bytes: u64) -> String {
+    match (clean, torn_bytes) {
+        (true, _) => "the log ended with an orderly stop".to_owned(),
+        (false, 0) => "the log ended with a crash or kill; every record of it was read".to_owned(),
+        (false, torn) => {
+            format!("the log ended with a crash or kill: {}", left_out(torn))
+        }
+    }
+}
+
+/// What is known of a torn tail. Nothing proves that it was durable, or that it was not. A crash during a
+/// write leaves the same bytes as a disk that damaged them later.
+#[must_use]
+pub(crate) fn left_out(torn_bytes: u64) -> String {
+    let bytes = counted(torn_bytes, "byte");
+    format!(
+        "{bytes} of an unfinished tail left out; whether a record in them was acknowledged cannot be known"
+    )
 }

@@ -112,13 +112,15 @@ pub struct SnapshotStatus {
 /// What recovery found at the last start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastStart {
-    /// Whether the node had stopped in good order.
+    /// Whether the log ended with an orderly stop. A later run may have ended without one, and without a
+    /// write.
     pub clean: bool,
     /// The snapshot that recovery started from; null without one.
     pub snapshot: Option<String>,
     /// Records of the log that recovery applied to it.
     pub records_replayed: u64,
-    /// Bytes after the end of the log that were never acknowledged.
+    /// Bytes of a torn tail, which recovery left out. Whether a record in them was acknowledged cannot be
+    /// known.
     pub torn_bytes: u64,
     /// Snapshots that recovery could not use.
     pub passed_over: u64,
