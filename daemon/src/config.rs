@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::control::codes;
 use crate::failure::Failure;
+use crate::output::LogLevel;
 
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";
@@ -47,6 +48,9 @@ pub struct Flags {
     /// The configuration file [default: icn.toml in the data directory]
     #[arg(long, env = "ICN_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+    /// The least severe lines that the log shows [default: info]
+    #[arg(long, env = "ICN_LOG", value_enum, value_name = "LEVEL", global = true)]
+    pub log: Option<LogLevel>,
     /// Accept NFS, SMB, 9p and FUSE, where acknowledged messages may be lost
     #[arg(long, global = true)]
     pub unsafe_fs: bool,
@@ -63,6 +67,7 @@ struct File {
     mdns: Option<bool>,
     silence_seconds: Option<u64>,
     network: Option<String>,
+    log: Option<LogLevel>,
     #[serde(default)]
     snapshot: SnapshotSection,
 }
@@ -107,6 +112,8 @@ pub struct Config {
     pub network: [u8; 32],
     /// When a snapshot is due, and which snapshots stay.
     pub policy: Policy,
+    /// The least severe lines that the log shows.
+    pub log: LogLevel,
 }
 
 impl Config {
@@ -183,6 +190,7 @@ impl Config {
             http_explicit: asked.is_some(),
             network: icn_net::network_id(network),
             policy: Policy { due, retention },
+            log: flags.log.or(file.log).unwrap_or_default(),
         })
     }
 }

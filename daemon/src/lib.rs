@@ -15,6 +15,7 @@
 //! | `http` | health, metrics and the first page |
 //! | [`data`] | the data directory, the key file, a node without a daemon |
 //! | [`limits`] | every limit that an operator can meet, and what to do at it |
+//! | [`output`] | log lines and the start report, for which no thread waits |
 //! | [`run`] | the life of the process: recovery, signals, stop |
 //! | [`cli`] | `icnctl`: arguments and texts |
 //!
@@ -31,6 +32,7 @@ pub mod failure;
 mod http;
 pub mod limits;
 pub mod node;
+pub mod output;
 pub mod run;
 mod shell;
 mod text;

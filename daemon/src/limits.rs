@@ -13,6 +13,7 @@ use icn_net::limits::{LINKS_MAX, TARGETS_MAX};
 use icn_snapshot::{Labels, Retention};
 
 use crate::control::request::LINE_BYTES_MAX;
+use crate::output;
 
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.
@@ -192,6 +193,16 @@ limits! {
     LABELS: "Labels of a snapshot", Labels::COUNT_MAX, Count,
         "The snapshot is refused with ICN-E0223.", "the reply", "Use fewer labels.",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");
+    LOG_LINES: "Log lines that wait for the reader of standard error", output::LINES_MAX, Count,
+        "Further ones are dropped. A line in their place says how many.",
+        "check `output`, `icn_log_lines_dropped_total`",
+        "Restart or repair what reads the log of icnd.",
+        ("daemon/tests/output.rs", "a_log_that_is_not_read_stops_nothing_and_says_what_was_dropped");
+    LOG_BYTES: "Bytes of these lines", output::BYTES_MAX, Bytes,
+        "Further ones are dropped. A line in their place says how many.",
+        "check `output`, `icn_log_lines_dropped_total`",
+        "Restart or repair what reads the log of icnd.",
+        ("daemon/src/output/stream.rs", "lines_dropped_at_the_end_are_reported_without_a_further_line");
     IMPORT: "A file to import", IMPORT_BYTES_MAX, Bytes,
         "It is refused with ICN-E0220.", "the reply", "Check the path: ls -l FILE",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");

@@ -56,6 +56,7 @@ use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscri
 use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
 use crate::limits::SAVES_MAX;
+use crate::output::LineCounts;
 
 /// The random numbers of a node; an argument, so that a simulation can repeat them.
 pub trait Rng: Send {
@@ -87,6 +88,7 @@ pub struct Node<D: Disk> {
     /// The peers that the operator named for this run.
     named: BTreeSet<Did>,
     pending: PendingNotifications,
+    log_lines: LineCounts,
 }
 
 /// The identity of a node and its network.
@@ -181,6 +183,7 @@ impl<D: Disk> Node<D> {
             machine: now,
             named: BTreeSet::new(),
             pending: PendingNotifications::default(),
+            log_lines: LineCounts::default(),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::control::codes;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
 use crate::failure::Failure;
+use crate::output;
 use crate::shell::peers::Peers;
 
 /// How long open HTTP connections may delay the stop.
@@ -28,6 +29,7 @@ const LINGER: Duration = Duration::from_millis(200);
 /// # Errors
 /// Why it could not start, or, with exit code 74, that its log failed.
 pub fn run(config: &Config) -> Result<(), Failure> {
+    output::set_level(config.log);
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let services = Services::open(config)?;
     let (mut node, created, took) = recovery::recover(config, &directory, &services.gauges)?;

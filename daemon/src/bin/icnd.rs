@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use icn_daemon::config::{Config, Flags};
+use icn_daemon::exit;
 use icn_daemon::failure::Failure;
+use icn_daemon::output;
 use icn_daemon::run;
 
 /// Runs an ICN node in the foreground until SIGTERM or Ctrl-C.
@@ -28,36 +30,56 @@ enum Command {
     CheckConfig,
 }
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    match act(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // If standard error fails too, only the exit code is left.
-            let _ = writeln!(io::stderr(), "{failure}");
-            ExitCode::from(failure.exit)
-        }
+/// Writes the last lines, also when the main thread panics.
+struct LastLines;
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        output::finish();
     }
 }
 
+fn main() -> ExitCode {
+    if let Err(error) = output::start() {
+        // If standard error fails too, only the exit code is left.
+        let _ = writeln!(io::stderr(), "The system refuses a thread for the log: {error}.");
+        return ExitCode::from(exit::FAILED);
+    }
+    let last_lines = LastLines;
+    let code = match Cli::try_parse() {
+        Ok(cli) => act(&cli).map_or_else(
+            |failure| {
+                output::print_error(&failure.to_string());
+                failure.exit
+            },
+            |()| exit::OK,
+        ),
+        Err(error) if error.use_stderr() => {
+            let text = error.render();
+            let text =
+                if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+            output::print_error(text.trim_end());
+            exit::USAGE
+        }
+        // Help and version, for the process that reads them.
+        Err(error) => error.exit(),
+    };
+    drop(last_lines);
+    ExitCode::from(code)
+}
+
 fn act(cli: &Cli) -> Result<(), Failure> {
-    let config = Config::load(&cli.flags)?;
-    let mut out = io::stdout();
     match cli.command {
-        None | Some(Command::Run) => run::run(&config)?,
+        None | Some(Command::Run) => run::run(&Config::load(&cli.flags)?)?,
         Some(Command::Init) => {
+            let config = Config::load(&cli.flags)?;
             let (did, created) = run::init(&config)?;
             let what = if created { "A new node" } else { "Already a node" };
-            let _ = writeln!(out, "{what} in {}: {did}", config.data_dir.display());
+            output::print(&format!("{what} in {}: {did}\n", config.data_dir.display()));
         }
         Some(Command::CheckConfig) => {
-            let _ =
-                writeln!(out, "The configuration is valid; data in {}", config.data_dir.display());
+            let data_dir = Config::load(&cli.flags)?.data_dir;
+            output::print(&format!("The configuration is valid; data in {}\n", data_dir.display()));
         }
     }
     Ok(())

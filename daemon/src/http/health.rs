@@ -82,7 +82,6 @@ impl Health {
     /// begins and when it ends.
     pub(crate) fn turned(&self, elapsed_ms: u64, checks: Vec<Check>) {
         self.turned_ms.store(elapsed_ms, Ordering::Release);
-        // Written without the lock: a log that nobody reads must not stop HTTP.
         for line in self.due_lines(elapsed_ms, checks) {
             match line.level {
                 Level::Ok => tracing::info!("Over: {line}"),

@@ -17,6 +17,7 @@ use crate::control::reply::check::Check;
 use crate::failure::Failure;
 use crate::http::health::LOOPS;
 use crate::node::checks::CHECKS;
+use crate::output;
 use network::NetworkMeter;
 use snapshot::SnapshotMeter;
 
@@ -35,6 +36,7 @@ pub(crate) struct Meter {
     transport: OnceLock<Arc<icn_net::TransportStats>>,
     requests: Counter,
     weaknesses: Gauge,
+    lines_dropped: Counter,
     checks: Vec<(&'static str, Gauge)>,
 }
 
@@ -86,12 +88,17 @@ impl Meter {
         let (snapshot, wal, gossip, network) = metrics::with_local_recorder(&recorder, || {
             (SnapshotMeter::new(), WalMeter::new(), GossipMeter::new(), NetworkMeter::new())
         });
-        let (requests, weaknesses) = metrics::with_local_recorder(&recorder, || {
+        let (requests, weaknesses, lines_dropped) = metrics::with_local_recorder(&recorder, || {
             (
                 counter("icn_control_requests_total", "Requests that the node has processed."),
                 gauge(
                     "icn_state_guard_findings",
                     "Findings of the last start: state that is weaker than the state that was kept.",
+                ),
+                counter(
+                    "icn_log_lines_dropped_total",
+                    "Log lines that found no room, because standard error took no more, or that \
+                     could not be written.",
                 ),
             )
         });
@@ -114,6 +121,7 @@ impl Meter {
             transport,
             requests,
             weaknesses,
+            lines_dropped,
             checks,
         })
     }
@@ -124,6 +132,7 @@ impl Meter {
         if let Some(stats) = self.transport.get() {
             self.network.transport(stats);
         }
+        self.lines_dropped.absolute(output::log_lines().dropped);
         self.exposition.run_upkeep();
         self.exposition.render()
     }

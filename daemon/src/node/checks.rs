@@ -11,12 +11,13 @@ use super::Node;
 use super::snapshots::NewestSnapshot;
 use crate::control::reply::check::{Check, Level};
 use crate::limits::{self, Limit};
+use crate::output::LineCounts;
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text, held_earlier};
 use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 11] = [
+pub const CHECKS: [&str; 12] = [
     "log",
     "snapshot",
     "window",
@@ -28,6 +29,7 @@ pub const CHECKS: [&str; 11] = [
     "guard",
     "messages",
     "clock",
+    "output",
 ];
 
 /// How many topics a warning about room names.
@@ -92,12 +94,18 @@ impl<D: Disk> Node<D> {
             self.check_guard(),
             self.check_messages(),
             self.check_clock(),
+            self.check_output(),
         ];
         let check = |(name, outcome): (&str, Outcome)| {
             let (level, text) = outcome.map_or_else(|worse| worse, |text| (Level::Ok, text));
             Check { name: name.to_owned(), level, text }
         };
         CHECKS.into_iter().zip(outcomes).map(check).collect()
+    }
+
+    /// The lines of the process's log that were dropped.
+    pub fn set_log_lines(&mut self, counts: LineCounts) {
+        self.log_lines = counts;
     }
 
     fn check_log(&self) -> Outcome {
@@ -228,6 +236,21 @@ impl<D: Disk> Node<D> {
         match self.clock_doubt() {
             None => Ok("the wall clock moves like the time that passes".into()),
             Some(doubt) => warn(doubt_text(doubt)),
+        }
+    }
+
+    fn check_output(&self) -> Outcome {
+        match self.log_lines {
+            LineCounts { dropped: 0, .. } => Ok("every line of the log was written".into()),
+            LineCounts { unreported: 0, dropped } => Ok(format!(
+                "{} dropped since the start; the log says where",
+                counted(dropped, "log line")
+            )),
+            LineCounts { unreported, .. } => warn(format!(
+                "{} dropped, since standard error takes no more. Look at what reads the log of icnd, and \
+                 at the disk that it is on",
+                counted(unreported, "log line")
+            )),
         }
     }
 }

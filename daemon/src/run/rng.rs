@@ -2,6 +2,7 @@
 
 use crate::exit;
 use crate::node::Rng;
+use crate::output;
 
 /// Random numbers of the operating system.
 pub(super) struct SystemRng;
@@ -12,7 +13,7 @@ impl Rng for SystemRng {
         if let Err(error) = getrandom::fill(&mut bytes) {
             // A repeated epoch number would fork the log of this node.
             tracing::error!("The system provides no random numbers: {error}");
-            std::process::exit(i32::from(exit::FAILED));
+            output::exit(exit::FAILED);
         }
         u64::from_le_bytes(bytes)
     }

@@ -1,6 +1,5 @@
 //! The services around the node: runtime, HTTP, links and control socket, from start to stop.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use crate::http::health::Phase;
 use crate::http::server as http;
 use crate::http::site::Site;
 use crate::node::{Draft, Node};
+use crate::output;
 use crate::shell::Shell;
 use crate::shell::peers::Peers;
 
@@ -99,8 +99,7 @@ impl Services {
         let server = runtime.spawn(server);
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);
-        // A closed standard output does not stop the node.
-        let _ = started.write(&mut io::stdout().lock());
+        started.print();
         tracing::info!("ICNd ready");
 
         let ended = runtime.block_on(async {
@@ -125,7 +124,7 @@ impl Services {
             tracing::warn!(
                 "Received {again} again, stopping at once; the next start replays the log"
             );
-            std::process::exit(i32::from(exit::INTERRUPTED));
+            output::exit(exit::INTERRUPTED);
         });
         site.connect(None);
         stop.cancel();

@@ -9,6 +9,7 @@ use icn_gossip::Did;
 use icn_snapshot::Recovery;
 
 use crate::control::socket;
+use crate::output;
 use crate::text::counted;
 use crate::text::status::log_end;
 
@@ -35,11 +36,15 @@ pub(crate) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Writes the report, and what to try next.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Prints the report, and what to try next.
+    pub(crate) fn print(&self) {
+        let mut text = Vec::new();
+        // Writing to memory does not fail.
+        let _ = self.write(&mut text);
+        output::print(&String::from_utf8_lossy(&text));
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let directory = self.directory.display();
         let control = socket::shown(self.directory);
         writeln!(out, "ICN node {}", env!("CARGO_PKG_VERSION"))?;
@@ -76,8 +81,7 @@ impl Start<'_> {
         writeln!(
             out,
             "Ctrl-C stops the node; nothing acknowledged is lost if it is killed instead."
-        )?;
-        out.flush()
+        )
     }
 
     fn recovered(&self) -> String {

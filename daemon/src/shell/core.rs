@@ -20,6 +20,7 @@ use crate::clock;
 use crate::failure::Failure;
 use crate::http::gauges::Gauges;
 use crate::node::{Inputs, Node, PeerEvent};
+use crate::output;
 
 /// Inputs that one turn takes at most.
 const TURN_INPUTS_MAX: usize = 256;
@@ -83,6 +84,9 @@ impl<D: Disk> Core<D> {
                     return;
                 }
                 let is_tick = inputs.tick;
+                if is_tick {
+                    node.set_log_lines(output::log_lines());
+                }
                 let turn = node.step(now, inputs);
                 if is_tick {
                     next_tick_ms = now.elapsed_ms + u64::try_from(TICK.as_millis()).unwrap_or(500);

@@ -14,6 +14,15 @@ pub(crate) struct Watched<'a> {
 impl Watched<'_> {
     /// Waits until the check warns with this word in every place.
     pub(crate) fn warns(&self, word: &str) {
+        self.is_seen(word);
+        until("a line of the log", || {
+            let (begun, over) = self.logged();
+            (begun == over + 1).then_some(())
+        });
+    }
+
+    /// Waits until the check warns with this word in every place but the log.
+    pub(crate) fn is_seen(&self, word: &str) {
         until(&format!("a warning of {} about {word}", self.name), || {
             let check = self.in_health();
             let text = check["text"].as_str().expect("a text");
@@ -26,23 +35,24 @@ impl Watched<'_> {
         let shown = String::from_utf8(shown).expect("UTF-8");
         assert!(shown.contains(word), "{word} in {shown}");
         assert_eq!(self.metric(), 1.0);
-        until("a line of the log", || {
-            let (begun, over) = self.logged();
-            (begun == over + 1).then_some(())
-        });
     }
 
     /// Waits until the check is well again in every place.
     pub(crate) fn is_over(&self) {
+        self.is_well_again();
+        until("a line of the log", || {
+            let (begun, over) = self.logged();
+            (begun > 0 && begun == over).then_some(())
+        });
+    }
+
+    /// Waits until the check is well again in every place but the log.
+    pub(crate) fn is_well_again(&self) {
         until(&format!("the end of the warning of {}", self.name), || {
             (self.in_health()["level"] == "ok").then_some(())
         });
         assert_eq!(self.find(&self.house.get(&["status"])["checks"])["level"], "ok");
         assert_eq!(self.metric(), 0.0);
-        until("a line of the log", || {
-            let (begun, over) = self.logged();
-            (begun > 0 && begun == over).then_some(())
-        });
     }
 
     /// How often the log says that the warning has begun, and that it is over.

@@ -170,7 +170,8 @@ impl House {
         (output.status.code().unwrap_or(-1), text)
     }
 
-    fn spawn(&self, arguments: &[&str]) -> Daemon {
+    /// Starts `icnd` and does not wait.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Daemon {
         let child = self.icnd(&[]).args(arguments).spawn().expect("spawn icnd");
         Daemon { child, log: self.log_path(), out: self.out_path() }
     }
@@ -300,7 +301,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Waits until `icnd` takes requests.
-    fn ready(&mut self) {
+    pub(crate) fn ready(&mut self) {
         until("the start of icnd", || {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 panic!("icnd ended with {status}: {}", self.log());
