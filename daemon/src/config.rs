@@ -114,6 +114,10 @@ pub struct Config {
     pub policy: Policy,
     /// The least severe lines that the log shows.
     pub log: LogLevel,
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Whether that file exists.
+    pub has_file: bool,
 }
 
 impl Config {
@@ -124,7 +128,9 @@ impl Config {
     pub fn load(flags: &Flags) -> Result<Self, Failure> {
         let data_dir = data_dir(flags.data_dir.as_deref())?;
         let path = flags.config.clone().unwrap_or_else(|| data_dir.join(FILE_NAME));
-        let file = match std::fs::read_to_string(&path) {
+        let text = std::fs::read_to_string(&path);
+        let has_file = text.is_ok();
+        let file: File = match text {
             Ok(text) => {
                 toml::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?
             }
@@ -191,7 +197,21 @@ impl Config {
             network: icn_net::network_id(network),
             policy: Policy { due, retention },
             log: flags.log.or(file.log).unwrap_or_default(),
+            file: path,
+            has_file,
         })
+    }
+
+    /// The keys in which `new` differs and that a running node cannot change.
+    pub(crate) fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("http", self.http != new.http),
+            ("listen", self.listen != new.listen),
+            ("mdns", self.mdns != new.mdns),
+            ("silence_seconds", self.timing.idle != new.timing.idle),
+            ("network", self.network != new.network),
+        ];
+        keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 }
 

@@ -8,3 +8,4 @@ pub(crate) mod server;
 pub(crate) mod socket;
 mod stream;
 pub(crate) mod subscribers;
+pub(crate) mod waiting;

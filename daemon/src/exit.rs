@@ -54,11 +54,17 @@ pub const OUTSIDE_WINDOW: u8 = 21;
 /// The file system or a file in the data directory is not one that a node can use.
 pub const UNSUITABLE: u8 = 23;
 
+/// The node is starting or stopping, and takes no requests now.
+pub const NOT_READY: u8 = 24;
+
 /// A write or sync of the log failed; the next start recovers what is durable.
 pub const POISONED: u8 = 74;
 
-/// Stopped by Ctrl-C; `icnd` only by the second one.
+/// Stopped by Ctrl-C; `icnd` only by the second signal.
 pub const INTERRUPTED: u8 = 130;
 
-/// Stopped by SIGTERM.
+/// Stopped by SIGQUIT as the second signal.
+pub const QUIT: u8 = 131;
+
+/// Stopped by SIGTERM; `icnd` only by the second signal.
 pub const TERMINATED: u8 = 143;

@@ -1,6 +1,7 @@
 //! The life of a process: recover, serve, stop in order.
 
 pub(crate) mod recovery;
+mod reload;
 mod rng;
 mod services;
 mod signals;
@@ -11,9 +12,11 @@ use std::time::Duration;
 
 use icn_net::Target;
 
-use self::services::Services;
+use self::recovery::Recovered;
+use self::services::{Services, Waiting};
+use self::signals::Signals;
 use self::start_report::Start;
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::control::codes;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
@@ -28,11 +31,45 @@ const LINGER: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Why it could not start, or, with exit code 74, that its log failed.
-pub fn run(config: &Config) -> Result<(), Failure> {
+pub fn run(flags: &Flags) -> Result<(), Failure> {
+    // Before all else: from here on no signal is lost, and none ends the node like a crash.
+    let signals = Signals::start().map_err(|error| no_resources(&error))?;
+    let config = Config::load(flags)?;
     output::set_level(config.log);
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
-    let services = Services::open(config)?;
-    let (mut node, created, took) = recovery::recover(config, &directory, &services.gauges)?;
+    let services = Services::open(&config)?;
+    let waiting = services.answer_starting(&config)?;
+    let life = Life { flags, config: &config, signals: &signals };
+    let outcome = start(&life, &directory, &services, waiting);
+    services::remove_socket(&config);
+    services.runtime.shutdown_timeout(LINGER);
+    outcome
+}
+
+/// What a process was started with, and the signals that it gets.
+struct Life<'a> {
+    flags: &'a Flags,
+    config: &'a Config,
+    signals: &'a Signals,
+}
+
+fn start(
+    life: &Life<'_>,
+    directory: &DataDir,
+    services: &Services,
+    waiting: Waiting,
+) -> Result<(), Failure> {
+    let Life { config, signals, .. } = life;
+    let recovered = recovery::recover(config, directory, &services.gauges, signals.stop())?;
+    let Some(Recovered { mut node, created, took }) = recovered else {
+        tracing::info!("ICNd stopped while it was starting; nothing was changed on the disk");
+        return Ok(());
+    };
+    if signals.stop().is_cancelled() {
+        node.close()?;
+        tracing::info!("ICNd stopped before it was ready");
+        return Ok(());
+    }
     node.name_peers(config.peers.iter().filter_map(Target::did).collect());
     let recovery = node.recovery().clone();
     let peers = {
@@ -50,9 +87,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         took,
         has_topics: node.state().counts().topics > 0,
     };
-    let outcome = services.serve(config, node, peers, &started);
-    services.runtime.shutdown_timeout(LINGER);
-    outcome
+    services.serve(life, waiting, node, peers, &started)
 }
 
 /// Makes the data directory and the key unless they exist. Returns the DID and whether it is new.
@@ -64,7 +99,7 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
         return Ok((keyfile::read(&config.data_dir)?.card.did, false));
     }
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
-    let (node, ..) = recovery::recover(config, &directory, &recovery::gauges()?)?;
+    let node = recovery::recover_to_the_end(config, &directory)?.node;
     let did = node.did();
     node.close()?;
     Ok((did, true))
@@ -73,4 +108,8 @@ pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
 fn no_resources(error: &std::io::Error) -> Failure {
     let message = format!("The system refuses a resource that the node needs: {error}.");
     Failure::new(codes::NO_RESOURCES, message)
+}
+
+fn ended_early() -> Failure {
+    Failure::new(codes::ENDED_EARLY, "A part of the node ended before the node was stopped.")
 }

@@ -14,10 +14,13 @@ pub(crate) mod release;
 mod verify;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 
+use icn_gossip::Did;
+use icn_snapshot::Policy;
 use icn_wal::disk::Disk;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -96,6 +99,18 @@ impl<D: Disk> Shell<D> {
     /// Durable arrivals, for subscribers.
     pub(crate) fn arrivals(&self) -> watch::Receiver<Arrivals> {
         self.arrivals.clone()
+    }
+
+    /// Changes when snapshots are due and which stay, and which peers the operator names.
+    pub(crate) fn reconfigure(&self, policy: Policy, named: BTreeSet<Did>) {
+        let compactor = {
+            let mut node = self.node.lock();
+            node.set_due(policy.due);
+            node.name_peers(named);
+            node.store().compactor().clone()
+        };
+        // May wait while a snapshot is published, which must not keep the core from the node.
+        compactor.set_retention(policy.retention);
     }
 
     /// Replies to all requests in the inbox, ends the threads and returns the node. Every other sender of

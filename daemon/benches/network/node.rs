@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use icn_daemon::config::{Config, Flags};
+use icn_daemon::config::Flags;
 
 use crate::Outcome;
 
@@ -39,6 +39,5 @@ fn run_one(node: &[String]) -> Outcome<()> {
         no_mdns: true,
         ..Flags::default()
     };
-    let config = Config::load(&flags).map_err(|failure| failure.to_string())?;
-    Ok(icn_daemon::run::run(&config).map_err(|failure| failure.to_string())?)
+    Ok(icn_daemon::run::run(&flags).map_err(|failure| failure.to_string())?)
 }

@@ -10,9 +10,16 @@ use icn_daemon::failure::Failure;
 use icn_daemon::output;
 use icn_daemon::run;
 
+const SIGNALS: &str = "\
+Signals:
+  SIGTERM, SIGINT and SIGQUIT stop the node in order, also while it starts. The second one ends it at once.
+  SIGHUP has it read its configuration again. `log`, `peers` and [snapshot] apply at once, and the log names keys \
+that need a restart.
+  SIGUSR1 and SIGUSR2 write a line into the log.";
+
 /// Runs an ICN node in the foreground until SIGTERM or Ctrl-C.
 #[derive(Parser)]
-#[command(name = "icnd", version)]
+#[command(name = "icnd", version, after_help = SIGNALS)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -70,7 +77,7 @@ fn main() -> ExitCode {
 
 fn act(cli: &Cli) -> Result<(), Failure> {
     match cli.command {
-        None | Some(Command::Run) => run::run(&Config::load(&cli.flags)?)?,
+        None | Some(Command::Run) => run::run(&cli.flags)?,
         Some(Command::Init) => {
             let config = Config::load(&cli.flags)?;
             let (did, created) = run::init(&config)?;

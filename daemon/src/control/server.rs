@@ -51,13 +51,14 @@ pub(crate) fn bind(directory: &Path) -> Result<UnixListener, Failure> {
     })
 }
 
-/// Serves connections until `stop`, then until every request received by then has its reply.
+/// Serves connections until `stop`, then until every request received by then has its reply. Returns the
+/// listener.
 pub(crate) async fn serve(
     listener: UnixListener,
     inbox: mpsc::Sender<Input>,
     subscribers: Subscribers,
     stop: CancellationToken,
-) {
+) -> UnixListener {
     let connections = TaskTracker::new();
     loop {
         tokio::select! {
@@ -79,6 +80,7 @@ pub(crate) async fn serve(
     drop(inbox);
     connections.close();
     connections.wait().await;
+    listener
 }
 
 async fn connection(

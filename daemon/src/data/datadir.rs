@@ -11,7 +11,7 @@ use crate::data::keyfile;
 use crate::failure::{Failure, is_full};
 
 /// Names that a directory may hold before it becomes a data directory.
-const HARMLESS: [&str; 4] = ["LOCK", "icn.toml", "identity.key.tmp", "lost+found"];
+const HARMLESS: [&str; 5] = ["LOCK", "control.sock", "icn.toml", "identity.key.tmp", "lost+found"];
 
 /// A data directory, locked for as long as this value lives.
 pub(crate) struct DataDir {

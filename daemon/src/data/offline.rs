@@ -23,7 +23,7 @@ pub(crate) fn ask(directory: &Path, request: Request) -> Reply {
     datadir::read_only(directory)?;
     let config = config(directory)?;
     let owned = DataDir::own(directory, config.unsafe_fs)?;
-    let (mut node, ..) = recovery::recover(&config, &owned, &recovery::gauges()?)?;
+    let mut node = recovery::recover_to_the_end(&config, &owned)?.node;
     let turn = node.step(now(), Inputs::requests(vec![((), request)]));
     let reply = turn.outputs.into_iter().filter_map(|output| settle(&mut node, output)).last();
     node.close()?;

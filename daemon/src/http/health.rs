@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::control::codes;
 use crate::control::reply::check::{Check, Level};
+use crate::failure::Failure;
+use crate::text::counted;
 
 /// The core takes a turn twice a second at least; one without a turn for this long hangs.
 const HANGS_AFTER_MS: u64 = 30_000;
@@ -40,6 +43,8 @@ pub(crate) struct Health {
     phase: AtomicU8,
     /// When the core last took a turn, in elapsed ms.
     turned_ms: AtomicU64,
+    /// Records that the recovery has replayed.
+    replayed: AtomicU64,
     checks: Mutex<Vec<Reported>>,
 }
 
@@ -58,8 +63,27 @@ impl Health {
         Self {
             phase: AtomicU8::new(Phase::Starting as u8),
             turned_ms: AtomicU64::new(elapsed_ms),
+            replayed: AtomicU64::new(0),
             checks: Mutex::default(),
         }
+    }
+
+    /// Records that the recovery has replayed so many records.
+    pub(crate) fn replayed(&self, records: u64) {
+        self.replayed.store(records, Ordering::Relaxed);
+    }
+
+    /// Why the node takes no requests now.
+    #[must_use]
+    pub(crate) fn not_ready(&self) -> Failure {
+        if self.phase() == Phase::Starting {
+            let records = counted(self.replayed.load(Ordering::Relaxed), "record");
+            return Failure::new(
+                codes::STARTING,
+                format!("The node is starting: it has replayed {records} of its log."),
+            );
+        }
+        Failure::new(codes::STOPPING, "The node is stopping.")
     }
 
     /// Sets the phase.

@@ -2,7 +2,7 @@
 
 use icn_gossip::legacy::{self, Importer};
 use icn_gossip::{Counts, Did, Now, Reject};
-use icn_snapshot::{Image, Integrity, Labels, RestoreTarget, Snapshot, SnapshotId};
+use icn_snapshot::{Due, Image, Integrity, Labels, RestoreTarget, Snapshot, SnapshotId};
 use icn_wal::Lsn;
 use icn_wal::disk::Disk;
 
@@ -68,6 +68,12 @@ pub struct Draft {
 }
 
 impl<D: Disk> Node<D> {
+    /// Changes when a snapshot is due, from now on.
+    pub fn set_due(&mut self, due: Due) {
+        self.newest.every_ms = due.age_ms;
+        self.store.set_due(due);
+    }
+
     /// The next snapshot to scrub: from the oldest to the newest and over again, without damaged ones.
     pub(super) fn next_to_scrub(&self) -> Option<SnapshotId> {
         let kept = self.store.compactor().list();
@@ -341,7 +347,7 @@ mod tests {
             )
         }
         let mut node = simulated::node(&SimDisk::new(1));
-        let due = 1 + icn_snapshot::Due::default().age_ms;
+        let due = 1 + Due::default().age_ms;
         assert!(draft(&mut node, 1).is_none(), "the first record is new");
         let failed = draft(&mut node, due).expect("it is due");
         assert!(draft(&mut node, due).is_none(), "it is under way");

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use icn_gossip::{Provenance, TopicRef};
 use icn_wal::FsDisk;
+use tokio_util::sync::CancellationToken;
 
-use super::no_resources;
 use super::rng::SystemRng;
+use super::{ended_early, no_resources};
 use crate::clock::{self, now_ms};
 use crate::config::Config;
 use crate::data::datadir::DataDir;
@@ -23,8 +24,17 @@ use crate::node::{Identity, Node};
 use crate::text::counted;
 use crate::text::status::left_out;
 
-/// Recovers the node in `directory`, a new one if it is empty. Returns the node, whether it is new, and
-/// the time that took.
+/// A recovered node.
+pub(crate) struct Recovered {
+    pub(crate) node: Node<FsDisk>,
+    /// Whether it was made just now.
+    pub(crate) created: bool,
+    /// The time that the recovery took.
+    pub(crate) took: Duration,
+}
+
+/// Recovers the node in `directory`, a new one if it is empty. `None` if `stop` was cancelled before the end
+/// of the log was reached: then nothing on the disk has changed.
 ///
 /// # Errors
 /// Those of the key file and of [`Node::open`].
@@ -32,13 +42,23 @@ pub(crate) fn recover(
     config: &Config,
     directory: &DataDir,
     gauges: &Gauges,
-) -> Result<(Node<FsDisk>, bool, Duration), Failure> {
+    stop: &CancellationToken,
+) -> Result<Option<Recovered>, Failure> {
+    if stop.is_cancelled() {
+        return Ok(None);
+    }
     let keyfile::KeyFile { keypair, card, created } =
         keyfile::read_or_create(&config.data_dir, now_ms())?;
     let identity = Identity { keypair, card, network: config.network };
     let watch = Stopwatch::start();
     let mut reported = Duration::ZERO;
+    let mut stopped = false;
     let watcher = |records: u64| {
+        gauges.health.replayed(records);
+        if stop.is_cancelled() {
+            stopped = true;
+            return ControlFlow::Break(());
+        }
         // A long recovery reports its progress.
         if watch.elapsed() >= reported + Duration::from_secs(1) {
             reported = watch.elapsed();
@@ -49,8 +69,12 @@ pub(crate) fn recover(
     let disk = directory.disk();
     let policy = config.policy;
     let rng = Box::new(SystemRng);
-    let node =
-        Node::open_watched(disk, policy, identity, rng, clock::now(), clock::boot(), watcher)?;
+    let opened =
+        Node::open_watched(disk, policy, identity, rng, clock::now(), clock::boot(), watcher);
+    if stopped {
+        return Ok(None);
+    }
+    let node = opened?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();
@@ -102,7 +126,18 @@ pub(crate) fn recover(
         let keys = counts.peers + counts.unsigned_keys;
         tracing::info!("Restored {keys} peer X25519 keys from {from}");
     }
-    Ok((node, created, took))
+    Ok(Some(Recovered { node, created, took }))
+}
+
+/// Recovers the node in `directory` for a short task that no signal breaks off.
+///
+/// # Errors
+/// Those of [`recover`].
+pub(crate) fn recover_to_the_end(
+    config: &Config,
+    directory: &DataDir,
+) -> Result<Recovered, Failure> {
+    recover(config, directory, &gauges()?, &CancellationToken::new())?.ok_or_else(ended_early)
 }
 
 /// New metrics and health of a node that is starting.

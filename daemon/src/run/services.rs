@@ -5,26 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use icn_wal::{FsDisk, Housekeeper};
+use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::signals::Signals;
+use super::reload::reload;
 use super::start_report::Start;
-use super::{no_resources, recovery, suspend};
+use super::{Life, ended_early, no_resources, recovery, suspend};
 use crate::clock;
 use crate::config::Config;
 use crate::control::socket::SocketPath;
 use crate::control::subscribers::Subscribers;
-use crate::control::{codes, server};
-use crate::exit;
+use crate::control::{server, waiting};
 use crate::failure::Failure;
 use crate::http::gauges::Gauges;
 use crate::http::health::Phase;
 use crate::http::server as http;
 use crate::http::site::Site;
 use crate::node::{Draft, Node};
-use crate::output;
 use crate::shell::Shell;
 use crate::shell::peers::Peers;
 
@@ -34,7 +34,14 @@ pub(super) struct Services {
     pub(super) gauges: Gauges,
     site: Site,
     pub(super) http: SocketAddr,
+    /// Ends the servers.
     stop: CancellationToken,
+}
+
+/// The control socket of a node that is not ready yet.
+pub(super) struct Waiting {
+    end: CancellationToken,
+    listener: JoinHandle<UnixListener>,
 }
 
 impl Services {
@@ -55,18 +62,39 @@ impl Services {
         Ok(Self { runtime, gauges, site, http, stop })
     }
 
+    /// Binds the control socket, and answers there that the node is starting. The caller holds the lock of the
+    /// directory.
+    ///
+    /// # Errors
+    /// `ICN-E0120`.
+    pub(super) fn answer_starting(&self, config: &Config) -> Result<Waiting, Failure> {
+        let _runtime = self.runtime.enter();
+        let listener = server::bind(&config.data_dir)?;
+        let end = CancellationToken::new();
+        let served = waiting::serve(listener, self.not_ready(), end.clone());
+        Ok(Waiting { end, listener: self.runtime.spawn(served) })
+    }
+
+    fn not_ready(&self) -> waiting::Answer {
+        let health = Arc::clone(&self.gauges.health);
+        Arc::new(move || health.not_ready())
+    }
+
     /// Runs the node until a signal or a failure of its log. It stops in order: sockets, links, threads, the
     /// last snapshot, the seal of the log.
     ///
     /// # Errors
-    /// `ICN-E0107`, `ICN-E0120`; with exit code 74 that the log has failed.
+    /// `ICN-E0107`; with exit code 74 that the log has failed.
     pub(super) fn serve(
         &self,
-        config: &Config,
+        life: &Life<'_>,
+        waiting: Waiting,
         node: Node<FsDisk>,
         peers: Peers,
         started: &Start<'_>,
     ) -> Result<(), Failure> {
+        let Life { flags, signals, .. } = life;
+        let mut config = life.config.clone();
         let Self { runtime, gauges, site, stop, .. } = self;
         let transport = peers.transport();
         gauges.meter.transport(transport.stats());
@@ -76,7 +104,7 @@ impl Services {
         }
         let housekeeper = Housekeeper::start(Arc::clone(node.store().wal()));
         let housekeeper = housekeeper.map_err(|error| no_resources(&error))?;
-        let (failed, failure) = oneshot::channel();
+        let (failed, mut failure) = oneshot::channel();
         let failed = parking_lot::Mutex::new(Some(failed));
         let poisoned = move |failure: &Failure| {
             if let Some(failed) = failed.lock().take() {
@@ -88,10 +116,8 @@ impl Services {
         gauges.health.turned(clock::elapsed_ms(), checks);
         let shell = Shell::start(node, gauges, Arc::new(transport.clone()), poisoned);
         let shell = shell.map_err(|error| no_resources(&error))?;
-        let (listener, mut signals) = runtime.block_on(async {
-            let signals = Signals::new().map_err(|error| no_resources(&error))?;
-            Ok::<_, Failure>((server::bind(&config.data_dir)?, signals))
-        })?;
+        waiting.end.cancel();
+        let listener = runtime.block_on(waiting.listener).map_err(|_| ended_early())?;
         let links = runtime.spawn(peers.serve(shell.inbox()));
         let suspends = runtime.spawn(suspend::watch(transport.clone()));
         let subscribers = Subscribers::new(shell.arrivals());
@@ -103,32 +129,26 @@ impl Services {
         tracing::info!("ICNd ready");
 
         let ended = runtime.block_on(async {
-            tokio::select! {
-                name = signals.next() => Ok(name),
-                failure = failure => Err(failure.unwrap_or_else(|_| ended_early())),
+            loop {
+                tokio::select! {
+                    () = signals.stop().cancelled() => return Ok(()),
+                    failure = &mut failure => return Err(failure.unwrap_or_else(|_| ended_early())),
+                    () = signals.reload() => reload(flags, &mut config, &shell, &transport),
+                }
             }
         });
-        let signal = match ended {
-            Ok(signal) => signal,
-            Err(failure) => {
-                // Memory is ahead of the disk, so no snapshot may hold it and no reply may show it.
-                gauges.health.enter(Phase::Failed);
-                tracing::error!("The log has failed: {}", failure.message);
-                return Err(failure);
-            }
-        };
+        if let Err(failure) = ended {
+            // Memory is ahead of the disk, so no snapshot may hold it and no reply may show it.
+            gauges.health.enter(Phase::Failed);
+            tracing::error!("The log has failed: {}", failure.message);
+            return Err(failure);
+        }
         gauges.health.enter(Phase::Stopping);
-        tracing::info!("Received {signal}, shutting down gracefully");
-        runtime.spawn(async move {
-            let again = signals.next().await;
-            tracing::warn!(
-                "Received {again} again, stopping at once; the next start replays the log"
-            );
-            output::exit(exit::INTERRUPTED);
-        });
         site.connect(None);
         stop.cancel();
-        let _ = runtime.block_on(server);
+        if let Ok(listener) = runtime.block_on(server) {
+            runtime.spawn(waiting::serve(listener, self.not_ready(), CancellationToken::new()));
+        }
         runtime.block_on(transport.shutdown());
         // All links are down.
         suspends.abort();
@@ -137,12 +157,15 @@ impl Services {
         let node = shell.stop().ok_or_else(ended_early)?;
         drop(housekeeper);
         save_last(node, gauges, &config.data_dir)?;
-        if let Ok(socket) = SocketPath::of(&config.data_dir) {
-            // The next start would replace a socket that stays.
-            let _ = std::fs::remove_file(socket.as_path());
-        }
         tracing::info!("ICNd stopped");
         Ok(())
+    }
+}
+
+/// Removes the control socket. The next start would replace one that stays.
+pub(super) fn remove_socket(config: &Config) {
+    if let Ok(socket) = SocketPath::of(&config.data_dir) {
+        let _ = std::fs::remove_file(socket.as_path());
     }
 }
 
@@ -167,8 +190,4 @@ fn save_last(mut node: Node<FsDisk>, gauges: &Gauges, directory: &Path) -> Resul
         }
     }
     node.close()
-}
-
-fn ended_early() -> Failure {
-    Failure::new(codes::ENDED_EARLY, "A part of the node ended before the node was stopped.")
 }

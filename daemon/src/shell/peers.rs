@@ -8,8 +8,9 @@ use bytes::Bytes;
 use icn_gossip::State;
 use icn_gossip::limits::IN_FLIGHT_BYTES_MAX;
 use icn_gossip::mesh::LinkId;
+pub(crate) use icn_net::Transport;
 use icn_net::limits::TARGETS_MAX;
-use icn_net::{BindError, Frame, LinkEvent, Target, Transport};
+use icn_net::{BindError, Frame, LinkEvent, Target};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -80,14 +81,7 @@ impl Peers {
     /// Dials the configured targets and the last address of every known peer, from now on.
     pub(crate) fn seek(&self, configured: &[Target], state: &State) {
         for target in configured {
-            if self.transport.dial(target.clone()) {
-                continue;
-            }
-            if self.transport.targets().len() < TARGETS_MAX {
-                tracing::warn!("{target} is not dialled: it is this node");
-            } else {
-                tracing::warn!("{target} is not dialled: a node dials at most {TARGETS_MAX} peers");
-            }
+            dial(&self.transport, target);
         }
         let known = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
         let left_out = known.filter(|(did, address)| !self.transport.learn(*did, *address)).count();
@@ -137,6 +131,17 @@ impl Peers {
     }
 }
 
+/// Dials a configured target from now on; `false`, and a line in the log, if it cannot be one.
+pub(crate) fn dial(transport: &Transport, target: &Target) -> bool {
+    let dialled = transport.dial(target.clone());
+    if !dialled && transport.targets().len() < TARGETS_MAX {
+        tracing::warn!("{target} is not dialled: it is this node");
+    } else if !dialled {
+        tracing::warn!("{target} is not dialled: a node dials at most {TARGETS_MAX} peers");
+    }
+    dialled
+}
+
 impl FrameSender for Transport {
     fn send(&self, link: LinkId, kind: u8, body: Bytes) {
         // Frames of the mesh are below the limit of the transport.
@@ -151,7 +156,7 @@ impl FrameSender for Transport {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use clap::Parser;
     use icn_gossip::{KeyCard, Keypair};
     use icn_net::TargetStatus;
@@ -172,10 +177,21 @@ mod tests {
         KeyFile { keypair, card, created: false }
     }
 
-    fn peers(seed: u8) -> Peers {
+    pub(crate) fn peers(seed: u8) -> Peers {
         let arguments = ["icnd", "--data-dir", "/nowhere", "--listen", "127.0.0.1:0", "--no-mdns"];
         let config = Config::load(&Cli::parse_from(arguments).flags).expect("a configuration");
         Peers::bind(&config, key(seed)).expect("a port")
+    }
+
+    #[tokio::test]
+    async fn a_target_that_cannot_be_dialled_is_reported() {
+        let node = peers(1);
+        let transport = node.transport();
+        let own = Target::new(Some(key(1).keypair.did()), "127.0.0.1:9".parse().expect("one"));
+        assert!(!dial(&transport, &own));
+        let other = Target::new(None, "127.0.0.1:9".parse().expect("one"));
+        assert!(dial(&transport, &other));
+        assert_eq!(transport.targets().len(), 1);
     }
 
     #[tokio::test]

@@ -99,6 +99,14 @@ entries! {
         "The node has stopped, and with it the delivery.",
         "icnd was stopped or failed while a consumer followed a topic.",
         "Follow again once it runs; with --cursor the delivery goes on where it was.";
+    STARTING: "ICN-E0146", NOT_READY,
+        "The node is starting.",
+        "icnd runs, and is still reading its log.",
+        "The request was not taken. Try again once the node is ready: icnctl status";
+    STOPPING: "ICN-E0147", NOT_READY,
+        "The node is stopping.",
+        "icnd has received a signal to stop, and is saving a last snapshot or sealing its log.",
+        "The request was not taken. Start icnd again once it has ended.";
     NEWER_DATA: "ICN-E0150", NEWER_DATA,
         "The data was written by a newer version.",
         "icnd was downgraded, or the directory comes from a machine with a newer icnd.",
