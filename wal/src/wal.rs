@@ -127,15 +127,35 @@ impl<D: Disk> Wal<D> {
         time_ms: u64,
         records: &[R],
     ) -> Result<RangeInclusive<Lsn>, Error> {
-        Ok(self.enqueue(time_ms, records)?.1)
+        let (_, lsns, ()) = self.enqueue(time_ms, records, |_| ())?;
+        Ok(lsns)
     }
 
-    /// Appends, and returns with the queue still locked.
-    fn enqueue<R: AsRef<[u8]>>(
+    /// [Appends](Self::append) one record after a call of `before` with its LSN. By then nothing
+    /// refuses the append any more. If `before` panics, the record is not appended and no other
+    /// append is affected.
+    ///
+    /// Other calls of this log may wait until `before` has returned, and `before` must make none.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append); `before` was not called then.
+    pub fn append_after<T>(
+        &self,
+        time_ms: u64,
+        record: &[u8],
+        before: impl FnOnce(Lsn) -> T,
+    ) -> Result<(Lsn, T), Error> {
+        let (_, lsns, outcome) = self.enqueue(time_ms, &[record], before)?;
+        Ok((*lsns.start(), outcome))
+    }
+
+    /// Appends after a call of `before` with the first LSN, and returns with the queue still locked.
+    fn enqueue<R: AsRef<[u8]>, T>(
         &self,
         time_ms: u64,
         records: &[R],
-    ) -> Result<(QueueGuard<'_, D>, RangeInclusive<Lsn>), Error> {
+        before: impl FnOnce(Lsn) -> T,
+    ) -> Result<(QueueGuard<'_, D>, RangeInclusive<Lsn>, T), Error> {
         let bytes = check_append(records)?;
         let count = records.len() as u64;
         let mut queue = self.queue.lock();
@@ -155,6 +175,8 @@ impl<D: Disk> Wal<D> {
             queue = self.queue.lock();
         }
         let first = queue.next_lsn;
+        let first_lsn = Lsn::new(first).unwrap_or(Lsn::FIRST);
+        let outcome = before(first_lsn);
         if queue.pending.is_empty() {
             queue.first_lsn = first;
         }
@@ -166,8 +188,7 @@ impl<D: Disk> Wal<D> {
         if planted("append-called-durable") {
             self.durable.fetch_max(queue.next_lsn - 1, Ordering::AcqRel);
         }
-        let first = Lsn::new(first).unwrap_or(Lsn::FIRST);
-        Ok((queue, first..=first.plus(count - 1)))
+        Ok((queue, first_lsn..=first_lsn.plus(count - 1), outcome))
     }
 
     /// The last durable LSN; `None` before the first.

@@ -35,7 +35,7 @@ impl<D: Disk> Wal<D> {
         time_ms: u64,
         records: &[R],
     ) -> Result<RangeInclusive<Lsn>, Error> {
-        let (queue, lsns) = self.enqueue(time_ms, records)?;
+        let (queue, lsns, ()) = self.enqueue(time_ms, records, |_| ())?;
         self.await_durable(queue, lsns.end().get())?;
         Ok(lsns)
     }
