@@ -184,8 +184,16 @@ impl From<icn_snapshot::Error> for Failure {
                 return icn_wal::Error::Io { action, file, source }.into();
             }
             Error::Unusable { .. } => codes::SNAPSHOT_UNUSABLE,
+            Error::Migration { .. } => {
+                return Self::new(codes::SNAPSHOT_UNUSABLE, message).with_advice(
+                    "Nothing was changed. Use the version of icnd that wrote the snapshot, and report this.",
+                );
+            }
             Error::Newer { .. } => codes::NEWER_DATA,
-            Error::Record { .. } => codes::RECORD_UNREADABLE,
+            Error::Record { .. } | Error::Apply { .. } | Error::Lossy { .. } => {
+                codes::RECORD_UNREADABLE
+            }
+            Error::Failed { .. } => codes::ENDED_EARLY,
             Error::NoSuchSnapshot { .. } => codes::NO_SUCH_SNAPSHOT,
             Error::Needed { .. } => codes::SNAPSHOT_NEEDED,
             Error::OutsideWindow { .. } => codes::OUTSIDE_WINDOW,

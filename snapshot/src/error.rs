@@ -48,6 +48,56 @@ pub enum Error {
         why: String,
     },
 
+    /// The state machine panicked while it applied a record of the log. Nothing was changed on the disk. A
+    /// build that applies the record opens the store.
+    #[error("record {lsn} of the log cannot be applied: {machine} panicked: {why}")]
+    Apply {
+        /// The LSN of the record.
+        lsn: u64,
+        /// The type of the state machine.
+        machine: &'static str,
+        /// The message of the panic.
+        why: String,
+    },
+
+    /// The state machine panicked within an earlier call of this store. Its state is unknown and cannot be
+    /// read. The record was not appended, so the next open does not meet it.
+    #[error("the store has failed: {machine} panicked before record {lsn} was appended; open it again")]
+    Failed {
+        /// The LSN that the record would have had.
+        lsn: u64,
+        /// The type of the state machine.
+        machine: &'static str,
+    },
+
+    /// In a debug build: the state machine does not read back what it writes. Nothing was written.
+    #[error("{machine} does not read back what it writes: {why}")]
+    Lossy {
+        /// The type of the state machine.
+        machine: &'static str,
+        /// Which of its functions disagree, and about what.
+        why: String,
+    },
+
+    /// A whole snapshot has an older schema, and [`migrate`](crate::StateMachine::migrate) fails on it.
+    /// Nothing was changed on the disk.
+    #[error(
+        "snapshot {file} has schema {found}, this build has schema {wanted}, and `migrate` of {machine} \
+         does not lead there: {why}"
+    )]
+    Migration {
+        /// The snapshot file.
+        file: String,
+        /// The schema of its state.
+        found: u32,
+        /// The schema of this build.
+        wanted: u32,
+        /// The type of the state machine.
+        machine: &'static str,
+        /// The error of `migrate`.
+        why: String,
+    },
+
     /// The manifest lists no snapshot with this id.
     #[error("there is no snapshot {id}")]
     NoSuchSnapshot {

@@ -24,6 +24,7 @@ mod parts;
 mod readahead;
 mod unpacker;
 
+use std::any::type_name;
 use std::io::{self, Read, Write};
 
 use icn_wal::disk::{Disk, DiskFile};
@@ -156,11 +157,30 @@ pub(crate) fn read<S: StateMachine, D: Disk>(
 fn build<S: StateMachine, F: DiskFile>(
     schema: u32,
     source: &mut Unpacker<'_, F>,
-) -> Result<S, String> {
+) -> Result<S, Refusal> {
     if schema < S::SCHEMA {
-        return S::migrate(schema, source);
+        return migrate(schema, source);
     }
-    S::deserialize(&mut Decoder::new(source)).map_err(|error| error.to_string())
+    S::deserialize(&mut Decoder::new(source)).map_err(|error| Refusal::Content(error.to_string()))
+}
+
+/// Migrates a state. An error counts as one of the migration only if the file is whole.
+fn migrate<S: StateMachine, F: DiskFile>(
+    found: u32,
+    source: &mut Unpacker<'_, F>,
+) -> Result<S, Refusal> {
+    S::migrate(found, source).map_err(|why| match io::copy(source, &mut io::sink()) {
+        Ok(_) => Refusal::Migration { found, wanted: S::SCHEMA, machine: type_name::<S>(), why },
+        Err(error) => Refusal::Content(error.to_string()),
+    })
+}
+
+/// Why no state was read.
+enum Refusal {
+    /// The bytes are damaged or not those of a state.
+    Content(String),
+    /// As in [`Error::Migration`].
+    Migration { found: u32, wanted: u32, machine: &'static str, why: String },
 }
 
 /// Verifies the snapshot `name` as [`read`] does, without keeping the state. Refuses a state weaker than its
@@ -186,9 +206,10 @@ pub(crate) fn verify<S: StateMachine, D: Disk>(
     let unpacker = unpacker.on("unpack", describe())?;
     let weaker = decode(unpacker, &describe, |summary, source| {
         if schema < S::SCHEMA {
-            return Ok(S::migrate(schema, source)?.weaker_than(summary));
+            return Ok(migrate::<S, _>(schema, source)?.weaker_than(summary));
         }
-        S::verify(summary, &mut Decoder::new(source)).map_err(|error| error.to_string())
+        S::verify(summary, &mut Decoder::new(source))
+            .map_err(|error| Refusal::Content(error.to_string()))
     })?;
     refuse_weaker(&weaker, &describe)?;
     Ok(header)
@@ -199,17 +220,20 @@ type Decoder<'a, 'b, F> = rmp_serde::Deserializer<ReadReader<&'a mut Unpacker<'b
 fn decode<F: DiskFile, T>(
     mut unpacker: Unpacker<'_, F>,
     describe: &dyn Fn() -> String,
-    decode: impl FnOnce(&[u8], &mut Unpacker<'_, F>) -> Result<T, String>,
+    decode: impl FnOnce(&[u8], &mut Unpacker<'_, F>) -> Result<T, Refusal>,
 ) -> Result<T, Error> {
-    let text = |error: io::Error| error.to_string();
+    let text = |error: io::Error| Refusal::Content(error.to_string());
     let decoded = summary(&mut unpacker).map_err(text).and_then(|summary| {
         let decoded = decode(&summary, &mut unpacker)?;
         unpacker.end().map_err(text)?;
         Ok(decoded)
     });
-    decoded.map_err(|why| match unpacker.take_io_error() {
-        Some(source) => Error::Io { action: "read", file: describe(), source },
-        None => Error::Unusable { file: describe(), why },
+    decoded.map_err(|refusal| match (unpacker.take_io_error(), refusal) {
+        (Some(source), _) => Error::Io { action: "read", file: describe(), source },
+        (None, Refusal::Content(why)) => Error::Unusable { file: describe(), why },
+        (None, Refusal::Migration { found, wanted, machine, why }) => {
+            Error::Migration { file: describe(), found, wanted, machine, why }
+        }
     })
 }
 

@@ -239,6 +239,7 @@ mod record;
 mod replay;
 mod restore_window;
 mod retention;
+mod round_trip;
 mod snapshot;
 mod snapshots;
 mod state_at;

@@ -29,7 +29,8 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     fn decode(bytes: &[u8]) -> Result<Self::Mutation, String>;
 
     /// Applies one mutation. Total and deterministic: no clock, no randomness, no hash order, no failure.
-    /// A refusal is part of the outcome.
+    /// A refusal is part of the outcome. A panic [fails](crate::Error::Failed) the store, and the record is not
+    /// appended.
     fn apply(&mut self, lsn: Lsn, mutation: Self::Mutation) -> Self::Outcome;
 
     /// Reads a state that was serialised as `schema`, less than [`SCHEMA`](Self::SCHEMA).
@@ -39,10 +40,11 @@ pub trait StateMachine: Clone + Default + Serialize + DeserializeOwned + Send + 
     /// anything.
     ///
     /// # Errors
-    /// That there is no such step (the default), or what is wrong with the bytes, as text for an operator.
+    /// That there is no such step (the default), or what is wrong with the bytes, as text for an operator. An
+    /// open then fails with [`Error::Migration`](crate::Error::Migration).
     fn migrate(schema: u32, state: &mut dyn Read) -> Result<Self, String> {
-        let _ = state;
-        Err(format!("no step leads from its schema {schema} to {}", Self::SCHEMA))
+        let _ = (schema, state);
+        Err("no step is implemented".into())
     }
 
     /// What a recovery must never find less of (withdrawn rights, subscriptions, keys), in an encoding of the

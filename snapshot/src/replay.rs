@@ -1,7 +1,9 @@
 //! Replay: the state of a snapshot, brought forward by the records of the log.
 
+use std::any::type_name;
 use std::io;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use icn_wal::disk::Disk;
 use icn_wal::{Lsn, Record, ReplayFrom, StoreId};
@@ -94,8 +96,9 @@ impl<S: StateMachine> Replay<S> {
                     };
                     return Ok((start, passed_over));
                 }
-                // Falling back to an older snapshot would hide that this build is too old for the data.
-                Err(error @ Error::Newer { .. }) => return Err(error),
+                // Falling back to an older snapshot would hide that this build is too old for the data, or
+                // lacks a step of the migration.
+                Err(error @ (Error::Newer { .. } | Error::Migration { .. })) => return Err(error),
                 Err(error) => {
                     let summary = snapshots.summary(id);
                     summaries.extend(summary.map(|(timeline, bytes)| (id.lsn, timeline, bytes)));
@@ -184,11 +187,19 @@ impl<S: StateMachine> Replay<S> {
         match LogRecord::decode(lsn, record.bytes)? {
             LogRecord::Mutation(bytes) => {
                 let wrong = |why| Error::Record { lsn: lsn.get(), why };
-                self.state.apply(lsn, S::decode(bytes).map_err(wrong)?);
+                let state = &mut self.state;
+                catch::<S, _>(lsn, || {
+                    state.apply(lsn, S::decode(bytes).map_err(wrong)?);
+                    Ok(())
+                })?;
             }
             LogRecord::Restore { id, branch } => {
                 let image = image(snapshots, log, id)?;
-                self.state = self.state.restore(image, branch);
+                let state = &mut self.state;
+                catch::<S, _>(lsn, || {
+                    *state = state.restore(image, branch);
+                    Ok(())
+                })?;
                 self.timeline += 1;
                 self.restores.push((id, lsn.get()));
             }
@@ -223,6 +234,19 @@ impl<S: StateMachine> Replay<S> {
             _ => Ok(()),
         }
     }
+}
+
+/// Turns a panic of the state machine at a record into an error with its LSN. The caller drops the state.
+fn catch<S: StateMachine, T>(
+    lsn: Lsn,
+    work: impl FnOnce() -> Result<T, Error>,
+) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let why = text.unwrap_or_else(|| "without a message".into());
+        Err(Error::Apply { lsn: lsn.get(), machine: type_name::<S>(), why })
+    })
 }
 
 /// The state that a RESTORE record names. If its snapshot is damaged, an older one and the log may still

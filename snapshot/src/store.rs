@@ -1,5 +1,6 @@
 //! The durable state machine: a log, its state, and the snapshots that shorten a replay.
 
+use std::any::type_name;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::origin::Origin;
 use crate::policy::{Due, Policy};
 use crate::record::LogRecord;
 use crate::replay::Replay;
+use crate::round_trip::check_mutation;
 use crate::snapshots::Snapshots;
 
 /// The number of records between two calls of the `watch` of a replay.
@@ -53,6 +55,8 @@ pub struct Store<S: StateMachine, D: Disk> {
     due: Due,
     backlog: Backlog,
     buffer: Vec<u8>,
+    /// Set while the state machine works on a record. A panic leaves it set: the state is unknown then.
+    is_in_flight: bool,
 }
 
 impl<S: StateMachine, D: Disk> Store<S, D> {
@@ -134,13 +138,32 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             due: policy.due,
             backlog: Backlog::new(growth),
             buffer: Vec::new(),
+            is_in_flight: false,
         };
         Ok((store, recovery))
     }
 
     /// The state after all committed mutations, durable or not.
+    ///
+    /// # Panics
+    /// In a [failed](Error::Failed) store: no record explains its state.
     pub fn state(&self) -> &S {
+        if let Err(error) = self.check() {
+            panic!("{error}");
+        }
         &self.state
+    }
+
+    /// Whether the store takes commits.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] once the state machine has panicked in a call of this store.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.is_in_flight {
+            let lsn = self.wal.last().map_or(1, |last| last.get() + 1);
+            return Err(Error::Failed { lsn, machine: type_name::<S>() });
+        }
+        Ok(())
     }
 
     /// The last LSN that the state covers, 0 for none.
@@ -168,26 +191,35 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         &self.compactor
     }
 
-    /// Appends `mutation` to the log and applies it. It is not durable before [`Wal::wait`] has returned.
+    /// Applies `mutation` and appends it to the log. It is not durable before [`Wal::wait`] has returned.
+    ///
+    /// It is applied when nothing refuses it any more, and right before it is appended. So the log never holds
+    /// a record that [`apply`](StateMachine::apply) panics on. After such a panic the store has
+    /// [failed](Error::Failed).
     ///
     /// # Errors
-    /// Those of [`Wal::append`]; the state is unchanged.
+    /// Those of [`Wal::append`]; the state is unchanged. [`Error::Failed`]; in debug builds [`Error::Lossy`].
     pub fn commit(
         &mut self,
         time_ms: u64,
         mutation: S::Mutation,
     ) -> Result<(Lsn, S::Outcome), Error> {
-        LogRecord::start_mutation(&mut self.buffer);
-        S::encode(&mutation, &mut self.buffer);
-        let lsn = self.append(time_ms)?;
-        Ok((lsn, self.state.apply(lsn, mutation)))
+        self.in_flight(|store| {
+            LogRecord::start_mutation(&mut store.buffer);
+            let start = store.buffer.len();
+            S::encode(&mutation, &mut store.buffer);
+            check_mutation::<S>(&store.buffer[start..])?;
+            store.append(time_ms, |state, lsn| state.apply(lsn, mutation))
+        })
     }
 
-    /// Takes an image of the present state, at the cost of one clone; `None` before the first record.
+    /// Takes an image of the present state, at the cost of one clone; `None` before the first record, and in a
+    /// [failed](Error::Failed) store.
     ///
     /// `now_ms`, by the wall clock, is for people. `ran_ms` is how long the caller has run, over all its
     /// lives. The restore window is measured in it: it must be durable and never go back.
     pub fn image(&mut self, now_ms: u64, ran_ms: u64) -> Option<Image<S>> {
+        self.check().ok()?;
         let lsn = Lsn::new(self.lsn)?.get();
         Some(Image {
             save_guard: Some(self.backlog.image()),
@@ -230,33 +262,55 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         target: RestoreTarget<S>,
         branch: u64,
     ) -> Result<Lsn, Error> {
-        // Held before the record exists, because a replay of the record needs the snapshot.
-        self.compactor.snapshots.lock().hold(target.id, Some(target.undo), self.lsn + 1)?;
-        LogRecord::write_restore(target.id, branch, &mut self.buffer);
-        let lsn = self.append(time_ms)?;
-        self.state = self.state.restore(target.state, branch);
-        self.timeline += 1;
-        self.backlog.growth.restored = true;
-        Ok(lsn)
+        self.in_flight(|store| {
+            // Held before the record exists, because a replay of the record needs the snapshot.
+            store.compactor.snapshots.lock().hold(target.id, Some(target.undo), store.lsn + 1)?;
+            LogRecord::write_restore(target.id, branch, &mut store.buffer);
+            let restore = |state: &mut S, _| *state = state.restore(target.state, branch);
+            let (lsn, ()) = store.append(time_ms, restore)?;
+            store.timeline += 1;
+            store.backlog.growth.restored = true;
+            Ok(lsn)
+        })
     }
 
     /// Makes all records durable and seals the log. Save a last image before, or the next start replays the
     /// records since the previous snapshot.
     ///
     /// # Errors
-    /// Those of [`Wal::close`].
+    /// Those of [`Wal::close`]; [`Error::Failed`], and the log is not sealed then.
     pub fn close(self) -> Result<(), Error> {
+        self.check()?;
         Ok(self.wal.close()?)
     }
 
-    fn append(&mut self, time_ms: u64) -> Result<Lsn, Error> {
-        let lsn = *self.wal.append(time_ms, std::slice::from_ref(&self.buffer))?.end();
+    /// Calls `work`, which may call the state machine. After a panic in it, the store has failed.
+    fn in_flight<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.check()?;
+        self.is_in_flight = true;
+        let done = work(self);
+        self.is_in_flight = false;
+        done
+    }
+
+    /// Appends the record in the buffer, right after `apply` has changed the state by it.
+    fn append<T>(
+        &mut self,
+        time_ms: u64,
+        apply: impl FnOnce(&mut S, Lsn) -> T,
+    ) -> Result<(Lsn, T), Error> {
+        let state = &mut self.state;
+        let (lsn, outcome) =
+            self.wal.append_after(time_ms, &self.buffer, |lsn| apply(state, lsn))?;
         if lsn == Lsn::FIRST {
             self.compactor.snapshots.lock().set_first_ms(time_ms);
         }
         self.lsn = lsn.get();
         self.backlog.growth.add(self.buffer.len());
-        Ok(lsn)
+        Ok((lsn, outcome))
     }
 }
 

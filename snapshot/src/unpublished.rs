@@ -9,6 +9,7 @@ use crate::id::SnapshotId;
 use crate::image::Image;
 use crate::labels::Labels;
 use crate::machine::StateMachine;
+use crate::round_trip::check_state;
 
 /// A verified snapshot that is not published yet.
 pub(crate) struct Unpublished {
@@ -40,11 +41,12 @@ impl Unpublished {
         disk.discard(&name).on("remove", describe())?;
         let bytes = file::write(disk, &name, &header, &state, pause)?;
         // While the image lives, the writer must copy the parts of the state that it overwrites.
-        drop(state);
+        let checked = cfg!(debug_assertions).then_some(state);
         if file::verify::<S, D>(disk, &name, pause)? != header {
             let why = "the header read back differs from the one written".into();
             return Err(Error::Unusable { file: describe(), why });
         }
+        checked.as_ref().map_or(Ok(()), check_state)?;
         Ok(Self { name, header, bytes, ran_ms, pinned, labels })
     }
 }
