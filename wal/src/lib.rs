@@ -134,4 +134,4 @@ pub use stats::Stats;
 pub use ticket::Ticket;
 #[doc(hidden)]
 pub use twin::{Twin, TwinFile};
-pub use wal::{Wal, read};
+pub use wal::{LogSize, Wal, read};

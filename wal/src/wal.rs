@@ -24,6 +24,7 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard};
 use crate::writer::{KeptSegments, Writer};
 
 use self::commit::Purpose;
+pub use self::space::LogSize;
 
 /// A write-ahead log, open for writing.
 ///

@@ -48,12 +48,21 @@ impl<D: Disk> Wal<D> {
         Ok(count)
     }
 
-    /// The size of the segments that stay after a [drop](Self::drop_through) through `lsn`, in bytes.
-    /// 0 stands for no drop.
+    /// The segments that stay after a [drop](Self::drop_through) through `lsn`. 0 stands for no drop.
     #[must_use]
-    pub fn bytes_after(&self, lsn: u64) -> u64 {
+    pub fn size_after(&self, lsn: u64) -> LogSize {
         let kept = self.kept.lock();
-        kept.segments[droppable(&kept, lsn)..].iter().map(|kept| kept.bytes).sum()
+        LogSize::of(&kept.segments[droppable(&kept, lsn)..])
+    }
+
+    /// The segments that began after the record `lsn`, but for the newest, which may still grow.
+    #[must_use]
+    pub fn begun_after(&self, lsn: u64) -> LogSize {
+        let kept = self.kept.lock();
+        let newest = kept.segments.len().saturating_sub(1);
+        let began = kept.segments.iter().position(|kept| kept.last_lsn >= lsn);
+        let first = began.map_or(newest, |holds| holds + 1).min(newest);
+        LogSize::of(&kept.segments[first..newest])
     }
 
     /// Prepares the next segment unless one is prepared, so that no append has to.
@@ -131,6 +140,22 @@ impl<D: Disk> Wal<D> {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A number of segments, and their size on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSize {
+    /// The number of segments.
+    pub segments: u64,
+    /// Their size in bytes, unused bytes included.
+    pub bytes: u64,
+}
+
+impl LogSize {
+    fn of(segments: &[KeptSegment]) -> Self {
+        let bytes = segments.iter().map(|kept| kept.bytes).sum();
+        Self { segments: segments.len() as u64, bytes }
     }
 }
 

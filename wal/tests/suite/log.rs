@@ -43,6 +43,25 @@ fn committed_records_are_replayed_in_order() {
 }
 
 #[test]
+fn the_segments_begun_after_a_record_are_those_of_later_lives_but_for_the_newest() {
+    let dir = tempfile::tempdir().expect("dir");
+    for life in 1..=5u64 {
+        let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
+        // Records 1 and 2 in the first segment, 3 and 4 in the second.
+        wal.commit(1, &["one", "two"]).expect("commit");
+        for (lsn, life_of) in (1..=life * 2).map(|lsn| (lsn, lsn.div_ceil(2))) {
+            let begun = wal.begun_after(lsn);
+            assert_eq!(begun.segments, (life - life_of).saturating_sub(1), "{lsn} of life {life}");
+            // Unused ends of earlier lives are cut off.
+            let bytes = begun.segments * 4096..=begun.segments << 20;
+            assert!(bytes.contains(&begun.bytes), "{begun:?}");
+        }
+        assert_eq!(wal.begun_after(life * 2 + 9).segments, 0);
+        assert_eq!(wal.size_after(2).segments, if life == 1 { 1 } else { life - 1 });
+    }
+}
+
+#[test]
 fn a_log_dropped_without_close_is_recovered() {
     let dir = tempfile::tempdir().expect("dir");
     let (wal, ..) = open(dir.path(), ReplayFrom::Beginning).expect("open");
@@ -64,9 +83,9 @@ fn segments_rotate_and_old_ones_can_be_dropped() {
     }
     let segments = wal.stats().segments;
     assert!(segments >= 4, "{segments}");
-    let stays = wal.bytes_after(60);
-    assert_eq!(wal.bytes_after(0), wal.stats().size_bytes);
-    assert!(stays < wal.bytes_after(0), "{stays}");
+    let stays = wal.size_after(60).bytes;
+    assert_eq!(wal.size_after(0).bytes, wal.stats().size_bytes);
+    assert!(stays < wal.size_after(0).bytes, "{stays}");
     let dropped = wal.drop_through(Lsn::new(60).expect("lsn")).expect("drop");
     assert!(dropped >= 2, "{dropped}");
     assert_eq!(wal.stats().size_bytes, stays);
