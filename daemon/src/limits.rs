@@ -190,6 +190,11 @@ limits! {
         "The restore window shortens, to the newest 3 snapshots at the least.", "check `window` from 80 %",
         "[snapshot] keep_mib in icn.toml",
         ("daemon/tests/window.rs", "a_window_that_has_no_room_shortens_and_health_status_and_log_say_so");
+    WINDOW_SEGMENTS: "Segments of the log that these states may take; each start after a crash begins one",
+        Retention::WINDOW_SEGMENTS_DEFAULT, Count,
+        "The restore window shortens, to the newest 3 snapshots at the least.", "check `window`",
+        "Find out why icnd is started so often: its log",
+        ("snapshot/tests/suite/crash_loop.rs", "a_loop_of_short_lives_keeps_a_bounded_number_of_segments");
     LABELS: "Labels of a snapshot", Labels::COUNT_MAX, Count,
         "The snapshot is refused with ICN-E0223.", "the reply", "Use fewer labels.",
         ("daemon/tests/limits.rs", "a_request_beyond_a_limit_is_refused_with_a_code");

@@ -198,6 +198,29 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_of_the_core_ends_the_node_and_answers_nothing() {
+        let (events, seen) = std_mpsc::channel();
+        let held = Receipt(events);
+        // The process ends when the last thread has dropped this.
+        let poisoned = move |_: &Failure| {
+            let _ = held.0.send("failure");
+        };
+        let node = simulated::panicking_node(&SimDisk::new(1));
+        let last = node.store().lsn();
+        let wal = Arc::clone(node.store().wal());
+        let shell = Shell::start(node, &gauges(), Arc::new(Nowhere), poisoned).unwrap();
+        let create = br#"{"v":1,"cmd":"topic_create","name":"a"}"#;
+        let request = Request::from_line(create).unwrap();
+        let (caller, reply) = oneshot::channel();
+        let call = Input::Call(Call { request, reply: caller });
+        shell.inbox().blocking_send(call).ok().unwrap();
+        assert_eq!(seen.recv_timeout(Duration::from_secs(30)), Ok("credit"));
+        reply.blocking_recv().unwrap_err();
+        assert_eq!(wal.stats().last_lsn, last, "nothing was appended");
+        drop(shell.stop());
+    }
+
+    #[test]
     fn a_log_that_fails_while_no_request_waits_ends_the_node() {
         let disk = SimDisk::new(1);
         let node = simulated::node(&disk);

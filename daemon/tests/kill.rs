@@ -70,6 +70,34 @@ impl Publisher {
 }
 
 #[test]
+fn a_crash_loop_saves_snapshots_before_the_node_is_ready_and_fills_no_disk() {
+    const LIVES: usize = 40;
+    let house = House::quick();
+    house.configure("[snapshot]\nlog_mib = 4\nrecords = 20\nkeep_mib = 12\n");
+    let mut saved = 0;
+    let mut most = 0;
+    for life in 0..LIVES {
+        let mut daemon = house.start();
+        let log = std::fs::read_to_string(house.log_path()).expect("the log");
+        let ready = log.find("ICNd ready").expect("ready");
+        saved += log[..ready].matches("saving a snapshot before the node is ready").count();
+        if life == 0 {
+            house.create(TOPIC, &[]);
+        }
+        house.get(&["gossip", "publish", TOPIC, &format!("life {life}")]);
+        daemon.kill();
+        let files = std::fs::read_dir(house.path().join("wal")).expect("a directory");
+        let sizes = files.map(|file| file.expect("a file").metadata().expect("a size").len());
+        most = sizes.sum::<u64>().max(most);
+    }
+    // The newest three snapshots with the log between them, the log since, and prepared files.
+    assert!(saved >= 1, "a start with a long log has saved none");
+    assert!(most <= 24 << 20, "{most}");
+    let _daemon = house.start();
+    assert_eq!(house.texts(TOPIC).len(), LIVES);
+}
+
+#[test]
 fn fifty_kills_under_load_lose_and_repeat_no_message() {
     let house = House::with_snapshot_every(3000);
     let mut dice = Dice(0x1c9_0b5e_55ed);

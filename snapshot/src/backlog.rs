@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use icn_wal::LogSize;
+
 use crate::policy::Due;
 
 /// How much the log has grown in a span, such as between two images.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogGrowth {
+    /// The last LSN before the span.
+    pub(crate) after: u64,
     pub(crate) log_bytes: u64,
     pub(crate) records: u64,
     /// The age of the span before `since_ms`, and when it was first seen, by the clock of elapsed time.
@@ -21,6 +25,11 @@ pub(crate) struct LogGrowth {
 }
 
 impl LogGrowth {
+    /// No growth since the record `after`.
+    pub(crate) fn since(after: u64) -> Self {
+        Self { after, ..Self::default() }
+    }
+
     pub(crate) fn add(&mut self, bytes: usize) {
         self.log_bytes += bytes as u64;
         self.records += 1;
@@ -34,6 +43,7 @@ impl LogGrowth {
 
     /// Adds the span before this one.
     fn prepend(&mut self, before: Self) {
+        self.after = before.after;
         self.log_bytes += before.log_bytes;
         self.restored |= before.restored;
         if before.records > 0 {
@@ -99,11 +109,12 @@ impl Backlog {
         Self { growth, images: Vec::new() }
     }
 
-    /// Starts a new span at an image taken now.
-    pub(crate) fn image(&mut self) -> SaveGuard {
+    /// Starts a new span at an image taken now, which covers the record `lsn`.
+    pub(crate) fn image(&mut self, lsn: u64) -> SaveGuard {
         self.settle();
         let status = Arc::new(AtomicU8::new(IN_FLIGHT));
-        self.images.push((std::mem::take(&mut self.growth), Arc::clone(&status)));
+        let next = LogGrowth::since(lsn);
+        self.images.push((std::mem::replace(&mut self.growth, next), Arc::clone(&status)));
         SaveGuard(status)
     }
 
@@ -119,32 +130,52 @@ impl Backlog {
         unsaved
     }
 
-    pub(crate) fn is_due(&mut self, due: &Due, wall_ms: u64, elapsed_ms: u64) -> bool {
+    /// Whether a limit other than the age is reached. `ended_after` gives the segments that began after an
+    /// LSN and have ended.
+    pub(crate) fn is_long(&self, due: &Due, ended_after: impl Fn(u64) -> LogSize) -> bool {
+        let unsaved = self.unsaved();
+        if unsaved.records == 0 {
+            // Another snapshot of the same state would not shorten the log.
+            return false;
+        }
+        let ended = ended_after(unsaved.after);
+        // A record of 100 bytes takes a segment of its own in the shortest lives.
+        unsaved.log_bytes.max(ended.bytes) >= due.log_bytes
+            || ended.segments >= due.segments
+            || unsaved.records >= due.records
+    }
+
+    pub(crate) fn is_due(
+        &mut self,
+        due: &Due,
+        wall_ms: u64,
+        elapsed_ms: u64,
+        ended_after: impl Fn(u64) -> LogSize,
+    ) -> bool {
         let images = self.images.iter_mut().map(|(growth, _)| growth);
         images
             .chain([&mut self.growth])
             .for_each(|growth| growth.see(wall_ms, elapsed_ms, due.age_ms));
         let unsaved = self.unsaved();
         unsaved.restored
-            || unsaved.log_bytes >= due.log_bytes
-            || unsaved.records >= due.records
+            || self.is_long(due, ended_after)
             || (unsaved.records > 0 && unsaved.age_ms(elapsed_ms) >= due.age_ms)
     }
 
     /// Keeps only images in flight: a saved image holds all growth before it, and the growth of a dropped
     /// one passes to the next.
     fn settle(&mut self) {
-        let mut carried = LogGrowth::default();
+        let mut carried: Option<LogGrowth> = None;
         let images = std::mem::take(&mut self.images);
         for (mut before, status) in images {
-            before.prepend(std::mem::take(&mut carried));
+            carried.take().into_iter().for_each(|carried| before.prepend(carried));
             match status.load(Ordering::Relaxed) {
-                DROPPED => carried = before,
+                DROPPED => carried = Some(before),
                 SAVED => self.images.clear(),
                 _ => self.images.push((before, status)),
             }
         }
-        self.growth.prepend(carried);
+        carried.into_iter().for_each(|carried| self.growth.prepend(carried));
     }
 }
 
@@ -156,6 +187,42 @@ mod tests {
         Backlog::new(LogGrowth::default())
     }
 
+    fn is_due(backlog: &mut Backlog, due: &Due, elapsed_ms: u64) -> bool {
+        backlog.is_due(due, 0, elapsed_ms, |_| LogSize::default())
+    }
+
+    #[test]
+    fn the_segments_since_the_last_saved_image_count_and_those_of_dropped_ones_do() {
+        let mut backlog = backlog();
+        let due = Due { segments: 5, ..Due::default() };
+        // Each record has a segment of its own.
+        let ended_after =
+            |last: u64| move |lsn: u64| LogSize { segments: last - lsn, bytes: (last - lsn) << 20 };
+        assert!(
+            !backlog.is_long(&due, ended_after(9)),
+            "without a record, there is nothing to save"
+        );
+        add(&mut backlog, 4);
+        assert!(!backlog.is_long(&due, ended_after(4)));
+        drop(backlog.image(4));
+        assert!(!backlog.is_long(&due, ended_after(4)));
+        add(&mut backlog, 1);
+        assert!(backlog.is_long(&due, ended_after(5)), "no snapshot holds the first four");
+        backlog.image(5).mark_saved();
+        add(&mut backlog, 4);
+        assert!(!backlog.is_long(&due, ended_after(9)));
+        drop(backlog.image(9));
+        add(&mut backlog, 1);
+        // The image that was dropped is settled by the next one.
+        let image = backlog.image(10);
+        assert!(!backlog.is_long(&due, ended_after(10)), "it is in flight");
+        drop(image);
+        assert!(backlog.is_long(&due, ended_after(10)));
+        let by_bytes = Due { log_bytes: 5 << 20, ..Due::default() };
+        assert!(backlog.is_long(&by_bytes, ended_after(10)));
+        assert!(!backlog.is_long(&Due { log_bytes: (5 << 20) + 1, ..by_bytes }, ended_after(10)));
+    }
+
     fn add(backlog: &mut Backlog, records: u64) {
         (0..records).for_each(|_| backlog.growth.add(10));
     }
@@ -165,18 +232,18 @@ mod tests {
         let mut backlog = backlog();
         add(&mut backlog, 3);
         backlog.growth.restored = true;
-        let image = backlog.image();
+        let image = backlog.image(1);
         add(&mut backlog, 1);
         let due = Due { log_bytes: 20, ..Due::default() };
-        assert!(!backlog.is_due(&due, 0, 0), "the image is in flight");
+        assert!(!is_due(&mut backlog, &due, 0), "the image is in flight");
         drop(image);
         let unsaved = backlog.unsaved();
         assert_eq!(unsaved.records, 4);
         assert_eq!(unsaved.log_bytes, 40);
-        assert!(unsaved.restored && backlog.is_due(&due, 0, 0));
-        backlog.image().mark_saved();
+        assert!(unsaved.restored && is_due(&mut backlog, &due, 0));
+        backlog.image(1).mark_saved();
         assert_eq!(backlog.unsaved().records, 0);
-        assert!(!backlog.is_due(&due, 0, u64::MAX));
+        assert!(!is_due(&mut backlog, &due, u64::MAX));
     }
 
     #[test]
@@ -191,7 +258,7 @@ mod tests {
                 let mut images = Vec::new();
                 for number in 0..IMAGES {
                     add(&mut backlog, 1 << number);
-                    images.push(Some(backlog.image()));
+                    images.push(Some(backlog.image(1)));
                 }
                 add(&mut backlog, 1 << IMAGES);
                 let outcome = |number: usize| outcomes / PLACES[number] % 3;

@@ -62,7 +62,9 @@ pub enum Error {
 
     /// The state machine panicked within an earlier call of this store. Its state is unknown and cannot be
     /// read. The record was not appended, so the next open does not meet it.
-    #[error("the store has failed: {machine} panicked before record {lsn} was appended; open it again")]
+    #[error(
+        "the store has failed: {machine} panicked before record {lsn} was appended; open it again"
+    )]
     Failed {
         /// The LSN that the record would have had.
         lsn: u64,

@@ -12,17 +12,31 @@ pub struct Policy {
 /// When a snapshot is due: as soon as one of the limits is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Bytes of log since the last snapshot. Default 64 MiB.
+    /// Bytes of log since the last snapshot: of its records, or of the files of ended segments, whichever are
+    /// more. Default 64 MiB.
     pub log_bytes: u64,
+    /// Segments of the log that have ended since the last snapshot. Each open that writes begins one. Default
+    /// [`SEGMENTS_DEFAULT`](Self::SEGMENTS_DEFAULT).
+    pub segments: u64,
     /// Records since the last snapshot. Default 100 000.
     pub records: u64,
     /// Milliseconds since the first record that no snapshot covers. Default 15 minutes.
     pub age_ms: u64,
 }
 
+impl Due {
+    /// The default of [`segments`](Self::segments).
+    pub const SEGMENTS_DEFAULT: u64 = 1000;
+}
+
 impl Default for Due {
     fn default() -> Self {
-        Self { log_bytes: 64 << 20, records: 100_000, age_ms: 15 * 60 * 1000 }
+        Self {
+            log_bytes: 64 << 20,
+            segments: Self::SEGMENTS_DEFAULT,
+            records: 100_000,
+            age_ms: 15 * 60 * 1000,
+        }
     }
 }
 
@@ -40,6 +54,10 @@ pub struct Retention {
     /// that only shorten replays are spaced to take a quarter of it at most, in steps of up to a third of
     /// [`window_ms`](Self::window_ms).
     pub window_bytes: u64,
+    /// How many segments of the log the restore window may take. A start reads each of them. Default
+    /// [`WINDOW_SEGMENTS_DEFAULT`](Self::WINDOW_SEGMENTS_DEFAULT). With more, the window shortens as it does
+    /// without room.
+    pub window_segments: u64,
 }
 
 impl Retention {
@@ -52,6 +70,10 @@ impl Retention {
     /// The default of [`window_bytes`](Self::window_bytes): 10 GiB.
     pub const WINDOW_BYTES_DEFAULT: u64 = 10 << 30;
 
+    /// The default of [`window_segments`](Self::window_segments). Only a store that is opened again and again
+    /// has so many: full segments have 64 MiB.
+    pub const WINDOW_SEGMENTS_DEFAULT: u64 = 4 * Due::SEGMENTS_DEFAULT;
+
     pub(crate) fn floor(&self) -> usize {
         self.keep.max(Self::KEEP_MIN)
     }
@@ -60,6 +82,8 @@ impl Retention {
 impl Default for Retention {
     fn default() -> Self {
         let window_ms = Self::WINDOW_MS_DEFAULT;
-        Self { keep: 3, window_ms, window_bytes: Self::WINDOW_BYTES_DEFAULT }
+        let window_bytes = Self::WINDOW_BYTES_DEFAULT;
+        let window_segments = Self::WINDOW_SEGMENTS_DEFAULT;
+        Self { keep: 3, window_ms, window_bytes, window_segments }
     }
 }

@@ -4,7 +4,7 @@ mod window;
 
 use std::fmt;
 
-use icn_wal::Lsn;
+use icn_wal::{LogSize, Lsn};
 
 use self::window::Window;
 use crate::id::SnapshotId;
@@ -104,17 +104,17 @@ pub(crate) struct Plan {
     pub(crate) is_shortened: bool,
 }
 
-/// Decides what is kept. `log_bytes` gives the size of the log after an LSN.
+/// Decides what is kept. `log_size` gives the size of the log after an LSN, by its files.
 pub(crate) fn plan(
     manifest: &Manifest,
     retention: &Retention,
-    log_bytes: impl Fn(u64) -> u64,
+    log_size: impl Fn(u64) -> LogSize,
 ) -> Plan {
     let entries = &manifest.entries;
     let keep = retention.floor();
     let whole: Vec<&ManifestEntry> = entries.iter().filter(|entry| counts(entry)).collect();
     let (above, floor) = whole.split_at(whole.len().saturating_sub(keep));
-    let window = Window::plan(retention, above, floor, manifest.log_after, log_bytes);
+    let window = Window::plan(retention, above, floor, manifest.log_after, log_size);
     let enough = floor.len() == keep;
     let last_restore = entries.iter().map(|entry| entry.undoes).max().unwrap_or(0);
 
@@ -177,7 +177,11 @@ mod tests {
             let taken = ManifestEntry::taken(lsn, ran_ms);
             manifest.insert(ManifestEntry { integrity, origin, ..taken });
         }
-        plan(&manifest, retention, |_| 0).decisions.iter().map(|decision| decision.reason).collect()
+        plan(&manifest, retention, |_| LogSize::default())
+            .decisions
+            .iter()
+            .map(|decision| decision.reason)
+            .collect()
     }
 
     #[test]

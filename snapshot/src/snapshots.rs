@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use icn_wal::disk::Disk;
-use icn_wal::{Lsn, ReplayFrom, StoreId, Wal};
+use icn_wal::{LogSize, Lsn, ReplayFrom, StoreId, Wal};
 use parking_lot::Mutex;
 
 pub(crate) use self::reader::SnapshotReader;
@@ -239,19 +239,19 @@ impl<D: Disk> Snapshots<D> {
 
     /// The decision about each snapshot, oldest first. Changes nothing.
     pub(crate) fn plan(&self, wal: &Wal<D>) -> Vec<Decision> {
-        plan(&self.manifest, &self.retention, |lsn| wal.bytes_after(lsn)).decisions
+        plan(&self.manifest, &self.retention, |lsn| wal.size_after(lsn)).decisions
     }
 
     /// The decisions without regard to the log's size: one that does not fit was retired before.
     fn reasons(&self) -> Vec<Decision> {
-        plan(&self.manifest, &self.retention, |_| 0).decisions
+        plan(&self.manifest, &self.retention, |_| LogSize::default()).decisions
     }
 
     /// Retires snapshots as decided, removes the files of those retired before, and drops log. Returns the
     /// decisions.
     pub(crate) fn apply_retention(&mut self, wal: &Wal<D>) -> Result<Vec<Decision>, Error> {
         let Plan { decisions, log_after, is_shortened } =
-            plan(&self.manifest, &self.retention, |lsn| wal.bytes_after(lsn));
+            plan(&self.manifest, &self.retention, |lsn| wal.size_after(lsn));
         let retired = std::mem::take(&mut self.manifest.retired);
         for decision in decisions.iter().filter(|decision| !decision.reason.stays()) {
             self.manifest.retire(decision.id);

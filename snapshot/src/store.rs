@@ -87,7 +87,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         let log = log_directory(disk)?;
         let mut snapshots = Snapshots::open(disk, policy.retention)?;
         let (mut replay, passed_over) = Replay::<S>::start(&snapshots, |_| true, || watch(0))?;
-        let mut growth = LogGrowth::default();
+        let after = replay.snapshot.map_or(0, |id| id.lsn);
+        let mut growth = LogGrowth::since(after);
         let (wal, found) = {
             let opened = Wal::open(log.clone(), replay.from(), |record| {
                 growth.add_replayed(record.bytes.len(), record.time_ms);
@@ -222,7 +223,7 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
         self.check().ok()?;
         let lsn = Lsn::new(self.lsn)?.get();
         Some(Image {
-            save_guard: Some(self.backlog.image()),
+            save_guard: Some(self.backlog.image(lsn)),
             state: self.state.clone(),
             lsn,
             timeline: self.timeline,
@@ -247,7 +248,16 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
     /// first call after the record. `wall_ms`, in ms since 1970, only shows the age of replayed records. So a
     /// wall clock that is set delays no snapshot.
     pub fn snapshot_due(&mut self, wall_ms: u64, elapsed_ms: u64) -> bool {
-        self.backlog.is_due(&self.due, wall_ms, elapsed_ms)
+        let ended_after = |lsn| self.wal.begun_after(lsn);
+        self.backlog.is_due(&self.due, wall_ms, elapsed_ms, ended_after)
+    }
+
+    /// Whether the log since the last snapshot has reached a limit of [`Due`] other than the age.
+    ///
+    /// A program that may crash again and again saves a snapshot right after such an open, before it does
+    /// anything else. Otherwise no life may last long enough to save one, and the log grows for ever.
+    pub fn replay_is_long(&self) -> bool {
+        self.backlog.is_long(&self.due, |lsn| self.wal.begun_after(lsn))
     }
 
     /// Restores `target` as a step forward: appends a RESTORE record, and the state machine decides what

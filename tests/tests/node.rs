@@ -14,8 +14,13 @@ use serde_json::json;
 
 /// Small limits, so that a short run takes several snapshots.
 const POLICY: Policy = Policy {
-    due: Due { log_bytes: 1 << 30, records: 12, age_ms: u64::MAX },
-    retention: Retention { keep: 3, window_ms: 0, window_bytes: u64::MAX },
+    due: Due { log_bytes: 1 << 30, segments: u64::MAX, records: 12, age_ms: u64::MAX },
+    retention: Retention {
+        keep: 3,
+        window_ms: 0,
+        window_bytes: u64::MAX,
+        window_segments: u64::MAX,
+    },
 };
 
 fn publish(text: &str) -> Request {

@@ -93,6 +93,21 @@ impl<D: Disk> Node<D> {
         if self.store.changed() || self.retry_ms.is_some() { self.draft(now) } else { None }
     }
 
+    /// An image to save before the node is ready: the last run ended without a stop, and the log has reached a
+    /// limit of the policy. In a loop of crashes no run may last long enough to save one later, and the log
+    /// would fill the disk. [`saved`](Self::saved) takes the outcome.
+    pub fn draft_after_crash(&mut self, machine: Now) -> Option<Box<Draft>> {
+        let is_long = !self.recovery.log.clean && self.store.replay_is_long();
+        // The state that the guard has found weaker is looked at first.
+        if !is_long || !self.guard.findings().is_empty() {
+            return None;
+        }
+        let now = self.clock.read(machine);
+        let draft = self.draft(now)?;
+        self.saves += 1;
+        Some(draft)
+    }
+
     pub(super) fn draft(&mut self, now: Now) -> Option<Box<Draft>> {
         let counts = self.state().counts();
         let ran_ms = self.ran_ms();
@@ -334,6 +349,46 @@ mod tests {
         let restore = json!({ "cmd": "snapshot_restore", "to": { "lsn": 4000 } });
         assert_eq!(ask(&mut node, restore).expect_err("beyond").code, "ICN-E0214");
         assert!(node.last_draft(Now::at(3)).is_some(), "the image of the present was not written");
+    }
+
+    #[test]
+    fn a_start_after_a_crash_saves_a_long_log_before_the_node_is_ready() {
+        let mut disk = SimDisk::new(1);
+        let due = icn_snapshot::Due { segments: 5, ..icn_snapshot::Due::default() };
+        let policy = icn_snapshot::Policy { due, ..icn_snapshot::Policy::default() };
+        let mut saved = Vec::new();
+        for life in 1..=20 {
+            let mut node = simulated::node_by(&disk, policy);
+            let draft = node.draft_after_crash(Now::at(life));
+            if let Some(draft) = draft {
+                node.store.compactor().save(draft.image).expect("save");
+                node.saved(Now::at(life), Ok(()));
+                saved.push(life);
+            }
+            assert_eq!(node.saves, 0);
+            // What each life commits, even if it is killed at once.
+            let create = json!({ "cmd": "topic_create", "name": format!("t{life}") });
+            ask(&mut node, create).expect("a topic");
+            node.store.wal().wait(Lsn::new(node.store.lsn()).expect("an LSN")).expect("durable");
+            drop(node);
+            disk = disk.kill();
+        }
+        // Of the segments since a snapshot, the newest does not count.
+        assert_eq!(saved, [7, 13, 19]);
+        for life in 21..40 {
+            let mut node = simulated::node_by(&disk, policy);
+            assert!(node.draft_after_crash(Now::at(life)).is_none(), "{life}: it was stopped");
+            let create = json!({ "cmd": "topic_create", "name": format!("t{life}") });
+            ask(&mut node, create).expect("a topic");
+            node.close().expect("close");
+        }
+        let weaker = Weakness { subject: Vec::new(), text: "a key is gone".into() };
+        let mut node = simulated::node_by(&disk, policy);
+        node.recovery.log.clean = false;
+        node.guard = Guard::new(&[weaker]);
+        assert!(node.draft_after_crash(Now::at(50)).is_none(), "an operator decides first");
+        node.guard = Guard::default();
+        assert!(node.draft_after_crash(Now::at(50)).is_some());
     }
 
     #[test]

@@ -20,9 +20,9 @@ use crate::http::gauges::Gauges;
 use crate::http::health::Health;
 use crate::http::meter::{Meter, Stopwatch};
 use crate::node::machine::Machine;
-use crate::node::{Identity, Node};
-use crate::text::counted;
+use crate::node::{Draft, Identity, Node};
 use crate::text::status::left_out;
+use crate::text::{bytes, counted};
 
 /// A recovered node.
 pub(crate) struct Recovered {
@@ -74,7 +74,7 @@ pub(crate) fn recover(
     if stopped {
         return Ok(None);
     }
-    let node = opened?;
+    let mut node = opened?;
     let took = watch.elapsed();
     let recovery = node.recovery();
     let counts = node.state().counts();
@@ -126,6 +126,7 @@ pub(crate) fn recover(
         let keys = counts.peers + counts.unsigned_keys;
         tracing::info!("Restored {keys} peer X25519 keys from {from}");
     }
+    save_after_crash(&mut node, gauges);
     Ok(Some(Recovered { node, created, took }))
 }
 
@@ -138,6 +139,31 @@ pub(crate) fn recover_to_the_end(
     directory: &DataDir,
 ) -> Result<Recovered, Failure> {
     recover(config, directory, &gauges()?, &CancellationToken::new())?.ok_or_else(ended_early)
+}
+
+/// Saves a snapshot if the last run has crashed and left a long log. A failure is no reason not to start.
+fn save_after_crash(node: &mut Node<FsDisk>, gauges: &Gauges) {
+    let Some(draft) = node.draft_after_crash(clock::now()) else { return };
+    let log = node.store().wal().stats();
+    tracing::info!(
+        "The last run ended without a stop, and the log has {} in {}: saving a snapshot before the node is ready",
+        bytes(log.size_bytes),
+        counted(log.segments, "segment"),
+    );
+    let Draft { image, counts } = *draft;
+    let compactor = node.store().compactor().clone();
+    let saved = gauges.meter.save(&counts, || compactor.save(image));
+    match &saved {
+        Ok((snapshot, took)) => {
+            let took = took.as_secs_f64();
+            tracing::info!("State snapshot {} saved in {took:.3}s", snapshot.id);
+        }
+        Err(failure) => {
+            let why = &failure.message;
+            tracing::error!("Cannot save a snapshot; the log keeps every record: {why}");
+        }
+    }
+    node.saved(clock::now(), saved.map(drop).map_err(|failure| failure.message));
 }
 
 /// New metrics and health of a node that is starting.

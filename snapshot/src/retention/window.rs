@@ -1,5 +1,7 @@
 //! The restore window as it is planned: where it begins, and which snapshots shorten replays within it.
 
+use icn_wal::LogSize;
+
 use super::RetentionReason;
 use crate::manifest::ManifestEntry;
 use crate::policy::Retention;
@@ -26,7 +28,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Plans the window over the whole snapshots: those in `above` may go, those in `floor` stay. Both are in
-    /// order. The log begins after `log_after`, and `log_bytes` gives its size after an LSN.
+    /// order. The log begins after `log_after`, and `log_size` gives its size after an LSN, by its files.
     ///
     /// The window begins with the newest snapshot that is old enough, or as early as it can. Without room it
     /// begins later, at the floor at the latest.
@@ -35,7 +37,7 @@ impl Window {
         above: &[&ManifestEntry],
         floor: &[&ManifestEntry],
         log_after: u64,
-        log_bytes: impl Fn(u64) -> u64,
+        log_size: impl Fn(u64) -> LogSize,
     ) -> Self {
         // Without the log behind it, an older snapshot is a restore point only.
         let before = above.partition_point(|entry| entry.lsn < log_after);
@@ -51,17 +53,18 @@ impl Window {
         let wanted = old_enough.or((log_after > 0).then_some(0));
 
         let floor_bytes: u64 = floor.iter().map(|entry| entry.bytes).sum();
-        let takes = |start: Option<usize>| {
+        let fits = |start: Option<usize>, spaced_bytes: u64| {
             let (lsn, bytes) = match start {
                 None => (0, 0),
                 Some(at) if at == last => (starts[at].lsn, 0),
                 Some(at) => (starts[at].lsn, starts[at].bytes),
             };
-            floor_bytes + bytes + log_bytes(lsn)
+            let log = log_size(lsn);
+            floor_bytes + bytes + spaced_bytes + log.bytes <= retention.window_bytes
+                && log.segments <= retention.window_segments
         };
         let with_room = |mut start: Option<usize>, spaced_bytes: &dyn Fn(Option<usize>) -> u64| {
-            while start != Some(last) && takes(start) + spaced_bytes(start) > retention.window_bytes
-            {
+            while start != Some(last) && !fits(start, spaced_bytes(start)) {
                 start = Some(start.map_or(0, |at| at + 1));
             }
             start
@@ -131,7 +134,13 @@ mod tests {
 
     use super::*;
 
-    const DAY: Retention = Retention { keep: 2, window_ms: 24, window_bytes: u64::MAX };
+    const DAY: Retention =
+        Retention { keep: 2, window_ms: 24, window_bytes: u64::MAX, window_segments: u64::MAX };
+
+    /// A log of one segment.
+    fn one_segment(bytes: u64) -> LogSize {
+        LogSize { segments: 1, bytes }
+    }
 
     /// Snapshots of 10 bytes after each LSN, taken at these running times.
     fn entries(ran_ms: &[u64]) -> Vec<ManifestEntry> {
@@ -144,7 +153,9 @@ mod tests {
         let entries: Vec<_> = entries.iter().collect();
         let last = entries.len() as u64;
         let (above, floor) = entries.split_at(entries.len() - retention.keep);
-        Window::plan(retention, above, floor, log_after, |lsn| record_bytes * (last - lsn))
+        Window::plan(retention, above, floor, log_after, |lsn| {
+            one_segment(record_bytes * (last - lsn))
+        })
     }
 
     /// One letter for each reason.
@@ -218,12 +229,38 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_too_many_segments_begins_later_at_the_floor_at_the_latest() {
+        let kept = entries(&[0, 1, 2, 3, 4, 5]);
+        let kept: Vec<_> = kept.iter().collect();
+        let (above, floor) = kept.split_at(4);
+        // Ten segments between two snapshots.
+        let log_size = |lsn: u64| LogSize { segments: 10 * (6 - lsn), bytes: 1 };
+        for (window_segments, log_after, reasons, first) in [
+            (60, 0, "ssss", 0),
+            (59, 0, "Osss", 1),
+            (50, 1, "Osss", 1),
+            (49, 1, "nOss", 2),
+            (20, 1, "nnnO", 4),
+            (19, 1, "nnnn", 5),
+            (0, 1, "nnnn", 5),
+        ] {
+            let retention = Retention { window_segments, ..DAY };
+            let window = Window::plan(&retention, above, floor, log_after, log_size);
+            assert_eq!((letters(&window).as_str(), window.first), (reasons, first));
+            assert_eq!(
+                window.is_shortened == Some(true),
+                window_segments != 60 && first > 1 || log_after == 0 && first == 1
+            );
+        }
+    }
+
+    #[test]
     fn a_window_full_of_log_reaches_back_as_far_as_its_room() {
         // A snapshot every quarter of an hour, and 1000 bytes of log.
         const HOUR_MS: u64 = 4;
         for hours in [2, 3, 7, 12, 20] {
             let window_bytes = hours * HOUR_MS * 1000;
-            let retention = Retention { keep: 3, window_ms: 24 * HOUR_MS, window_bytes };
+            let retention = Retention { keep: 3, window_ms: 24 * HOUR_MS, window_bytes, ..DAY };
             let mut kept = Vec::new();
             let mut log_after = 0;
             for ran_ms in 1..50 * HOUR_MS {
@@ -232,8 +269,8 @@ mod tests {
                     generation: ran_ms,
                     ..entry
                 }));
-                let log_bytes = |lsn| 1000 * (ran_ms - lsn);
-                let window = save(&retention, &mut kept, log_after, log_bytes);
+                let log_size = |lsn| one_segment(1000 * (ran_ms - lsn));
+                let window = save(&retention, &mut kept, log_after, log_size);
                 log_after = window.first;
                 // An hour is the spacing; the snapshots take less than a quarter of an hour of log.
                 let reach = ran_ms - log_after;
@@ -251,11 +288,11 @@ mod tests {
         retention: &Retention,
         kept: &mut Vec<ManifestEntry>,
         log_after: u64,
-        log_bytes: impl Fn(u64) -> u64,
+        log_size: impl Fn(u64) -> LogSize,
     ) -> Window {
         let all: Vec<_> = kept.iter().collect();
         let (above, floor) = all.split_at(all.len().saturating_sub(retention.keep));
-        let window = Window::plan(retention, above, floor, log_after, log_bytes);
+        let window = Window::plan(retention, above, floor, log_after, log_size);
         let mut reasons = window.reasons.iter();
         kept.retain(|_| reasons.next().is_none_or(|reason| reason.stays()));
         window
@@ -278,7 +315,7 @@ mod tests {
                 let [mut entry] = entries(&[ran_ms]).try_into().expect("one");
                 (entry.lsn, entry.generation) = (lsn, lsn);
                 kept.push(entry);
-                let window = save(&retention, &mut kept, log_after, |_| 0);
+                let window = save(&retention, &mut kept, log_after, |_| one_segment(0));
                 for (lsn, taken_ms) in &taken {
                     let is_in = *lsn >= window.first;
                     prop_assert!(is_in || ran_ms - taken_ms >= retention.window_ms, "#{lsn}");

@@ -45,7 +45,7 @@ impl StateMachine for Map {
 
 /// Keeps the newest three only, so that a few saves drop the log before them.
 pub(crate) const FLOOR_ONLY: Retention =
-    Retention { keep: 3, window_ms: 0, window_bytes: u64::MAX };
+    Retention { keep: 3, window_ms: 0, window_bytes: u64::MAX, window_segments: u64::MAX };
 
 pub(crate) fn open(disk: &SimDisk) -> Result<(Store<Map, SimDisk>, Recovery), Error> {
     Store::open(disk, Policy { due: Due::default(), retention: FLOOR_ONLY })

@@ -1,6 +1,7 @@
 //! The store against its promises.
 
 mod common;
+mod crash_loop;
 mod defects;
 mod due;
 mod golden;

@@ -82,8 +82,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn retention() -> impl Strategy<Value = Retention> {
     let window_bytes = prop_oneof![Just(u64::MAX), 1u64 << 20..1 << 22];
-    (2..5usize, prop_oneof![Just(0), 1..300u64], window_bytes)
-        .prop_map(|(keep, window_ms, window_bytes)| Retention { keep, window_ms, window_bytes })
+    (2..5usize, prop_oneof![Just(0), 1..300u64], window_bytes).prop_map(
+        |(keep, window_ms, window_bytes)| Retention {
+            keep,
+            window_ms,
+            window_bytes,
+            ..Retention::default()
+        },
+    )
 }
 
 /// Damages one snapshot, but never the last one to fall back to.

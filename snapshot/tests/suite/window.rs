@@ -18,7 +18,7 @@ fn save_at(store: &mut Store<Map, SimDisk>, ran_ms: u64) {
 }
 
 fn day() -> Retention {
-    Retention { keep: 3, window_ms: 24 * HOUR_MS, window_bytes: u64::MAX }
+    Retention { keep: 3, window_ms: 24 * HOUR_MS, window_bytes: u64::MAX, ..Retention::default() }
 }
 
 #[test]
