@@ -12,11 +12,13 @@ use crate::plant::planted;
 use crate::reader::FrameReader;
 use crate::segment::{FORMAT, HeaderFault, LogEnd, SegmentHeader, StoreId, segment_name};
 
-/// The segments from the oldest to the newest; each header names its predecessor.
+/// The segments from the oldest to the newest; each header names its predecessor. It may begin after a
+/// segment that has no header here, if all records before its begin are at or before `covered`.
 pub(crate) fn chain<D: Disk>(
     disk: &D,
     manifest: &Manifest,
     headers: &BTreeMap<u64, SegmentHeader>,
+    covered: u64,
 ) -> Result<Vec<u64>, Error> {
     let missing = |number| damage(disk, number, 0, Reason::SegmentMissing);
     let mut chain = Vec::new();
@@ -24,8 +26,17 @@ pub(crate) fn chain<D: Disk>(
         return Ok(chain);
     }
     let mut number = manifest.newest;
+    let mut next: Option<&SegmentHeader> = None;
     while number >= manifest.oldest && number > 0 {
-        let header = headers.get(&number).ok_or_else(|| missing(number))?;
+        let Some(header) = headers.get(&number) else {
+            let is_covered = |next: &SegmentHeader| covered > 0 && next.previous.lsn <= covered;
+            if next.is_some_and(is_covered) {
+                chain.reverse();
+                return Ok(chain);
+            }
+            return Err(missing(number));
+        };
+        next = Some(header);
         chain.push(number);
         if header.previous.segment >= number {
             return Err(damage(disk, number, 0, Reason::SegmentHeaderDamaged));

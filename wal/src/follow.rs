@@ -114,7 +114,7 @@ impl<D: Disk> Follower<D> {
                 headers.insert(number, header);
             }
         }
-        let chain = chain(&self.disk, manifest, &headers)?;
+        let chain = chain(&self.disk, manifest, &headers, 0)?;
         Ok(chain.iter().map(|number| headers[number]).collect())
     }
 

@@ -65,6 +65,10 @@ pub struct Recovery {
     /// How many opens have written to this log. [`Wal::open`](crate::Wal::open) counts itself as
     /// one that will.
     pub incarnation: u64,
+    /// The last LSN of a part of the log that is gone, cut short or overwritten, 0 for none. The LSN of
+    /// [`ReplayFrom::After`] covers that part, so no record to replay is missing. It is found in a copy
+    /// that was made while the log was in use.
+    pub missing_through: u64,
     /// Names in the directory that do not belong to the log. They are left alone.
     pub ignored: Vec<String>,
 }
@@ -143,7 +147,8 @@ pub enum ReplayFrom {
     /// At the first record ever: refused when that has been dropped.
     Beginning,
     /// After this record: refused when the next one has been dropped, or when the log ends before
-    /// this one.
+    /// this one. [`Wal::open`](crate::Wal::open) accepts that segments before it are missing, and
+    /// [reports](Recovery::missing_through) that.
     After(Lsn),
     /// At the oldest record of the log.
     Oldest,
@@ -219,6 +224,11 @@ pub(crate) fn is_outdated(error: &Error) -> bool {
     }
 }
 
+/// Whether a copy may have been made of a segment while it was removed, or reused for another one.
+fn is_cut_or_overwritten(error: &Error) -> bool {
+    matches!(error, Error::Corrupt(damage) if damage.reason == Reason::SegmentHeaderDamaged)
+}
+
 fn attempt<D: Disk>(
     disk: &D,
     access: Access,
@@ -260,7 +270,10 @@ fn attempt<D: Disk>(
     // The next number follows from the manifest, not from the names: a stray file may have any name.
     manifest.newest.checked_add(1).ok_or_else(|| Manifest::damage(disk))?;
 
+    // A reader beside a writer takes no file for missing that the writer has just dropped.
+    let covered = if access == Access::Exclusive { after } else { 0 };
     let mut headers = BTreeMap::new();
+    let mut unusable = BTreeMap::new();
     for number in numbers {
         let name = segment_name(number);
         if number < manifest.oldest {
@@ -271,12 +284,28 @@ fn attempt<D: Disk>(
                 return Err(damage(disk, number, 0, Reason::SegmentNewerThanManifest));
             }
             stale.push(name);
-        } else if let Some(header) = read_header(disk, number, &manifest.store)? {
-            headers.insert(number, header);
+        } else {
+            match read_header(disk, number, &manifest.store) {
+                Err(error) if covered > 0 && is_cut_or_overwritten(&error) => {
+                    unusable.insert(number, error);
+                }
+                header => headers.extend(header?.map(|header| (number, header))),
+            }
         }
     }
-    let chain = chain(disk, &manifest, &headers)?;
-    for &number in headers.keys().filter(|number| !chain.contains(number)) {
+    let chain = match chain(disk, &manifest, &headers, covered) {
+        Err(Error::Corrupt(damage)) => {
+            let found = unusable.remove(&damage.segment);
+            return Err(found.unwrap_or(Error::Corrupt(damage)));
+        }
+        chain => chain?,
+    };
+    let first = chain.first().copied().unwrap_or(0);
+    if let Some((_, error)) = unusable.into_iter().find(|(number, _)| *number >= first) {
+        return Err(error);
+    }
+    // Segments before the first one are covered, and stay until the manifest no longer names them.
+    for &number in headers.keys().filter(|number| **number >= first && !chain.contains(number)) {
         if holds_frames(disk, number)? {
             return Err(damage(disk, number, 0, Reason::SegmentUnlinked));
         }
@@ -302,16 +331,28 @@ fn attempt<D: Disk>(
     replay.scan.recovery.ignored = ignored;
     replay.scan.recovery.end_proven = chain.is_empty();
     if let Some(oldest) = chain.first().map(|number| &headers[number]) {
-        replay.scan.next_lsn = oldest.first_lsn;
-        replay.scan.next_frame = oldest.first_frame;
-        replay.scan.end = oldest.previous;
+        replay.begin_at(oldest);
+        if first > manifest.oldest {
+            replay.scan.recovery.missing_through = oldest.previous.lsn;
+        }
         if from != ReplayFrom::Oldest && after < oldest.previous.lsn {
             return Err(Error::Missing { wanted: after + 1, first: oldest.first_lsn });
         }
     }
     for (index, number) in chain.iter().enumerate() {
         let successor = chain.get(index + 1).map(|next| &headers[next]);
-        replay.segment(&headers[number], successor.map(|next| next.previous))?;
+        let read = replay.segment(&headers[number], successor.map(|next| next.previous));
+        match (read, successor) {
+            (Err(Error::Corrupt(damage)), Some(next))
+                if covered > 0
+                    && next.previous.lsn <= covered
+                    && replay.is_cut_short(&headers[number], &damage)? =>
+            {
+                replay.begin_at(next);
+                replay.scan.recovery.missing_through = next.previous.lsn;
+            }
+            (read, _) => read?,
+        }
     }
     let mut scan = replay.scan;
     scan.next_lsn = scan.next_lsn.max(manifest.next_lsn);

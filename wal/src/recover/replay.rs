@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::{Access, KeptSegment, Record, Scan, SegmentInfo, Visited};
 use crate::chain::{check_size, damage};
-use crate::damage::Reason;
+use crate::damage::{Damage, Reason};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, OnFile};
 use crate::frame::{FrameFault, FrameKind};
@@ -27,6 +27,43 @@ pub(super) struct Replay<'a, D> {
 }
 
 impl<D: Disk> Replay<'_, D> {
+    /// Begins the log with this segment.
+    pub(super) fn begin_at(&mut self, oldest: &SegmentHeader) {
+        self.scan.next_lsn = oldest.first_lsn;
+        self.scan.next_frame = oldest.first_frame;
+        self.scan.end = oldest.previous;
+        self.scan.kept.clear();
+        self.scan.segments.clear();
+        let recovery = &mut self.scan.recovery;
+        (recovery.first_lsn, recovery.first_ms) = (0, 0);
+        (recovery.segments, recovery.bytes) = (0, 0);
+        self.scan.slack.clear();
+    }
+
+    /// Whether a segment that has a successor is too short, or nothing at all follows its valid frames: a copy
+    /// was made of it while it was removed or written. Bytes that follow would be damage.
+    pub(super) fn is_cut_short(
+        &self,
+        header: &SegmentHeader,
+        damage: &Damage,
+    ) -> Result<bool, Error> {
+        if damage.segment != header.number {
+            return Ok(false);
+        }
+        let name = segment_name(header.number);
+        let describe = || self.disk.describe(&name);
+        let file = self.disk.open(&name).on("open", describe)?;
+        let size = file.size().on("read", describe)?;
+        match damage.reason {
+            Reason::SegmentResized => return Ok(size < header.bytes),
+            Reason::DamagedBeforeSuccessor => {}
+            _ => return Ok(false),
+        }
+        let mut reader = FrameReader::new(file, describe(), header.salt, size);
+        let tail = reader.inspect_tail(damage.offset, self.scan.next_frame)?;
+        Ok(tail.frames == 0 && (header.reused || tail.bytes == 0))
+    }
+
     /// Reads one segment. `successor` is where the next segment says that this one ends.
     pub(super) fn segment(
         &mut self,

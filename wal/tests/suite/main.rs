@@ -9,6 +9,7 @@ mod directory;
 mod faults;
 mod follow;
 mod full;
+mod gap;
 mod housekeeper;
 mod limits;
 mod lives;

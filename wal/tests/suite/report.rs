@@ -53,6 +53,7 @@ fn the_recovery_report_is_exact() {
         torn_bytes: 64 + 4 + 6,
         clean: false,
         incarnation: 3,
+        missing_through: 0,
         ignored: Vec::new(),
     };
     assert_eq!(reopen(&log(), ReplayFrom::Beginning).expect("open"), wanted);
