@@ -54,7 +54,7 @@
 //! | call | after `Ok` |
 //! |---|---|
 //! | [`Store::open`] | the state is the result of every record in the log, each applied once and in order, and all of them are durable. The [`Recovery`] names the snapshot used, those passed over and why, and what the log's recovery found |
-//! | [`Store::commit`] | the mutation has an LSN and is applied; a crash may undo it, together with all later ones |
+//! | [`Store::commit`] | the mutation is applied and has an LSN; a crash may undo it, together with all later ones |
 //! | [`Wal::wait`](icn_wal::Wal::wait), [`Wal::ticket`](icn_wal::Wal::ticket) | the record is on the disk, and every later open finds it |
 //! | [`Compactor::save`] | the snapshot is written, synced, read back and listed, and its last record is durable. Older snapshots are retired, and the log that no kept one needs is dropped |
 //! | [`Compactor::verify`] | the file was read to its end, every checksum matches, and it decodes to a state |
@@ -76,6 +76,24 @@
 //!
 //! A snapshot of a newer version is refused ([`Error::Newer`]): falling back to an older one would hide it.
 //! [`Due`] bounds how long a replay takes, by the log bytes, records and time between two snapshots.
+//!
+//! # Defects of the state machine
+//!
+//! A mutation is applied right before its record is appended. If `apply` panics, the record never reaches the
+//! disk, and the panic unwinds through the call. The store has [failed](Error::Failed) then: it takes no
+//! commit and no image, and [`Store::state`] panics. The next open works.
+//!
+//! A debug build also decodes each mutation that it encodes, and each state that it saves. If that writes other
+//! bytes than before, it refuses them ([`Error::Lossy`]). So a test finds a state machine that loses something.
+//!
+//! A start on a state of an older schema calls [`StateMachine::migrate`]. A step that is missing is reported as
+//! [`Error::Migration`] with both schemas, and nothing else is tried.
+//!
+//! # Crash loops
+//!
+//! Each open that commits begins a segment of the log. A program that crashes soon after each start may never
+//! live long enough to save a snapshot. Let it save one right after an open for which
+//! [`Store::replay_is_long`]. Then [`Due`] and [`Retention`] bound the log in bytes and segments.
 //!
 //! # Publication
 //!
@@ -202,6 +220,10 @@
 //! | [`Error::Unusable`] | check the disk, and save another snapshot while others are whole |
 //! | [`Error::Newer`] | use the version that wrote it |
 //! | [`Error::Record`] | correct `decode`, which cannot read what `encode` wrote; nothing was changed |
+//! | [`Error::Lossy`] | correct the state machine, which does not read back what it writes; nothing was written |
+//! | [`Error::Migration`] | implement the step in `migrate`, or use the version that wrote it; nothing was changed |
+//! | [`Error::Failed`] | drop the store and open it again. The mutation on which `apply` panicked was not appended |
+//! | [`Error::Apply`] | use a build whose `apply` takes the record; nothing was changed |
 //! | [`Error::NoSuchSnapshot`], [`Error::Needed`], [`Error::OutsideWindow`] | correct the request |
 //!
 //! # When not to use it
@@ -214,7 +236,7 @@
 //! - A very large state changes little: each snapshot writes all of it again.
 //! - Every past state must stay for ever. States before the window cannot be read; keep an archive for them.
 //! - The data must survive the machine. There is no replication, and a copy of the directory of a running
-//!   store is no backup.
+//!   store is no backup. A copy opens if a snapshot in it covers all that is missing, and is refused otherwise.
 //! - Transactions read, wait and write. Mutations are applied one after the other by one thread.
 //! - Others must not be able to read the disk. Nothing is encrypted.
 //!

@@ -11,7 +11,7 @@ use icn_wal::{LogSize, Lsn, ReplayFrom, StoreId, Wal};
 use parking_lot::Mutex;
 
 pub(crate) use self::reader::SnapshotReader;
-use self::rebuild::{plain_files, rebuild};
+use self::rebuild::{adopt, plain_files, rebuild};
 use crate::error::{Error, OnFile};
 use crate::file::{self, Header, Loaded, Pause};
 use crate::id::SnapshotId;
@@ -62,11 +62,11 @@ pub(crate) struct Snapshots<D: Disk> {
 
 impl<D: Disk> Snapshots<D> {
     /// Reads the manifest of the store on this disk. A missing or damaged one is rebuilt from the snapshot
-    /// files, which are verified when they are read.
+    /// files, which are verified when they are read. One older than the files is completed from them.
     pub(crate) fn open(store: &D, retention: Retention) -> Result<Self, Error> {
         let disk = store.subdir(DIRECTORY).on("open", store.describe(DIRECTORY))?;
         let manifest = match Manifest::read(&disk)? {
-            Some(manifest) => manifest,
+            Some(manifest) => adopt(&disk, manifest)?,
             None => rebuild(&disk)?,
         };
         Ok(Self { disk, manifest, retention, first_ms: 0, listing: Arc::default() })

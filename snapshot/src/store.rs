@@ -100,7 +100,8 @@ impl<S: StateMachine, D: Disk> Store<S, D> {
             replay.outcome(opened)?
         };
         replay.check_store(wal.store())?;
-        snapshots.sweep(wal.store(), found.first_lsn.saturating_sub(1))?;
+        let log_after = found.first_lsn.saturating_sub(1).max(found.missing_through);
+        snapshots.sweep(wal.store(), log_after)?;
         snapshots.set_first_ms(found.first_ms);
         for (id, error) in &passed_over {
             // After an I/O error the snapshot may still be whole.

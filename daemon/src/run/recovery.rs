@@ -108,6 +108,13 @@ pub(crate) fn recover(
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("The log ended with a crash or kill: {}", left_out(recovery.log.torn_bytes));
     }
+    if recovery.log.missing_through > 0 {
+        tracing::warn!(
+            "A part of the log up to #{} is missing, as in a copy of a running node. The snapshot covers it; \
+             states before the snapshot cannot be restored",
+            recovery.log.missing_through
+        );
+    }
     if let Some(first) = recovery.log.ignored.first() {
         let names = counted(recovery.log.ignored.len() as u64, "name");
         tracing::warn!(

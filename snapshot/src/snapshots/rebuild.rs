@@ -50,6 +50,49 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
+/// Completes a manifest that is older than the files, as in a copy that was made while the store was in use:
+/// files that it lists are gone, and it does not list all others. Each of those was verified when it was
+/// written, and will be verified when it is read.
+pub(super) fn adopt<D: Disk>(disk: &D, mut manifest: Manifest) -> Result<Manifest, Error> {
+    let names = plain_files(disk)?;
+    if manifest.entries.iter().all(|entry| names.contains(&entry.id().file_name())) {
+        return Ok(manifest);
+    }
+    let ran_ms = manifest.entries.iter().map(|entry| entry.ran_ms).max().unwrap_or(0);
+    let since = manifest.next_generation;
+    for name in names {
+        let newer = SnapshotId::from_file_name(&name).filter(|id| id.generation >= since);
+        let Some(id) = newer else { continue };
+        let header = match file::read_header(disk, &name) {
+            Ok(header) => header,
+            Err(error @ Error::Newer { .. }) => return Err(error),
+            Err(_) => continue,
+        };
+        let file = disk.open(&name).on("open", disk.describe(&name))?;
+        let bytes = file.size().on("read", disk.describe(&name))?;
+        if header.id != id || header.store != manifest.store || header.origin == Origin::Imported {
+            continue;
+        }
+        manifest.next_generation = manifest.next_generation.max(id.generation + 1);
+        manifest.insert(ManifestEntry {
+            lsn: id.lsn,
+            generation: id.generation,
+            timeline: header.timeline,
+            bytes,
+            created_ms: header.created_ms,
+            time_ms: header.time_ms,
+            integrity: Integrity::Unchecked,
+            origin: header.origin,
+            pinned: false,
+            labels: Labels::default(),
+            restored_at: 0,
+            undoes: 0,
+            ran_ms,
+        });
+    }
+    Ok(manifest)
+}
+
 /// The names of the regular files. Other kinds of directory entries are left alone.
 pub(super) fn plain_files<D: Disk>(disk: &D) -> Result<Vec<String>, Error> {
     let entries = disk.list().on("list", disk.describe(""))?;

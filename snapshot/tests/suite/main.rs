@@ -8,6 +8,7 @@ mod golden;
 mod guard;
 mod recovery;
 mod retention;
+mod slow_copy;
 mod snapshots;
 mod stop;
 mod verify;
