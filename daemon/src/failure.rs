@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::codes::{self, Code};
 use crate::control::reply::join::Candidate;
+use crate::files;
 use crate::text;
 
 /// Whether the disk, or the quota of the account, is full.
@@ -55,6 +56,15 @@ impl Failure {
         let message = message.into();
         let advice = advice.into();
         Self { code: code.into(), message, advice, exit, place: None, candidates: Vec::new() }
+    }
+
+    /// The same failure, or the one that `error` names by itself: without a file to open, no advice about
+    /// a disk or an address helps.
+    #[must_use]
+    pub fn caused_by(self, error: &io::Error) -> Self {
+        let Some((why, advice)) = files::shortage(error) else { return self };
+        let message = format!("{} {why}", self.message);
+        Self { place: self.place, ..Self::new(codes::NO_FILES, message) }.with_advice(advice)
     }
 
     /// The same failure with advice for this very case.
@@ -149,7 +159,7 @@ impl From<icn_wal::Error> for Failure {
                 codes::UNSUITABLE_FILE_SYSTEM
             }
             Error::Io { ref source, .. } => {
-                let failure = Self::new(codes::DISK_REFUSED, message);
+                let failure = Self::new(codes::DISK_REFUSED, message).caused_by(source);
                 return match source.kind() {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => failure
                         .with_advice(
@@ -225,5 +235,21 @@ mod tests {
         assert_eq!(code(io::ErrorKind::StorageFull), codes::NO_SPACE.code);
         assert_eq!(code(io::ErrorKind::QuotaExceeded), codes::NO_SPACE.code);
         assert_eq!(code(io::ErrorKind::Other), codes::DISK_REFUSED.code);
+    }
+
+    #[test]
+    fn a_lack_of_files_is_not_blamed_on_the_disk() {
+        use rustix::io::Errno;
+        for (errno, word) in [(Errno::MFILE, "ulimit -n"), (Errno::NFILE, "fs.file-max")] {
+            let action = "create";
+            let file = "spare-1.tmp".into();
+            let source = io::Error::from(errno);
+            let failure = Failure::from(icn_wal::Error::Io { action, file, source });
+            assert_eq!(failure.code, codes::NO_FILES.code);
+            assert!(failure.message.contains("spare-1.tmp"), "{failure}");
+            assert!(failure.advice.contains(word), "{failure}");
+            let wanted = files::FILES_WANTED.to_string();
+            assert!(codes::NO_FILES.advice.contains(&wanted), "the registry names it");
+        }
     }
 }

@@ -14,6 +14,8 @@
 //! | [`control`] | the control socket: requests, replies, both ends |
 //! | `http` | health, metrics and the first page |
 //! | [`data`] | the data directory, the key file, a node without a daemon |
+//! | `connections` | how many connections a socket has, and which one ends for a new one |
+//! | [`files`] | how many files the process may open, and how they are shared out |
 //! | [`limits`] | every limit that an operator can meet, and what to do at it |
 //! | [`output`] | log lines and the start report, for which no thread waits |
 //! | [`run`] | the life of the process: recovery, signals, stop |
@@ -25,10 +27,12 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod control;
 pub mod data;
 pub mod exit;
 pub mod failure;
+pub mod files;
 mod http;
 pub mod limits;
 pub mod node;

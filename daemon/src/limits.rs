@@ -14,6 +14,10 @@ use icn_snapshot::{Labels, Retention};
 
 use crate::control::request::LINE_BYTES_MAX;
 use crate::output;
+use crate::files::{
+    CONTROL_CONNECTIONS_MAX, FILES_MIN, HTTP_CONNECTION_MS_MAX, HTTP_CONNECTIONS_MAX,
+    REQUEST_MS_MAX, STREAMS_MAX, UNREAD_MS_MAX,
+};
 
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.
@@ -24,9 +28,6 @@ pub const SAVES_MAX: u32 = 2;
 
 /// The largest file that is imported: twice what a node may retain, as base64.
 pub const IMPORT_BYTES_MAX: u64 = 4 << 30;
-
-/// Streams at once. Each holds a page in memory while its consumer does not read.
-pub const STREAMS_MAX: usize = 256;
 
 /// From this share of a limit on, in percent, the operator is warned.
 pub const WARN_PERCENT: u64 = 80;
@@ -168,6 +169,36 @@ limits! {
     STREAMS: "Consumers that follow topics at the same time", STREAMS_MAX, Count,
         "A further one is refused with ICN-E0334.", "the reply", "End one of them.",
         ("daemon/tests/limits.rs", "consumers_beyond_the_limit_are_refused_until_one_ends");
+    HTTP_CONNECTIONS: "HTTP connections, each for one request; fewer if the process may have less than 450 files open",
+        HTTP_CONNECTIONS_MAX, Count,
+        "The one that has waited longest for its client ends in favour of the new one.",
+        "metric `icn_connections_replaced_total`, check `files` for the files",
+        "End clients that hold connections. For the files: ulimit -n, LimitNOFILE",
+        ("daemon/tests/connections.rs", "clients_that_hold_every_connection_keep_no_other_client_out");
+    CONTROL_CONNECTIONS: "Connections to the control socket, streams included; fewer if the process may have less than 450 files open",
+        CONTROL_CONNECTIONS_MAX, Count,
+        "The one that has waited longest for its client ends with ICN-E0516. None with a request in flight and no stream ends.",
+        "metric `icn_connections_replaced_total`, check `files` for the files",
+        "End clients that hold connections. For the files: ulimit -n, LimitNOFILE",
+        ("daemon/tests/connections.rs", "clients_that_hold_every_connection_keep_no_other_client_out");
+    HTTP_TIME: "How long an HTTP connection may take for its request and the response",
+        HTTP_CONNECTION_MS_MAX, Ms,
+        "It ends.", "metric `icn_connections_slow_total`", "Send the request over a new connection.",
+        ("daemon/tests/connections.rs", "a_client_that_stops_halfway_loses_its_connection");
+    REQUEST_TIME: "How long a request to the control socket may take to arrive after its first byte",
+        REQUEST_MS_MAX, Ms,
+        "It is refused with ICN-E0516, and the connection ends.", "metric `icn_connections_slow_total`",
+        "Send the request over a new connection.",
+        ("daemon/tests/connections.rs", "a_client_that_stops_halfway_loses_its_connection");
+    UNREAD: "How long a client of the control socket may leave replies unread", UNREAD_MS_MAX, Ms,
+        "Its connection ends.", "metric `icn_connections_slow_total`",
+        "Read the replies, or send fewer requests at once.",
+        ("daemon/src/connections.rs", "a_reply_that_stays_unread_ends_its_connection");
+    FILES: "The least number of files that a node must be able to have open; below 450 it has fewer connections",
+        FILES_MIN, Count,
+        "With fewer it does not start: ICN-E0113.", "check `files`, metric `icn_files_open`",
+        "ulimit -n 450 in the shell that starts icnd, or LimitNOFILE=450 in its systemd unit",
+        ("daemon/tests/connections.rs", "a_node_that_may_open_too_few_files_says_so");
     SEARCHES: "Names whose candidates are kept, for 10 min each", SEARCHES_MAX, Count,
         "The oldest is forgotten.", "the reply", "Search again: icnctl topic candidates NAME",
         ("gossip/tests/mesh/topics.rs", "a_search_asks_known_peers_and_keeps_few_candidates");

@@ -55,6 +55,7 @@ use crate::control::codes;
 use crate::control::reply::{PeerAdded, PeerRemoved, Reply, Subscribed, Unsubscribed};
 use crate::control::request::Request;
 use crate::failure::{Failure, sentence};
+use crate::files::Budget;
 use crate::limits::SAVES_MAX;
 use crate::output::LineCounts;
 
@@ -81,6 +82,7 @@ pub struct Node<D: Disk> {
     scrub_ms: u64,
     guard: Guard,
     lists: Lists,
+    budget: Option<Budget>,
     mesh: Mesh,
     clock: NodeClock,
     /// The machine's clocks in this turn.
@@ -178,6 +180,7 @@ impl<D: Disk> Node<D> {
             scrub_ms: now.elapsed_ms + SCRUB_MS,
             guard,
             lists,
+            budget: None,
             mesh,
             clock,
             machine: now,

@@ -1,5 +1,6 @@
 //! The life of a process: recover, serve, stop in order.
 
+mod files;
 pub(crate) mod recovery;
 mod reload;
 mod rng;
@@ -21,6 +22,7 @@ use crate::control::codes;
 use crate::data::datadir::DataDir;
 use crate::data::keyfile;
 use crate::failure::Failure;
+use crate::files::Budget;
 use crate::output;
 use crate::shell::peers::Peers;
 
@@ -36,10 +38,11 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let signals = Signals::start().map_err(|error| no_resources(&error))?;
     let config = Config::load(flags)?;
     output::set_level(config.log);
+    let budget = files::claim()?;
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let services = Services::open(&config)?;
     let waiting = services.answer_starting(&config)?;
-    let life = Life { flags, config: &config, signals: &signals };
+    let life = Life { flags, config: &config, signals: &signals, budget };
     let outcome = start(&life, &directory, &services, waiting);
     services::remove_socket(&config);
     services.runtime.shutdown_timeout(LINGER);
@@ -51,6 +54,8 @@ struct Life<'a> {
     flags: &'a Flags,
     config: &'a Config,
     signals: &'a Signals,
+    /// The files that it may have open.
+    budget: Budget,
 }
 
 fn start(
@@ -59,7 +64,7 @@ fn start(
     services: &Services,
     waiting: Waiting,
 ) -> Result<(), Failure> {
-    let Life { config, signals, .. } = life;
+    let Life { config, signals, budget, .. } = *life;
     let recovered = recovery::recover(config, directory, &services.gauges, signals.stop())?;
     let Some(Recovered { mut node, created, took }) = recovered else {
         tracing::info!("ICNd stopped while it was starting; nothing was changed on the disk");
@@ -71,6 +76,7 @@ fn start(
         return Ok(());
     }
     node.name_peers(config.peers.iter().filter_map(Target::did).collect());
+    node.limit_connections(budget);
     let recovery = node.recovery().clone();
     let peers = {
         let _runtime = services.runtime.enter();

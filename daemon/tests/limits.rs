@@ -67,7 +67,7 @@ fn most(limit: &Limit) -> String {
         Unit::Count => &[],
         Unit::Bytes => &[(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")],
         Unit::Ms if limit.most > 2 * DAY_MS => &[(DAY_MS, "days")],
-        Unit::Ms => &[(3_600_000, "h"), (60_000, "min")],
+        Unit::Ms => &[(3_600_000, "h"), (60_000, "min"), (1000, "s")],
     };
     let whole = units.iter().find(|(size, _)| limit.most.is_multiple_of(*size));
     whole.map_or_else(

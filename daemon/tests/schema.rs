@@ -131,6 +131,9 @@ per line, as JSON. The node replies with one line per request, in the order of t
 
 - `v` is the version of the protocol: 1.
 - A request has at most 1 MiB. A list in a reply may be longer. Up to 1 024 requests of a connection may be in flight.
+- The rest of a request has 10 s after its first byte. Replies may stay unread for 10 min.
+- Of more than 320 connections, the one that has waited longest for its client ends, with `ICN-E0516`. One that
+  has a request in flight, and one that follows a topic, do not end.
 - A reply leaves the node once everything it depends on is durable.
 - LSNs, sequence numbers, arrival indices, counts and bytes are numbers; times are numbers of ms since 1970.
 - An epoch is text: it is a random 64-bit number, and many programs round numbers above 2⁵³.

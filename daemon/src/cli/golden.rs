@@ -26,12 +26,14 @@ use tokio_util::sync::CancellationToken;
 use super::documents::{AllEntries, Checked, Exported, Pruned, ShownPeers, Taken};
 use super::render::Show;
 use super::{salvage, wal};
+use crate::connections::Connections;
 use crate::control::codes;
 use crate::control::reply::stream::StreamLine;
 use crate::control::reply::{self, Snapshot};
 use crate::control::server;
 use crate::control::subscribers::{Arrivals, Subscribers};
 use crate::failure::Failure;
+use crate::http::meter::Meter;
 use crate::node::{Effect, Identity, Inputs, Node, Output, PeerEvent, Rng, describe, simulated};
 use crate::shell::inbox::{Call, Input, ReplySender};
 
@@ -144,7 +146,10 @@ impl House {
             let _entered = runtime.enter();
             server::bind(&data).expect("a socket")
         };
-        runtime.spawn(server::serve(listener, inbox, Subscribers::new(arrivals), stop.clone()));
+        let meter = Meter::new().expect("metrics").control_connections();
+        let connections = Connections::new(4, meter, stop.clone());
+        let subscribers = Subscribers::new(arrivals);
+        runtime.spawn(server::serve(listener, inbox, subscribers, connections, stop.clone()));
         let core = std::thread::spawn({
             let node = node.clone();
             let now_ms = now_ms.clone();

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::control::codes;
 use crate::failure::Failure;
-use crate::limits::STREAMS_MAX;
+use crate::files::Budget;
 use crate::node::{Notifications, TopicDelivery};
 
 /// How long a new consumer waits for the cursor of one that has just died.
@@ -56,6 +56,7 @@ impl Arrivals {
 #[derive(Clone)]
 pub(crate) struct Subscribers {
     arrivals: watch::Receiver<Arrivals>,
+    streams_max: usize,
     registry: Arc<Registry>,
 }
 
@@ -83,7 +84,7 @@ pub(crate) struct Slot {
 impl Subscribers {
     /// No streams yet; `arrivals` wakes them.
     pub(crate) fn new(arrivals: watch::Receiver<Arrivals>) -> Self {
-        Self { arrivals, registry: Arc::default() }
+        Self { arrivals, streams_max: Budget::of_process().streams, registry: Arc::default() }
     }
 
     /// The durable arrivals.
@@ -97,8 +98,9 @@ impl Subscribers {
     /// `ICN-E0334` when all slots are in use.
     pub(crate) fn register(&self) -> Result<Slot, Failure> {
         let mut claims = self.registry.claims.lock();
-        if claims.streams >= STREAMS_MAX {
-            let message = format!("{STREAMS_MAX} consumers follow topics of this node already.");
+        let most = self.streams_max;
+        if claims.streams >= most {
+            let message = format!("{most} consumers follow topics of this node already.");
             return Err(Failure::new(codes::TOO_MANY_CONSUMERS, message));
         }
         claims.streams += 1;
@@ -215,7 +217,8 @@ mod tests {
     #[test]
     fn streams_beyond_the_limit_are_refused() {
         let subscribers = subscribers();
-        let mut slots: Vec<_> = (0..STREAMS_MAX).map(|_| subscribers.register().unwrap()).collect();
+        let most = subscribers.streams_max;
+        let mut slots: Vec<_> = (0..most).map(|_| subscribers.register().unwrap()).collect();
         assert_eq!(subscribers.register().map(drop).unwrap_err().code, "ICN-E0334");
         slots.pop();
         subscribers.register().map(drop).unwrap();

@@ -1,5 +1,6 @@
 //! The metrics, as Prometheus text. Every series exists from the first scrape.
 
+mod connections;
 mod network;
 mod snapshot;
 
@@ -18,6 +19,8 @@ use crate::failure::Failure;
 use crate::http::health::LOOPS;
 use crate::node::checks::CHECKS;
 use crate::output;
+pub(crate) use connections::ConnectionMeter;
+use connections::FileMeter;
 use network::NetworkMeter;
 use snapshot::SnapshotMeter;
 
@@ -33,6 +36,7 @@ pub(crate) struct Meter {
     wal: WalMeter,
     gossip: GossipMeter,
     network: NetworkMeter,
+    files: FileMeter,
     transport: OnceLock<Arc<icn_net::TransportStats>>,
     requests: Counter,
     weaknesses: Gauge,
@@ -88,6 +92,7 @@ impl Meter {
         let (snapshot, wal, gossip, network) = metrics::with_local_recorder(&recorder, || {
             (SnapshotMeter::new(), WalMeter::new(), GossipMeter::new(), NetworkMeter::new())
         });
+        let files = metrics::with_local_recorder(&recorder, FileMeter::new);
         let (requests, weaknesses, lines_dropped) = metrics::with_local_recorder(&recorder, || {
             (
                 counter("icn_control_requests_total", "Requests that the node has processed."),
@@ -118,6 +123,7 @@ impl Meter {
             wal,
             gossip,
             network,
+            files,
             transport,
             requests,
             weaknesses,
@@ -133,8 +139,19 @@ impl Meter {
             self.network.transport(stats);
         }
         self.lines_dropped.absolute(output::log_lines().dropped);
+        self.files.measure();
         self.exposition.run_upkeep();
         self.exposition.render()
+    }
+
+    /// The connections for HTTP.
+    pub(crate) fn http_connections(&self) -> ConnectionMeter {
+        self.files.http.clone()
+    }
+
+    /// The connections to the control socket.
+    pub(crate) fn control_connections(&self) -> ConnectionMeter {
+        self.files.control.clone()
     }
 
     /// Counts the inputs of a turn.

@@ -1,9 +1,14 @@
 //! The HTTP routes.
 //!
+//! A connection serves one request, within [`HTTP_CONNECTION_MS_MAX`] in all. So a client that sends half a
+//! request, or does not read the response, soon makes room for others.
+//!
 //! The `Host` of a request must name this machine. A web page that makes a browser here send a request
 //! names its own host.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request as HttpRequest, State};
@@ -11,8 +16,14 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::gauges::Gauges;
@@ -21,11 +32,12 @@ use super::page::Page;
 use super::site::Site;
 use crate::clock;
 use crate::config::Config;
+use crate::connections::{Connection, Connections};
 use crate::control::codes;
 use crate::control::reply::check::Level;
 use crate::control::request::Request;
 use crate::failure::Failure;
-
+use crate::files::{Budget, HTTP_CONNECTION_MS_MAX};
 /// Binds the address. If the default port is taken, any free port serves: the health page must not keep a
 /// node from starting. A configured port is never replaced.
 ///
@@ -47,6 +59,7 @@ pub(crate) async fn bind(config: &Config) -> Result<TcpListener, Failure> {
             codes::HTTP_NOT_SERVED,
             format!("HTTP cannot be served on {}: {error}.", config.http),
         )
+        .caused_by(&error)
     })
 }
 
@@ -58,11 +71,39 @@ pub(crate) async fn serve(listener: TcpListener, site: Site, stop: CancellationT
         .route("/readyz", get(readyz))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
-        .layer(middleware::from_fn(guard))
-        .with_state(site);
-    let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned());
-    if let Err(error) = served.await {
-        tracing::error!("HTTP has ended: {error}");
+        .layer(middleware::from_fn(guard));
+    let most = Budget::of_process().http;
+    let connections = Connections::new(most, site.gauges.meter.http_connections(), stop.clone());
+    let routes = routes.with_state(site);
+    loop {
+        let (stream, connection) = tokio::select! {
+            () = stop.cancelled() => return,
+            next = connections.next(&listener) => next,
+        };
+        tokio::spawn(serve_one(stream, routes.clone(), connection));
+    }
+}
+
+/// Serves one request.
+async fn serve_one(stream: TcpStream, routes: Router, connection: Arc<Connection>) {
+    let routes = TowerToHyperService::new(routes);
+    let respond = service_fn(|request: HttpRequest<Incoming>| {
+        let response = routes.call(request);
+        let connection = Arc::clone(&connection);
+        async move {
+            connection.begin();
+            let response = response.await;
+            connection.end();
+            response
+        }
+    });
+    let served =
+        http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), respond);
+    tokio::select! {
+        // The client sees an error of its own connection.
+        _ = served => {}
+        () = connection.replaced() => {}
+        () = sleep(Duration::from_millis(HTTP_CONNECTION_MS_MAX)) => connection.is_too_slow(),
     }
 }
 

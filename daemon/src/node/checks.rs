@@ -10,6 +10,7 @@ use icn_wal::disk::Disk;
 use super::Node;
 use super::snapshots::NewestSnapshot;
 use crate::control::reply::check::{Check, Level};
+use crate::files::{self, Budget, FILES_WANTED};
 use crate::limits::{self, Limit};
 use crate::output::LineCounts;
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text, held_earlier};
@@ -17,8 +18,9 @@ use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 12] = [
+pub const CHECKS: [&str; 13] = [
     "log",
+    "files",
     "snapshot",
     "window",
     "topics",
@@ -84,6 +86,7 @@ impl<D: Disk> Node<D> {
     pub fn checks(&self, counts: &Counts) -> Vec<Check> {
         let outcomes: [Outcome; CHECKS.len()] = [
             self.check_log(),
+            self.check_files(),
             self.check_snapshot(),
             self.check_window(),
             check_topics(counts.sealed_topics),
@@ -106,6 +109,22 @@ impl<D: Disk> Node<D> {
     /// The lines of the process's log that were dropped.
     pub fn set_log_lines(&mut self, counts: LineCounts) {
         self.log_lines = counts;
+    }
+
+    /// The node may have so many connections open, as far as it is not simulated.
+    pub fn limit_connections(&mut self, budget: Budget) {
+        self.budget = Some(budget);
+    }
+
+    fn check_files(&self) -> Outcome {
+        match self.budget {
+            Some(Budget { files, http, control, .. }) if files < FILES_WANTED => warn(format!(
+                "the process may have only {files} files open, so at most {http} connections for HTTP and \
+                 {control} to the control socket. {}",
+                files::how_to_raise()
+            )),
+            _ => Ok("the process may have enough files open".into()),
+        }
     }
 
     fn check_log(&self) -> Outcome {

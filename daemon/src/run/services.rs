@@ -16,10 +16,12 @@ use super::start_report::Start;
 use super::{Life, ended_early, no_resources, recovery, suspend};
 use crate::clock;
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::control::socket::SocketPath;
 use crate::control::subscribers::Subscribers;
 use crate::control::{server, waiting};
 use crate::failure::Failure;
+use crate::files::Budget;
 use crate::http::gauges::Gauges;
 use crate::http::health::Phase;
 use crate::http::server as http;
@@ -121,7 +123,12 @@ impl Services {
         let links = runtime.spawn(peers.serve(shell.inbox()));
         let suspends = runtime.spawn(suspend::watch(transport.clone()));
         let subscribers = Subscribers::new(shell.arrivals());
-        let server = server::serve(listener, shell.inbox(), subscribers, stop.clone());
+        let connections = Connections::new(
+            Budget::of_process().control,
+            gauges.meter.control_connections(),
+            stop.clone(),
+        );
+        let server = server::serve(listener, shell.inbox(), subscribers, connections, stop.clone());
         let server = runtime.spawn(server);
         site.connect(Some(shell.inbox()));
         gauges.health.enter(Phase::Ready);

@@ -271,7 +271,11 @@ fn judge(strike: Strike, call: &Call, promised: &Promised, report: &Report, hous
         return judge_start(strike, call, report, house);
     }
     let exit = exit_code(report, house);
-    let (refused, code) = if is_full(strike) { (18, "ICN-E0203") } else { (1, "ICN-E0206") };
+    let (refused, code) = match strike {
+        _ if is_full(strike) => (18, "ICN-E0203"),
+        Strike::Fail(Errno::EMFILE) => (1, "ICN-E0113"),
+        _ => (1, "ICN-E0206"),
+    };
     // A message to a topic whose creation was refused is refused too.
     let expected = |given: &String| [code, "ICN-E0302"].contains(&given.as_str());
     assert!(promised.refusals.iter().all(expected), "{call}: {:?}", promised.refusals);

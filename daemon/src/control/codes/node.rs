@@ -61,6 +61,11 @@ entries! {
         "The key file of a new node cannot be made.",
         "A permission is missing, the file system is read-only, or the disk fails.",
         "There was no node in this directory yet. Check the disk and try again: icnd init";
+    NO_FILES: "ICN-E0113", FAILED,
+        "No more files can be opened.",
+        "The process, or all processes of the machine, have as many files and sockets open as they may.",
+        "Nothing acknowledged is lost. Raise the limit: ulimit -n 450 in the shell that starts icnd, or \
+         LimitNOFILE=450 in its systemd unit";
     CONTROL_NOT_SERVED: "ICN-E0120", FAILED,
         "The control socket cannot be made.",
         "The file system has no sockets, or a permission is missing in the data directory.",

@@ -62,4 +62,8 @@ entries! {
         "Every DID has a trust of 0 or more, and none has more than 1000.",
         "Give 1 to 1000: icnctl topic create NAME --min-trust 700. \
          To admit every DID: icnctl topic create NAME --public";
+    CONNECTION_ENDED: "ICN-E0516", FAILED,
+        "The node has ended the connection.",
+        "It had no request in flight when another client needed its place, or a request was cut short.",
+        "Nothing of the last request was done. Send it again over a new connection.";
 }
