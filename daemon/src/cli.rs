@@ -6,6 +6,7 @@ mod documents;
 #[cfg(test)]
 mod golden;
 mod join;
+mod kind;
 mod lines;
 mod moment;
 mod refetch;
@@ -21,7 +22,7 @@ mod written;
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
 use icn_snapshot::{PointInTime, state_at};
 use icn_wal::Lsn;
@@ -46,6 +47,7 @@ use crate::node::guard::Guard;
 use crate::node::machine::Machine;
 use crate::node::work;
 use crate::node::{ask, describe};
+use crate::stdout::{self, Kind, unwritable};
 use crate::text::clock::expiry;
 
 const ONLINE: Source = Source { offline: false };
@@ -53,27 +55,29 @@ const ONLINE: Source = Source { offline: false };
 /// Runs the command of this process and returns its exit code.
 #[must_use]
 pub fn main() -> u8 {
-    let cli = Cli::parse();
+    let cli: Cli = match stdout::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let as_json = cli.json;
     match act(cli) {
         Ok(()) => exit::OK,
-        Err(failure) => {
-            if failure.is_silent() {
-                // The output is complete; there is no error to add.
-            } else if as_json {
-                let document = reply::document(Err::<&(), _>(&failure));
-                let _ = writeln!(io::stdout(), "{document}");
-            } else {
-                let _ = writeln!(io::stderr(), "{failure}");
-            }
-            failure.exit
-        }
+        Err(failure) if as_json && !failure.is_silent() && is_written(&failure) => failure.exit,
+        Err(failure) => stdout::report(&failure),
     }
+}
+
+/// Whether standard output has the document of a failure, unless the failure is about the output itself.
+fn is_written(failure: &Failure) -> bool {
+    let document = reply::document(Err::<&(), _>(failure)) + "\n";
+    failure.code != codes::OUTPUT_NOT_WRITTEN.code
+        && stdout::print(Kind::Query, document.as_bytes()).is_ok()
 }
 
 fn act(cli: Cli) -> Result<(), Failure> {
     let directory = config::data_dir(cli.data_dir.as_deref())?;
-    let ctl = Ctl { directory, as_json: cli.json };
+    let kind = cli.command.kind();
+    let ctl = Ctl { directory, as_json: cli.json, kind };
     match cli.command {
         Command::Status => ctl.show::<reply::Status>(ONLINE, &Request::Status),
         Command::Topic(command) => ctl.topic(command),
@@ -90,8 +94,10 @@ fn act(cli: Cli) -> Result<(), Failure> {
             ctl.show::<reply::Identity>(source, &Request::Identity)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "icnctl", &mut io::stdout());
-            Ok(())
+            // Written to memory first: the generator panics where it cannot write.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "icnctl", &mut text);
+            stdout::print(kind, &text)
         }
     }
 }
@@ -99,6 +105,7 @@ fn act(cli: Cli) -> Result<(), Failure> {
 struct Ctl {
     directory: PathBuf,
     as_json: bool,
+    kind: Kind,
 }
 
 impl Ctl {
@@ -262,7 +269,7 @@ impl Ctl {
         } else {
             data.show(&mut out)
         };
-        written.and_then(|()| out.flush()).map_err(|error| unwritable(&error))
+        written.and_then(|()| out.flush()).map_err(|error| unwritable(self.kind, &error))
     }
 
     /// The running node; without one, its locked files.
@@ -360,11 +367,4 @@ fn read_message() -> Result<Vec<u8>, Failure> {
 
 fn unreadable(error: &io::Error) -> Failure {
     Failure::new(codes::INPUT_UNREADABLE, format!("The standard input cannot be read: {error}."))
-}
-
-fn unwritable(error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return Failure::silent(exit::OK);
-    }
-    Failure::new(codes::OUTPUT_NOT_WRITTEN, format!("The output cannot be written: {error}."))
 }

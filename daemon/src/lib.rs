@@ -18,6 +18,7 @@
 //! | [`files`] | how many files the process may open, and how they are shared out |
 //! | [`limits`] | every limit that an operator can meet, and what to do at it |
 //! | [`output`] | log lines and the start report, for which no thread waits |
+//! | [`stdout`] | standard output, and what it means when it cannot be written |
 //! | [`run`] | the life of the process: recovery, signals, stop |
 //! | [`cli`] | `icnctl`: arguments and texts |
 //!
@@ -39,4 +40,5 @@ pub mod node;
 pub mod output;
 pub mod run;
 mod shell;
+pub mod stdout;
 mod text;

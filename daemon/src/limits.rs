@@ -13,11 +13,11 @@ use icn_net::limits::{LINKS_MAX, TARGETS_MAX};
 use icn_snapshot::{Labels, Retention};
 
 use crate::control::request::LINE_BYTES_MAX;
-use crate::output;
 use crate::files::{
     CONTROL_CONNECTIONS_MAX, FILES_MIN, HTTP_CONNECTION_MS_MAX, HTTP_CONNECTIONS_MAX,
     REQUEST_MS_MAX, STREAMS_MAX, UNREAD_MS_MAX,
 };
+use crate::output;
 
 /// How far the wall clock may move against the elapsed time before it is in doubt. Leap seconds and slow
 /// corrections are far below it.

@@ -77,7 +77,7 @@ fn a_crash_loop_saves_snapshots_before_the_node_is_ready_and_fills_no_disk() {
     let mut saved = 0;
     let mut most = 0;
     for life in 0..LIVES {
-        let mut daemon = house.start();
+        let daemon = house.start();
         let log = std::fs::read_to_string(house.log_path()).expect("the log");
         let ready = log.find("ICNd ready").expect("ready");
         saved += log[..ready].matches("saving a snapshot before the node is ready").count();

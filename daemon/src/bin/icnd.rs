@@ -1,6 +1,6 @@
 //! The ICN node.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +9,7 @@ use icn_daemon::exit;
 use icn_daemon::failure::Failure;
 use icn_daemon::output;
 use icn_daemon::run;
+use icn_daemon::stdout::{self, Kind};
 
 const SIGNALS: &str = "\
 Signals:
@@ -53,23 +54,17 @@ fn main() -> ExitCode {
         return ExitCode::from(exit::FAILED);
     }
     let last_lines = LastLines;
-    let code = match Cli::try_parse() {
-        Ok(cli) => act(&cli).map_or_else(
-            |failure| {
-                output::print_error(&failure.to_string());
+    let code = match stdout::parse::<Cli>() {
+        Ok(cli) => match act(&cli) {
+            Ok(()) => exit::OK,
+            Err(failure) => {
+                if !failure.is_silent() {
+                    output::print_error(&failure.to_string());
+                }
                 failure.exit
-            },
-            |()| exit::OK,
-        ),
-        Err(error) if error.use_stderr() => {
-            let text = error.render();
-            let text =
-                if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
-            output::print_error(text.trim_end());
-            exit::USAGE
-        }
-        // Help and version, for the process that reads them.
-        Err(error) => error.exit(),
+            }
+        },
+        Err(code) => code,
     };
     drop(last_lines);
     ExitCode::from(code)
@@ -82,11 +77,13 @@ fn act(cli: &Cli) -> Result<(), Failure> {
             let config = Config::load(&cli.flags)?;
             let (did, created) = run::init(&config)?;
             let what = if created { "A new node" } else { "Already a node" };
-            output::print(&format!("{what} in {}: {did}\n", config.data_dir.display()));
+            let text = format!("{what} in {}: {did}\n", config.data_dir.display());
+            stdout::print(Kind::Change, text.as_bytes())?;
         }
         Some(Command::CheckConfig) => {
             let data_dir = Config::load(&cli.flags)?.data_dir;
-            output::print(&format!("The configuration is valid; data in {}\n", data_dir.display()));
+            let text = format!("The configuration is valid; data in {}\n", data_dir.display());
+            stdout::print(Kind::Query, text.as_bytes())?;
         }
     }
     Ok(())

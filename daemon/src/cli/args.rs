@@ -10,9 +10,13 @@ use clap::{Args, Parser, Subcommand};
 pub(super) use self::snapshot::SnapshotCommand;
 use super::{moment, wal};
 
+const OUTPUT: &str = "Output that cannot be written is an error, exit code 1. A command that only reads \
+    ends with 0 when its reader has had enough, as head has. A command that changes something, and \
+    snapshot export, end with 1 then, and say on standard error what was done.";
+
 /// Shows and controls an ICN node.
 #[derive(Debug, Parser)]
-#[command(name = "icnctl", version, max_term_width = 100)]
+#[command(name = "icnctl", version, max_term_width = 100, after_help = OUTPUT)]
 pub(super) struct Cli {
     /// The data directory of the node [default: ~/.icn]
     #[arg(long, env = "ICN_DATA_DIR", value_name = "DIR", global = true)]
@@ -147,7 +151,8 @@ pub(super) enum GossipCommand {
         /// The message; - reads it from standard input
         #[arg(required_unless_present = "lines", conflicts_with = "lines")]
         text: Option<String>,
-        /// Publish each line of standard input, and print a JSON line for each once it is durable
+        /// Publish each line of standard input, and print a JSON line for each once it is durable. When the
+        /// output ends, it stops reading, and says how many lines are durable
         #[arg(long)]
         lines: bool,
     },

@@ -4,14 +4,14 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::{unreadable, unwritable};
+use super::unreadable;
 use crate::control::client::Client;
 use crate::control::codes;
 use crate::control::reply::{self, Published};
@@ -28,8 +28,44 @@ struct Line {
     seq: u64,
 }
 
+/// What the reading thread may send, and has.
+#[derive(Default)]
+struct Sent {
+    lines: u64,
+    is_over: bool,
+}
+
+/// Reports on standard output, and how many lines they are about.
+struct Reports<W: Write> {
+    out: BufWriter<W>,
+    answered: u64,
+    durable: u64,
+    /// Durable lines whose reports were passed to the output, and those that it has taken.
+    written: u64,
+    flushed: u64,
+}
+
+impl<W: Write> Reports<W> {
+    fn report(&mut self, line: &Line) -> io::Result<()> {
+        self.durable += 1;
+        // Numbers always have a form.
+        writeln!(self.out, "{}", serde_json::to_string(line).unwrap_or_default())?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.flushed = self.written;
+        Ok(())
+    }
+}
+
 /// Publishes every line of `input`. After a failed message no further one is sent; messages in flight are
 /// still reported. A line without a report is indeterminate.
+///
+/// # Errors
+/// The first failure of a message; `ICN-E0512`; `ICN-E0513` with the number of lines that are durable.
 pub(super) fn publish(
     directory: &Path,
     topic: &str,
@@ -37,40 +73,47 @@ pub(super) fn publish(
     out: impl Write,
 ) -> Result<(), Failure> {
     let mut client = Client::connect(directory)?;
-    let requests = client.requests().map_err(|error| unwritable(&error))?;
-    let failed = Arc::new(AtomicBool::new(false));
-    let (sent, due) = mpsc::sync_channel(WINDOW);
+    let requests = client.requests().map_err(|error| {
+        let message = format!("The system refuses a resource that publishing needs: {error}.");
+        Failure::new(codes::NO_RESOURCES, message).caused_by(&error)
+    })?;
+    let sent = Arc::new(Mutex::new(Sent::default()));
+    let (marks, due) = mpsc::sync_channel(WINDOW);
     let sender = {
         let topic = topic.to_owned();
-        let failed = Arc::clone(&failed);
-        thread::spawn(move || send(&topic, BufReader::new(input), requests, &sent, &failed))
+        let sent = Arc::clone(&sent);
+        thread::spawn(move || send(&topic, BufReader::new(input), requests, &marks, &sent))
     };
-    let mut out = BufWriter::new(out);
+    let out = BufWriter::new(out);
+    let mut reports = Reports { out, answered: 0, durable: 0, written: 0, flushed: 0 };
     let mut first_failure = None;
     // One mark for each request: a reply is awaited only when one is due.
     while let Ok(()) = due.recv() {
-        let line = match client.next_answer() {
-            Ok(Published { lsn, seq, .. }) => Line { lsn, seq },
+        let answer = client.next_answer();
+        reports.answered += 1;
+        let written = match answer {
+            Ok(Published { lsn, seq, .. }) => reports.report(&Line { lsn, seq }),
             Err(failure) => {
-                failed.store(true, Ordering::Release);
+                sent.lock().is_over = true;
                 let gone = failure.code == codes::NODE_ENDED.code;
                 let line = reply::document(Err::<&(), _>(&failure));
-                writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
                 first_failure.get_or_insert(failure);
+                let written = writeln!(reports.out, "{line}");
                 if gone {
                     break;
                 }
-                continue;
+                written
             }
         };
-        // Numbers always have a form.
-        let line = serde_json::to_string(&line).unwrap_or_default();
-        writeln!(out, "{line}").map_err(|error| unwritable(&error))?;
-        if client.would_wait() {
-            out.flush().map_err(|error| unwritable(&error))?;
+        let written =
+            written.and_then(|()| if client.would_wait() { reports.flush() } else { Ok(()) });
+        if let Err(error) = written {
+            return Err(unreported(&error, &mut client, &reports, &sent, &due));
         }
     }
-    out.flush().map_err(|error| unwritable(&error))?;
+    if let Err(error) = reports.flush() {
+        return Err(unreported(&error, &mut client, &reports, &sent, &due));
+    }
     if let Some(mut failure) = first_failure {
         failure.message = format!("A message failed: {}", failure.message);
         failure.advice.push_str(
@@ -84,34 +127,77 @@ pub(super) fn publish(
     }
 }
 
+/// Waits for the lines in flight once the output has failed, and counts them: no report shows them. The
+/// reading thread may wait for input for ever, so it is not waited for.
+fn unreported<W: Write>(
+    error: &io::Error,
+    client: &mut Client,
+    reports: &Reports<W>,
+    sent: &Mutex<Sent>,
+    due: &mpsc::Receiver<()>,
+) -> Failure {
+    let lines = {
+        let mut sent = sent.lock();
+        sent.is_over = true;
+        sent.lines
+    };
+    let Reports { mut answered, mut durable, flushed, .. } = *reports;
+    while answered < lines && due.recv().is_ok() {
+        match client.next_answer::<Published>() {
+            Ok(_) => durable += 1,
+            Err(failure) if failure.code == codes::NODE_ENDED.code => break,
+            Err(_) => {}
+        }
+        answered += 1;
+    }
+    let unknown = match lines - answered {
+        0 => String::new(),
+        unknown => format!(" It is not known whether {unknown} are."),
+    };
+    let message = format!(
+        "The output cannot be written: {error}. Of the input, {lines} lines were sent and {durable} of them \
+         are durable; {flushed} were reported.{unknown} The lines after them were not published."
+    );
+    let advice =
+        "See what was published: icnctl gossip entries TOPIC. Publish the rest of the input.";
+    Failure::new(codes::OUTPUT_NOT_WRITTEN, message).with_advice(advice)
+}
+
 fn send(
     topic: &str,
     mut input: BufReader<impl Read>,
     requests: UnixStream,
-    sent: &mpsc::SyncSender<()>,
-    failed: &AtomicBool,
+    marks: &mpsc::SyncSender<()>,
+    sent: &Mutex<Sent>,
 ) -> io::Result<()> {
     let mut requests = BufWriter::with_capacity(1 << 16, requests);
     let mut line = Vec::new();
     loop {
-        if input.buffer().is_empty() {
-            // A person who types must not wait for the next line.
+        if !input.buffer().contains(&b'\n') {
+            // What was read must not wait for the end of the next line.
             let _ = requests.flush();
         }
-        if failed.load(Ordering::Acquire) || !next_line(&mut input, &mut line)? {
+        if sent.lock().is_over || !next_line(&mut input, &mut line)? {
             break;
+        }
+        {
+            let mut sent = sent.lock();
+            if sent.is_over {
+                break;
+            }
+            sent.lines += 1;
         }
         let request = publication(topic, &line, false);
         // The missing reply reports a node that has gone.
         if writeln!(requests, "{}", request.to_line()).is_err() {
-            let _ = sent.send(());
+            let _ = marks.send(());
             return Ok(());
         }
-        match sent.try_send(()) {
+        match marks.try_send(()) {
             Ok(()) => {}
             Err(mpsc::TrySendError::Full(())) => {
                 let _ = requests.flush();
-                if sent.send(()).is_err() {
+                if marks.send(()).is_err() {
                     return Ok(());
                 }
             }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::args::{SnapshotCommand, Source};
 use super::documents::{Checked, CheckedSnapshot, Exported, Pruned, Taken};
 use super::render::Show;
-use super::{Asker, Ctl, ONLINE, confirm, unwritable};
+use super::{Asker, Ctl, ONLINE, confirm};
 use crate::control::codes;
 use crate::control::reply::{
     Deleted, Diff, FromReply, Imported, Pinned, Restored, Snapshot, Snapshots, Verified,
@@ -21,6 +21,7 @@ use crate::data::datadir;
 use crate::exit;
 use crate::failure::{Failure, is_full};
 use crate::node::machine::Machine;
+use crate::stdout::{Kind, unwritable};
 
 impl Ctl {
     pub(super) fn snapshot(&self, command: SnapshotCommand) -> Result<(), Failure> {
@@ -107,7 +108,7 @@ impl Ctl {
         let Some(path) = to else {
             let mut out = BufWriter::new(io::stdout().lock());
             let written = past.state.0.export(&mut out).and_then(|()| out.flush());
-            return written.map_err(|error| unwritable(&error));
+            return written.map_err(|error| unwritable(self.kind, &error));
         };
         let write = || {
             let mut options = OpenOptions::new();
@@ -138,7 +139,9 @@ impl Ctl {
         if !yes {
             let diff: Diff = owner.ask(&preview)?;
             if !self.as_json {
-                self.print(&diff)?;
+                let advice = "Nothing was done. Look first: icnctl snapshot restore ID --dry-run";
+                let before = Ctl { directory: self.directory.clone(), kind: Kind::Whole, ..*self };
+                before.print(&diff).map_err(|failure| failure.with_advice(advice))?;
             }
             let lsn = diff.to.lsn;
             confirm(

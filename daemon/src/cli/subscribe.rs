@@ -9,13 +9,13 @@ use rustix::io::Errno;
 
 use super::acks::{Acks, Progress, Writing};
 use super::render::Show;
-use super::unwritable;
 use crate::control::client::Client;
 use crate::control::codes;
 use crate::control::reply::stream::{Delivery, StreamLine};
 use crate::control::reply::{Begun, reply_from_line};
 use crate::control::request::Request;
 use crate::failure::Failure;
+use crate::stdout::{Kind, unwritable};
 
 /// Lines that are written between two flushes while more are buffered.
 const UNFLUSHED_MAX: u64 = 64;
@@ -30,14 +30,14 @@ pub(super) struct Wanted {
 /// Writes a line for every entry, until a signal or until the reader of standard output has gone.
 ///
 /// # Errors
-/// The node's refusal; `ICN-E0145` when the node ends; a silent 130 or 143 after a signal.
+/// The node's refusal; `ICN-E0145` when the node ends; `ICN-E0513` with a cursor and without a reader; a silent 130 or 143 after a signal.
 pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<(), Failure> {
     let Wanted { topic, cursor, after } = wanted;
     let mut client = Client::connect(directory)?;
     let request = Request::Follow { topic: topic.clone(), cursor: cursor.clone(), after };
     let begun: Begun = client.ask(&request)?;
     let (answers, requests) = client.into_stream()?;
-    let mut acks = Acks::start(requests, cursor)?;
+    let mut acks = Acks::start(requests, cursor.clone())?;
     if begun.pending {
         let _ = writeln!(
             io::stderr(),
@@ -47,7 +47,7 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     }
     acks.progress().begin(&begun);
     let out = BufWriter::new(io::stdout());
-    let lines = Lines { answers, out, as_json, unflushed: 0 };
+    let lines = Lines { answers, out, as_json, cursor, unflushed: 0 };
     let ended = lines.copy(acks.progress());
     acks.finish();
     match acks.progress().signal() {
@@ -60,6 +60,7 @@ struct Lines<W: Write> {
     answers: BufReader<UnixStream>,
     out: BufWriter<W>,
     as_json: bool,
+    cursor: Option<String>,
     unflushed: u64,
 }
 
@@ -69,7 +70,7 @@ impl<W: Write> Lines<W> {
         let mut line = Vec::new();
         loop {
             if self.answers.buffer().is_empty() && !wait(self.answers.get_ref()) {
-                return Err(unwritable(&io::ErrorKind::BrokenPipe.into()));
+                return Err(self.unwritable(&io::ErrorKind::BrokenPipe.into()));
             }
             line.clear();
             let got = self.answers.read_until(b'\n', &mut line);
@@ -85,14 +86,26 @@ impl<W: Write> Lines<W> {
             };
             // After a signal, no line is written after the last acknowledged one.
             let Some(writing) = progress.write() else { continue };
-            self.show(&received, &line, &writing).map_err(|error| unwritable(&error))?;
+            let shown = self.show(&received, &line, &writing);
+            shown.map_err(|error| self.unwritable(&error))?;
             let idle = self.answers.buffer().is_empty();
             if self.unflushed >= UNFLUSHED_MAX || (idle && self.unflushed > 0) {
-                self.out.flush().map_err(|error| unwritable(&error))?;
+                self.out.flush().map_err(|error| self.unwritable(&error))?;
                 writing.flushed();
                 self.unflushed = 0;
             }
         }
+    }
+
+    /// Without a cursor the lines are for this reader alone. With one, those that it left are for the next.
+    fn unwritable(&self, error: &io::Error) -> Failure {
+        let Some(cursor) = &self.cursor else { return unwritable(Kind::Query, error) };
+        let message = format!("The output cannot be written, and the delivery has ended: {error}.");
+        let advice = format!(
+            "Nothing is lost: follow again with --cursor {cursor}. It goes on after the last line that was \
+             taken."
+        );
+        Failure::new(codes::OUTPUT_NOT_WRITTEN, message).with_advice(advice)
     }
 
     fn show(

@@ -12,11 +12,11 @@ use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
 
 use super::documents::log::{self, RecordLine, SegmentState, Segments, Verified};
 use super::table::Table;
-use super::unwritable;
 use crate::control::codes;
 use crate::data::datadir;
 use crate::exit;
 use crate::failure::{Failure, Place};
+use crate::stdout::{Kind, unwritable};
 use crate::text::moment;
 
 /// The types of records, as they are shown; `?` is a record that this build cannot decode.
@@ -232,11 +232,11 @@ impl<W: Write> Lines<W> {
     }
 
     fn write(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.out, "{line}").map_err(|error| unwritable(&error))
+        writeln!(self.out, "{line}").map_err(|error| unwritable(Kind::Query, &error))
     }
 
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(|error| unwritable(&error))
+        self.out.flush().map_err(|error| unwritable(Kind::Query, &error))
     }
 }
 

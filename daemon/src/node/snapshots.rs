@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_start_after_a_crash_saves_a_long_log_before_the_node_is_ready() {
         let mut disk = SimDisk::new(1);
-        let due = icn_snapshot::Due { segments: 5, ..icn_snapshot::Due::default() };
+        let due = Due { segments: 5, ..Due::default() };
         let policy = icn_snapshot::Policy { due, ..icn_snapshot::Policy::default() };
         let mut saved = Vec::new();
         for life in 1..=20 {
