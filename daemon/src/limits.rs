@@ -233,7 +233,7 @@ limits! {
         "Further ones are dropped. A line in their place says how many.",
         "check `output`, `icn_log_lines_dropped_total`",
         "Restart or repair what reads the log of icnd.",
-        ("daemon/tests/output.rs", "a_log_that_is_not_read_stops_nothing_and_says_what_was_dropped");
+        ("daemon/tests/log_lines.rs", "a_log_that_is_not_read_stops_nothing_and_says_what_was_dropped");
     LOG_BYTES: "Bytes of these lines", output::BYTES_MAX, Bytes,
         "Further ones are dropped. A line in their place says how many.",
         "check `output`, `icn_log_lines_dropped_total`",
