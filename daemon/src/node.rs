@@ -10,6 +10,7 @@ mod commit;
 mod consumers;
 pub mod describe;
 mod diff;
+mod forks;
 pub mod guard;
 mod import;
 mod join;
@@ -32,6 +33,7 @@ use std::ops::ControlFlow;
 
 use checks::Lists;
 use clock::{LastRun, NodeClock};
+use forks::Forks;
 
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
@@ -91,6 +93,7 @@ pub struct Node<D: Disk> {
     named: BTreeSet<Did>,
     pending: PendingNotifications,
     log_lines: LineCounts,
+    forks: Forks,
 }
 
 /// The identity of a node and its network.
@@ -166,6 +169,7 @@ impl<D: Disk> Node<D> {
         mesh.set_closed(guard.closed().clone());
         let newest = NewestSnapshot::new(policy.due.age_ms, &store.compactor().list(), now);
         let lists = Lists::of(&store.state().0, now);
+        let forks = Forks::of(&store.state().0, now);
         Ok(Self {
             store,
             keypair,
@@ -187,6 +191,7 @@ impl<D: Disk> Node<D> {
             named: BTreeSet::new(),
             pending: PendingNotifications::default(),
             log_lines: LineCounts::default(),
+            forks,
         })
     }
 
@@ -236,6 +241,7 @@ impl<D: Disk> Node<D> {
                 self.pending.entries_pruned(topic);
             }
         }
+        self.publish_again(now);
         self.tick_mesh(now, turn);
         self.lists.measure(&self.store.state().0, self.machine);
         self.newest.see(&self.store.compactor().list(), self.machine);

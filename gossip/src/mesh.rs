@@ -18,6 +18,7 @@ mod digest;
 mod fetch;
 mod find;
 mod fork;
+mod fork_notices;
 mod held;
 mod held_reports;
 mod join;

@@ -110,8 +110,23 @@ pub enum Mutation {
         /// When the entry was received again, by the node's clock in ms.
         received_ms: u64,
     },
-    /// Freezes an author log on the proof of two entries for one position, both with checked signatures.
+    /// Freezes an author log on the proof of two entries for one position, both with checked signatures. Older
+    /// builds wrote it: it freezes a log that is here, and is not replaced.
     Freeze(Box<(Entry, Entry)>),
+    /// Freezes an author log from a fork on, by two entries for one position, both with checked signatures. A
+    /// proof of a lower position replaces it.
+    Fork(Box<(Entry, Entry)>),
+    /// Appends an entry of this node with the message that it published before in a forked log of its own.
+    PublishAgain {
+        /// The new entry.
+        entry: Entry,
+        /// When the entry was written, by the node's clock in ms.
+        received_ms: u64,
+        /// The epoch of the forked log.
+        epoch: u64,
+        /// The position in the forked log.
+        seq: u64,
+    },
     /// Continues the node's own author logs in this epoch.
     BeginEpoch(u64),
     /// Records where a peer was last reached.
@@ -205,6 +220,10 @@ impl Mutation {
             Self::MoveCursor { topic, name, arrival } => put(out, 20, &(topic, name, arrival)),
             Self::DeleteCursor { topic, name } => put(out, 21, &(topic, name)),
             Self::Readmit { entry, received_ms } => put(out, 22, &(received_ms, entry)),
+            Self::Fork(entries) => put(out, 23, entries),
+            Self::PublishAgain { entry, received_ms, epoch, seq } => {
+                put(out, 24, &(received_ms, entry, epoch, seq))
+            }
         };
         let bytes = u32::try_from(out.len() - start - HEADER_BYTES).unwrap_or(u32::MAX);
         let header = &mut out[start..start + HEADER_BYTES];
@@ -292,6 +311,11 @@ impl Mutation {
             22 => {
                 let (received_ms, entry) = get(body)?;
                 Self::Readmit { entry, received_ms }
+            }
+            23 => Self::Fork(get(body)?),
+            24 => {
+                let (received_ms, entry, epoch, seq) = get(body)?;
+                Self::PublishAgain { entry, received_ms, epoch, seq }
             }
             _ => return Err(DecodeError::Newer { kind, schema, rules }),
         })

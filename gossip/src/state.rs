@@ -6,6 +6,7 @@ mod cursor;
 mod document;
 mod export;
 mod fault;
+mod fork;
 mod import;
 mod outline;
 mod query;

@@ -265,11 +265,17 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
             let header = entry.header();
             ("readmit", format!("{}#{} in {}", header.author, header.seq, header.topic))
         }
+        Ok(Mutation::PublishAgain { entry, seq, .. }) => {
+            let header = entry.header();
+            let detail =
+                format!("{}#{} in {}, was #{seq}", header.author, header.seq, header.topic);
+            ("again", detail)
+        }
         Ok(Mutation::Prune { topic, through }) => ("prune", format!("{topic} to {through}")),
         Ok(Mutation::AddPeer { card, .. }) => ("peer", card.did.to_string()),
         Ok(Mutation::RemovePeer(did)) => ("peer-gone", did.to_string()),
         Ok(Mutation::AddUnsignedKey { did, .. }) => ("peer-unsigned", did.to_string()),
-        Ok(Mutation::Freeze(entries)) => {
+        Ok(Mutation::Freeze(entries) | Mutation::Fork(entries)) => {
             let header = entries.0.header();
             ("freeze", format!("{}#{} in {}", header.author, header.seq, header.topic))
         }

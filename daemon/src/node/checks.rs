@@ -18,7 +18,7 @@ use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 13] = [
+pub const CHECKS: [&str; 14] = [
     "log",
     "files",
     "snapshot",
@@ -32,6 +32,7 @@ pub const CHECKS: [&str; 13] = [
     "messages",
     "clock",
     "output",
+    "forks",
 ];
 
 /// How many topics a warning about room names.
@@ -98,6 +99,7 @@ impl<D: Disk> Node<D> {
             self.check_messages(),
             self.check_clock(),
             self.check_output(),
+            self.check_forks(),
         ];
         let check = |(name, outcome): (&str, Outcome)| {
             let (level, text) = outcome.map_or_else(|worse| worse, |text| (Level::Ok, text));
@@ -249,6 +251,13 @@ impl<D: Disk> Node<D> {
             (None, Some(earlier)) => Ok(held_earlier(earlier)),
             (None, None) => Ok("no peer holds back a message".into()),
         }
+    }
+
+    fn check_forks(&self) -> Outcome {
+        self.forks.warning(self.state(), self.machine).map_or_else(
+            || Ok("no author has signed two messages for one place in the last day".into()),
+            warn,
+        )
     }
 
     fn check_clock(&self) -> Outcome {

@@ -22,10 +22,10 @@ enum ChangeKind {
 impl ChangeKind {
     fn of(mutation: &Mutation) -> Self {
         match mutation {
-            Mutation::Append { entry, .. } | Mutation::AppendAfterGap { entry, .. } => {
-                Self::Log(LogKey::of(entry))
-            }
-            Mutation::Freeze(entries) => Self::Proof(LogKey::of(&entries.0)),
+            Mutation::Append { entry, .. }
+            | Mutation::AppendAfterGap { entry, .. }
+            | Mutation::PublishAgain { entry, .. } => Self::Log(LogKey::of(entry)),
+            Mutation::Fork(entries) => Self::Proof(LogKey::of(&entries.0)),
             Mutation::CreateTopic(_) | Mutation::DeleteTopic(_) => Self::Topics,
             Mutation::AddPeer { named: true, .. } | Mutation::RemovePeer(_) => Self::Rights,
             Mutation::Subscribe { by: Provenance::Local, .. }
@@ -64,7 +64,10 @@ impl<D: Disk> Node<D> {
                 self.pending.entry_arrived(key.topic, *arrival);
             }
             (ChangeKind::Log(key), Outcome::Rejected(Reject::Equivocation))
-            | (ChangeKind::Proof(key), Outcome::Done) => self.mesh.frozen(state, now, key),
+            | (ChangeKind::Proof(key), Outcome::Done) => {
+                self.forks.found(state, now, key);
+                self.mesh.frozen(state, now, key);
+            }
             (ChangeKind::Topics, Outcome::TopicCreated(_) | Outcome::Done) => {
                 self.mesh.rights_changed();
                 self.pending.topics_changed();

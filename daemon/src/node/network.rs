@@ -8,6 +8,7 @@ use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Now, Reject, Relation
 use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output, PeerEvent, Turn};
+use crate::control::codes;
 use crate::exit;
 use crate::failure::Failure;
 
@@ -139,10 +140,13 @@ impl<D: Disk> Node<D> {
             Err(Reject::NoRoom | Reject::Full { .. }) => {
                 return self.mesh.refused(now, key, PauseReason::NoRoom);
             }
+            // The log was frozen after the entry was asked for. Nothing is wrong with what is before the fork.
+            Err(Reject::Equivocation) => return,
             Err(_) => return self.mesh.refused(now, key, PauseReason::Rules),
         };
         match self.commit(now, mutation) {
-            Ok(_) => {}
+            Ok(_) => self.leave_shared_epoch(now, &key),
+            Err(failure) if failure.code == codes::EQUIVOCATION.code => {}
             Err(failure) if failure.exit == exit::NO_SPACE => {
                 self.mesh.refused(now, key, PauseReason::NoRoom);
             }
@@ -172,8 +176,22 @@ impl<D: Disk> Node<D> {
         last.is_some_and(|last| last.entry.header().time_ms > now.wall_ms + FUTURE_MS_MAX)
     }
 
+    /// Begins a new epoch if a peer sent an own entry of the present one that this process did not write. Another
+    /// process writes in it, and the next entry here could fork it.
+    fn leave_shared_epoch(&mut self, now: Now, key: &LogKey) {
+        let is_present = self.state().node().is_some_and(|node| {
+            (node.did, node.epoch) == (key.author, key.epoch) && !self.mesh.must_begin_epoch()
+        });
+        if is_present {
+            self.forks.shared(now, key);
+            // Without room for the record, the next entry begins it, or a proof does.
+            let _ = self.begin_epoch(now);
+        }
+    }
+
     fn begin_epoch(&mut self, now: Now) -> Result<(), Failure> {
-        let epoch = self.rng.next();
+        let random = self.rng.next();
+        let epoch = self.state().new_epoch(random, now);
         self.commit(now, Mutation::BeginEpoch(epoch)).map(drop)
     }
 }

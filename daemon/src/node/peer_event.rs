@@ -7,7 +7,7 @@ use icn_gossip::KeyCard;
 use icn_gossip::mesh::{Batch, LinkId};
 
 /// An event of a link to a peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum PeerEvent {
     /// A link to an authenticated peer is up.
     Up {

@@ -45,21 +45,7 @@ impl<D: Disk> Node<D> {
         let node = self.node_id()?;
         let id = self.bound(topic, describe)?;
         self.state().may_write(&id, &node.did)?;
-        let node = self.in_own_epoch(now, &id)?;
-        let state = self.state();
-        let head = state.head(&LogKey { topic: id, author: node.did, epoch: node.epoch });
-        let position = Position {
-            network: node.network,
-            topic: id,
-            epoch: node.epoch,
-            seq: head.head + 1,
-            previous: head.head_hash,
-            access_version: state.topic(&id).map_or(0, |topic| topic.access_version),
-            time_ms: now.wall_ms,
-        };
-        let entry = Entry::sign(&self.keypair, &position, Bytes::from(payload));
-        // An entry that would be rejected is refused before it reaches the log.
-        self.state().admit(&entry)?;
+        let entry = self.next_entry(now, id, now.wall_ms, payload.into())?;
         let (lsn, outcome) =
             self.commit(now, Mutation::Append { entry, received_ms: now.node_ms })?;
         match outcome {
@@ -70,6 +56,31 @@ impl<D: Disk> Node<D> {
             }
             _ => Err(Reject::OutOfOrder.into()),
         }
+    }
+
+    /// Signs the next own entry of a topic. One that would be rejected is refused before it reaches the log.
+    pub(super) fn next_entry(
+        &mut self,
+        now: Now,
+        topic: TopicId,
+        time_ms: u64,
+        payload: Bytes,
+    ) -> Result<Entry, Failure> {
+        let node = self.in_own_epoch(now, &topic)?;
+        let state = self.state();
+        let head = state.head(&LogKey { topic, author: node.did, epoch: node.epoch });
+        let position = Position {
+            network: node.network,
+            topic,
+            epoch: node.epoch,
+            seq: head.head + 1,
+            previous: head.head_hash,
+            access_version: state.topic(&topic).map_or(0, |topic| topic.access_version),
+            time_ms,
+        };
+        let entry = Entry::sign(&self.keypair, &position, payload);
+        self.state().admit(&entry)?;
+        Ok(entry)
     }
 
     /// The topic that a message is published to: one that was created or joined here. `list` says whether

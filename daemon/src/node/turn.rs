@@ -11,7 +11,7 @@ use crate::control::reply::Reply;
 use crate::control::request::Request;
 
 /// The inputs of one turn. `T` identifies a caller to the shell.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Inputs<T> {
     /// Events of the links, which the node handles before the requests.
     pub events: Vec<PeerEvent>,

@@ -65,6 +65,9 @@ impl Mesh {
         let log = state.head(&key);
         self.paused.remove(&key);
         self.gaps.remove(&key);
+        if !log.is_open() {
+            self.cease(self.now_ms, key, true);
+        }
         // After an idle time no peer follows the log, so its growth is announced.
         let before = state.arrived_ms(&key, log.head - 1);
         let now = state.arrived_ms(&key, log.head);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::bytes::ByteReader;
-use crate::log::{Log, LogKey};
+use crate::log::LogKey;
 use crate::state::State;
 use crate::topic::TopicId;
 
@@ -23,10 +23,10 @@ const LOGS_PER_PART: usize = 16;
 const EXPONENT_MAX: u8 = 10;
 
 impl Digests {
-    /// The digests of a topic's logs, without frozen ones.
+    /// The digests of a topic's logs; of forked ones up to the fork.
     #[must_use]
     pub fn of(state: &State, topic: TopicId, binding: &[u8; 32]) -> Self {
-        let count = state.heads(topic).filter(|(_, log)| log.proof.is_none()).count();
+        let count = state.shared_heads(topic).count();
         let exponent = (count / LOGS_PER_PART).max(1).ilog2().min(u32::from(EXPONENT_MAX));
         Self::with_parts(state, topic, binding, 1 << exponent)
     }
@@ -35,17 +35,18 @@ impl Digests {
         if parts < 2 {
             return Self::default();
         }
-        let open = state.heads(topic).filter(|(_, log)| log.proof.is_none());
-        let mut logs: Vec<(usize, (&LogKey, &Log))> =
-            open.map(|(key, log)| (part(key, parts), (key, log))).collect();
+        let mut logs: Vec<(usize, (LogKey, u64, [u8; 32]))> = state
+            .shared_heads(topic)
+            .map(|(key, head, hash)| (part(key, parts), (*key, head, hash)))
+            .collect();
         // The sort is stable: within a part the logs keep the order of the state.
         logs.sort_by_key(|(part, _)| *part);
         let mut digests = vec![[0; 8]; parts];
         for logs in logs.chunk_by(|(one, _), (other, _)| one == other) {
             let mut hasher = blake3::Hasher::new_keyed(binding);
-            for (_, (key, log)) in logs {
+            for (_, (key, head, hash)) in logs {
                 hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
-                hasher.update(&log.head.to_le_bytes()).update(&log.head_hash);
+                hasher.update(&head.to_le_bytes()).update(hash);
             }
             if let (Some((part, _)), Some((digest, _))) =
                 (logs.first(), hasher.finalize().as_bytes().split_first_chunk())

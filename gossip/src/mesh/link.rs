@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Batch;
 use super::digest::Parts;
+use super::fork_notices::ForkNotices;
 use super::held_reports::HeldReports;
 use super::message::{Interest, Message, Want};
 use super::refetch::Fetching;
@@ -70,9 +71,7 @@ pub(super) struct Link {
     /// The last wall time that the peer sent and when it arrived, and when this node sends its own again.
     pub(super) clock: Option<(u64, u64)>,
     pub(super) clock_due_ms: u64,
-    /// Logs for which the peer was sent a dispute, and those for which it was sent a proof.
-    pub(super) disputed: BTreeSet<LogKey>,
-    pub(super) proved: BTreeSet<LogKey>,
+    pub(super) forks: ForkNotices,
     /// When the peer's subscriptions were last committed, and whether they changed since.
     pub(super) persisted_ms: Option<u64>,
     pub(super) interests_unpersisted: bool,
@@ -112,7 +111,7 @@ pub(super) struct Serving {
     /// Topics whose root is to be announced.
     pub(super) roots: BTreeSet<TopicId>,
     /// Disputes to be sent, by position, and frozen logs whose proof is to be sent.
-    pub(super) disputes: BTreeMap<LogKey, u64>,
+    pub(super) disputes: BTreeSet<(LogKey, u64)>,
     pub(super) proofs: BTreeSet<LogKey>,
 }
 
@@ -257,8 +256,7 @@ impl Link {
             holds_back: HeldReports::default(),
             clock: None,
             clock_due_ms: now_ms,
-            disputed: BTreeSet::new(),
-            proved: BTreeSet::new(),
+            forks: ForkNotices::default(),
             persisted_ms: None,
             interests_unpersisted: false,
         }
@@ -287,7 +285,7 @@ impl Link {
     pub(super) fn tracked_items(&self) -> usize {
         let topics = self.interests.len() + self.incoming_interests.len() + self.shared.len();
         let joins = self.finds.len() + self.asked.len() + self.proven.len() + self.offered.len();
-        let forks = self.serves.len() + self.disputed.len() + self.proved.len();
+        let forks = self.serves.len() + self.forks.tracked_items();
         topics
             + joins
             + forks

@@ -37,19 +37,17 @@ impl Mesh {
         // Each topic once: computing digests visits every log of the topic.
         let list: BTreeMap<&Tag, &Digests> =
             list.iter().map(|ask| (&ask.tag, &ask.digests)).collect();
-        let mut asked = Vec::new();
+        let mut forked = Vec::new();
         for (tag, digests) in list {
             if let Some(topic) = link.tags.get(tag).filter(|topic| link.shared.contains(topic)) {
                 let parts = digests.differing(state, *topic, &link.binding);
+                // A head does not say that a log is forked; the proof does.
+                let frozen = state.heads(*topic).filter(|(_, log)| log.proof.is_some());
+                forked.extend(frozen.map(|(key, _)| *key).filter(|key| parts.contains(key)));
                 link.serving.announcing.insert(*topic, (parts, None));
-                asked.push(*topic);
             }
         }
-        // A frozen log has no head to announce; its proof is sent.
-        for topic in asked {
-            let frozen = state.heads(topic).filter(|(_, log)| log.proof.is_some());
-            frozen.for_each(|(key, _)| self.prove(state, id, *key));
-        }
+        forked.into_iter().for_each(|key| self.prove(state, id, key));
         self.awake.insert(id);
         Ok(())
     }
@@ -97,9 +95,11 @@ impl Mesh {
         want: &Want,
     ) -> Option<StopReason> {
         let log = state.head(&key);
-        if log.proof.is_some() {
+        if let Some(fork) = log.fork() {
             self.prove(state, id, key);
-            return Some(StopReason::Frozen);
+            if want.after.saturating_add(1) >= fork {
+                return Some(StopReason::Frozen);
+            }
         }
         if want.after == log.head && !self.is_upstream(state, id, &key) {
             // The log is announced to the peer when it grows.
@@ -287,8 +287,8 @@ impl Link {
             let topic = first.topic;
             let new_logs = self.serving.new_logs.extract_if(LogKey::all_of(topic), |_| true);
             let heads = new_logs.take(HEADS_PER_MESSAGE).map(|key| {
-                let log = state.head(&key);
-                head(&key, log.head, &log.head_hash)
+                let (seq, hash) = state.head(&key).shared_head();
+                head(&key, seq, &hash)
             });
             let list = heads.collect();
             return Some(Message::Heads {
@@ -312,8 +312,9 @@ fn announce_heads(
 ) -> Message {
     let mut logs = state
         .heads_after(topic, after)
-        .filter(|(key, log)| log.proof.is_none() && parts.contains(key))
-        .map(|(key, log)| (*key, head(key, log.head, &log.head_hash)));
+        .map(|(key, log)| (key, log.shared_head()))
+        .filter(|(key, (seq, _))| *seq > 0 && parts.contains(key))
+        .map(|(key, (seq, hash))| (*key, head(key, seq, &hash)));
     let page: Vec<(LogKey, Head)> = logs.by_ref().take(HEADS_PER_MESSAGE).collect();
     let last = logs.next().is_none();
     if let (false, Some((key, _))) = (last, page.last()) {
@@ -338,15 +339,16 @@ impl Advance {
 
 /// Advances a cursor by one message.
 fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Advance {
-    let Some(first) = state.next_entry(&cursor.key, cursor.sent + 1) else {
-        let log = state.head(&cursor.key);
-        if log.head <= cursor.sent {
-            return Advance::Idle;
-        }
+    let (end, end_hash) = state.head(&cursor.key).shared_head();
+    if end <= cursor.sent {
+        return Advance::Idle;
+    }
+    let first = state.next_entry(&cursor.key, cursor.sent + 1);
+    let Some(first) = first.filter(|first| first.header().seq <= end) else {
         // All entries after the cursor are pruned.
         cursor.hash = None;
-        cursor.sent = log.head;
-        return Advance::send(Message::Base { handle, seq: log.head, hash: log.head_hash });
+        cursor.sent = end;
+        return Advance::send(Message::Base { handle, seq: end, hash: end_hash });
     };
     let header = first.header();
     if header.seq > cursor.sent + 1 {
@@ -359,7 +361,9 @@ fn advance(state: &State, handle: u64, cursor: &mut Cursor) -> Advance {
     }
     let mut list = Vec::new();
     let mut bytes = 0;
-    while let Some(stored) = state.entry_at(&cursor.key, cursor.sent + 1) {
+    while cursor.sent < end
+        && let Some(stored) = state.entry_at(&cursor.key, cursor.sent + 1)
+    {
         let entry = WireEntry::of(&stored.entry);
         bytes += entry.bytes();
         if bytes > BATCH_BYTES_MAX && !list.is_empty() {

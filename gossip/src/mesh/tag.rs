@@ -38,13 +38,13 @@ impl Tag {
 }
 
 impl Root {
-    /// The root of a topic. Frozen logs are left out: their heads differ between nodes for ever.
+    /// The root of a topic. A forked log counts up to its fork: from there on, nodes differ for ever.
     #[must_use]
     pub fn of(state: &State, topic: TopicId) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for (key, log) in state.heads(topic).filter(|(_, log)| log.proof.is_none()) {
+        for (key, head, hash) in state.shared_heads(topic) {
             hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
-            hasher.update(&log.head.to_le_bytes()).update(&log.head_hash);
+            hasher.update(&head.to_le_bytes()).update(&hash);
         }
         Self(first_half(&hasher.finalize()))
     }

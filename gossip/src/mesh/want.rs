@@ -81,9 +81,9 @@ impl Mesh {
 
     fn receive_head(&mut self, state: &State, now_ms: u64, id: LinkId, key: LogKey, head: &Head) {
         let log = state.head(&key);
-        if log.proof.is_some() {
+        let fork = log.fork().unwrap_or(u64::MAX);
+        if head.seq >= fork {
             self.prove(state, id, key);
-            return;
         }
         let Some(link) = self.links.get_mut(&id) else { return };
         link.serves.insert(key.topic);
@@ -92,7 +92,11 @@ impl Mesh {
             self.count(Counter::HeadWithoutAccess);
             return;
         }
-        if head.seq <= log.head {
+        // What the peer has from the fork on is of no use; it has what is before it, too.
+        if head.seq <= log.head || !log.is_open() {
+            if head.seq >= fork {
+                return;
+            }
             let here = match state.entry_at(&key, head.seq) {
                 Some(stored) => Some(stored.entry.hash()),
                 None if head.seq == log.head => Some(log.head_hash),
@@ -108,7 +112,7 @@ impl Mesh {
             self.count(Counter::HeadNotRemembered);
             return;
         }
-        link.wanting.announced.insert(key, head.seq);
+        link.wanting.announced.insert(key, head.seq.min(fork.saturating_sub(1)));
         link.wanting.excluded.remove(&key);
         self.choose_source(state, now_ms, key);
     }
@@ -123,7 +127,7 @@ impl Mesh {
             return;
         }
         let log = state.head(&key);
-        if log.proof.is_some() {
+        if !log.is_open() {
             return;
         }
         let ours = state.node().is_some_and(|node| node.did == key.author);

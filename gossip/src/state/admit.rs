@@ -45,8 +45,8 @@ impl State {
         let header = entry.header();
         let log = self.logs.get(&LogKey::of(entry));
         let after = log.map_or(0, |log| log.head) + 1;
-        if header.seq <= after || header.seq > SEQ_MAX || log.is_some_and(|log| log.proof.is_some())
-        {
+        let fork = log.and_then(Log::fork).unwrap_or(SEQ_MAX);
+        if header.seq <= after || header.seq > SEQ_MAX || header.seq >= fork {
             return Err(Reject::OutOfOrder);
         }
         self.admit_anywhere(entry)
@@ -85,9 +85,13 @@ impl State {
         if self.bytes + entry.encoded_bytes() as u64 > NODE_BYTES_MAX {
             return Err(Reject::NoRoom);
         }
-        let key = LogKey::of(entry);
+        self.check_log_count(&LogKey::of(entry))
+    }
+
+    /// Whether the log is here, or there is room for another one of its author and topic.
+    pub(super) fn check_log_count(&self, key: &LogKey) -> Result<(), Reject> {
         let ours = self.node.is_some_and(|node| node.did == key.author);
-        if !ours && !self.logs.contains_key(&key) {
+        if !ours && !self.logs.contains_key(key) {
             // Heads are kept for ever: no author may fill the memory with them.
             let of_topic = self.heads(key.topic).take(LOGS_PER_TOPIC_MAX).count();
             let of_author = self.heads(key.topic).filter(|(other, _)| other.author == key.author);

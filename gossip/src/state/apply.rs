@@ -32,6 +32,10 @@ impl State {
             }
             Mutation::Readmit { entry, received_ms } => self.readmit(lsn, entry, received_ms),
             Mutation::Freeze(entries) => self.freeze(*entries),
+            Mutation::Fork(entries) => self.fork(*entries),
+            Mutation::PublishAgain { entry, received_ms, epoch, seq } => {
+                self.publish_again(lsn, entry, received_ms, epoch, seq)
+            }
             Mutation::BeginEpoch(epoch) => match self.node.as_mut() {
                 Some(node) => {
                     node.epoch = epoch;
@@ -215,7 +219,12 @@ impl State {
         if is_newer || becomes_named { Outcome::Done } else { Outcome::Duplicate }
     }
 
-    fn append(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Result<Outcome, Reject> {
+    pub(super) fn append(
+        &mut self,
+        lsn: u64,
+        entry: Entry,
+        received_ms: u64,
+    ) -> Result<Outcome, Reject> {
         let key = LogKey::of(&entry);
         let seq = entry.header().seq;
         match self.relate(&entry)? {
@@ -241,21 +250,6 @@ impl State {
         self.relate_after_gap(&entry)?;
         self.logs.entry(LogKey::of(&entry)).or_default().base = entry.header().seq - 1;
         Ok(self.store(lsn, entry, received_ms))
-    }
-
-    fn freeze(&mut self, (one, other): (Entry, Entry)) -> Result<Outcome, Reject> {
-        let key = LogKey::of(&one);
-        let alike = key == LogKey::of(&other) && one.header().seq == other.header().seq;
-        if !alike || one.hash() == other.hash() || !self.topics.contains_key(&key.topic) {
-            return Err(Reject::OutOfOrder);
-        }
-        self.may_write(&key.topic, &key.author)?;
-        let Some(log) = self.logs.get_mut(&key) else { return Err(Reject::OutOfOrder) };
-        if log.proof.is_some() {
-            return Ok(Outcome::Duplicate);
-        }
-        log.proof = Some(Box::new((one, other)));
-        Ok(Outcome::Done)
     }
 
     fn store(&mut self, lsn: u64, entry: Entry, received_ms: u64) -> Outcome {
@@ -328,7 +322,7 @@ impl State {
                 }
                 // No entry up to either base was received here, so none may be readmitted.
                 kept.base = kept.base.max(old.base);
-                kept.proof = kept.proof.or_else(|| old.proof.clone());
+                kept.keep_fork_of(old);
             }
             image.logs.insert(*key, kept);
         }

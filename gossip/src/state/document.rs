@@ -147,6 +147,8 @@ pub(super) struct LogDoc {
     pub(super) head_hash: Hex<32>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) base: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) again: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) proof: Option<Box<(EntryDoc, EntryDoc)>>,
 }

@@ -123,6 +123,7 @@ impl State {
                     head: log.head,
                     head_hash: Hex(log.head_hash),
                     base: log.base,
+                    again: log.again,
                     proof: log
                         .proof
                         .as_ref()

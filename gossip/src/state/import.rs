@@ -181,7 +181,11 @@ impl State {
                 Some(Box::new((one, other)))
             }
         };
-        let log = Log { head: log.head, head_hash: log.head_hash.0, proof, base: log.base };
+        let ordered = log.again.is_none_or(|(first, last)| first <= last && last <= log.head);
+        let is_forked = proof.is_some() || log.again.is_none();
+        check(ordered && is_forked, "again", "these are not positions of a forked log")?;
+        let LogDoc { head, base, again, .. } = log;
+        let log = Log { head, head_hash: log.head_hash.0, proof, base, again };
         check(self.logs.insert(key, log).is_none(), "author", "the log is listed twice")
     }
 

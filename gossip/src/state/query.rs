@@ -114,6 +114,18 @@ impl State {
         self.logs.range(LogKey::all_of(id))
     }
 
+    /// The [`shared_head`](Log::shared_head) of each author log of a topic that has one.
+    pub(crate) fn shared_heads(
+        &self,
+        id: TopicId,
+    ) -> impl Iterator<Item = (&LogKey, u64, [u8; 32])> {
+        let shared = self.heads(id).map(|(key, log)| {
+            let (head, hash) = log.shared_head();
+            (key, head, hash)
+        });
+        shared.filter(|(_, head, _)| *head > 0)
+    }
+
     /// The [`heads`](Self::heads) that follow the author log `after`, or all of them.
     pub fn heads_after(
         &self,

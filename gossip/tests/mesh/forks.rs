@@ -3,7 +3,7 @@
 use icn_gossip::mesh::{Message, Root, StopReason};
 use icn_gossip::{Access, Entry, Mutation, Outcome, TopicId};
 
-use crate::rig::{EPOCH, Log, Node, ask};
+use crate::rig::{EPOCH, Log, Node, ask, tag};
 
 /// A node that has received a log from peer 2, and is linked to peer 3 too.
 fn with_log(texts: &[&str]) -> (Node, TopicId, Log, u64) {
@@ -68,10 +68,15 @@ fn a_dispute_freezes_the_log_and_every_sharing_peer_gets_the_proof() {
     assert!(to_one.contains(&proof) && to_one.contains(&Message::Cease(handle)));
     let frozen = Message::Stop { handle: 5, reason: StopReason::Frozen };
     assert!(to_other.contains(&proof) && to_other.contains(&frozen));
-    // The log is no longer served, accepted or wanted; other logs of the author are.
-    node.receive(2, log.want(2, 6, 0));
+    // From the fork on, the log is no longer served, accepted or wanted; other logs of the author are.
+    node.receive(2, log.want(2, 6, 1));
     let stopped = Message::Stop { handle: 6, reason: StopReason::Frozen };
     assert_eq!(node.take_sent(2), [stopped]);
+    node.receive(2, log.want(2, 7, 0));
+    assert_eq!(
+        node.take_sent(2),
+        [Log { entries: log.entries[..1].into(), ..log.clone() }.send(7, 1)]
+    );
     let mut longer = log.clone();
     longer.push("three");
     node.receive(2, longer.heads(2));
@@ -152,6 +157,78 @@ fn late_proofs_are_no_fault() {
     assert_eq!(node.count("proof_without_effect"), 300);
 }
 
+/// A node that missed part of a log, or all of it, and hears of the fork first.
+#[test]
+fn what_is_before_a_fork_still_arrives_after_the_proof() {
+    for known in [0, 2] {
+        let (mut node, topic) = Node::with_topic(1, &Access::public());
+        let log = Log::of(4, topic, &["one", "two", "three", "four", "five"]);
+        let other = Log::of(4, topic, &["one", "two", "three", "another"]);
+        for entry in &log.entries[..known] {
+            node.commit(Mutation::Append { entry: entry.clone(), received_ms: 1 });
+        }
+        node.up_with(1, 2, &topic);
+        let both = Box::new((other.entries[3].clone(), log.entries[3].clone()));
+        node.receive(1, Message::Proof(both));
+        assert_eq!(node.state.head(&log.key).fork(), Some(4));
+        for message in node.take_sent(1) {
+            if let Message::Cease(handle) = message {
+                node.receive(1, Message::Stop { handle, reason: StopReason::Ceased });
+            }
+        }
+        // The peer announces what it has before the fork.
+        let list = vec![log.head(3)];
+        let heads = Message::Heads { tag: tag(1, &topic), last: true, unsolicited: false, list };
+        node.receive(1, heads);
+        let want = node.wants(1, &log.key).expect("the rest is wanted");
+        assert_eq!(want.after, known as u64);
+        let before = Log { entries: log.entries[..3].into(), ..log.clone() };
+        node.receive(1, before.send(want.handle, known + 1));
+        assert_eq!(node.texts(topic), ["one", "two", "three"]);
+        assert!(!node.state.head(&log.key).is_open());
+        let root = Root::of(&node.state, topic);
+        let mut whole = Node::with_topic(1, &Access::public()).0;
+        for entry in &log.entries {
+            whole.commit(Mutation::Append { entry: entry.clone(), received_ms: 1 });
+        }
+        whole.commit(Mutation::Append { entry: other.entries[3].clone(), received_ms: 1 });
+        assert_eq!(Root::of(&whole.state, topic), root);
+        assert_eq!(node.closed, []);
+    }
+}
+
+/// The two copies of an author have written at many places each before they hear of each other.
+#[test]
+fn the_author_searches_for_the_lowest_fork_and_a_lower_proof_replaces_a_higher_one() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    let texts: Vec<String> = (1..=40).map(|number| number.to_string()).collect();
+    texts.iter().for_each(|text| drop(node.publish(topic, text)));
+    let own = Log::of(1, topic, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut copy = Log { entries: own.entries[..11].into(), ..own.clone() };
+    (12..=40).for_each(|number| copy.push(&format!("copy {number}")));
+    node.up_with(1, 2, &topic);
+    node.take_sent(1);
+    node.receive(1, Message::Dispute(Box::new(copy.entries[39].clone())));
+    let mut rounds = 0;
+    // The peer answers each dispute at a place where it has another entry.
+    loop {
+        let disputed = node.take_sent(1).into_iter().filter_map(|message| match message {
+            Message::Dispute(entry) => usize::try_from(entry.header().seq).ok(),
+            _ => None,
+        });
+        let differing: Vec<usize> = disputed.filter(|seq| (12..=40).contains(seq)).collect();
+        let Some(lowest) = differing.into_iter().min() else { break };
+        rounds += 1;
+        let both = (copy.entries[lowest - 1].clone(), own.entries[lowest - 1].clone());
+        node.receive(1, Message::Proof(Box::new(both)));
+    }
+    let log = node.state.head(&own.key);
+    assert_eq!((log.fork(), log.is_fork_exact()), (Some(12), true));
+    assert!(rounds <= 5, "{rounds}");
+    assert_eq!(log.proof.as_ref().map(|proof| proof.0.hash()), Some(own.entries[11].hash()));
+    assert_eq!(node.closed, []);
+}
+
 #[test]
 fn a_node_whose_own_log_is_frozen_begins_another_epoch() {
     let (mut node, topic) = Node::with_topic(1, &Access::public());
@@ -162,6 +239,22 @@ fn a_node_whose_own_log_is_frozen_begins_another_epoch() {
     assert_ne!(node.state.node().expect("a node").epoch, EPOCH);
     node.publish(topic, "two");
     assert_eq!(node.texts(topic), ["one", "two"]);
+}
+
+/// The other copy may have forked this one's logs of the epoch in other topics, too.
+#[test]
+fn a_node_without_room_for_the_new_epoch_begins_it_before_its_next_entry_in_any_topic() {
+    let (mut node, topic) = Node::with_topic(1, &Access::public());
+    node.publish(topic, "one");
+    node.up_with(1, 2, &topic);
+    let other = Log::of(1, topic, &["another"]);
+    let proof =
+        (node.state.entry_at(&other.key, 1).expect("own").entry.clone(), other.entries[0].clone());
+    node.commit(Mutation::Fork(Box::new(proof)));
+    node.full = true;
+    node.work();
+    assert_eq!(node.state.node().expect("a node").epoch, EPOCH);
+    assert!(node.mesh.must_begin_epoch());
 }
 
 #[test]
@@ -176,7 +269,7 @@ fn roots_differ_iff_the_unfrozen_logs_differ() {
         if frozen {
             let other = Log::of(4, topic, &["other"]).entries[0].clone();
             let one = logs[0].entries[0].clone();
-            let freeze = Mutation::Freeze(Box::new((one, other)));
+            let freeze = Mutation::Fork(Box::new((one, other)));
             assert_eq!(state.apply(99, freeze), Outcome::Done);
         }
         Root::of(&state, topic)
@@ -197,7 +290,7 @@ fn roots_differ_iff_the_unfrozen_logs_differ() {
     for (at, root) in roots.iter().enumerate() {
         assert!(!roots[..at].contains(root), "{at}");
     }
-    // Neither frozen logs nor the order of arrival change the root.
+    // Neither what follows a fork nor the order of arrival changes the root.
     assert_eq!(root(&[&one], true), root(&[], false));
     assert_eq!(root(&[&one, &elsewhere], true), root(&[&elsewhere], false));
     assert_eq!(root(&[&elsewhere, &one], false), root(&[&one, &elsewhere], false));

@@ -330,13 +330,13 @@ impl Node {
             Mutation::Append { entry, .. } | Mutation::AppendAfterGap { entry, .. } => {
                 Some(LogKey::of(entry))
             }
-            Mutation::Freeze(entries) => Some(LogKey::of(&entries.0)),
+            Mutation::Fork(entries) => Some(LogKey::of(&entries.0)),
             _ => None,
         };
         let kind = std::mem::discriminant(&mutation);
         let is = |other: &Mutation| kind == std::mem::discriminant(other);
         let epoch = is(&Mutation::BeginEpoch(0));
-        let freeze = matches!(mutation, Mutation::Freeze(_));
+        let freeze = matches!(mutation, Mutation::Fork(_));
         let topics = matches!(mutation, Mutation::CreateTopic(_) | Mutation::DeleteTopic(_));
         let interests = matches!(
             mutation,
@@ -416,6 +416,8 @@ impl Node {
                 drop(self.commit(Mutation::AppendAfterGap { entry, received_ms }));
             }
             Ok(_) => drop(self.commit(Mutation::Append { entry, received_ms })),
+            // The log was frozen after the entry was asked for.
+            Err(Reject::Equivocation) => {}
             Err(_) => self.mesh.refused(now, key, PauseReason::Rules),
         }
     }

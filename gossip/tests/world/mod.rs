@@ -87,7 +87,7 @@ impl World {
             other => Provenance::Peer(keypair(other + 1).did()),
         };
         let topic = self.pick(a);
-        match (kind % 15, topic) {
+        match (kind % 16, topic) {
             (0, _) => self.init(),
             (1, _) => {
                 let access = match b % 5 {
@@ -143,6 +143,13 @@ impl World {
                 let any = &self.written[usize::from(b) % self.written.len()];
                 let entry = self.written.iter().find(fits).unwrap_or(any).clone();
                 self.apply(Mutation::Readmit { entry, received_ms: self.lsn << 40 });
+            }
+            (15, Some(topic)) => {
+                let back = u64::from(c % 3);
+                let mut sign =
+                    |text: &'static [u8]| self.entry(b % 3 + 1, topic, back, text.into());
+                let proof = (sign(b"one"), sign(b"other"));
+                self.apply(Mutation::Fork(Box::new(proof)));
             }
             (11, _) if c % 2 == 0 => self.images.push(self.state.clone()),
             (11, _) if !self.images.is_empty() => {

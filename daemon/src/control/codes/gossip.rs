@@ -52,8 +52,8 @@ entries! {
     EQUIVOCATION: "ICN-E0311", FAILED,
         "The author has signed two different entries for one position; its log is frozen.",
         "Two processes used one identity.key, or an old copy of a data directory was started.",
-        "Run one node per identity.key, then begin a new epoch: \
-         icnctl snapshot restore ID --yes";
+        "Run one node per identity.key. A running node goes on in a new epoch by itself, and publishes again \
+         what others could not accept. See: icnctl status";
     FULL: "ICN-E0312", FAILED,
         "A bounded list of the node is full.",
         "The logs and subscribers of a topic, pending subscriptions and cursors have limits.",
