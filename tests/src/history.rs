@@ -35,6 +35,8 @@ pub struct Tally {
     pub removals: u64,
     /// Disks that were full for some time.
     pub full_disks: u64,
+    /// Clones of running nodes, with memory and disk.
+    pub clones: u64,
 }
 
 impl Tally {
@@ -51,6 +53,7 @@ impl Tally {
         self.restores += more.restores;
         self.removals += more.removals;
         self.full_disks += more.full_disks;
+        self.clones += more.clones;
     }
 }
 
@@ -62,6 +65,8 @@ struct TopicModel {
     members: BTreeSet<usize>,
     /// True iff the topic retains every entry.
     whole: bool,
+    /// True iff only the two copies of a cloned node may read the topic. No peer passes it between them.
+    apart: bool,
 }
 
 /// The faults of a history in addition to crashes and cuts.
@@ -71,6 +76,7 @@ struct FaultMix {
     restores: bool,
     removals: bool,
     full_disks: bool,
+    clones: bool,
     large: bool,
 }
 
@@ -99,6 +105,8 @@ struct History {
     forgotten: BTreeSet<(usize, TopicId)>,
     /// Members that have gone back to an earlier state, and may lack entries they had.
     rolled_back: BTreeSet<usize>,
+    /// The members with the identity that two running nodes have.
+    twins: BTreeSet<usize>,
     /// Members whose disk is or was full, so that a refusal for want of room is no fault.
     full: BTreeSet<usize>,
     /// Earlier copies of disks, by member.
@@ -114,7 +122,10 @@ impl History {
         let count = if seed % 7 == 5 { 6 } else { 4 };
         // In some histories nodes are busy, and gather inputs for a turn.
         let turn_ms = if seed % 11 < 5 { 30 } else { 0 };
-        let mut world = World::new(seed, count, Delays { turn_ms, ..Delays::default() });
+        let delays = Delays { turn_ms, ..Delays::default() };
+        let clones = seed % 10 == 5;
+        let begin = if clones { World::with_tapes } else { World::new };
+        let mut world = begin(seed, count, delays);
         // A full mesh; a line; a star around a member that may not read every topic; a ring; two
         // rings with one common member.
         match seed % 6 {
@@ -132,6 +143,7 @@ impl History {
             restores: seed % 5 == 2,
             removals: seed % 5 == 3,
             full_disks: seed % 5 == 4,
+            clones,
             large: seed % 8 == 6,
         };
         let mut history = Self {
@@ -142,6 +154,7 @@ impl History {
             asked: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             rolled_back: BTreeSet::new(),
+            twins: BTreeSet::new(),
             full: BTreeSet::new(),
             copies: Vec::new(),
             snapshots: Vec::new(),
@@ -173,6 +186,7 @@ impl History {
             id,
             members: members.iter().copied().collect(),
             whole,
+            apart: false,
         });
     }
 

@@ -6,10 +6,13 @@
 mod event;
 mod link;
 mod member;
+mod output;
+mod tape;
 mod turn;
+mod twin;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use icn_daemon::failure::Failure;
 use icn_daemon::node::{Identity, Node, Rng};
@@ -22,6 +25,7 @@ use serde_json::Value;
 use self::event::Event;
 use self::link::Direction;
 pub use self::member::Member;
+use self::tape::Tape;
 use crate::script::Script;
 use crate::{TestRng, request};
 
@@ -88,6 +92,8 @@ pub struct World {
     pub received: Vec<u64>,
     /// How often a member has closed a link to another one, and why.
     pub closed: BTreeMap<(usize, usize, &'static str), u64>,
+    /// Whether the members record what they take, so that they can be cloned.
+    has_tapes: bool,
 }
 
 impl World {
@@ -97,6 +103,19 @@ impl World {
     /// If a node does not start: no fault is injected yet.
     #[must_use]
     pub fn new(seed: u64, count: usize, delays: Delays) -> Self {
+        Self::begin(seed, count, delays, false)
+    }
+
+    /// The same, with nodes that can be cloned.
+    ///
+    /// # Panics
+    /// If a node does not start: no fault is injected yet.
+    #[must_use]
+    pub fn with_tapes(seed: u64, count: usize, delays: Delays) -> Self {
+        Self::begin(seed, count, delays, true)
+    }
+
+    fn begin(seed: u64, count: usize, delays: Delays, has_tapes: bool) -> Self {
         let mut world = Self {
             members: Vec::new(),
             now_ms: 1_000_000,
@@ -115,22 +134,12 @@ impl World {
             trace: blake3::Hasher::new(),
             received: vec![0; count],
             closed: BTreeMap::new(),
+            has_tapes,
         };
         for index in 0..count {
             let seed = u8::try_from(index + 1).expect("few nodes");
             let disk = SimDisk::new(seed.into());
-            world.members.push(Member {
-                disk,
-                node: None,
-                script: None,
-                seed,
-                starts: 0,
-                skew_ms: 0,
-                waiting: VecDeque::new(),
-                verified_ms: 0,
-                inbox: Default::default(),
-                links: BTreeMap::new(),
-            });
+            world.members.push(Member::new(seed, disk));
         }
         for from in 0..count {
             world.topology.extend((from + 1..count).map(|to| (from, to)));
@@ -177,7 +186,9 @@ impl World {
         let keypair = keypair(member.seed);
         let card = KeyCard::sign(&keypair, [member.seed; 32], 1);
         let identity = Identity { keypair, card, network: NETWORK };
-        let chance = Box::new(TestRng::new(self.rng.next()));
+        let random = self.rng.next();
+        member.tape = self.has_tapes.then(|| Tape::new(&member.disk, random, now));
+        let chance = Box::new(TestRng::new(random));
         let node = Node::open(&member.disk, Policy::default(), identity, chance, now, None);
         member.node = Some(node.unwrap_or_else(|failure| panic!("node {index}: {failure:?}")));
         let start = member.starts;

@@ -1,6 +1,9 @@
 //! Networks of real nodes on simulated disks and links.
 
-use icn_gossip::TopicId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use icn_daemon::control::reply::check::Level;
+use icn_gossip::{LogKey, TopicId};
 use icn_tests::history;
 use icn_tests::world::{Delays, World};
 use serde_json::{Value, json};
@@ -145,6 +148,119 @@ fn a_clock_an_hour_ahead_delays_only_its_own_entries() {
     let later = |world: &World| (0..3).all(|at| texts(world, at, topic).contains(&"later".into()));
     assert!(world.run_until(5000, later));
     assert!(world.closed.is_empty(), "{:?}", world.closed);
+}
+
+/// A chain 1 – 0 – 2 whose first member was cloned in its life, with the clone as member 3 at the other end: both
+/// copies have one identity, and no peer has links to both. The topic holds what was published before.
+fn with_clone(seed: u64) -> (World, TopicId, Vec<String>) {
+    let mut world = World::with_tapes(seed, 3, Delays::default());
+    world.topology = [(0, 1), (0, 2)].into();
+    world.run(1000);
+    let line = json!({ "cmd": "topic_create", "name": "a", "public": true });
+    let topic = create(&mut world, 0, line);
+    (0..3).for_each(|index| subscribe(&mut world, index, &topic.to_string()));
+    assert!(world.run_until(10_000, |world| world.node(1).state().topic(&topic).is_some()));
+    let mut all: Vec<String> = (0..3).map(|number| format!("before {number}")).collect();
+    all.iter().for_each(|text| drop(publish(&mut world, 1, "a", text)));
+    let there = world.run_until(10_000, |world| (0..3).all(|at| texts(world, at, topic) == all));
+    assert!(there);
+    assert_eq!(world.clone_running(1), 3);
+    world.topology = [(0, 1), (0, 2), (2, 3)].into();
+    // The member at the end misses what follows, and the fork.
+    world.cut(0, 2);
+    world.cut(2, 3);
+    world.cut(0, 3);
+    all.push("pending".to_owned());
+    publish(&mut world, 1, "a", "pending");
+    (world, topic, all)
+}
+
+fn distinct(world: &World, index: usize, topic: TopicId) -> BTreeSet<String> {
+    texts(world, index, topic).into_iter().collect()
+}
+
+fn epoch(world: &World, index: usize) -> u64 {
+    world.node(index).state().node().expect("a node").epoch
+}
+
+fn check_forks(world: &World, index: usize) -> (bool, String) {
+    let node = world.node(index);
+    let checks = node.checks(&node.state().counts());
+    let check = checks.into_iter().find(|check| check.name == "forks").expect("the check");
+    (check.level == Level::Warn, check.text)
+}
+
+/// A running machine is cloned with its memory, and both copies go on: each signs another message at one place,
+/// and more after it.
+#[test]
+fn both_copies_of_a_running_node_go_on_in_epochs_of_their_own_and_lose_nothing() {
+    for (seed, count) in [(1, 1), (2, 2), (3, 40)] {
+        let (mut world, topic, mut all) = with_clone(seed);
+        let shared = epoch(&world, 1);
+        assert_eq!(epoch(&world, 3), shared);
+        for number in 0..count {
+            for (index, who) in [(1, "original"), (3, "clone")] {
+                let text = format!("{who} {number}");
+                publish(&mut world, index, "a", &text);
+                all.push(text);
+            }
+        }
+        world.heal();
+        let expected: BTreeSet<String> = all.iter().cloned().collect();
+        let there = world.run_until(200_000, |world| {
+            let whole = |at| distinct(world, at, topic) == expected;
+            (0..4).all(|at| whole(at) && world.root(at, topic) == world.root(0, topic))
+        });
+        let lacking =
+            |at| expected.difference(&distinct(&world, at, topic)).cloned().collect::<Vec<_>>();
+        assert!(there, "{count}: {:?}", (0..4).map(lacking).collect::<Vec<_>>());
+        let key = LogKey { topic, author: world.did(1), epoch: shared };
+        for index in 0..4 {
+            let log = world.node(index).state().head(&key);
+            assert_eq!((log.fork(), log.is_fork_exact()), (Some(4), true), "at {index}");
+            let (warns, text) = check_forks(&world, index);
+            assert!(warns && text.contains("identity.key"), "{index}: {text}");
+            // A message has at most two places, and none of before the fork has two.
+            let mut times: BTreeMap<String, usize> = BTreeMap::new();
+            texts(&world, index, topic)
+                .into_iter()
+                .for_each(|text| *times.entry(text).or_default() += 1);
+            let most = |text: &str| if text.starts_with("before") { 1 } else { 2 };
+            assert!(times.iter().all(|(text, times)| *times <= most(text)), "{index}: {times:?}");
+        }
+        let epochs: BTreeSet<u64> = [shared, epoch(&world, 1), epoch(&world, 3)].into();
+        assert_eq!(epochs.len(), 3, "each copy has an epoch of its own");
+        // What they write from now on arrives once.
+        for (index, text) in [(1, "later original"), (3, "later clone")] {
+            publish(&mut world, index, "a", text);
+            let once = |world: &World| {
+                let count =
+                    |at| texts(world, at, topic).iter().filter(|other| *other == text).count();
+                (0..4).all(|at| count(at) == 1)
+            };
+            assert!(world.run_until(60_000, once), "{text}");
+        }
+        assert!(world.closed.is_empty(), "{:?}", world.closed);
+    }
+}
+
+/// A copy that gets what the other one wrote before it writes itself forks nothing.
+#[test]
+fn a_copy_that_receives_what_the_other_one_wrote_begins_an_epoch_without_a_fork() {
+    let (mut world, topic, mut all) = with_clone(4);
+    let shared = epoch(&world, 1);
+    world.heal();
+    assert!(world.run_until(60_000, |world| distinct(world, 3, topic).len() == all.len()));
+    assert_ne!(epoch(&world, 3), shared);
+    assert!(check_forks(&world, 3).0, "{:?}", check_forks(&world, 3));
+    for (index, text) in [(1, "original"), (3, "clone")] {
+        publish(&mut world, index, "a", text);
+        all.push(text.to_owned());
+    }
+    let there = |world: &World| (0..4).all(|at| texts(world, at, topic).len() == all.len());
+    assert!(world.run_until(60_000, there));
+    assert_eq!(world.node(0).state().forks().count(), 0);
+    assert!(!check_forks(&world, 0).0);
 }
 
 /// Seeds of histories that once broke a promise, and why. The order of random draws in a turn has changed

@@ -25,7 +25,13 @@ fn find_missing(world: &World, model: &TopicModel) -> Option<(usize, usize, LogK
         let has = world.node(from).state();
         let lacks = world.node(to).state();
         let mut heads = has.heads(model.id).map(|(key, _)| *key);
-        let log = heads.find(|key| has.next_entry(key, lacks.head(key).head + 1).is_some())?;
+        let log = heads.find(|key| {
+            // From a fork on, nodes differ for ever.
+            let next = lacks.head(key).head + 1;
+            let fork = has.head(key).fork().into_iter().chain(lacks.head(key).fork()).min();
+            let entry = has.next_entry(key, next);
+            entry.is_some_and(|entry| fork.is_none_or(|fork| entry.header().seq < fork))
+        })?;
         Some((from, to, log))
     })
 }
@@ -64,7 +70,10 @@ impl History {
                     assert!(state.topic(&model.id).is_none(), "{index} knows {}", model.name);
                     assert_eq!(places.len(), 0, "node {index} holds private entries");
                 }
-                for (key, log) in state.heads(model.id) {
+                let twins: Vec<_> = self.twins.iter().map(|at| self.world.did(*at)).collect();
+                for (key, log) in
+                    state.heads(model.id).filter(|(key, _)| !twins.contains(&key.author))
+                {
                     assert!(log.proof.is_none(), "a fork of {key:?} at node {index}");
                 }
             }
@@ -87,7 +96,8 @@ impl History {
         let states =
             || nodes().filter_map(|(at, member)| Some((at, member.node.as_ref()?.state())));
         for model in &self.topics {
-            for (author, own) in states().filter(|(at, _)| !self.rolled_back.contains(at)) {
+            let gone_back = |at: &usize| self.rolled_back.contains(at) || self.twins.contains(at);
+            for (author, own) in states().filter(|(at, _)| !gone_back(at)) {
                 let did = self.world.did(author);
                 for (_, held) in states() {
                     for (key, log) in held.heads(model.id).filter(|(key, _)| key.author == did) {
@@ -123,7 +133,7 @@ impl History {
                 let mut roots = model.members.iter().map(|index| world.root(*index, model.id));
                 let first = roots.next();
                 // An entry that all other members have removed never arrives.
-                let any = lossy || !model.whole;
+                let any = lossy || !model.whole || model.apart;
                 (any || roots.all(|root| Some(root) == first))
                     && find_missing(world, model).is_none()
             })
@@ -154,7 +164,8 @@ impl History {
             let model = self.model(topic);
             let lossy = self.mix.restores || self.mix.removals;
             let holds = |index: &usize| {
-                !self.forgotten.contains(&(*index, *topic)) && (!lossy || index == author)
+                let alone = lossy || model.apart;
+                !self.forgotten.contains(&(*index, *topic)) && (!alone || index == author)
             };
             for index in model.members.iter().filter(|index| model.whole && holds(index)) {
                 let mut entries = self.world.node(*index).state().entries(*topic, 0);

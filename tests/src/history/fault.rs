@@ -18,6 +18,19 @@ impl History {
             self.remove_or_subscribe(index);
         } else if self.mix.full_disks && running && index == 1 {
             self.fill_or_clear(index);
+        } else if self.mix.clones && running && self.twins.is_empty() && self.tally.steps > 40 {
+            self.clone_running(index);
+        }
+    }
+
+    /// Clones a node in its life. From then on, both write with one identity.
+    fn clone_running(&mut self, index: usize) {
+        let new = self.world.clone_running(index);
+        self.tally.clones += 1;
+        self.twins = [index, new].into();
+        for model in self.topics.iter_mut().filter(|model| model.members.contains(&index)) {
+            model.apart = model.members.len() == 1;
+            model.members.insert(new);
         }
     }
 

@@ -51,11 +51,7 @@ impl World {
             }
             Event::Tick { to, start } => {
                 if self.is_same_run(to, start) {
-                    let now = self.clock(to);
-                    let node = self.members[to].node.as_mut();
-                    if let Some(turn) = node.map(|node| node.step(now, Inputs::tick())) {
-                        self.enqueue(to, turn);
-                    }
+                    self.step(to, Inputs::tick());
                     self.run_script(to, ScriptEvent::Tick);
                     self.after(500, Event::Tick { to, start });
                 }

@@ -47,6 +47,8 @@ impl World {
             self.after(self.delays.redial_ms, Event::Dial { from, to });
             return;
         }
+        self.end_links_of_copies(from, to);
+        self.end_links_of_copies(to, from);
         self.next_link += 1;
         let link = LinkId(self.next_link);
         let binding = *blake3::hash(&self.next_link.to_le_bytes()).as_bytes();
@@ -63,6 +65,11 @@ impl World {
     }
 
     pub(super) fn end_link(&mut self, link: LinkId) {
+        self.end_link_for(link, self.delays.redial_ms);
+    }
+
+    /// Ends a link, which is dialled again after a pause of `pause_ms` to twice as much.
+    pub(super) fn end_link_for(&mut self, link: LinkId, pause_ms: u64) {
         let mut ends = Vec::new();
         for index in 0..self.members.len() {
             self.directions.remove(&(link, index));
@@ -73,7 +80,7 @@ impl World {
             }
         }
         if let &[from, to] = ends.as_slice() {
-            let delay = self.delays.redial_ms + self.rng.below(self.delays.redial_ms);
+            let delay = pause_ms + self.rng.below(pause_ms);
             self.after(delay, Event::Dial { from, to });
         }
     }

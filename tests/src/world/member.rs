@@ -6,6 +6,7 @@ use icn_daemon::node::{Inputs, Node, Output};
 use icn_gossip::mesh::LinkId;
 use icn_wal::disk::SimDisk;
 
+use super::tape::Tape;
 use crate::script::Script;
 
 /// One member: its disk, which survives a crash, and its node or script.
@@ -28,4 +29,25 @@ pub struct Member {
     /// Inputs since the last turn.
     pub(super) inbox: Inputs<u64>,
     pub(super) links: BTreeMap<LinkId, usize>,
+    /// What the node has taken since its start, if the world records it.
+    pub(super) tape: Option<Tape>,
+}
+
+impl Member {
+    /// A member without a node, whose identity is that of the seed.
+    pub(super) fn new(seed: u8, disk: SimDisk) -> Self {
+        Self {
+            disk,
+            node: None,
+            script: None,
+            seed,
+            starts: 0,
+            skew_ms: 0,
+            waiting: VecDeque::new(),
+            verified_ms: 0,
+            inbox: Inputs::default(),
+            links: BTreeMap::new(),
+            tape: None,
+        }
+    }
 }

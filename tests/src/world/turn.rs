@@ -2,12 +2,12 @@
 
 use icn_daemon::control::request::Request;
 use icn_daemon::failure::Failure;
-use icn_daemon::node::{Effect, Output, PeerEvent, Turn};
-use icn_wal::Lsn;
+use icn_daemon::node::{Effect, Inputs, PeerEvent, Turn};
 use serde_json::Value;
 
 use super::World;
 use super::event::Event;
+use super::output::{Performed, perform};
 
 impl World {
     /// Adds an input to the inbox of a node.
@@ -35,10 +35,18 @@ impl World {
     }
 
     pub(super) fn run_turn(&mut self, index: usize) {
+        let inputs = std::mem::take(&mut self.members[index].inbox);
+        self.step(index, inputs);
+    }
+
+    /// Runs a turn of the node, if the member runs one.
+    pub(super) fn step(&mut self, index: usize, inputs: Inputs<u64>) {
         let now = self.clock(index);
         let member = &mut self.members[index];
-        let inputs = std::mem::take(&mut member.inbox);
         let Some(node) = member.node.as_mut() else { return };
+        if let Some(tape) = &mut member.tape {
+            tape.step(now, &inputs);
+        }
         let turn = node.step(now, inputs);
         self.enqueue(index, turn);
     }
@@ -78,43 +86,21 @@ impl World {
         {
             let now = self.clock(index);
             let member = &mut self.members[index];
-            let Some((_, Output { after, effect })) = member.waiting.pop_front() else { return };
+            let Some((_, output)) = member.waiting.pop_front() else { return };
             let Some(node) = member.node.as_mut() else { return };
-            if let Some(lsn) = Lsn::new(after) {
-                node.store().wal().wait(lsn).expect("a disk that syncs");
+            if let Some(tape) = &mut member.tape {
+                tape.release(now);
             }
-            match effect {
-                Effect::Reply(request_id, reply) => {
-                    self.reply(index, request_id, reply.map(|data| data.to_value()));
-                }
-                Effect::Send { link, kind, body } => self.send(index, link, kind, body),
-                Effect::Close { link, name, .. } => {
+            match perform(node, now, output) {
+                Performed::Nothing => {}
+                Performed::Reply(request_id, reply) => self.reply(index, request_id, reply),
+                Performed::Send { link, kind, body } => self.send(index, link, kind, body),
+                Performed::Close { link, name } => {
                     if let Some(peer) = member.links.get(&link) {
                         *self.closed.entry((index, *peer, name)).or_default() += 1;
                         self.trace.update(name.as_bytes());
                     }
                     self.end_link(link);
-                }
-                Effect::Save(draft, asker) => {
-                    let saved = node.store().compactor().save(draft.image);
-                    node.saved(now, saved.as_ref().map(drop).map_err(ToString::to_string));
-                    if let Some(request_id) = asker {
-                        let id = saved.map(|snapshot| Value::from(snapshot.id.to_string()));
-                        self.reply(index, request_id, id.map_err(Failure::from));
-                    }
-                }
-                Effect::Work(work, asker) => {
-                    let compactor = node.store().compactor().clone();
-                    let reply = work.perform(&compactor, |prepared| {
-                        let (after, reply) = node.settle(now, prepared);
-                        if let Some(lsn) = Lsn::new(after) {
-                            node.store().wal().wait(lsn)?;
-                        }
-                        reply
-                    });
-                    if let Some(request_id) = asker {
-                        self.reply(index, request_id, reply.map(|data| data.to_value()));
-                    }
                 }
             }
         }
