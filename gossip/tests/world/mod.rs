@@ -146,8 +146,7 @@ impl World {
             }
             (15, Some(topic)) => {
                 let back = u64::from(c % 3);
-                let mut sign =
-                    |text: &'static [u8]| self.entry(b % 3 + 1, topic, back, text.into());
+                let sign = |text: &'static [u8]| self.entry(b % 3 + 1, topic, back, text.into());
                 let proof = (sign(b"one"), sign(b"other"));
                 self.apply(Mutation::Fork(Box::new(proof)));
             }
