@@ -174,6 +174,7 @@ impl<D: Disk> Node<D> {
                 snapshot: self.recovery.snapshot.map(|id| id.to_string()),
                 records_replayed: log.replayed,
                 torn_bytes: log.torn_bytes,
+                end_proven: log.end_proven,
                 passed_over: self.recovery.passed_over.len() as u64,
                 weaker: self.guard.findings().to_vec(),
             },

@@ -21,7 +21,7 @@ use crate::http::health::Health;
 use crate::http::meter::{Meter, Stopwatch};
 use crate::node::machine::Machine;
 use crate::node::{Draft, Identity, Node};
-use crate::text::status::left_out;
+use crate::text::log_end::{left_out, unproven};
 use crate::text::{bytes, counted};
 
 /// A recovered node.
@@ -107,6 +107,8 @@ pub(crate) fn recover(
     }
     if recovery.log.torn_bytes > 0 {
         tracing::warn!("The log ended with a crash or kill: {}", left_out(recovery.log.torn_bytes));
+    } else if !recovery.log.end_proven {
+        tracing::warn!("The log ended with a crash or kill: {}", unproven());
     }
     if recovery.log.missing_through > 0 {
         tracing::warn!(

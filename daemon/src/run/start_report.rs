@@ -11,7 +11,7 @@ use icn_snapshot::Recovery;
 use crate::control::socket;
 use crate::output;
 use crate::text::counted;
-use crate::text::status::log_end;
+use crate::text::log_end::log_end;
 
 /// What the start reports.
 pub(crate) struct Start<'a> {
@@ -95,7 +95,7 @@ impl Start<'_> {
         };
         let records = counted(log.replayed, "record");
         let seconds = self.took.as_secs_f64();
-        let end = log_end(log.clean, log.torn_bytes);
+        let end = log_end(log.clean, log.torn_bytes, log.end_proven);
         format!("{from} and {records} of log in {seconds:.3} s; {end}")
     }
 }

@@ -1,5 +1,6 @@
 //! The rows of `icnctl status` and of the first page.
 
+use super::log_end::log_end;
 use super::{bytes, counted, duration, entries, window};
 use crate::control::reply::Status;
 
@@ -55,29 +56,6 @@ fn last_start(status: &Status) -> String {
     if status.node.incarnation == 1 {
         return "the first".to_owned();
     }
-    let end = log_end(start.clean, start.torn_bytes);
+    let end = log_end(start.clean, start.torn_bytes, start.end_proven);
     format!("{} replayed; {end}", counted(start.records_replayed, "record"))
-}
-
-/// How the log ended that a start has found. The log says how the last run ended that wrote to it; a later one
-/// may have ended without a write.
-#[must_use]
-pub(crate) fn log_end(clean: bool, torn_bytes: u64) -> String {
-    match (clean, torn_bytes) {
-        (true, _) => "the log ended with an orderly stop".to_owned(),
-        (false, 0) => "the log ended with a crash or kill; every record of it was read".to_owned(),
-        (false, torn) => {
-            format!("the log ended with a crash or kill: {}", left_out(torn))
-        }
-    }
-}
-
-/// What is known of a torn tail. Nothing proves that it was durable, or that it was not. A crash during a
-/// write leaves the same bytes as a disk that damaged them later.
-#[must_use]
-pub(crate) fn left_out(torn_bytes: u64) -> String {
-    let bytes = counted(torn_bytes, "byte");
-    format!(
-        "{bytes} of an unfinished tail left out; whether a record in them was acknowledged cannot be known"
-    )
 }

@@ -122,6 +122,8 @@ pub struct LastStart {
     /// Bytes of a torn tail, which recovery left out. Whether a record in them was acknowledged cannot be
     /// known.
     pub torn_bytes: u64,
+    /// Whether another block of the log proves its last record. If not, a disk may have lost a last group.
+    pub end_proven: bool,
     /// Snapshots that recovery could not use.
     pub passed_over: u64,
     /// What the recovered state lacks that the snapshots say it had, in words.
