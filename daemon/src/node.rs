@@ -12,6 +12,7 @@ pub mod describe;
 mod diff;
 mod forks;
 pub mod guard;
+mod identities;
 mod import;
 mod join;
 pub mod machine;
@@ -34,7 +35,7 @@ use std::ops::ControlFlow;
 use checks::Lists;
 use clock::{LastRun, NodeClock};
 use forks::Forks;
-
+use identities::Identities;
 use notifications::PendingNotifications;
 pub use notifications::{Notifications, TopicDelivery};
 pub use peer_event::PeerEvent;
@@ -85,6 +86,7 @@ pub struct Node<D: Disk> {
     guard: Guard,
     lists: Lists,
     budget: Option<Budget>,
+    identities: Identities,
     mesh: Mesh,
     clock: NodeClock,
     /// The machine's clocks in this turn.
@@ -185,6 +187,7 @@ impl<D: Disk> Node<D> {
             guard,
             lists,
             budget: None,
+            identities: Identities::default(),
             mesh,
             clock,
             machine: now,
@@ -193,11 +196,6 @@ impl<D: Disk> Node<D> {
             log_lines: LineCounts::default(),
             forks,
         })
-    }
-
-    /// The operator names these peers for this run; they are asked for candidates.
-    pub fn name_peers(&mut self, named: BTreeSet<Did>) {
-        self.named = named;
     }
 
     /// One turn at this reading of the machine's clocks: peer events, then requests, then what is due by
@@ -244,6 +242,7 @@ impl<D: Disk> Node<D> {
         self.publish_again(now);
         self.tick_mesh(now, turn);
         self.lists.measure(&self.store.state().0, self.machine);
+        self.identities.forget(self.machine.elapsed_ms);
         self.newest.see(&self.store.compactor().list(), self.machine);
         let is_due = self.store.snapshot_due(self.clock.log_ms(now), now.elapsed_ms);
         let effect = if self.saves == 0

@@ -1,6 +1,7 @@
 //! Counts, sizes, durations and moments as text for people.
 
 pub(crate) mod clock;
+pub(crate) mod command;
 pub(crate) mod log_end;
 pub(crate) mod status;
 pub(crate) mod topics;

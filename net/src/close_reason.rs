@@ -16,6 +16,8 @@ pub const CLOSE_REPLACED: u32 = 0x30;
 pub const CLOSE_STOPPING: u32 = 0x31;
 /// The close code of a link whose peer did not answer after this machine was suspended; no fault.
 pub const CLOSE_UNANSWERED: u32 = 0x33;
+/// The close code of a connection whose identity another process uses at the same time.
+pub const CLOSE_CONTESTED: u32 = 0x34;
 
 /// The most bytes of a peer's text that reach a log line.
 const REASON_BYTES_MAX: usize = 200;

@@ -80,7 +80,8 @@ fn advertisement(context: &Context, listen: SocketAddr) -> Result<ServiceInfo, E
     let host = format!("icn-{name}.local.");
     let port = listen.port().to_string();
     let newest = context.config.versions.newest.to_string();
-    let text = [("did", did.as_str()), ("v", &newest), ("port", &port)];
+    let run = context.run.to_string();
+    let text = [("did", did.as_str()), ("v", &newest), ("port", &port), ("run", &run)];
     if listen.ip().is_unspecified() {
         let info = ServiceInfo::new(SERVICE, &name, &host, "", listen.port(), &text[..])?;
         Ok(info.enable_addr_auto())
@@ -119,6 +120,10 @@ impl Hints {
         while let Ok(event) = found.recv_async().await {
             match event {
                 ServiceEvent::ServiceResolved(service) => {
+                    let context = dialler.context();
+                    if let Some(place) = elsewhere(&service, &context.did, context.run) {
+                        context.emit_ours(place).await;
+                    }
                     let targets = targets(&service, &dialler.context().did, listen);
                     self.replace(dialler, service.get_fullname(), targets);
                 }
@@ -161,6 +166,20 @@ fn targets(service: &ResolvedService, own: &Did, listen: IpAddr) -> Vec<Target> 
     addresses.into_iter().filter(|_| port > 0).map(target).collect()
 }
 
+/// Where another process with this node's identity is, if it made this advertisement.
+fn elsewhere(service: &ResolvedService, own: &Did, run: u64) -> Option<String> {
+    let did = service.get_property_val_str("did")?;
+    let their_run = service.get_property_val_str("run")?;
+    if did != own.to_string() || their_run == run.to_string() {
+        return None;
+    }
+    let port = service.get_port();
+    let addresses = service.get_addresses().iter().take(ADDRESSES_MAX);
+    let addresses: Vec<_> =
+        addresses.map(|ip| SocketAddr::new(ip.to_ip_addr(), port).to_string()).collect();
+    Some(format!("it is advertised on the local network at {}", addresses.join(", ")))
+}
+
 fn reachable(address: IpAddr, listen: IpAddr) -> bool {
     let kind = match address {
         IpAddr::V4(_) => listen.is_ipv4() || listen.is_unspecified(),
@@ -180,6 +199,23 @@ mod tests {
         ServiceInfo::new(SERVICE, "x", "x.local.", addresses, port, &[("did", did)][..])
             .unwrap()
             .as_resolved_service()
+    }
+
+    #[test]
+    fn an_advertisement_of_another_process_with_this_identity_is_seen() {
+        let [own, other] = [1, 2].map(|seed| Keypair::from_seed([seed; 32]).did());
+        let seen = |did: &Did, run: Option<&str>| {
+            let did = did.to_string();
+            let mut text = vec![("did", did.as_str())];
+            text.extend(run.map(|run| ("run", run)));
+            let info = ServiceInfo::new(SERVICE, "x", "x.local.", "192.0.2.1", 7, &text[..]);
+            elsewhere(&info.unwrap().as_resolved_service(), &own, 5)
+        };
+        assert!(seen(&own, Some("6")).unwrap().contains("192.0.2.1:7"));
+        assert_eq!(seen(&own, Some("5")), None, "its own");
+        assert_eq!(seen(&other, Some("6")), None, "that of a peer");
+        // An earlier build advertises no number.
+        assert_eq!(seen(&own, None), None);
     }
 
     #[test]

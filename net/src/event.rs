@@ -7,6 +7,7 @@ use icn_gossip::{Did, KeyCard};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::close_reason::CloseReason;
+use crate::doubled::Doubled;
 use crate::frame::Frame;
 
 /// An event of a link. `Up` is the first event of each link and `Down` the last. A link that
@@ -48,6 +49,8 @@ pub enum LinkEvent {
         /// The size of these frames in bytes, headers included.
         bytes: usize,
     },
+    /// Two processes use one identity. It belongs to no link.
+    Doubled(Doubled),
     /// The link has ended. Frames that QUIC had not yet delivered are lost, even those that were
     /// [`LinkEvent::Sent`].
     Down {

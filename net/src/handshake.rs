@@ -19,15 +19,15 @@ use icn_gossip::Did;
 use quinn::{ClientConfig, Connection, ConnectionError, Incoming, SendStream, WriteError};
 use tokio::time::timeout;
 
-use crate::close_reason::{self, CLOSE_REPLACED, CloseReason};
+use crate::close_reason::{self, CLOSE_CONTESTED, CLOSE_REPLACED, CloseReason};
 use crate::context::Context;
 use crate::frame::Frame;
 use crate::frame_reader::{FrameReadError, FrameReader};
 use crate::half_open::HalfOpenPermit;
 use crate::hello::{Hello, Refusal, Role, TlsSession};
 use crate::limits::TLS_TIME_MAX;
-use crate::link::Link;
-use crate::link_table::{Claim, Declined};
+use crate::link::{Link, canonical};
+use crate::link_table::{Claim, Committed, Declined};
 use crate::link_task::{Handshaken, KIND_HELLO, LinkTask};
 use crate::stats::Stat;
 use crate::tls::{self, Verifier};
@@ -102,6 +102,14 @@ pub(crate) async fn dial(
     let Some(session) = tls_session(&connection, Role::Dialler) else {
         return failed(Stat::DialTransport, "the session shows no key".into());
     };
+    if session.peer == context.did
+        && !context.own_sessions.are_ours(session.binding, Role::Dialler).await
+    {
+        context.emit_ours(format!("it answers at {address}")).await;
+        connection.close(Refusal::Ourselves.code().into(), b"another process has this identity");
+        let text = "another process with this node's identity answers there".to_owned();
+        return failed(Stat::DialRefused, text);
+    }
     let exchange = exchange_as_dialler(context, &connection, &session);
     let error = match timeout(context.config.timing.hello, exchange).await {
         Ok(Ok((claim, handshaken))) => match start_link(context, claim, handshaken) {
@@ -120,6 +128,10 @@ pub(crate) async fn dial(
         (_, HandshakeError::Declined(Declined::OtherLink)) => DialOutcome::Declined(session.peer),
         (Some(CloseReason::Theirs { code: CLOSE_REPLACED, .. } | CloseReason::Ours { .. }), _) => {
             DialOutcome::Declined(session.peer)
+        }
+        (Some(CloseReason::Theirs { code: CLOSE_CONTESTED, reason }), _) => {
+            context.emit_ours(format!("{} says: {reason}", session.peer)).await;
+            failed(Stat::DialRefused, format!("refused by the other end: {reason}"))
         }
         (Some(CloseReason::Theirs { reason, .. }), _) => {
             failed(Stat::DialRefused, format!("refused by the other end: {reason}"))
@@ -143,6 +155,11 @@ pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, permit: Ha
     let Some(session) = tls_session(&connection, Role::Acceptor) else {
         return context.stats.add(Stat::HandshakeFailed, 1);
     };
+    if session.peer == context.did
+        && !context.own_sessions.are_ours(session.binding, Role::Acceptor).await
+    {
+        context.emit_ours(format!("it dials this node from {from}")).await;
+    }
     let exchange = exchange_as_acceptor(&context, &connection, &session);
     let error = match timeout(context.config.timing.hello, exchange).await {
         Ok(Ok((claim, handshaken))) => match start_link(&context, claim, handshaken) {
@@ -152,6 +169,9 @@ pub(crate) async fn accept(context: Arc<Context>, incoming: Incoming, permit: Ha
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
+    if let HandshakeError::Declined(Declined::Contested(up)) = error {
+        context.emit_contested(session.peer, [up, canonical(from)]).await;
+    }
     let text = error.text(&context);
     let reason = close_failed(&context, &connection, &error).map(|reason| reason.to_string());
     tracing::debug!(%from, peer = %session.peer, reason = reason.unwrap_or(text), "no link");
@@ -215,8 +235,12 @@ fn start_link(
 ) -> Result<Arc<Link>, Declined> {
     let task = LinkTask::new(claim.id(), handshaken);
     let link = Arc::clone(task.link());
-    let old = claim.commit(&link)?;
+    let Committed { old, contested } = claim.commit(&link)?;
     context.tasks.spawn(task.run(Arc::clone(context), old));
+    if let Some(addresses) = contested {
+        let (context, peer) = (Arc::clone(context), link.peer());
+        context.tasks.clone().spawn(async move { context.emit_contested(peer, addresses).await });
+    }
     Ok(link)
 }
 
@@ -279,7 +303,7 @@ impl HandshakeError {
     fn text(&self, context: &Context) -> String {
         match self {
             Self::Refused(refusal) => refusal.to_string(),
-            Self::Declined(declined) => declined.reason().to_owned(),
+            Self::Declined(declined) => declined.reason().into_owned(),
             Self::TimedOut => format!("no Hello within {:?}", context.config.timing.hello),
             Self::Lost => "the connection was lost".to_owned(),
         }

@@ -27,9 +27,11 @@
 
 mod close_reason;
 mod config;
+mod contest;
 mod context;
 mod dialler;
 mod discovery;
+mod doubled;
 mod error;
 mod event;
 mod frame;
@@ -49,10 +51,12 @@ mod tls;
 mod transport;
 
 pub use close_reason::{
-    CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, CLOSE_UNANSWERED, CloseReason,
+    CLOSE_CONTESTED, CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY,
+    CLOSE_UNANSWERED, CloseReason,
 };
 pub use config::{Config, Timing};
 pub use dialler::TargetStatus;
+pub use doubled::Doubled;
 pub use error::BindError;
 pub use event::{Credit, LinkEvent};
 pub use frame::{Decoder, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Frame, TooLarge, Truncated};

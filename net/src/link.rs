@@ -95,8 +95,7 @@ impl Link {
 
     /// The address from which the packets of the peer come.
     pub(crate) fn address(&self) -> SocketAddr {
-        let address = self.connection.remote_address();
-        SocketAddr::new(address.ip().to_canonical(), address.port())
+        canonical(self.connection.remote_address())
     }
 
     /// Why the link ended, or `None` while it is up.
@@ -196,4 +195,9 @@ impl Link {
             self.shrunk.notify_one();
         }
     }
+}
+
+/// An address in the one form that a socket for both versions of IP and one for IPv4 agree on.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -8,7 +8,9 @@ use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
-use crate::close_reason::{CLOSE_MALFORMED, CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason};
+use crate::close_reason::{
+    CLOSE_MALFORMED, CLOSE_REPLACED, CLOSE_STOPPING, CLOSE_TOO_MANY, CloseReason,
+};
 use crate::context::Context;
 use crate::event::{Credit, LinkEvent};
 use crate::frame::{FRAME_HEADER_BYTES, Frame};
@@ -89,10 +91,17 @@ impl LinkTask {
         let reason = CloseReason::from_error(error, link.local_close());
         tracing::debug!(link = %link.id(), peer = %link.peer(), %reason, "link down");
         context.stats.add(reason.stat(), 1);
-        context.table.remove(&link);
+        let replaced = matches!(reason, CloseReason::Theirs { code: CLOSE_REPLACED, .. });
+        let elsewhere = context.table.remove(&link, replaced);
         link.set_close_reason(reason.clone());
         context.emit(LinkEvent::Down { link: link.id(), peer: link.peer(), reason }).await;
         link.set_gone();
+        if elsewhere {
+            let peer = link.peer();
+            context
+                .emit_ours(format!("its links replace those of this node, such as at {peer}"))
+                .await;
+        }
     }
 }
 

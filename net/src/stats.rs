@@ -58,6 +58,9 @@ stats! {
     RejectedByPeerNotTheKey "hello_rejected_by_peer" "not_the_key" "A peer refused this node's Hello as that of another identity.";
     RejectedByPeerUnbound "hello_rejected_by_peer" "unbound" "A peer refused this node's Hello as one of another session.";
 
+    DoubledOurs "identity_doubled" "ours" "Signs that another process runs with the identity of this node.";
+    DoubledPeer "identity_doubled" "peer" "Signs that two processes use the identity of a peer.";
+
     VersionMismatch "version_mismatch" "" "Connections that failed for want of a common version, refused by either end.";
 
     ProofDemanded "not_admitted" "proof_demanded" "Connections that had to prove their address before the handshake.";

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::dialler::{Dialler, TargetSource, TargetStatus};
 use crate::discovery::discover;
+use crate::doubled::OwnSessions;
 use crate::error::BindError;
 use crate::event::LinkEvent;
 use crate::frame::Frame;
@@ -81,6 +82,9 @@ impl Transport {
             endpoint,
             identity,
             table: LinkTable::new(did),
+            own_sessions: OwnSessions::default(),
+            // Without random numbers the process number of two machines may be equal, and is likely not.
+            run: getrandom::u64().unwrap_or_else(|_| std::process::id().into()),
             stats: Arc::new(TransportStats::new()),
             tasks: TaskTracker::new(),
             stopping: dead.child_token(),

@@ -14,11 +14,12 @@ use crate::files::{self, Budget, FILES_WANTED};
 use crate::limits::{self, Limit};
 use crate::output::LineCounts;
 use crate::text::clock::{doubt as doubt_text, held_back as held_back_text, held_earlier};
+use crate::text::command::located;
 use crate::text::window::warning as window_warning;
 use crate::text::{bytes, counted};
 
 /// The names of the checks.
-pub const CHECKS: [&str; 14] = [
+pub const CHECKS: [&str; 15] = [
     "log",
     "files",
     "snapshot",
@@ -33,6 +34,7 @@ pub const CHECKS: [&str; 14] = [
     "clock",
     "output",
     "forks",
+    "identity",
 ];
 
 /// How many topics a warning about room names.
@@ -65,9 +67,9 @@ impl Lists {
     }
 }
 
-type Outcome = Result<String, (Level, String)>;
+pub(super) type Outcome = Result<String, (Level, String)>;
 
-fn warn(text: String) -> Outcome {
+pub(super) fn warn(text: String) -> Outcome {
     Err((Level::Warn, text))
 }
 
@@ -100,10 +102,11 @@ impl<D: Disk> Node<D> {
             self.check_clock(),
             self.check_output(),
             self.check_forks(),
+            self.identities.check(),
         ];
         let check = |(name, outcome): (&str, Outcome)| {
             let (level, text) = outcome.map_or_else(|worse| worse, |text| (Level::Ok, text));
-            Check { name: name.to_owned(), level, text }
+            Check { name: name.to_owned(), level, text: located(&text) }
         };
         CHECKS.into_iter().zip(outcomes).map(check).collect()
     }

@@ -1,10 +1,11 @@
 //! The node's side of the gossip protocol: events of links in, actions of the mesh out.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use icn_gossip::limits::FUTURE_MS_MAX;
 use icn_gossip::mesh::{Action, Batch, LinkId, Mesh, PauseReason};
-use icn_gossip::{Entry, KeyCard, LogKey, Mutation, NodeId, Now, Reject, Relation, TopicId};
+use icn_gossip::{Did, Entry, KeyCard, LogKey, Mutation, NodeId, Now, Reject, Relation, TopicId};
 use icn_wal::disk::Disk;
 
 use super::{Effect, Node, Output, PeerEvent, Turn};
@@ -29,10 +30,16 @@ impl<D: Disk> Node<D> {
             }
             PeerEvent::Sent { link, bytes } => self.mesh.sent(link, bytes),
             PeerEvent::Down { link } => self.mesh.down(state, now, link),
+            PeerEvent::Doubled(doubled) => self.identities.see(doubled, now.elapsed_ms),
             PeerEvent::Verified { batch, valid } => {
                 self.mesh.verified(state, now, batch, valid);
             }
         }
+    }
+
+    /// The operator names these peers for this run; they are asked for candidates.
+    pub fn name_peers(&mut self, named: BTreeSet<Did>) {
+        self.named = named;
     }
 
     /// The protocol state of the links.

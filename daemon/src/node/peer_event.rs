@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use icn_gossip::KeyCard;
 use icn_gossip::mesh::{Batch, LinkId};
+use icn_net::Doubled;
 
 /// An event of a link to a peer.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub enum PeerEvent {
         /// The link.
         link: LinkId,
     },
+    /// Two processes use one identity.
+    Doubled(Doubled),
     /// The signatures of a batch of [`Turn::to_verify`](super::Turn::to_verify) were verified.
     Verified {
         /// The batch.

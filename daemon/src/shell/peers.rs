@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::node::PeerEvent;
 use crate::shell::inbox::{Credit, Input};
 use crate::shell::release::FrameSender;
+use crate::text::command::located;
 
 /// Transport events in the channel; each link is bounded by its own budget.
 const EVENTS_MAX: usize = 1024;
@@ -86,9 +87,10 @@ impl Peers {
         let known = state.peers().filter_map(|(did, peer)| Some((*did, peer.address?)));
         let left_out = known.filter(|(did, address)| !self.transport.learn(*did, *address)).count();
         if left_out > 0 {
+            let remove = located("Remove some: icnctl peer remove DID");
             tracing::warn!(
                 "{left_out} known peers are not dialled: a node dials at most {TARGETS_MAX}. They can dial \
-                 this node. Remove some: icnctl peer remove DID"
+                 this node. {remove}"
             );
         }
     }
@@ -118,6 +120,7 @@ impl Peers {
                     }
                     (PeerEvent::Sent { link, bytes: std::mem::take(unreported) }, None)
                 }
+                LinkEvent::Doubled(doubled) => (PeerEvent::Doubled(doubled), None),
                 LinkEvent::Down { link, peer, reason } => {
                     sent.remove(&link);
                     tracing::info!("Lost the link to {peer}: {reason}");

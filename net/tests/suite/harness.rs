@@ -100,6 +100,7 @@ impl Node {
             match self.next().await {
                 LinkEvent::Down { link, reason, .. } => return (link, reason),
                 LinkEvent::Sent { .. } | LinkEvent::Frame { .. } => {}
+                other @ LinkEvent::Doubled(_) => panic!("{other:?} in place of Down"),
                 other @ LinkEvent::Up { .. } => panic!("{other:?} in place of Down"),
             }
         }

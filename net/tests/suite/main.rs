@@ -2,6 +2,7 @@
 
 mod dials;
 mod discovery;
+mod doubled;
 mod frames;
 mod half_open;
 mod harness;

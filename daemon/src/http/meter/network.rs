@@ -16,6 +16,10 @@ const FAMILIES: [(&str, &str); 12] = [
     ("resumes", "Resumes of the machine after a suspension, each with a probe of every link."),
     ("hello_refused", "Peers that this node refused, by reason."),
     ("hello_rejected_by_peer", "Peers that refused this node, by reason."),
+    (
+        "identity_doubled",
+        "Signs that two processes use one identity: this node's, or that of a peer.",
+    ),
     ("version_mismatch", "Connections that failed because the ends share no protocol version."),
     ("not_admitted", "Connections that ended before a Hello, by reason."),
     ("dial_failed", "Dials that ended without a link, by reason."),
