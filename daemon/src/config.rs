@@ -13,8 +13,10 @@ use icn_snapshot::{Due, Policy, Retention};
 use serde::Deserialize;
 
 use crate::control::codes;
+use crate::data::access;
 use crate::failure::Failure;
 use crate::output::LogLevel;
+use crate::text::command::name_directory;
 
 /// The name of the configuration file in the data directory.
 const FILE_NAME: &str = "icn.toml";
@@ -51,6 +53,9 @@ pub struct Flags {
     /// The least severe lines that the log shows [default: info]
     #[arg(long, env = "ICN_LOG", value_enum, value_name = "LEVEL", global = true)]
     pub log: Option<LogLevel>,
+    /// Start only a node that exists, and make no new one; for services, whose disk may not be mounted
+    #[arg(long, env = "ICN_MUST_EXIST", value_parser = FalseyValueParser::new(), global = true)]
+    pub must_exist: bool,
     /// Accept NFS, SMB, 9p and FUSE, where acknowledged messages may be lost
     #[arg(long, global = true)]
     pub unsafe_fs: bool,
@@ -65,6 +70,7 @@ struct File {
     #[serde(default)]
     peers: Vec<String>,
     mdns: Option<bool>,
+    must_exist: Option<bool>,
     silence_seconds: Option<u64>,
     network: Option<String>,
     log: Option<LogLevel>,
@@ -90,6 +96,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Whether the data directory is the default one.
     pub usual_directory: bool,
+    /// Whether a start without a node is refused, instead of making one.
+    pub must_exist: bool,
     /// Whether an unsuitable file system is accepted.
     pub unsafe_fs: bool,
     /// The address of HTTP. Default 127.0.0.1:8080; if that port is taken and was not configured, any
@@ -120,6 +128,13 @@ pub struct Config {
     pub has_file: bool,
 }
 
+/// Has texts for the operator name the `given` data directory, unless it is the usual one.
+pub fn name_in_texts(given: Option<&Path>) {
+    if let Some(given) = given.filter(|given| !is_usual(Some(given))) {
+        name_directory(given);
+    }
+}
+
 impl Config {
     /// Merges flags, file and defaults.
     ///
@@ -140,6 +155,9 @@ impl Config {
                     && flags.config.is_none() =>
             {
                 File::default()
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(access::denied(&path, &data_dir));
             }
             Err(error) => return Err(invalid(&path, &error.to_string())),
         };
@@ -189,7 +207,8 @@ impl Config {
             peers,
             timing: timing(file.silence_seconds).map_err(|why| invalid(&path, &why))?,
             mdns: !flags.no_mdns && file.mdns.unwrap_or(true),
-            usual_directory: flags.data_dir.is_none() || from_environment(),
+            usual_directory: is_usual(flags.data_dir.as_deref()),
+            must_exist: flags.must_exist || file.must_exist.unwrap_or(false),
             data_dir,
             unsafe_fs: flags.unsafe_fs,
             http,
@@ -259,9 +278,9 @@ pub fn data_dir(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The environment applies to `icnctl` as well.
-fn from_environment() -> bool {
-    std::env::var_os("ICN_DATA_DIR").is_some()
+/// Whether both binaries use the `given` directory by themselves. The environment applies to both.
+pub(crate) fn is_usual(given: Option<&Path>) -> bool {
+    given.is_none_or(|given| std::env::var_os("ICN_DATA_DIR").is_some_and(|usual| given == usual))
 }
 
 fn invalid(path: &Path, why: &str) -> Failure {

@@ -11,6 +11,7 @@ use crate::control::codes::{self, Code};
 use crate::control::reply::join::Candidate;
 use crate::files;
 use crate::text;
+use crate::text::command::located;
 
 /// Whether the disk, or the quota of the account, is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
@@ -78,6 +79,13 @@ impl Failure {
     pub fn silent(exit: u8) -> Self {
         let (code, message, advice) = Default::default();
         Self { code, message, advice, exit, place: None, candidates: Vec::new() }
+    }
+
+    /// The same failure; the commands of its advice name the data directory unless it is the default one.
+    #[must_use]
+    pub fn located(self) -> Self {
+        let advice = located(&self.advice);
+        Self { advice, ..self }
     }
 
     /// Whether there is nothing to print.
@@ -212,17 +220,35 @@ impl From<icn_snapshot::Error> for Failure {
     }
 }
 
-/// `text` with a capital letter, and with a full stop if it has no end.
+/// `text` with a capital letter, unless it begins with a path or name, and with a full stop if it has no end.
 pub(crate) fn sentence(text: &str) -> String {
+    let first_word = text.split([' ', ',', ':', ';']).next().unwrap_or_default();
+    let is_word = first_word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
     let mut chars = text.chars();
-    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    let first = chars.next().map(|c| if is_word { c.to_ascii_uppercase() } else { c });
     let end = if text.ends_with(['.', '?', '!']) { None } else { Some('.') };
-    first.chain(chars).chain(end).collect()
+    first.into_iter().chain(chars).chain(end).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_begins_a_sentence_stays_as_it_is() {
+        for (text, expected) in [
+            ("the log is damaged", "The log is damaged."),
+            ("data/wal/MANIFEST: no frame", "data/wal/MANIFEST: no frame."),
+            ("srv/a b/wal is missing", "srv/a b/wal is missing."),
+            ("node.d is not a directory!", "node.d is not a directory!"),
+            ("4096-3.snap is damaged", "4096-3.snap is damaged."),
+            ("the log's end", "The log's end."),
+        ] {
+            assert_eq!(sentence(text), expected);
+        }
+        let damage = icn_wal::Error::Missing { wanted: 1, first: 2 };
+        assert!(Failure::from(damage).message.starts_with(char::is_uppercase));
+    }
 
     #[test]
     fn a_full_disk_and_a_broken_one_have_different_codes() {

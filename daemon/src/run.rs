@@ -19,7 +19,7 @@ use self::signals::Signals;
 use self::start_report::Start;
 use crate::config::{Config, Flags};
 use crate::control::codes;
-use crate::data::datadir::DataDir;
+use crate::data::datadir::{self, DataDir};
 use crate::data::keyfile;
 use crate::failure::Failure;
 use crate::files::Budget;
@@ -38,6 +38,9 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let signals = Signals::start().map_err(|error| no_resources(&error))?;
     let config = Config::load(flags)?;
     output::set_level(config.log);
+    if config.must_exist {
+        datadir::must_exist(&config.data_dir)?;
+    }
     let budget = files::claim()?;
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;
     let services = Services::open(&config)?;
@@ -82,9 +85,14 @@ fn start(
         let _runtime = services.runtime.enter();
         Peers::bind(config, keyfile::read(&config.data_dir)?)?
     };
+    if created {
+        tracing::warn!("{} Its DID: {}", start_report::NEW_IDENTITY, node.did());
+    }
+    let key_findings = node.key_findings().to_vec();
     let started = Start {
         did: node.did(),
         created,
+        key_findings: &key_findings,
         directory: &config.data_dir,
         usual_directory: config.usual_directory,
         http: services.http,
@@ -101,7 +109,7 @@ fn start(
 /// # Errors
 /// Those of a start.
 pub fn init(config: &Config) -> Result<(icn_gossip::Did, bool), Failure> {
-    if keyfile::exists(&config.data_dir) {
+    if keyfile::exists(&config.data_dir)? {
         return Ok((keyfile::read(&config.data_dir)?.card.did, false));
     }
     let directory = DataDir::own(&config.data_dir, config.unsafe_fs)?;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use icn_daemon::config::{Config, Flags};
+use icn_daemon::config::{Config, Flags, name_in_texts};
 use icn_daemon::exit;
 use icn_daemon::failure::Failure;
 use icn_daemon::output;
@@ -55,15 +55,18 @@ fn main() -> ExitCode {
     }
     let last_lines = LastLines;
     let code = match stdout::parse::<Cli>() {
-        Ok(cli) => match act(&cli) {
-            Ok(()) => exit::OK,
-            Err(failure) => {
-                if !failure.is_silent() {
-                    output::print_error(&failure.to_string());
+        Ok(cli) => {
+            name_in_texts(cli.flags.data_dir.as_deref());
+            match act(&cli) {
+                Ok(()) => exit::OK,
+                Err(failure) => {
+                    if !failure.is_silent() {
+                        output::print_error(&failure.clone().located().to_string());
+                    }
+                    failure.exit
                 }
-                failure.exit
             }
-        },
+        }
         Err(code) => code,
     };
     drop(last_lines);

@@ -16,6 +16,13 @@ mod topics;
 
 use std::io::{self, Write};
 
+use crate::text::command::located;
+
+/// Writes a line with commands to paste.
+fn hint(out: &mut impl Write, text: &str) -> io::Result<()> {
+    writeln!(out, "{}", located(text))
+}
+
 /// A document that `icnctl` can print as text.
 pub(super) trait Show {
     /// Writes the text.

@@ -16,6 +16,7 @@ use crate::control::reply::{Begun, reply_from_line};
 use crate::control::request::Request;
 use crate::failure::Failure;
 use crate::stdout::{Kind, unwritable};
+use crate::text::command::located;
 
 /// Lines that are written between two flushes while more are buffered.
 const UNFLUSHED_MAX: u64 = 64;
@@ -39,11 +40,11 @@ pub(super) fn follow(directory: &Path, wanted: Wanted, as_json: bool) -> Result<
     let (answers, requests) = client.into_stream()?;
     let mut acks = Acks::start(requests, cursor.clone())?;
     if begun.pending {
-        let _ = writeln!(
-            io::stderr(),
+        let pending = format!(
             "Pending: no topic {topic} was created or joined here. The entries follow once one was:\n  \
              icnctl topic join ID, or icnctl topic join NAME --creator DID"
         );
+        let _ = writeln!(io::stderr(), "{}", located(&pending));
     }
     acks.progress().begin(&begun);
     let out = BufWriter::new(io::stdout());

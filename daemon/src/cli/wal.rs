@@ -1,6 +1,6 @@
 //! `icnctl wal`: the log, read from its files.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use icn_wal::{Error, FsDisk, Lsn, Record, Recovery, ReplayFrom, read};
 use super::documents::log::{self, RecordLine, SegmentState, Segments, Verified};
 use super::table::Table;
 use crate::control::codes;
-use crate::data::datadir;
+use crate::data::{access, datadir};
 use crate::exit;
 use crate::failure::{Failure, Place};
 use crate::stdout::{Kind, unwritable};
@@ -293,7 +293,10 @@ fn describe(record: Record<'_>) -> (&'static str, String) {
 
 /// Opens the log in `log`, or else that of the node in `directory`, read-only.
 pub(super) fn open(directory: &Path, log: Option<&Path>) -> Result<FsDisk, Failure> {
-    let unreadable = |path: &Path, source| {
+    let unreadable = |path: &Path, source: io::Error| {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            return access::denied(path, directory);
+        }
         Failure::from(Error::Io { action: "open", file: path.display().to_string(), source })
     };
     let Some(path) = log else {

@@ -9,7 +9,7 @@ use crate::control::codes;
 use crate::control::reply::{FromReply, reply_from_line};
 use crate::control::request::Request;
 use crate::control::socket::{SocketPath, shown};
-use crate::data::keyfile;
+use crate::data::{access, datadir, keyfile};
 use crate::failure::Failure;
 
 /// How long one reply may take; a snapshot of a large state takes seconds.
@@ -70,13 +70,10 @@ impl Client {
 fn unreachable(directory: &Path, error: &io::Error) -> Failure {
     let socket = shown(directory);
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Failure::new(
-            codes::NO_PERMISSION,
-            format!("This account may not use the control socket {}.", socket.display()),
-        ),
-        _ if !keyfile::exists(directory) => {
-            Failure::new(codes::NO_NODE, format!("There is no node in {}.", directory.display()))
+        io::ErrorKind::PermissionDenied => {
+            access::denied_with(codes::NO_PERMISSION, &socket, directory)
         }
+        _ if matches!(keyfile::exists(directory), Ok(false)) => datadir::no_node(directory),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::new(
             codes::NOT_RUNNING,
             format!("The node in {} is not running.", directory.display()),

@@ -7,8 +7,9 @@ use icn_wal::FsDisk;
 use icn_wal::disk::Disk;
 
 use crate::control::codes;
-use crate::data::keyfile;
+use crate::data::{access, keyfile};
 use crate::failure::{Failure, is_full};
+use crate::text::command::quoted;
 
 /// Names that a directory may hold before it becomes a data directory.
 const HARMLESS: [&str; 5] = ["LOCK", "control.sock", "icn.toml", "identity.key.tmp", "lost+found"];
@@ -76,21 +77,54 @@ fn keep_private(disk: &FsDisk) {
 /// The data directory of an existing node, opened read-only.
 ///
 /// # Errors
-/// `ICN-E0106` when there is none.
+/// `ICN-E0106` when there is none, `ICN-E0115` when this account may not read it.
 pub(crate) fn read_only(path: &Path) -> Result<FsDisk, Failure> {
-    if !keyfile::exists(path) {
-        return Err(Failure::new(
-            codes::NO_NODE,
-            format!("There is no node in {}.", path.display()),
-        ));
+    if !keyfile::exists(path)? {
+        return Err(no_node(path));
     }
-    FsDisk::read_only(path).map_err(|error| unusable(path, &error))
+    let disk = FsDisk::read_only(path).map_err(|error| unusable(path, &error))?;
+    for part in ["", "wal", "snapshots"].map(|name| path.join(name)) {
+        if std::fs::read_dir(&part).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied) {
+            return Err(access::denied(&part, path));
+        }
+    }
+    Ok(disk)
+}
+
+/// The directory must hold a node already: a start must not make one.
+///
+/// # Errors
+/// `ICN-E0106` when it holds none, `ICN-E0115` when this account may not look.
+pub(crate) fn must_exist(path: &Path) -> Result<(), Failure> {
+    // A store without a key is a node whose key is lost, which the start reports.
+    if keyfile::exists(path)? || path.join("wal").exists() {
+        return Ok(());
+    }
+    let advice = format!(
+        "Nothing was changed. Is the disk of the data directory mounted? See: findmnt --target {place}\n  \
+         If a new node is wanted there: icnd init --data-dir {place}",
+        place = quoted(path)
+    );
+    Err(no_node(path).with_advice(advice))
+}
+
+/// The failure for a path that holds no node, with what it is.
+pub(crate) fn no_node(path: &Path) -> Failure {
+    let shown = path.display();
+    let message = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            format!("There is no node in {shown}: the directory has no identity.key.")
+        }
+        Ok(_) => format!("There is no node in {shown}: it is not a directory."),
+        Err(_) => format!("There is no node in {shown}: there is no such directory."),
+    };
+    Failure::new(codes::NO_NODE, message)
 }
 
 /// Refuses a directory that is not a node's and not empty. A key is made for a new node only: a store
 /// without a key is a node whose key is lost.
 fn check_contents(path: &Path) -> Result<(), Failure> {
-    if keyfile::exists(path) {
+    if keyfile::exists(path)? {
         return Ok(());
     }
     let mut others = Vec::new();
@@ -144,6 +178,9 @@ pub(crate) fn in_use(path: &Path) -> Failure {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return access::denied_with(codes::DIRECTORY_UNUSABLE, path, path);
+    }
     let code = match error.kind() {
         _ if is_full(error) => codes::NO_SPACE,
         io::ErrorKind::Unsupported => codes::UNSUITABLE_FILE_SYSTEM,

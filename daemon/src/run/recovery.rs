@@ -21,6 +21,7 @@ use crate::http::health::Health;
 use crate::http::meter::{Meter, Stopwatch};
 use crate::node::machine::Machine;
 use crate::node::{Draft, Identity, Node};
+use crate::text::command::located;
 use crate::text::log_end::{left_out, unproven};
 use crate::text::{bytes, counted};
 
@@ -76,6 +77,8 @@ pub(crate) fn recover(
     }
     let mut node = opened?;
     let took = watch.elapsed();
+    // The data have accepted the key.
+    node.report_key(keyfile::mend(&config.data_dir));
     let recovery = node.recovery();
     let counts = node.state().counts();
     let kept = node.store().compactor().list();
@@ -99,7 +102,8 @@ pub(crate) fn recover(
         let subscriptions = counted(names.len() as u64, "subscription");
         tracing::warn!(
             "{subscriptions} by a name alone pending, such as {first}: no such topic was created or \
-             joined here. Join it: icnctl topic join ID"
+             joined here. {}",
+            located("Join it: icnctl topic join ID")
         );
     }
     if !joins.is_empty() {

@@ -10,8 +10,13 @@ use icn_snapshot::Recovery;
 
 use crate::control::socket;
 use crate::output;
+use crate::text::command::quoted;
 use crate::text::counted;
 use crate::text::log_end::log_end;
+
+/// What a start that makes a node says: a data directory whose disk is not mounted looks new, too.
+pub(super) const NEW_IDENTITY: &str = "NEW IDENTITY: this directory held no node, so this start made one. Should it hold one? Then stop, and \
+     mount its disk. Services start with icnd --must-exist, which makes none.";
 
 /// What the start reports.
 pub(crate) struct Start<'a> {
@@ -19,6 +24,8 @@ pub(crate) struct Start<'a> {
     pub(crate) did: Did,
     /// Whether it was made just now.
     pub(crate) created: bool,
+    /// What was found about its key file.
+    pub(crate) key_findings: &'a [String],
     /// Where it lives.
     pub(crate) directory: &'a Path,
     /// Whether that is where `icnctl` looks by itself.
@@ -55,6 +62,14 @@ impl Start<'_> {
         writeln!(out, "  Health     http://{}", self.http)?;
         writeln!(out, "  Peers      udp {}", self.listen)?;
         writeln!(out, "  Recovery   {}", self.recovered())?;
+        for finding in self.key_findings {
+            writeln!(out, "             {finding}")?;
+        }
+        if self.created {
+            for line in NEW_IDENTITY.split_inclusive(['.', '?']) {
+                writeln!(out, "             {}", line.trim())?;
+            }
+        }
         for (id, why) in &self.recovery.passed_over {
             writeln!(out, "             snapshot {id} could not be used: {why}")?;
         }
@@ -62,7 +77,7 @@ impl Start<'_> {
         writeln!(out, "Try next, from another terminal:")?;
         let mut command = control_command();
         if !self.usual_directory {
-            command.push_str(&format!(" --data-dir {directory}"));
+            command.push_str(&format!(" --data-dir {}", quoted(self.directory)));
         }
         let next: &[&str] = if self.has_topics {
             &["status", "topic list", "snapshot list"]

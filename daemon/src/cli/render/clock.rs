@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::control::reply::Clock;
 use crate::text::clock::{apart, doubt, expiry, held_back, held_earlier};
 use crate::text::moment;
@@ -12,13 +12,13 @@ impl Show for Clock {
         writeln!(out, "  wall clock    {}", moment(self.wall))?;
         writeln!(out, "  node's clock  {}", moment(self.node))?;
         if let Some(held) = self.held_back {
-            writeln!(out, "{}", held_back(held))?;
+            hint(out, &held_back(held))?;
         }
         if let Some(held) = self.held_earlier {
             writeln!(out, "{}", held_earlier(held))?;
         }
         if let Some(apart) = apart(self.peers_apart) {
-            writeln!(out, "{apart}")?;
+            hint(out, &apart)?;
         }
         match self.doubt {
             None => writeln!(
@@ -27,7 +27,7 @@ impl Show for Clock {
                  what expires; a difference between the two does no harm."
             ),
             Some(reason) => {
-                writeln!(out, "{}", doubt(reason))?;
+                hint(out, &doubt(reason))?;
                 match expiry(self) {
                     None => Ok(()),
                     Some(what) => writeln!(out, "To confirm it would {what}."),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::control::reply::Imported;
 use crate::control::reply::import::{Fate, LegacyImport};
 use crate::text::counted;
@@ -15,7 +15,7 @@ impl Show for Imported {
             Self::Kept(kept) => {
                 let id = &kept.snapshot.id;
                 writeln!(out, "Imported as snapshot {id}. What restoring it would change:")?;
-                writeln!(out, "  icnctl snapshot restore {id} --dry-run")
+                hint(out, &format!("  icnctl snapshot restore {id} --dry-run"))
             }
         }
     }

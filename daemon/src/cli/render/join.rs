@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::table::Table;
 use crate::control::reply::join::Candidate;
 use crate::control::reply::{TopicCandidates, TopicJoined};
@@ -31,9 +31,12 @@ impl Show for TopicJoined {
             out,
             "It is entered once {who} is connected and offers it, if it admits this node."
         )?;
-        writeln!(out, "  The DID to admit:       icnctl identity show")?;
-        writeln!(out, "  See who is connected:   icnctl peer list")?;
-        writeln!(out, "  Wait no longer:         icnctl gossip unsubscribe {}", self.reference)
+        hint(out, "  The DID to admit:       icnctl identity show")?;
+        hint(out, "  See who is connected:   icnctl peer list")?;
+        hint(
+            out,
+            &format!("  Wait no longer:         icnctl gossip unsubscribe {}", self.reference),
+        )
     }
 }
 
@@ -46,7 +49,7 @@ impl Show for TopicCandidates {
                 "No peer was asked: only peers that you named, and members of private topics"
             )?;
             writeln!(out, "here, are asked for a name. None of them is connected.")?;
-            writeln!(out, "  Name a peer by its card:  icnctl peer add CARD")?;
+            hint(out, "  Name a peer by its card:  icnctl peer add CARD")?;
         } else {
             let peers = counted(*asked, "peer");
             writeln!(out, "Asked {peers} for {name}; {answered} answered.")?;
@@ -59,7 +62,7 @@ impl Show for TopicCandidates {
         }
         table(candidates).write(out)?;
         writeln!(out, "Any peer can give its topic any name. Ask the creator for the id, then:")?;
-        writeln!(out, "  icnctl topic join ID")
+        hint(out, "  icnctl topic join ID")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::documents::ShownPeers;
 use crate::cli::table::Table;
 use crate::control::reply::peers::PeerState;
@@ -34,7 +34,7 @@ impl Show for ShownPeers {
                 "No peers yet. Nodes of one network find each other on a LAN; elsewhere start \
                  icnd with --peer HOST:PORT."
             ),
-            known => writeln!(out, "None connected; {known} known: icnctl peer list --all"),
+            known => hint(out, &format!("None connected; {known} known: icnctl peer list --all")),
         }
     }
 }

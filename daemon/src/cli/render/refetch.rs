@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::control::reply::TopicRefetch;
 use crate::control::reply::refetch::RefetchEnd;
 use crate::text::{bytes, counted, entries, moment};
@@ -50,11 +50,11 @@ impl Show for TopicRefetch {
                     out,
                     "There is no room for more: some stays free for new messages. What is kept, and how much:"
                 )?;
-                writeln!(out, "  The topic:  icnctl topic show {name}")?;
-                writeln!(out, "  The node:   icnctl status")?;
+                hint(out, &format!("  The topic:  icnctl topic show {name}"))?;
+                hint(out, "  The node:   icnctl status")?;
             }
             Some(RefetchEnd::NoPeer) => {
-                writeln!(out, "No connected peer has the topic: icnctl peer list")?;
+                hint(out, "No connected peer has the topic: icnctl peer list")?;
             }
             Some(RefetchEnd::Stopped) => writeln!(
                 out,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::documents::salvage::{Fit, Salvaged};
 use crate::text::moment;
 
@@ -61,8 +61,8 @@ fn advice(to: &str, whole: bool, out: &mut impl Write) -> io::Result<()> {
             out,
             "Others may have seen what is lost. So once the node runs, begin a new epoch:"
         )?;
-        writeln!(out, "  icnctl snapshot create")?;
-        writeln!(out, "  icnctl snapshot restore ID --yes")?;
+        hint(out, "  icnctl snapshot create")?;
+        hint(out, "  icnctl snapshot restore ID --yes")?;
     }
     Ok(())
 }
@@ -77,7 +77,7 @@ impl Show for Fit {
             }
             (Some(id), false) => {
                 writeln!(out, "Fits     not snapshot {id}, the newest. What continues that one:")?;
-                writeln!(out, "           icnctl wal salvage --to DIR --from {}", self.from)?;
+                hint(out, &format!("           icnctl wal salvage --to DIR --from {}", self.from))?;
                 match &self.fitting {
                     None => Ok(()),
                     Some(older) => writeln!(

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::documents::{Checked, Exported, Pruned, Taken};
 use crate::cli::table::Table;
 use crate::clock::now_ms;
@@ -44,13 +44,15 @@ impl Show for Snapshots {
             ]);
         }
         if table.is_empty() {
-            return writeln!(out, "No snapshots yet. Take one: icnctl snapshot create");
+            return hint(out, "No snapshots yet. Take one: icnctl snapshot create");
         }
         table.write(out)?;
-        writeln!(
+        hint(
             out,
-            "Every state from #{} to #{} can be restored: icnctl snapshot restore --lsn N",
-            self.window.first, self.window.last
+            &format!(
+                "Every state from #{} to #{} can be restored: icnctl snapshot restore --lsn N",
+                self.window.first, self.window.last
+            ),
         )?;
         writeln!(
             out,
@@ -65,12 +67,12 @@ impl Show for Snapshots {
         if any(Integrity::Damaged) {
             writeln!(
                 out,
-                "One is damaged; the others and the log replace it. Integrity the disk, then:"
+                "One is damaged; the others and the log replace it. Check the disk, then:"
             )?;
-            writeln!(out, "  icnctl snapshot create")?;
+            hint(out, "  icnctl snapshot create")?;
         } else if any(Integrity::Unchecked) {
-            writeln!(out, "The list was lost and is made anew. Integrity what it lists:")?;
-            writeln!(out, "  icnctl snapshot verify --all")?;
+            writeln!(out, "The list was lost and is made anew. Check what it lists:")?;
+            hint(out, "  icnctl snapshot verify --all")?;
         }
         Ok(())
     }
@@ -167,11 +169,13 @@ impl Show for Restored {
             self.restored_lsn, self.lsn, self.timeline
         )?;
         // By the log it is exact: others may have published while the snapshot was written.
-        writeln!(out, "To undo it: icnctl snapshot restore --lsn {}", self.before)?;
-        writeln!(
+        hint(out, &format!("To undo it: icnctl snapshot restore --lsn {}", self.before))?;
+        hint(
             out,
-            "Once the log does not reach back that far: icnctl snapshot restore {}",
-            self.undo
+            &format!(
+                "Once the log does not reach back that far: icnctl snapshot restore {}",
+                self.undo
+            ),
         )
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::Show;
+use super::{Show, hint};
 use crate::clock::now_ms;
 use crate::control::reply::check::Level;
 use crate::control::reply::status::NodeState;
 use crate::control::reply::{Digest, Identity, Status};
+use crate::text::command::located;
 use crate::text::{printable, status};
 
 impl Show for Status {
@@ -20,13 +21,10 @@ impl Show for Status {
             writeln!(out, "  {name:<12}{text}")?;
         }
         for check in self.checks.iter().filter(|check| check.level > Level::Ok) {
-            writeln!(out, "! {}", printable(&check.to_string()))?;
+            writeln!(out, "! {}", printable(&located(&check.to_string())))?;
         }
         if self.last_start.passed_over > 0 {
-            writeln!(
-                out,
-                "! A snapshot could not be used at the last start: icnctl snapshot list"
-            )?;
+            hint(out, "! A snapshot could not be used at the last start: icnctl snapshot list")?;
         }
         for finding in &self.last_start.weaker {
             let finding = printable(finding);

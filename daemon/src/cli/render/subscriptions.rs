@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use icn_gossip::TopicRef;
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::table::Table;
 use crate::control::reply::{CursorDeleted, Subscribed, Subscriptions, Unsubscribed};
 use crate::text::moment;
@@ -22,9 +22,9 @@ impl Show for Subscribed {
         }
         writeln!(out, "{already}, pending: no topic {name} was created or joined here.")?;
         writeln!(out, "Nothing is sent to peers because of it. To enter the topic:")?;
-        writeln!(out, "  by its id                 icnctl topic join ID")?;
-        writeln!(out, "  by its name and creator   icnctl topic join {name} --creator DID")?;
-        writeln!(out, "  see what peers offer      icnctl topic candidates {name}")
+        hint(out, "  by its id                 icnctl topic join ID")?;
+        hint(out, &format!("  by its name and creator   icnctl topic join {name} --creator DID"))?;
+        hint(out, &format!("  see what peers offer      icnctl topic candidates {name}"))
     }
 }
 

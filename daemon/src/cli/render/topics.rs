@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use icn_gossip::limits::TOPIC_BYTES_MAX;
 
-use super::Show;
+use super::{Show, hint};
 use crate::cli::table::Table;
 use crate::control::reply::topics::{Access, Scope, Topic};
 use crate::control::reply::{TopicCreated, TopicDeleted, TopicShown, Topics};
@@ -22,8 +22,7 @@ impl Show for Topics {
             table.row([name, access(&topic.access), creator, entries, size, topic.id.clone()]);
         }
         if table.is_empty() {
-            let command = "icnctl topic create coop:ledger";
-            return writeln!(out, "No topics yet. Make one: {command}");
+            return hint(out, "No topics yet. Make one: icnctl topic create coop:ledger");
         }
         table.write(out)
     }

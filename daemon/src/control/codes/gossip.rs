@@ -98,7 +98,7 @@ entries! {
     BAD_DID: "ICN-E0322", USAGE,
         "The text is not a DID.",
         "A DID looks like did:icn:z6Mk… and holds an Ed25519 key.",
-        "Copy the whole DID: icnctl peer list --all, or icnctl identity show on its node.";
+        "Copy the whole DID: icnctl peer list --all. On its own node: icnctl identity show";
     BAD_CURSOR_NAME: "ICN-E0330", FAILED,
         "The name is not valid for a cursor.",
         "A name has 1 to 128 of a-z 0-9 : . _ - and starts with a letter or digit.",

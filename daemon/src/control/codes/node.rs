@@ -20,8 +20,8 @@ entries! {
         "Nothing was changed. Put this node's identity.key and `network` back, or choose another \
          directory: icnd --data-dir DIR";
     KEY_UNUSABLE: "ICN-E0103", FAILED,
-        "The key file is missing or cannot be used.",
-        "identity.key was removed or damaged, was written by another version, or cannot be read.",
+        "The key file is missing, and so is its copy.",
+        "identity.key was removed, or the data directory was put back without it.",
         "Without identity.key this node has no identity. Put the file back from a backup.";
     NOT_EMPTY: "ICN-E0104", NO_NODE,
         "The directory is not empty and holds no node.",
@@ -35,7 +35,7 @@ entries! {
     NO_NODE: "ICN-E0106", NO_NODE,
         "There is no node in the directory.",
         "No node was made there yet, or --data-dir or ICN_DATA_DIR names another directory.",
-        "Start one with icnd, or name the directory of the node: icnctl --data-dir DIR status";
+        "Name the directory of the node: icnctl --data-dir DIR status. Or make a new node: icnd init";
     NO_RESOURCES: "ICN-E0107", FAILED,
         "The system refuses a resource that the process needs.",
         "A limit on threads, memory, file descriptors or signal handlers is reached.",
@@ -43,7 +43,7 @@ entries! {
     ENDED_EARLY: "ICN-E0108", FAILED,
         "A part of the node ended before the node was stopped.",
         "A thread of icnd panicked or was ended by the system.",
-        "Nothing acknowledged is lost. Start icnd again, and report the last lines of its log.";
+        "Nothing acknowledged is lost. Start it again: icnd. Report the last lines of its log.";
     UNSUITABLE_FILE_SYSTEM: "ICN-E0109", UNSUITABLE,
         "The file system is not suited for a node.",
         "On NFS, SMB, 9p and FUSE a lock or a sync depends on another machine or program.",
@@ -66,6 +66,14 @@ entries! {
         "The process, or all processes of the machine, have as many files and sockets open as they may.",
         "Nothing acknowledged is lost. Raise the limit: ulimit -n 450 in the shell that starts icnd, or \
          LimitNOFILE=450 in its systemd unit";
+    KEY_DAMAGED: "ICN-E0114", DAMAGE,
+        "The key file is damaged, and so is its copy or there is none.",
+        "Bytes of identity.key have changed since it was written: a failing disk, or a change by hand.",
+        "Nothing was changed. Put identity.key back from a backup, and check the disk: dmesg";
+    NO_FILE_PERMISSION: "ICN-E0115", FAILED,
+        "This account may not use a file of the node.",
+        "The files of a node are open only to the account that icnd runs under.",
+        "Use that account: sudo -u ACCOUNT icnctl --data-dir DIR status";
     CONTROL_NOT_SERVED: "ICN-E0120", FAILED,
         "The control socket cannot be made.",
         "The file system has no sockets, or a permission is missing in the data directory.",
@@ -82,16 +90,16 @@ entries! {
     NOT_RUNNING: "ICN-E0140", NOT_RUNNING,
         "The node is not running.",
         "icnd was not started, has stopped, or runs on another data directory.",
-        "Start it with icnd. Commands that only read can read the files instead: --offline";
+        "Start it: icnd. Commands that only read can read the files instead, with --offline";
     NODE_ENDED: "ICN-E0141", FAILED,
         "The node ended before it answered.",
         "icnd was stopped or failed while the request was in flight.",
-        "Whether the request took effect is not known. Start icnd, and look before you repeat it: \
-         icnctl status";
+        "Whether the request took effect is not known. Start the node: icnd. Then look before you \
+         repeat it: icnctl status";
     NO_PERMISSION: "ICN-E0142", NO_PERMISSION,
         "This account may not use the control socket.",
         "The socket is open only to the account that icnd runs under.",
-        "Use that account: sudo -u ACCOUNT icnctl status";
+        "Use that account: sudo -u ACCOUNT icnctl --data-dir DIR status";
     CONTROL_UNUSABLE: "ICN-E0143", FAILED,
         "The control socket cannot be used.",
         "The system refuses the connection, or the path of the data directory cannot be reached.",
@@ -103,7 +111,7 @@ entries! {
     DELIVERY_ENDED: "ICN-E0145", NOT_RUNNING,
         "The node has stopped, and with it the delivery.",
         "icnd was stopped or failed while a consumer followed a topic.",
-        "Follow again once it runs; with --cursor the delivery goes on where it was.";
+        "Start it: icnd. Then follow again; with --cursor the delivery goes on where it was.";
     STARTING: "ICN-E0146", NOT_READY,
         "The node is starting.",
         "icnd runs, and is still reading its log.",

@@ -36,7 +36,7 @@ entries! {
     NOT_OFFLINE: "ICN-E0508", USAGE,
         "The request cannot be answered from the files.",
         "Only the running node knows the answer.",
-        "Start icnd, and ask it: the same command without --offline.";
+        "Start it: icnd. Then repeat the command without --offline.";
     FOLLOWS_ONLY: "ICN-E0509", USAGE,
         "A connection that follows a topic takes cursor_move only.",
         "After follow, the node sends the entries of the topic over the connection.",

@@ -22,7 +22,7 @@ entries! {
     POISONED: "ICN-E0204", POISONED,
         "The log has failed, and the node has ended.",
         "A write or a sync failed; what was not acknowledged is indeterminate until recovery.",
-        "Start icnd again: recovery finds every record that is durable. Check the disk: dmesg";
+        "Start it again: icnd. Recovery finds every record that is durable. Check the disk: dmesg";
     APPEND_REFUSED: "ICN-E0205", FAILED,
         "The log refuses a record.",
         "The record is empty or over a limit of the log.",
@@ -34,7 +34,7 @@ entries! {
     LOG_CLOSED: "ICN-E0207", FAILED,
         "The log was closed before the operation was complete.",
         "The node was stopping, or the replay of the log was ended early.",
-        "Nothing acknowledged is lost. Start icnd if it has stopped, and try again.";
+        "Nothing acknowledged is lost. If it has stopped, start it: icnd. Then try again.";
     NOT_REGULAR: "ICN-E0208", UNSUITABLE,
         "A name of the log's own is not a regular file.",
         "A directory, link or device was put in the place of a file of the log.",
