@@ -2,9 +2,12 @@
 
 mod acks;
 mod args;
+mod asker;
 mod documents;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hints;
 mod join;
 mod kind;
 mod lines;
@@ -20,35 +23,30 @@ mod wal;
 mod written;
 
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use icn_gossip::limits::PAYLOAD_BYTES_MAX;
-use icn_snapshot::{PointInTime, state_at};
-use icn_wal::Lsn;
 use serde::Serialize;
 
 use self::args::{
     Cli, ClockCommand, Command, CursorCommand, GossipCommand, IdentityCommand, PeerCommand, Source,
     StateCommand, TopicCommand, WalArgs, WalCommand,
 };
+use self::asker::{Asker, Files};
 use self::documents::{AllEntries, ShownPeers};
 use self::render::Show;
 use crate::config;
 use crate::control::client::Client;
 use crate::control::codes;
 use crate::control::reply::peers::PeerState;
-use crate::control::reply::{self, Entries, FromReply, Peers, Reply, Verified};
-use crate::control::request::{Request, snapshot_id};
-use crate::data::{datadir, keyfile, offline};
+use crate::control::reply::{self, Entries, FromReply, Peers};
+use crate::control::request::Request;
 use crate::exit;
 use crate::failure::Failure;
-use crate::node::guard::Guard;
-use crate::node::machine::Machine;
-use crate::node::work;
-use crate::node::{ask, describe};
 use crate::stdout::{self, Kind, unwritable};
 use crate::text::clock::expiry;
+use crate::text::command::of_this_process;
 
 const ONLINE: Source = Source { offline: false };
 
@@ -59,8 +57,9 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    config::name_in_texts(cli.data_dir.as_deref());
     let as_json = cli.json;
-    match act(cli) {
+    match act(cli).map_err(Failure::located) {
         Ok(()) => exit::OK,
         Err(failure) if as_json && !failure.is_silent() && is_written(&failure) => failure.exit,
         Err(failure) => stdout::report(&failure),
@@ -283,66 +282,18 @@ impl Ctl {
 
     fn asker(&self, source: Source) -> Result<Asker<'_>, Failure> {
         if source.offline {
-            return Ok(Asker::Files(&self.directory));
+            return Ok(Asker::Files(Files::new(&self.directory)));
         }
         Ok(Asker::Node(Box::new(Client::connect(&self.directory)?)))
     }
 }
 
-/// Where a reply comes from.
-enum Asker<'a> {
-    Node(Box<Client>),
-    Files(&'a Path),
-    /// The files of a stopped node, locked for one request.
-    Owner(&'a Path),
-}
-
-impl Asker<'_> {
-    fn ask<R: FromReply>(&mut self, request: &Request) -> Result<R, Failure> {
-        match self {
-            Self::Node(client) => client.ask(request),
-            Self::Files(directory) => from_files(directory, request)?.try_into(),
-            Self::Owner(directory) => offline::ask(directory, request.clone())?.try_into(),
-        }
-    }
-}
-
-fn from_files(directory: &Path, request: &Request) -> Reply {
-    let disk = datadir::read_only(directory)?;
-    match request {
-        Request::Identity => Ok(describe::identity(&keyfile::read(directory)?.card).into()),
-        Request::SnapshotList => {
-            let retention = offline::config(directory)?.policy.retention;
-            let window = describe::window(&icn_snapshot::restore_window(&disk, retention)?);
-            Ok(describe::snapshots(&icn_snapshot::list(&disk, retention)?, window).into())
-        }
-        Request::Digest { lsn } => {
-            let at = lsn.and_then(Lsn::new).map_or(PointInTime::Latest, PointInTime::Lsn);
-            let past = state_at::<Machine, _>(&disk, at)?;
-            Ok(describe::state_digest(&past.state, past.lsn).into())
-        }
-        Request::SnapshotVerify { id } => {
-            state_at::<Machine, _>(&disk, PointInTime::Snapshot(snapshot_id(id)?))?;
-            Ok(Verified { id: id.clone(), verified: true }.into())
-        }
-        Request::SnapshotPreview { to } => work::preview_offline(&disk, to),
-        Request::SnapshotDiff { from, to } => work::compare(&disk, from.as_ref(), to.as_ref()),
-        other => {
-            let past = state_at::<Machine, _>(&disk, PointInTime::Latest)?;
-            Guard::new(&past.weaker).check(&past.state.0, other)?;
-            ask(&past.state.0, other).unwrap_or_else(|| {
-                Err(Failure::new(
-                    codes::NOT_OFFLINE,
-                    "The files do not answer this request; only the running node does.",
-                ))
-            })
-        }
-    }
-}
-
 fn confirm(yes: bool, what: &str) -> Result<(), Failure> {
-    let unconfirmed =
-        || Failure::new(codes::NEEDS_YES, format!("This would {what}; nothing was done."));
+    let unconfirmed = || {
+        let advice = format!("Repeat it: {} --yes", of_this_process(&[]));
+        let message = format!("This would {what}; nothing was done.");
+        Failure::new(codes::NEEDS_YES, message).with_advice(advice)
+    };
     if yes {
         return Ok(());
     }

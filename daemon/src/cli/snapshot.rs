@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::args::{SnapshotCommand, Source};
 use super::documents::{Checked, CheckedSnapshot, Exported, Pruned, Taken};
 use super::render::Show;
-use super::{Asker, Ctl, ONLINE, confirm};
+use super::{Asker, Ctl, Files, ONLINE, confirm};
 use crate::control::codes;
 use crate::control::reply::{
     Deleted, Diff, FromReply, Imported, Pinned, Restored, Snapshot, Snapshots, Verified,
@@ -81,7 +81,7 @@ impl Ctl {
     /// The running node; without one, its files, read-only.
     fn reader(&self, source: Source) -> Result<Asker<'_>, Failure> {
         self.asker(source).or_else(|failure| match failure.exit {
-            exit::NOT_RUNNING => Ok(Asker::Files(&self.directory)),
+            exit::NOT_RUNNING => Ok(Asker::Files(Files::new(&self.directory))),
             _ => Err(failure),
         })
     }
