@@ -57,7 +57,7 @@ fn a_loop_of_short_lives_keeps_a_bounded_number_of_segments() {
 #[test]
 fn a_loop_of_short_lives_takes_a_bounded_part_of_the_disk() {
     let due = Due { log_bytes: 100 << 10, ..NEVER.due };
-    let retention = Retention { window_bytes: 600 << 10, ..NEVER.retention };
+    let retention = Retention { window_bytes: (1 << 20) + (600 << 10), ..NEVER.retention };
     let [_, bytes, _] = most_of(Policy { due, retention });
     // All records together have 2400 bytes. Each segment has a MiB until the next life cuts it.
     let least = (1 << 20) + (500 << 10);
