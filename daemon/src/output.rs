@@ -66,10 +66,10 @@ impl fmt::Display for LogLevel {
 /// Starts the writers of both streams, and sends log lines and panics there. For the beginning of a process.
 ///
 /// # Errors
-/// When the system refuses a thread or a file descriptor.
+/// When the system refuses a thread.
 pub fn start() -> io::Result<()> {
-    let log = Stream::start("log", Descriptor::of(io::stderr())?, Some(dropped_line))?;
-    let report = Stream::start("report", Descriptor::of(io::stdout())?, None)?;
+    let log = Stream::start("log", Descriptor(io::stderr()), Some(dropped_line))?;
+    let report = Stream::start("report", Descriptor(io::stdout()), None)?;
     let (filter, level) = reload::Layer::new(LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(LogWriter)

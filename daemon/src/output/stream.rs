@@ -1,8 +1,7 @@
 //! A stream that no caller waits for: a bounded queue of lines, and a thread that writes them.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// Lines that wait to be written; further ones are dropped.
 pub const LINES_MAX: usize = 4096;
@@ -162,28 +162,19 @@ fn write_lines(shared: &Shared, mut out: impl Write, dropped_line: Option<Droppe
     }
 }
 
-/// A file descriptor of the process. It takes no lock of the standard library, which a stuck writer would keep.
-pub(super) struct Descriptor(File);
+/// Writes to the file descriptor itself. It takes no lock of the standard library, which a stuck writer would
+/// keep, and no other descriptor, which the system may refuse.
+pub(super) struct Descriptor<S>(pub(super) S);
 
-impl Descriptor {
-    /// A second descriptor for the same stream.
-    ///
-    /// # Errors
-    /// When the system refuses it.
-    pub(super) fn of(stream: impl AsFd) -> io::Result<Self> {
-        Ok(Self(stream.as_fd().try_clone_to_owned()?.into()))
-    }
-}
-
-impl Write for Descriptor {
+impl<S: AsFd> Write for Descriptor<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.0.write(bytes) {
+            match rustix::io::write(&self.0, bytes) {
                 // Another process has set the pipe or terminal that they share to non-blocking.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Err(Errno::AGAIN) => {
                     poll(&mut [PollFd::new(&self.0, PollFlags::OUT)], None)?;
                 }
-                other => return other,
+                other => return Ok(other?),
             }
         }
     }
@@ -195,7 +186,7 @@ impl Write for Descriptor {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader, PipeReader, pipe};
+    use std::io::{BufRead, BufReader, ErrorKind, PipeReader, pipe};
 
     use super::*;
 

@@ -55,9 +55,14 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
 /// written, and will be verified when it is read.
 pub(super) fn adopt<D: Disk>(disk: &D, mut manifest: Manifest) -> Result<Manifest, Error> {
     let names = plain_files(disk)?;
-    if manifest.entries.iter().all(|entry| names.contains(&entry.id().file_name())) {
+    let gone = |entry: &ManifestEntry| !names.contains(&entry.id().file_name());
+    if !manifest.entries.iter().any(gone) {
         return Ok(manifest);
     }
+    // The restore window must not begin with one of them.
+    manifest.entries.iter_mut().filter(|entry| gone(entry)).for_each(|entry| {
+        entry.integrity = Integrity::Damaged;
+    });
     let ran_ms = manifest.entries.iter().map(|entry| entry.ran_ms).max().unwrap_or(0);
     let since = manifest.next_generation;
     for name in names {
