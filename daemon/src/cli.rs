@@ -282,7 +282,7 @@ impl Ctl {
 
     fn asker(&self, source: Source) -> Result<Asker<'_>, Failure> {
         if source.offline {
-            return Ok(Asker::Files(Files::new(&self.directory)));
+            return Ok(Asker::Files(Box::new(Files::new(&self.directory))));
         }
         Ok(Asker::Node(Box::new(Client::connect(&self.directory)?)))
     }

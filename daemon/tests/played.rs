@@ -76,7 +76,7 @@ impl Player {
                     }
                 }
                 LinkEvent::Down { reason, .. } => return Err(reason),
-                LinkEvent::Sent { .. } => {}
+                LinkEvent::Sent { .. } | LinkEvent::Doubled(_) => {}
                 other @ LinkEvent::Up { .. } => panic!("{other:?}"),
             }
         }

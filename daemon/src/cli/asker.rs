@@ -18,7 +18,7 @@ use crate::node::{ask, describe, work};
 /// Where a reply comes from.
 pub(super) enum Asker<'a> {
     Node(Box<Client>),
-    Files(Files<'a>),
+    Files(Box<Files<'a>>),
     /// The files of a stopped node, locked for one request.
     Owner(&'a Path),
 }
@@ -138,7 +138,7 @@ mod tests {
         node.step(clock::now(), Inputs::requests(requests.into()));
         node.close().expect("closed");
 
-        let mut asker = Asker::Files(Files::new(path));
+        let mut asker = Asker::Files(Box::new(Files::new(path)));
         let mut page = |after| {
             let topic = "a".to_owned();
             let request = Request::Entries { topic, after, limit: Some(1) };

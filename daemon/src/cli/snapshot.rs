@@ -81,7 +81,7 @@ impl Ctl {
     /// The running node; without one, its files, read-only.
     fn reader(&self, source: Source) -> Result<Asker<'_>, Failure> {
         self.asker(source).or_else(|failure| match failure.exit {
-            exit::NOT_RUNNING => Ok(Asker::Files(Files::new(&self.directory))),
+            exit::NOT_RUNNING => Ok(Asker::Files(Box::new(Files::new(&self.directory)))),
             _ => Err(failure),
         })
     }

@@ -35,10 +35,9 @@ impl Digests {
         if parts < 2 {
             return Self::default();
         }
-        let mut logs: Vec<(usize, (LogKey, u64, [u8; 32]))> = state
-            .shared_heads(topic)
-            .map(|(key, head, hash)| (part(key, parts), (*key, head, hash)))
-            .collect();
+        let heads = state.shared_heads(topic);
+        let mut logs: Vec<_> =
+            heads.map(|(key, head, hash)| (part(key, parts), (*key, head, hash))).collect();
         // The sort is stable: within a part the logs keep the order of the state.
         logs.sort_by_key(|(part, _)| *part);
         let mut digests = vec![[0; 8]; parts];

@@ -128,14 +128,11 @@ fn a_panic_in_a_commit_fails_the_store_and_leaves_no_record() {
         wal.close().expect("close");
         drop(wal);
         // The defect is still there: only a new mutation meets it.
-        let mut store = with(defect, || open(&disk.kill())).map_or_else(
-            |error| {
-                assert_eq!(defect, Defect::ApplyPanics);
-                assert!(matches!(error, Error::Apply { lsn: 1, .. }), "{error}");
-                open(&disk.kill()).expect("opens")
-            },
-            |store| store,
-        );
+        let mut store = with(defect, || open(&disk.kill())).unwrap_or_else(|error| {
+            assert_eq!(defect, Defect::ApplyPanics);
+            assert!(matches!(error, Error::Apply { lsn: 1, .. }), "{error}");
+            open(&disk.kill()).expect("opens")
+        });
         assert_ne!(store.state(), &before);
         assert_eq!(store.state(), &after, "{defect:?}");
         put(&mut store, 5);

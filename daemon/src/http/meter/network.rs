@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge};
 use super::{gauge, real};
 
 /// The families of [`Stat`], and what each is.
-const FAMILIES: [(&str, &str); 12] = [
+const FAMILIES: [(&str, &str); 13] = [
     ("frames_in", "Frames received from peers."),
     ("frames_out", "Frames passed to QUIC."),
     ("bytes_in", "Bytes of the frames received from peers, without the overhead of QUIC."),
