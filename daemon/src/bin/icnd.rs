@@ -1,6 +1,6 @@
 //! The ICN node.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         return ExitCode::from(exit::FAILED);
     }
     let last_lines = LastLines;
-    let code = match stdout::parse::<Cli>() {
+    let code = match parse() {
         Ok(cli) => {
             name_in_texts(cli.flags.data_dir.as_deref());
             match act(&cli) {
@@ -71,6 +71,20 @@ fn main() -> ExitCode {
     };
     drop(last_lines);
     ExitCode::from(code)
+}
+
+/// The arguments, or the exit code. An error in them is printed as every other one is, without waiting.
+fn parse() -> Result<Cli, u8> {
+    match Cli::try_parse() {
+        Err(error) if error.use_stderr() => {
+            let text = error.render();
+            let text =
+                if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+            output::print_error(text.trim_end());
+            Err(exit::USAGE)
+        }
+        _ => stdout::parse(),
+    }
 }
 
 fn act(cli: &Cli) -> Result<(), Failure> {

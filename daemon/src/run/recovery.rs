@@ -139,7 +139,9 @@ pub(crate) fn recover(
         let keys = counts.peers + counts.unsigned_keys;
         tracing::info!("Restored {keys} peer X25519 keys from {from}");
     }
-    save_after_crash(&mut node, gauges);
+    if !stop.is_cancelled() {
+        save_after_crash(&mut node, gauges);
+    }
     Ok(Some(Recovered { node, created, took }))
 }
 

@@ -35,19 +35,20 @@ impl Digests {
         if parts < 2 {
             return Self::default();
         }
-        let heads = state.shared_heads(topic);
-        let mut logs: Vec<_> =
-            heads.map(|(key, head, hash)| (part(key, parts), (*key, head, hash))).collect();
+        let mut logs: Vec<_> = state
+            .shared_heads(topic)
+            .map(|(key, head, hash)| (part(key, parts), *key, head, hash))
+            .collect();
         // The sort is stable: within a part the logs keep the order of the state.
-        logs.sort_by_key(|(part, _)| *part);
+        logs.sort_by_key(|(part, ..)| *part);
         let mut digests = vec![[0; 8]; parts];
-        for logs in logs.chunk_by(|(one, _), (other, _)| one == other) {
+        for logs in logs.chunk_by(|(one, ..), (other, ..)| one == other) {
             let mut hasher = blake3::Hasher::new_keyed(binding);
-            for (_, (key, head, hash)) in logs {
+            for (_, key, head, hash) in logs {
                 hasher.update(key.author.key()).update(&key.epoch.to_le_bytes());
                 hasher.update(&head.to_le_bytes()).update(hash);
             }
-            if let (Some((part, _)), Some((digest, _))) =
+            if let (Some((part, ..)), Some((digest, _))) =
                 (logs.first(), hasher.finalize().as_bytes().split_first_chunk())
             {
                 digests[*part] = *digest;
