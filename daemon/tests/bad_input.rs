@@ -71,7 +71,10 @@ fn a_start_on_a_corrupt_segment_is_refused_and_changes_nothing() {
     assert_eq!(&error["segment"], &json!(1));
     assert_eq!(&error["offset"], &json!(4096));
     assert_eq!(error["reason"], "DamagedBeforeDurableMark");
-    assert!(error["advice"].as_str().expect("advice").contains("icnctl wal salvage"), "{told}");
+    assert!(
+        error["advice"].as_str().expect("advice").contains(&house.hint("wal salvage")),
+        "{told}"
+    );
     assert_eq!(fs::read(&path).expect("read"), bad);
     fs::write(&path, &good).expect("write");
     let _daemon = house.start();

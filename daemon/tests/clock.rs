@@ -61,9 +61,7 @@ fn a_clock_set_back_stops_no_snapshot_and_health_says_so() {
         assert_eq!(doubt["kind"], "moved");
         let off = doubt["ms"].as_i64().expect("a number") - seconds * 1000;
         assert!(off.abs() < 1000, "{doubt}");
-        until("a word in health", || {
-            health(&daemon).contains("icnctl clock confirm").then_some(())
-        });
+        until("a word in health", || health(&daemon).contains(" clock confirm").then_some(()));
         let before = node.house.get(&["snapshot", "list"])["window"]["last"].as_u64();
         node.publish(3);
         until("a later snapshot", || {
@@ -128,7 +126,7 @@ fn a_clock_moved_in_a_boot_stays_in_doubt_over_restarts_until_it_is_put_back() {
         assert_eq!(doubt["kind"], "moved");
         let off = doubt["ms"].as_i64().expect("a number") - days * DAY * 1000;
         assert!(off.abs() < 1000, "{doubt}");
-        until("a tick", || health(&daemon).contains("icnctl clock confirm").then_some(()));
+        until("a tick", || health(&daemon).contains(" clock confirm").then_some(()));
         assert_eq!(node.entries(), 10);
         daemon.kill();
     }
@@ -191,7 +189,7 @@ fn messages_arrive_at_once_after_a_clock_that_was_ahead_is_put_right() {
     assert!(ahead.abs_diff(7_200_000) < 60_000, "{held}");
     let warned = author.house.get(&["gossip", "publish", "a", "ahead as well"]);
     assert_eq!(warned["held_back"]["peers"], 1);
-    until("a word in health", || health(&daemon).contains("icnctl clock show").then_some(()));
+    until("a word in health", || health(&daemon).contains(" clock show").then_some(()));
     author.shift(0);
     author.wait_for_doubt(true);
     for text in ["right", "again"] {

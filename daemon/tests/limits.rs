@@ -169,7 +169,8 @@ fn lists_of_the_operator_warn_at_80_percent_and_refuse_when_full() {
     let unsubscribe = |at| json!({ "cmd": "unsubscribe", "topic": format!("pending-{at}") });
     let most = PENDING_MAX;
     client.ask(&each(0..near(most), &subscribe));
-    watched.warns(&format!("{} of {most}. icnctl gossip unsubscribe", near(most)));
+    let hint = watched.house.hint("gossip unsubscribe");
+    watched.warns(&format!("{} of {most}. {hint}", near(most)));
     client.ask(&each(near(most)..most, &subscribe));
     let refused = &client.replies(&[subscribe(most)])[0];
     assert_eq!(refused["error"]["code"], "ICN-E0312", "{refused}");
@@ -191,7 +192,8 @@ fn lists_of_the_operator_warn_at_80_percent_and_refuse_when_full() {
     let forget = |at| json!({ "cmd": "cursor_delete", "topic": "a", "cursor": format!("c{at}") });
     let most = CURSORS_MAX;
     assert!((0..near(most)).all(|at| follow(at).is_null()));
-    watched.warns(&format!("{} of {most}. icnctl gossip cursor delete", near(most)));
+    let hint = watched.house.hint("gossip cursor delete");
+    watched.warns(&format!("{} of {most}. {hint}", near(most)));
     assert!((near(most)..most).all(|at| follow(at).is_null()));
     assert_eq!(follow(most), "ICN-E0312");
     client.ask(&each(0..most / 2, &forget));

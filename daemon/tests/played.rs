@@ -388,7 +388,8 @@ fn a_link_that_carries_as_many_logs_as_it_can_is_a_warning_until_it_ends() {
             () = async { while player.hear().await.is_ok() {} } => {}
         }
     });
-    subscriptions.warns("1 are full. End some: icnctl gossip unsubscribe");
+    let hint = subscriptions.house.hint("gossip unsubscribe");
+    subscriptions.warns(&format!("1 are full. End some: {hint}"));
     ends.send(()).expect("the player");
     runtime.block_on(player).expect("the player");
     subscriptions.is_over();

@@ -81,7 +81,7 @@ fn a_hole_after_the_snapshot_costs_only_the_records_from_it_on() {
     let (house, _, texts) = house_with_history();
     let (file, offset) = damage(&house, 10);
     let (status, log) = house.run(&[]);
-    assert!(status == 5 && log.contains("icnctl wal salvage"), "{log}");
+    assert!(status == 5 && log.contains(&house.hint("wal salvage")), "{log}");
 
     let dry = salvage(&house, &["--dry-run"], 3);
     let new = beside(&house, "wal.new");

@@ -17,6 +17,7 @@ use crate::data::{access, datadir};
 use crate::exit;
 use crate::failure::{Failure, Place};
 use crate::stdout::{Kind, unwritable};
+use crate::text::log_end::left_out;
 use crate::text::moment;
 
 /// The types of records, as they are shown; `?` is a record that this build cannot decode.
@@ -108,6 +109,7 @@ pub(super) fn verify(log: &FsDisk) -> Result<Verified, Failure> {
         segments: found.segments,
         bytes: found.bytes,
         torn_bytes: found.torn_bytes,
+        end_proven: found.end_proven,
     })
 }
 
@@ -226,7 +228,7 @@ impl<W: Write> Lines<W> {
         }
         let torn = match found.torn_bytes {
             0 => String::new(),
-            torn => format!("; {torn} bytes after it were never acknowledged"),
+            torn => format!("; {}", left_out(torn)),
         };
         self.write(&format!("The log ends with #{}{torn}.", found.last_lsn))
     }

@@ -22,12 +22,22 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
 /// What each request is answered with.
 pub(crate) type Answer = Arc<dyn Fn() -> Failure + Send + Sync>;
 
-/// Answers every request with a failure until `end`, then returns the listener.
+/// How long the clients of a starting node wait for a reply that it starts. Most starts are over by
+/// then, and a script that waits for its first reply gets that of a node that is ready.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers every request with a failure, from `patience` on until `end`. Then it returns the listener, with the
+/// connections that it has not accepted.
 pub(crate) async fn serve(
     listener: UnixListener,
     answer: Answer,
+    patience: Duration,
     end: CancellationToken,
 ) -> UnixListener {
+    tokio::select! {
+        () = end.cancelled() => return listener,
+        () = sleep(patience) => {}
+    }
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -107,7 +117,8 @@ mod tests {
             move || health.not_ready()
         };
         let end = CancellationToken::new();
-        let served: JoinHandle<_> = tokio::spawn(serve(listener, Arc::new(answer), end.clone()));
+        let served: JoinHandle<_> =
+            tokio::spawn(serve(listener, Arc::new(answer), Duration::ZERO, end.clone()));
         let mut client = BufReader::new(UnixStream::connect(&path).await.expect("connect"));
         health.replayed(7);
         assert!(ask(&mut client, "{}\n").await.contains("7 records"));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use icn_wal::{FsDisk, Housekeeper};
 use tokio::net::UnixListener;
@@ -17,9 +18,10 @@ use super::{Life, ended_early, no_resources, recovery, suspend};
 use crate::clock;
 use crate::config::Config;
 use crate::connections::Connections;
+use crate::control::server;
 use crate::control::socket::SocketPath;
 use crate::control::subscribers::Subscribers;
-use crate::control::{server, waiting};
+use crate::control::waiting::{self, PATIENCE};
 use crate::failure::Failure;
 use crate::files::Budget;
 use crate::http::gauges::Gauges;
@@ -73,7 +75,7 @@ impl Services {
         let _runtime = self.runtime.enter();
         let listener = server::bind(&config.data_dir)?;
         let end = CancellationToken::new();
-        let served = waiting::serve(listener, self.not_ready(), end.clone());
+        let served = waiting::serve(listener, self.not_ready(), PATIENCE, end.clone());
         Ok(Waiting { end, listener: self.runtime.spawn(served) })
     }
 
@@ -154,7 +156,8 @@ impl Services {
         site.connect(None);
         stop.cancel();
         if let Ok(listener) = runtime.block_on(server) {
-            runtime.spawn(waiting::serve(listener, self.not_ready(), CancellationToken::new()));
+            let never = CancellationToken::new();
+            runtime.spawn(waiting::serve(listener, self.not_ready(), Duration::ZERO, never));
         }
         runtime.block_on(transport.shutdown());
         // All links are down.

@@ -84,6 +84,11 @@ impl House {
         &self.data
     }
 
+    /// A command of `icnctl` as hints print it.
+    pub(crate) fn hint(&self, command: &str) -> String {
+        format!("icnctl --data-dir {} {command}", self.path().display())
+    }
+
     /// The directory that holds the data directory.
     pub(crate) fn around(&self) -> &Path {
         self.around.path()

@@ -38,7 +38,7 @@ pub(in crate::cli) struct Segment {
     pub(in crate::cli) bytes: u64,
     /// The bytes up to the end of the valid frames.
     pub(in crate::cli) used_bytes: u64,
-    /// Bytes after the end of the log that were never acknowledged.
+    /// Bytes of a torn tail. Whether a record in them was acknowledged cannot be known.
     pub(in crate::cli) torn_bytes: u64,
 }
 
@@ -78,8 +78,10 @@ pub(in crate::cli) struct Verified {
     pub(in crate::cli) segments: u64,
     /// Bytes of the segments.
     pub(in crate::cli) bytes: u64,
-    /// Bytes after the end of the log that were never acknowledged.
+    /// Bytes of a torn tail. Whether a record in them was acknowledged cannot be known.
     pub(in crate::cli) torn_bytes: u64,
+    /// Whether another block of the log proves its last record. If not, a disk may have lost a last group.
+    pub(in crate::cli) end_proven: bool,
 }
 
 /// A record, as a line.

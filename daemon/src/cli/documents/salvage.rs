@@ -17,7 +17,7 @@ pub(in crate::cli) struct Salvaged {
     pub(in crate::cli) missing: Vec<Missing>,
     /// The bytes that cannot be read.
     pub(in crate::cli) skipped: Vec<Skipped>,
-    /// Bytes after the end of the log that were never acknowledged.
+    /// Bytes of a torn tail. Whether a record in them was acknowledged cannot be known.
     pub(in crate::cli) torn_bytes: u64,
     /// The next LSN of the new log: above every LSN that the old log may have had.
     pub(in crate::cli) next_lsn: u64,

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::Show;
 use crate::cli::documents::log::{Segments, Verified};
 use crate::cli::table::Table;
+use crate::text::log_end::{left_out, unproven};
 use crate::text::{bytes, counted, moment};
 
 impl Show for Segments {
@@ -44,7 +45,7 @@ impl Show for Segments {
         table.write(out)?;
         match self.segments.iter().map(|segment| segment.torn_bytes).sum::<u64>() {
             0 => Ok(()),
-            torn => writeln!(out, "{torn} bytes after the end were never acknowledged."),
+            torn => writeln!(out, "The log ends with {}.", left_out(torn)),
         }
     }
 }
@@ -59,8 +60,9 @@ impl Show for Verified {
             self.last_lsn
         )?;
         match self.torn_bytes {
-            0 => Ok(()),
-            torn => writeln!(out, "{torn} bytes after its end were never acknowledged."),
+            0 if self.end_proven => Ok(()),
+            0 => writeln!(out, "Nothing proves where it ends: {}.", unproven()),
+            torn => writeln!(out, "It ends with {}.", left_out(torn)),
         }
     }
 }
