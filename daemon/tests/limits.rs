@@ -304,7 +304,7 @@ fn lists_that_peers_fill_warn_at_80_percent() {
             limit.what,
             near(limit),
             limit.most,
-            limit.way_out
+            limit.way_out.replace("icnctl ", &house.hint(""))
         ));
     }
     house.get(&["topic", "delete", "a", "--yes"]);

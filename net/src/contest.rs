@@ -1,8 +1,8 @@
 //! Identities that two processes use at the same time: their links replace each other in turn.
 //!
 //! A peer that moves has a new address, then another, and comes back to none of them within the window. Two
-//! processes take turns. Once they have, the one with the link keeps it, and the other is declined: without that,
-//! neither has a link for longer than a second.
+//! processes take turns. Once they have, the one with the link keeps it, and the other is declined. Without
+//! that, neither has a link for longer than a second.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;

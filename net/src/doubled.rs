@@ -28,8 +28,8 @@ pub enum Doubled {
 /// How long the other end of a session with ourselves may take to see it.
 const MEET_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Links that peers replaced, and that this process did not replace itself, within [`LOST_WINDOW`], before the
-/// operator is warned: one alone may be a race of two dials.
+/// How many links peers replace within [`LOST_WINDOW`] before the operator is warned. Those that this process
+/// replaces itself do not count. One alone may be a race of two dials.
 const LOST_MAX: usize = 3;
 const LOST_WINDOW: Duration = Duration::from_secs(300);
 

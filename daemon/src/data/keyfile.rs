@@ -54,8 +54,10 @@ pub fn exists(directory: &Path) -> Result<bool, Failure> {
 /// Reads the key file in `directory`, or else its copy.
 ///
 /// # Errors
-/// `ICN-E0103` when both are missing, `ICN-E0115` when this account may not read the key file, `ICN-E0114` when
-/// no readable one is whole, `ICN-E0150` when the key file is of a newer version.
+/// - `ICN-E0103` when both are missing.
+/// - `ICN-E0114` when no readable one is whole.
+/// - `ICN-E0115` when this account may not read the key file.
+/// - `ICN-E0150` when the key file is of a newer version.
 pub fn read(directory: &Path) -> Result<KeyFile, Failure> {
     let (keypair, card) = chosen(directory)?.keys();
     Ok(KeyFile { keypair, card, created: false })

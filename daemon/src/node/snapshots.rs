@@ -93,8 +93,7 @@ impl<D: Disk> Node<D> {
         if self.store.changed() || self.retry_ms.is_some() { self.draft(now) } else { None }
     }
 
-    /// An image to save before the node is ready: the last run ended without a stop, and the log has reached a
-    /// limit of the policy. In a loop of crashes no run may last long enough to save one later, and the log
+    /// An image to save before the node is ready, if the last run ended without a stop and the log is long. In a loop of crashes no run may last long enough to save one later, and the log
     /// would fill the disk. [`saved`](Self::saved) takes the outcome.
     pub fn draft_after_crash(&mut self, machine: Now) -> Option<Box<Draft>> {
         let is_long = !self.recovery.log.clean && self.store.replay_is_long();

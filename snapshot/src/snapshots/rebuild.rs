@@ -50,9 +50,9 @@ pub(super) fn rebuild<D: Disk>(disk: &D) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
-/// Completes a manifest that is older than the files, as in a copy that was made while the store was in use:
-/// files that it lists are gone, and it does not list all others. Each of those was verified when it was
-/// written, and will be verified when it is read.
+/// Completes a manifest that is older than the files, as in a copy of a store in use. Files that it lists are
+/// gone, and it does not list all others. Each of those was verified when it was written, and will be when it
+/// is read.
 pub(super) fn adopt<D: Disk>(disk: &D, mut manifest: Manifest) -> Result<Manifest, Error> {
     let names = plain_files(disk)?;
     let gone = |entry: &ManifestEntry| !names.contains(&entry.id().file_name());

@@ -40,8 +40,8 @@ impl<D: Disk> Replay<'_, D> {
         self.scan.slack.clear();
     }
 
-    /// Whether a segment that has a successor is too short, or nothing at all follows its valid frames: a copy
-    /// was made of it while it was removed or written. Bytes that follow would be damage.
+    /// Whether a segment that has a successor is too short, or nothing at all follows its valid frames. So is a
+    /// copy that was made while the segment was removed or written. Bytes that follow would be damage.
     pub(super) fn is_cut_short(
         &self,
         header: &SegmentHeader,
