@@ -2,8 +2,7 @@
 
 mod harness;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,32 +16,51 @@ use serde_json::json;
 /// Records that a replay visits before it looks at a stop for the first time.
 const WATCHED_RECORDS: usize = 1024;
 
-/// A node that starts and waits for its key, which a pipe holds back.
+/// A node that starts and is held before it reads its key.
 struct Held {
     daemon: Daemon,
-    key: PathBuf,
-    kept: PathBuf,
+    hold: Hold,
 }
 
 impl Held {
     fn start(house: &House) -> Self {
-        let key = house.path().join("identity.key");
-        let kept = house.around().join("identity.key");
-        fs::rename(&key, &kept).expect("rename");
-        make_pipe(&key);
-        let daemon = house.spawn(&["--http", "127.0.0.1:0"]);
+        let hold = Hold::new(house);
+        let daemon =
+            house.spawn_by(hold.holds(&mut house.icnd(&[])).args(["--http", "127.0.0.1:0"]));
         until("the control socket", || (house.ask(&["status"]).0 == 24).then_some(()));
-        Self { daemon, key, kept }
+        Self { daemon, hold }
     }
 
     /// Lets the node have its key.
     fn release(self) -> Daemon {
-        let text = fs::read(&self.kept).expect("the key");
-        let mut pipe = OpenOptions::new().write(true).open(&self.key).expect("open");
-        // The node reads the key a second time.
-        fs::rename(&self.kept, &self.key).expect("rename");
-        pipe.write_all(&text).expect("write");
+        self.hold.end();
         self.daemon
+    }
+}
+
+/// What holds a start back.
+struct Hold {
+    shim: PathBuf,
+    file: PathBuf,
+}
+
+impl Hold {
+    fn new(house: &House) -> Self {
+        let (shim, file) = (house.around().join("holdshim.so"), house.around().join("hold"));
+        fs::write(&file, "").expect("write");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/holdshim.c");
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&shim).arg(source).arg("-ldl");
+        assert!(compile.status().expect("a C compiler").success());
+        Self { shim, file }
+    }
+
+    fn holds<'a>(&self, icnd: &'a mut Command) -> &'a mut Command {
+        icnd.env("LD_PRELOAD", &self.shim).env("HOLD_FILE", &self.file)
+    }
+
+    fn end(&self) {
+        fs::remove_file(&self.file).expect("remove");
     }
 }
 
@@ -55,11 +73,6 @@ fn killed() -> House {
     assert!(house.publish_lines("t", &lines).status.success());
     daemon.kill();
     house
-}
-
-fn make_pipe(path: &Path) {
-    let made = Command::new("mkfifo").args(["-m", "600"]).arg(path).status();
-    assert!(made.expect("mkfifo").success());
 }
 
 fn send(daemon: &Daemon, signal: Signal) {
@@ -115,7 +128,7 @@ fn a_second_signal_ends_a_start_at_once() {
         send(&held.daemon, signal);
         assert_eq!(held.daemon.end(), Some(code));
         assert!(held.daemon.log().contains("stopping at once"), "{}", held.daemon.log());
-        fs::rename(held.kept, held.key).expect("rename");
+        held.hold.end();
     }
 }
 
@@ -244,12 +257,10 @@ fn as_process_1_a_node_heeds_a_stop_while_it_starts() {
     if !allowed.is_ok_and(|status| status.success()) {
         return;
     }
-    let key = house.path().join("identity.key");
-    let kept = house.around().join("identity.key");
-    fs::rename(&key, &kept).expect("rename");
-    make_pipe(&key);
+    let hold = Hold::new(&house);
     let mut command = house.icnd(&unshare);
-    let mut around = command.args(["--http", "127.0.0.1:0"]).spawn().expect("unshare");
+    let held = hold.holds(&mut command).args(["--http", "127.0.0.1:0"]);
+    let mut around = held.spawn().expect("unshare");
     until("the control socket", || (house.ask(&["status"]).0 == 24).then_some(()));
     let children = format!("/proc/{0}/task/{0}/children", around.id());
     let inside = fs::read_to_string(children).expect("children");
@@ -257,8 +268,7 @@ fn as_process_1_a_node_heeds_a_stop_while_it_starts() {
     kill(Pid::from_raw(inside), Signal::SIGTERM).expect("signal");
     let log = || fs::read_to_string(house.log_path()).expect("read");
     until("the signal", || log().contains("Received SIGTERM").then_some(()));
-    let text = fs::read(&kept).expect("the key");
-    fs::write(&key, text).expect("write");
+    hold.end();
     let ended = until("the end of icnd", || around.try_wait().expect("wait"));
     assert_eq!(ended.code(), Some(0), "{}", log());
     assert!(log().contains("stopped while it was starting"), "{}", log());

@@ -177,7 +177,12 @@ impl House {
 
     /// Starts `icnd` and does not wait.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Daemon {
-        let child = self.icnd(&[]).args(arguments).spawn().expect("spawn icnd");
+        self.spawn_by(self.icnd(&[]).args(arguments))
+    }
+
+    /// Runs a command of [`icnd`](Self::icnd).
+    pub(crate) fn spawn_by(&self, command: &mut Command) -> Daemon {
+        let child = command.spawn().expect("spawn icnd");
         Daemon { child, log: self.log_path(), out: self.out_path() }
     }
 
