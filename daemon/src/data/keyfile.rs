@@ -54,7 +54,7 @@ pub fn exists(directory: &Path) -> Result<bool, Failure> {
 /// Reads the key file in `directory`, or else its copy.
 ///
 /// # Errors
-/// - `ICN-E0103` when both are missing.
+/// - `ICN-E0103` when both are missing, or the system refuses to read them.
 /// - `ICN-E0114` when no readable one is whole.
 /// - `ICN-E0115` when this account may not read the key file.
 /// - `ICN-E0150` when the key file is of a newer version.
@@ -180,6 +180,9 @@ fn chosen(directory: &Path) -> Result<Secrets, Failure> {
         (File::Content(Parsed::Unchecked(secrets)), _) => Ok(secrets),
         (_, File::Content(Parsed::Whole(secrets))) => Ok(secrets),
         (File::Missing, File::Missing) => Err(missing(&path)),
+        // A disk or a limit that refuses the read says nothing about the bytes.
+        (File::Unreadable(error), _) => Err(unreadable(&path, &error)),
+        (_, File::Unreadable(error)) => Err(unreadable(&copy, &error)),
         _ => Err(damaged(directory)),
     }
 }
@@ -222,6 +225,11 @@ fn missing(path: &Path) -> Failure {
 fn newer(path: &Path) -> Failure {
     let message = format!("The key file {} was written by a newer version.", path.display());
     Failure::new(codes::NEWER_DATA, message)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("The key file {} cannot be read: {error}.", path.display());
+    Failure::new(codes::KEY_UNUSABLE, message).caused_by(error)
 }
 
 fn damaged(directory: &Path) -> Failure {
