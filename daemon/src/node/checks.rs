@@ -137,7 +137,14 @@ impl<D: Disk> Node<D> {
             let text = "the disk is full: reads go on, and every write is refused. Free some of it";
             return warn(text.into());
         }
-        Ok("every write has reached the disk".into())
+        match self.recovery.log.missing_through {
+            0 => Ok("every write has reached the disk".into()),
+            missing => warn(format!(
+                "at the start, a part of the log up to #{missing} was missing, as in a copy of a running node. A \
+                 snapshot covers it; states before that snapshot cannot be restored. If this is no copy, check \
+                 the disk: dmesg"
+            )),
+        }
     }
 
     fn check_snapshot(&self) -> Outcome {

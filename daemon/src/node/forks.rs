@@ -99,8 +99,8 @@ impl Forks {
             };
             return Some(format!(
                 "another process signs messages as this node, the last in {}: it is a clone of this machine, or \
-                 uses a copy of identity.key. End one of them. Both go on in epochs of their own, and consumers \
-                 may get messages of the time before twice.{rest}",
+                 uses a copy of identity.key. End one of them; the check identity shows where it runs, if that is \
+                 known. Both go on in epochs of their own, and consumers may get messages of the time before twice.{rest}",
                 name(&seen.topic)
             ));
         }
